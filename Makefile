@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything a fresh machine needs: Python 3.11 (or 3.10 to 3.13), gcc and a package index.
+#   make demo [PAIRS=folder]     simulated rig or image pairs -> node -> pictures, a report and a latency table
+#   make test                    ruff, mypy and the tests
+#   make parity VECTORS=folder   the network against recorded outputs of the authors' network
+#   make weights-report          figures of the shipped weights on held-out synthetic scenes
+
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+OUT ?= out
+# A sourced ROS 2 install brings rclpy itself: the venv then looks through to it, and no ROS wheels are installed.
+VENV_FLAGS := $(if $(ROS_DISTRO),--system-site-packages,)
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.segmif_ros-installed
+# The venv is the ament prefix of the ROS wheels.
+RUN := $(if $(ROS_DISTRO),,AMENT_PREFIX_PATH=$(abspath $(VENV))) $(BIN)/python
+
+.PHONY: demo test lint parity weights-report params clean
+
+demo: $(STAMP)
+	$(RUN) -m segmif_ros.cli demo --out $(OUT)/demo $(if $(PAIRS),--pairs "$(PAIRS)") $(ARGS)
+
+test: lint
+	$(RUN) -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+parity: $(STAMP)
+	@test -n "$(VECTORS)" || { echo "make parity: say where the vectors are: make parity VECTORS=<folder>" >&2; exit 2; }
+	$(RUN) -m segmif_ros.cli parity "$(VECTORS)"
+
+weights-report: $(STAMP)
+	$(RUN) -m segmif_ros.cli weights-report --out $(OUT)/weights $(ARGS)
+
+# config/segmif.yaml and the README's table are written from the one parameter table in the code
+params: $(STAMP)
+	$(RUN) -m segmif_ros.cli parameters --write
+
+$(STAMP): setup.py pyproject.toml package.xml CMakeLists.txt requirements/constraints.txt $(wildcard msg/*.msg)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV_FLAGS) $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf build install log $(OUT) segmif_ros/msg segmif_ros/*.so *.egg-info
