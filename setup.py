@@ -15,13 +15,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).resolve().parent
-MANIFEST = ElementTree.parse(HERE / "package.xml").getroot()
+MANIFEST = ET.parse(HERE / "package.xml").getroot()
 NAME = MANIFEST.findtext("name")
 
 # A sourced ROS 2 install brings rclpy and the message packages itself, for its own Python: wheels of another
@@ -86,10 +86,12 @@ class BuildInterfaces(build_ext):
         environment = dict(os.environ, AMENT_PREFIX_PATH=prefix, CMAKE_PREFIX_PATH=prefix)
         build, stage = str(work / "build"), work / "stage"
         subprocess.run(
-            ["cmake", "-S", str(HERE), "-B", build, "-G", "Ninja"]
-            + ["-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF"]
-            + [f"-DCMAKE_INSTALL_PREFIX={stage}", f"-DPython3_EXECUTABLE={sys.executable}"]
-            + [f"-DCMAKE_PROJECT_{NAME}_INCLUDE={HERE / 'cmake' / 'pypi_wheels.cmake'}"],
+            [
+                *("cmake", "-S", str(HERE), "-B", build, "-G", "Ninja"),
+                *("-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF"),
+                *(f"-DCMAKE_INSTALL_PREFIX={stage}", f"-DPython3_EXECUTABLE={sys.executable}"),
+                f"-DCMAKE_PROJECT_{NAME}_INCLUDE={HERE / 'cmake' / 'pypi_wheels.cmake'}",
+            ],
             check=True,
             env=environment,
         )
