@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labels drawn over an image, for people."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+UInt8Image = npt.NDArray[np.uint8]
+
+
+def draw_overlay(image: UInt8Image, labels: UInt8Image, palette: UInt8Image, *, alpha: float = 0.5) -> UInt8Image:
+    """Blend the colours of ``labels`` into ``image``.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        labels: (H, W) uint8 class ids; ids without a colour leave the image as it is.
+        palette: (N, 3) uint8 RGB, one colour an id.
+        alpha: Weight of the colours, 0 (image only) to 1 (colours only).
+
+    Returns:
+        (H, W, 3) uint8 RGB. Class 0 stays transparent where its colour is black (unlabelled).
+    """
+    if image.shape[:2] != labels.shape:
+        raise ValueError(f"image is {image.shape[:2]} and labels {labels.shape}: both must have the same size")
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(palette)] = palette
+    blended = cv2.addWeighted(image, 1.0 - alpha, colours[labels], alpha, 0.0)
+    coloured = colours.any(axis=1)[labels]
+    return np.where(coloured[..., None], blended, image)

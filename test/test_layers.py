@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers point one way: every import inside the package is checked against the house's plan."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "segmif_ros"
+# layer -> what of ours it may import besides itself; cli and demo stand on top of everything
+GROUND: frozenset[str] = frozenset()
+ALLOWED = {
+    "model": GROUND,
+    "labels": GROUND,
+    "imaging": GROUND,
+    "resources": GROUND,
+    "rig": {"imaging"},
+    "stream": {"imaging", "rig", "inference", "labels"},
+    "inference": {"model", "imaging", "labels"},
+    "data": {"model", "labels", "imaging"},
+    "evaluation": {"model", "labels", "imaging", "inference", "data"},
+    "training": {"model", "labels", "imaging", "data", "evaluation"},
+    "bag": {"stream", "inference", "evaluation", "imaging", "rig", "labels", "data"},
+    "ros": {"stream", "inference", "imaging", "rig", "labels", "data", "resources", "msg", "ros"},
+}
+TOP = {"cli", "demo"}
+ROS_MODULES = {
+    *("rclpy", "sensor_msgs", "std_msgs", "diagnostic_msgs", "lifecycle_msgs", "builtin_interfaces", "rcl_interfaces"),
+    *("ament_index_python", "message_filters", "cv_bridge", "vision_msgs", "std_srvs"),
+}
+
+
+def _layer(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if _layer(path) not in ("msg", "__init__")]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_layers_below_it(path: Path) -> None:
+    layer = _layer(path)
+    if layer in TOP:
+        return
+    assert layer in ALLOWED, f"{path}: '{layer}' has no place in the plan of layers"
+    for name in _imports(path):
+        if name.startswith("segmif_ros."):
+            target = name.split(".")[1]
+            assert target == layer or target in ALLOWED[layer], f"{path.relative_to(PACKAGE)} imports {name}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_ros_layer_imports_ros(path: Path) -> None:
+    if _layer(path) == "ros":
+        return
+    assert not [name for name in _imports(path) if name.split(".")[0] in ROS_MODULES]
+
+
+def test_the_plan_of_layers_has_no_circle() -> None:
+    def below(layer: str, seen: tuple[str, ...]) -> None:
+        assert layer not in seen, " -> ".join((*seen, layer))
+        for each in ALLOWED.get(layer, GROUND) - {layer}:
+            below(each, (*seen, layer))
+
+    for layer in ALLOWED:
+        below(layer, ())
