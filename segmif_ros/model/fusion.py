@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fusion network: two dense branches that meet twice in the interaction block (SegMiF, section 3.2).
+
+Shapes: B images, H x W pixels, s the scale of the network (1 in the paper), C channels, C1 and C2 channels of the
+semantic features.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segmif_ros.model.interaction import InteractionBlock
+
+FusionOutput = Literal["direct", "blend"]
+_LAYERS = 5
+
+
+class DenseBlock(nn.Module):
+    """Dilated residual dense block: five 3x3 convolutions of dilation 2, each seeing all maps before it."""
+
+    def __init__(self, channels: int, growth: int) -> None:
+        super().__init__()
+        self.growth = growth
+        for layer in range(_LAYERS):
+            convolution = nn.Conv2d(channels + growth * layer, growth, 3, padding=2, dilation=2)
+            self.add_module(f"Dcov{layer + 1}", convolution)
+        self.conv = nn.Conv2d(channels + growth * _LAYERS, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
+        layers = [self.get_submodule(f"Dcov{layer + 1}") for layer in range(_LAYERS)]
+        if torch.is_grad_enabled():
+            dense = x
+            for layer in layers:
+                dense = torch.cat((dense, F.relu(layer(dense))), dim=1)
+        else:
+            dense = self._without_gradient(x, layers)
+        return x + F.relu(self.conv(dense))
+
+    def _without_gradient(self, x: Tensor, layers: list[nn.Module]) -> Tensor:
+        """The same maps in one buffer: no copy grows with each layer, and half the memory."""
+        batch, channels, height, width = x.shape
+        dense = x.new_empty((batch, channels + self.growth * _LAYERS, height, width))
+        dense[:, :channels] = x
+        for layer in layers:
+            dense[:, channels : channels + self.growth] = layer(dense[:, :channels]).relu_()
+            channels += self.growth
+        return dense
+
+
+class FusionNetwork(nn.Module):
+    """Fuses one infrared and one visible plane, guided by the semantic features of the prior image.
+
+    Args:
+        semantic_widths: (C1, C2), channels of the encoder's first two stages.
+        channels: C, a multiple of 8; 64 in the paper.
+        growth: channels that each dense layer adds; 32 in the paper.
+        scale: s in {1, 2, 4}; the network works on images folded to H/s x W/s with s * s planes.
+        output: 'direct' predicts the fused luma; 'blend' predicts a weight w and a residual r per pixel and returns
+            sigmoid(w) * infrared + (1 - sigmoid(w)) * visible + r, so that a small network keeps fine detail.
+    """
+
+    def __init__(
+        self,
+        *,
+        semantic_widths: tuple[int, int],
+        channels: int = 64,
+        growth: int = 32,
+        scale: int = 1,
+        output: FusionOutput = "direct",
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.output = output
+        planes = scale * scale
+        self.conv1_ir = nn.Conv2d(planes, channels, 3, padding=1)
+        self.conv1_vis = nn.Conv2d(planes, channels, 3, padding=1)
+        self.DRDB1 = DenseBlock(channels, growth)
+        self.DRDB2 = DenseBlock(channels, growth)
+        self.DRDB3 = DenseBlock(channels, growth)
+        self.DRDB4 = DenseBlock(channels, growth)
+        self.conv2 = nn.Conv2d(2 * channels, channels, 3, padding=1)
+        self.relu = nn.PReLU()
+        self.ffm = InteractionBlock(channels)
+        # The published checkpoints carry the weights of a second block; the forward pass uses the first one twice.
+        self.ffm2 = InteractionBlock(channels)
+        self.conv3 = nn.Conv2d(semantic_widths[0], channels, 1)
+        self.conv4 = nn.Conv2d(semantic_widths[1], channels, 1)
+        self.conv21 = nn.Conv2d(channels, channels // 2, 3, padding=1)
+        self.conv22 = nn.Conv2d(channels // 2, planes if output == "direct" else 2 * planes, 3, padding=1)
+
+    def forward(self, infrared: Tensor, visible: Tensor, features1: Tensor, features2: Tensor) -> Tensor:
+        """Fused luma.
+
+        Args:
+            infrared: (B, 1, H, W) in [0, 1].
+            visible: (B, 1, H, W) in [0, 1].
+            features1: (B, C1, h1, w1), the encoder's first stage for the prior image.
+            features2: (B, C2, h2, w2), its second stage.
+
+        Returns:
+            (B, 1, H, W), not clamped.
+        """
+        height, width = infrared.shape[-2:]
+        a = self.DRDB1(self.relu(self.conv1_ir(self._fold(infrared))))
+        b = self.DRDB2(self.relu(self.conv1_vis(self._fold(visible))))
+        # The 1x1 maps run before the resize inside the interaction block: equal, and much cheaper.
+        a, b = self.ffm(a, b, self.conv3(features1))
+        a, b = self.DRDB3(a), self.DRDB4(b)
+        a, b = self.ffm(a, b, self.conv4(features2))
+        x = self.relu(self.conv2(torch.cat((a, b), dim=1)))
+        x = self.conv22(self.relu(self.conv21(x)))
+        if self.output == "direct":
+            return self._unfold(self.relu(x))[..., :height, :width]
+        logit, residual = (self._unfold(half)[..., :height, :width] for half in x.chunk(2, dim=1))
+        return torch.lerp(visible, infrared, logit.sigmoid()) + residual
+
+    def _fold(self, plane: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, s * s, ceil(H / s), ceil(W / s)); sizes that s doesn't divide repeat the border."""
+        height, width = plane.shape[-2:]
+        pad = (0, -width % self.scale, 0, -height % self.scale)
+        if any(pad):
+            plane = F.pad(plane, pad, mode="replicate")
+        return F.pixel_unshuffle(plane, self.scale) if self.scale > 1 else plane
+
+    def _unfold(self, planes: Tensor) -> Tensor:
+        return F.pixel_shuffle(planes, self.scale) if self.scale > 1 else planes
+
+
+__all__ = ["DenseBlock", "FusionNetwork", "FusionOutput"]

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hierarchical interaction block between the two modalities and the semantic features (SegMiF, section 3.2).
+
+Shapes: B images, h x w the size of the maps, N = h * w tokens, C channels, heads of width 8 (so C / 8 of them).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segmif_ros.model.encoder import to_map, to_tokens
+
+HEAD_WIDTH = 8
+_GRAM_CHUNK = 1024
+
+
+class _SemanticContext(nn.Module):
+    """Keys and values of the semantic tokens."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.kv3 = nn.Linear(channels, 2 * channels, bias=False)
+
+
+class _ModalityContext(nn.Module):
+    """Keys and values of the infrared (1) and the visible (2) tokens."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.kv1 = nn.Linear(channels, 2 * channels, bias=False)
+        self.kv2 = nn.Linear(channels, 2 * channels, bias=False)
+
+
+class CrossInteraction(nn.Module):
+    """Semantic queries read the modalities' contexts, and modality queries read the semantic context."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channel_proj1 = nn.Linear(channels, 2 * channels)
+        self.channel_proj2 = nn.Linear(channels, 2 * channels)
+        self.channel_proj3 = nn.Linear(channels, 2 * channels)
+        self.cross_attn = _SemanticContext(channels)
+        self.cross_attn2 = _ModalityContext(channels)
+        self.end_proj1 = nn.Linear(2 * channels, channels)
+        self.end_proj2 = nn.Linear(2 * channels, channels)
+        self.norm1 = nn.LayerNorm(channels, eps=1e-5)
+        self.norm2 = nn.LayerNorm(channels, eps=1e-5)
+
+    def forward(self, infrared: Tensor, visible: Tensor, semantic: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, N, C) of both modalities and the projected semantic tokens (B, N, 2C) -> both, updated."""
+        y1, u1 = F.relu(self.channel_proj1(infrared)).chunk(2, dim=-1)
+        y2, u2 = F.relu(self.channel_proj2(visible)).chunk(2, dim=-1)
+        y3, u3 = F.relu(semantic).chunk(2, dim=-1)
+        context1 = _context(y1, self.cross_attn2.kv1.weight)
+        context2 = _context(y2, self.cross_attn2.kv2.weight)
+        context3 = _context(u3, self.cross_attn.kv3.weight)
+        infrared = self.norm1(infrared + _attend(y3, context1, u1, context3, self.end_proj1))
+        visible = self.norm2(visible + _attend(y3, context2, u2, context3, self.end_proj2))
+        return infrared, visible
+
+
+class InteractionBlock(nn.Module):
+    """`CrossInteraction` on maps; a module of its own for the checkpoints' key names."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.cross = CrossInteraction(channels)
+        self.apply(_initialise)
+
+    def forward(self, infrared: Tensor, visible: Tensor, semantic: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (B, C, h, w) of both modalities and a semantic map (B, C, any size) -> both modalities, updated.
+
+        The semantic map is projected at its own size and then resized, which equals resizing first: a bilinear resize
+        commutes with a linear layer, though not with the ReLU after it.
+        """
+        size = infrared.shape[-2:]
+        projection = self.cross.channel_proj3
+        semantic = F.conv2d(semantic, projection.weight[:, :, None, None], projection.bias)
+        semantic = F.interpolate(semantic, size=size, mode="bilinear", align_corners=False)
+        updated = self.cross(to_tokens(infrared), to_tokens(visible), to_tokens(semantic))
+        return to_map(updated[0], *size), to_map(updated[1], *size)
+
+
+def _context(tokens: Tensor, key_value: Tensor) -> Tensor:
+    """Context matrices (B, heads, 8, 8): softmax over key channels (axis -2) of scale * K^T V, summed over tokens.
+
+    K^T V = Wk (A^T A) Wv^T needs only the Gram matrix of the tokens A (B, N, C). The logits are sums over all pixels
+    and reach 1e5 at 480x640, where a float32 sum is off by 1e-4; chunks summed in float64 are exact enough and faster.
+    """
+    channels = tokens.shape[-1]
+    with torch.autocast(tokens.device.type, enabled=False):
+        key, value = key_value.double().view(2, channels // HEAD_WIDTH, HEAD_WIDTH, channels)
+        logits = HEAD_WIDTH**-0.5 * (key @ _gram(tokens)[:, None] @ value.mT)
+    return logits.softmax(dim=-2).to(tokens.dtype)
+
+
+def _gram(tokens: Tensor) -> Tensor:
+    """A^T A of tokens A (B, N, C) as float64 (B, C, C)."""
+    tokens = tokens.float() if tokens.dtype in (torch.float16, torch.bfloat16) else tokens
+    chunks = tokens.shape[1] // _GRAM_CHUNK
+    whole = tokens[:, : chunks * _GRAM_CHUNK].reshape(-1, chunks, _GRAM_CHUNK, tokens.shape[-1])
+    rest = tokens[:, chunks * _GRAM_CHUNK :]
+    return (whole.mT @ whole).double().sum(dim=1) + (rest.mT @ rest).double()
+
+
+def _attend(y: Tensor, y_context: Tensor, u: Tensor, u_context: Tensor, end_proj: nn.Linear) -> Tensor:
+    """end_proj([y c_y | u c_u]) with the contexts multiplied into end_proj's weight: (B, N, C)."""
+    y_weight, u_weight = end_proj.weight.chunk(2, dim=1)
+    folded = torch.baddbmm(end_proj.bias, y, _fold(y_context, y_weight))
+    return torch.baddbmm(folded, u, _fold(u_context, u_weight))
+
+
+def _fold(context: Tensor, weight: Tensor) -> Tensor:
+    """Per-head contexts (B, heads, 8, 8) and a weight (C_out, C) -> (B, C, C_out)."""
+    heads, width = context.shape[1:3]
+    return (context @ weight.t().reshape(heads, width, -1)).flatten(1, 2)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+__all__ = ["HEAD_WIDTH", "InteractionBlock"]

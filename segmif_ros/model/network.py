@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SegMiF: the fusion network and the segmentation network in a cascade (SegMiF, ICCV 2023, section 3).
+
+Shapes: B images, H x W pixels (any size from 29 x 29 on), K classes.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+
+from segmif_ros.model.colour import rgb_to_luma, stretched_bytes, with_luma
+from segmif_ros.model.encoder import ENCODERS, MixTransformer
+from segmif_ros.model.fusion import FusionNetwork, FusionOutput
+from segmif_ros.model.head import SegmentationHead
+from segmif_ros.model.interaction import HEAD_WIDTH
+
+Mode = Literal["robot", "authors"]
+
+FUSION_SCALES = (1, 2, 4)
+_MEAN = (123.675, 116.28, 103.53)
+_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegMiFConfig:
+    """Sizes of a model. The defaults are the paper's; all of them can be read off a checkpoint's shapes.
+
+    Attributes:
+        encoder: 'mit_b0' .. 'mit_b5'.
+        num_classes: K.
+        fusion_channels: width of the fusion network, a multiple of 8 (its attention heads are 8 wide).
+        growth: channels that each layer of a dense block adds.
+        fusion_scale: 1, 2 or 4; the fusion network works at H/s x W/s on images folded into s * s planes.
+        fusion_output: 'direct' (the paper's) or 'blend', see `FusionNetwork`.
+        decoder_channels: width of the segmentation head.
+
+    Raises:
+        ValueError: a value is outside its range.
+    """
+
+    encoder: str = "mit_b3"
+    num_classes: int = 15
+    fusion_channels: int = 64
+    growth: int = 32
+    fusion_scale: int = 1
+    fusion_output: FusionOutput = "direct"
+    decoder_channels: int = 256
+
+    def __post_init__(self) -> None:
+        if self.encoder not in ENCODERS:
+            raise ValueError(f"encoder is '{self.encoder}': choose one of {', '.join(ENCODERS)}")
+        for name in ("num_classes", "growth", "decoder_channels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if self.fusion_channels < HEAD_WIDTH or self.fusion_channels % HEAD_WIDTH:
+            raise ValueError(f"fusion_channels is {self.fusion_channels}: it must be a multiple of {HEAD_WIDTH}")
+        if self.fusion_scale not in FUSION_SCALES:
+            raise ValueError(f"fusion_scale is {self.fusion_scale}: it must be 1, 2 or 4")
+        if self.fusion_output not in get_args(FusionOutput):
+            raise ValueError(f"fusion_output is '{self.fusion_output}': it must be 'direct' or 'blend'")
+
+
+class SegMiFOutput(NamedTuple):
+    """What one pass of the cascade gives.
+
+    Attributes:
+        fused_luma: (B, 1, H, W) float, the fusion network's output, not clamped.
+        fused_rgb: (B, 3, H, W) float in [0, 1], RGB, the image that was shown to the segmentation network.
+        logits: (B, K, ceil(H/4), ceil(W/4)) float.
+    """
+
+    fused_luma: Tensor
+    fused_rgb: Tensor
+    logits: Tensor
+
+
+class _EncoderDecoder(nn.Module):
+    def __init__(self, config: SegMiFConfig) -> None:
+        super().__init__()
+        widths, depths = ENCODERS[config.encoder]
+        self.encoder = MixTransformer(widths, depths)
+        self.decoder = SegmentationHead(widths, config.decoder_channels, config.num_classes)
+        # Part of the published checkpoints; its output was thrown away there and it is never used here.
+        self.classifier = nn.Conv2d(widths[3], config.num_classes, 1, bias=False)
+
+
+class SegmentationNetwork(nn.Module):
+    """Encoder and head behind the published key names (`denoise_net.*`)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: SegMiFConfig) -> None:
+        super().__init__()
+        self.denoise_net = _EncoderDecoder(config)
+        self.register_buffer("mean", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """RGB (B, 3, H, W) in [0, 1] -> logits (B, K, ceil(H/4), ceil(W/4)); mean and std are applied inside."""
+        normalised = (255 * rgb - self.mean) / self.std
+        return self.denoise_net.decoder(self.denoise_net.encoder(normalised))
+
+
+class SegMiF(nn.Module):
+    """Infrared and RGB in, fused image and class logits out.
+
+    `fusion` and `segmentation` have the state-dict keys of the authors' two checkpoint files. In training mode
+    DropPath, Dropout2d and BatchNorm's batch statistics are active; `load_checkpoint` returns a model in evaluation
+    mode.
+
+    Attributes:
+        config: the sizes.
+        metadata: strings that came with the checkpoint; empty for a new model.
+    """
+
+    def __init__(self, config: SegMiFConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.metadata: dict[str, str] = {}
+        widths = ENCODERS[config.encoder][0]
+        self.fusion = FusionNetwork(
+            semantic_widths=widths[:2],
+            channels=config.fusion_channels,
+            growth=config.growth,
+            scale=config.fusion_scale,
+            output=config.fusion_output,
+        )
+        self.segmentation = SegmentationNetwork(config)
+
+    def prior_features(self, prior: Tensor) -> tuple[Tensor, Tensor]:
+        """First two encoder stages of the prior image (B, 1, H, W) in [0, 1].
+
+        The prior enters as three equal planes without mean and std, as in the published training and test code.
+
+        Returns:
+            (B, C1, ceil(H/4), ceil(W/4)) and (B, C2, ceil(H/8), ceil(W/8)).
+        """
+        features = self.segmentation.denoise_net.encoder(prior.expand(-1, 3, -1, -1), stages=2)
+        return features[0], features[1]
+
+    def fuse(self, infrared: Tensor, visible: Tensor, prior: Tensor) -> Tensor:
+        """Fused luma (B, 1, H, W), not clamped, of three planes (B, 1, H, W) in [0, 1]."""
+        _require_planes(infrared, visible, prior)
+        return self.fusion(infrared, visible, *self.prior_features(prior))
+
+    def segment(self, rgb: Tensor) -> Tensor:
+        """Logits (B, K, ceil(H/4), ceil(W/4)) of RGB (B, 3, H, W) in [0, 1]."""
+        return self.segmentation(rgb)
+
+    def forward(self, infrared: Tensor, rgb: Tensor, prior: Tensor, mode: Mode = "robot") -> SegMiFOutput:
+        """The whole cascade.
+
+        Args:
+            infrared: (B, 1, H, W) in [0, 1].
+            rgb: (B, 3, H, W) in [0, 1], RGB.
+            prior: (B, 1, H, W) in [0, 1].
+            mode: 'robot' fuses with the luma, as in training, and clamps the fused RGB: equal frames give equal output.
+                'authors' repeats the published test script: it fuses with the red plane, truncates to 8 bit and
+                stretches the batch's own minimum and maximum to 0..255 before segmentation, so use batches of one.
+                Video flickers with it, and no gradient passes to the fusion network.
+
+        Raises:
+            ValueError: shapes that don't fit, a side below 29 pixels, or an unknown mode.
+        """
+        if rgb.ndim != 4 or rgb.shape[1] != 3:
+            raise ValueError(f"rgb has shape {tuple(rgb.shape)}: it must be (batch, 3, height, width)")
+        if mode == "robot":
+            fused_luma = self.fuse(infrared, rgb_to_luma(rgb), prior)
+            fused_rgb = with_luma(rgb, fused_luma).clamp(0, 1)
+        elif mode == "authors":
+            fused_luma = self.fuse(infrared, rgb[:, :1], prior)
+            fused_rgb = stretched_bytes(with_luma(rgb, fused_luma)).to(rgb.dtype) / 255
+        else:
+            raise ValueError(f"mode is '{mode}': it must be 'robot' or 'authors'")
+        return SegMiFOutput(fused_luma, fused_rgb, self.segment(fused_rgb))
+
+
+def _require_planes(infrared: Tensor, visible: Tensor, prior: Tensor) -> None:
+    if infrared.ndim != 4 or infrared.shape[1] != 1:
+        raise ValueError(f"infrared has shape {tuple(infrared.shape)}: it must be (batch, 1, height, width)")
+    for name, plane in (("visible", visible), ("prior", prior)):
+        if plane.shape != infrared.shape:
+            shapes = f"{tuple(plane.shape)}, infrared {tuple(infrared.shape)}"
+            raise ValueError(f"{name} has shape {shapes}: both must be equal")
+
+
+__all__ = ["FUSION_SCALES", "Mode", "SegMiF", "SegMiFConfig", "SegMiFOutput", "SegmentationNetwork"]
