@@ -97,8 +97,9 @@ def _context(tokens: Tensor, key_value: Tensor) -> Tensor:
 def _gram(tokens: Tensor) -> Tensor:
     """A^T A of tokens A (B, N, C) as float64 (B, C, C)."""
     tokens = tokens.float() if tokens.dtype in (torch.float16, torch.bfloat16) else tokens
-    chunks = tokens.shape[1] // _GRAM_CHUNK
-    whole = tokens[:, : chunks * _GRAM_CHUNK].reshape(-1, chunks, _GRAM_CHUNK, tokens.shape[-1])
+    batch, count, channels = tokens.shape
+    chunks = count // _GRAM_CHUNK
+    whole = tokens[:, : chunks * _GRAM_CHUNK].reshape(batch, chunks, _GRAM_CHUNK, channels)
     rest = tokens[:, chunks * _GRAM_CHUNK :]
     return (whole.mT @ whole).double().sum(dim=1) + (rest.mT @ rest).double()
 
