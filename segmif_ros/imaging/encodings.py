@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images as cameras send them (an encoding name and a byte buffer) turned into numpy arrays.
+
+The names are those of sensor_msgs/image_encodings. `view` and the plain encodings copy nothing: the arrays look into
+the buffer, padded rows through their strides. What costs a copy: another byte order, another colour order, Bayer, YUV.
+
+Shapes: H rows, W columns. Colour order is always said: RGB unless the name of the encoding says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]  # docstrings say shape, type and range
+
+
+class EncodingError(ValueError):
+    """A buffer that can't be an image of the stated size, or an encoding that isn't known; one line."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageBuffer:
+    """One image as it came, not yet looked into.
+
+    Attributes:
+        encoding: Name as in sensor_msgs/image_encodings, for example "mono16".
+        height: Rows.
+        width: Columns.
+        step: Bytes from one row to the next; 0 (left out by some drivers) means tightly packed.
+        is_bigendian: Byte order of 16-bit and 32-bit values.
+        data: Anything with the buffer protocol: bytes, bytearray, array.array, memoryview.
+    """
+
+    encoding: str
+    height: int
+    width: int
+    step: int
+    is_bigendian: bool
+    data: Any
+
+
+# encoding -> (values a pixel, numpy type without byte order)
+_LAYOUTS = {
+    "mono8": (1, "u1"),
+    "8UC1": (1, "u1"),
+    "mono16": (1, "u2"),
+    "16UC1": (1, "u2"),
+    "32FC1": (1, "f4"),
+    "rgb8": (3, "u1"),
+    "bgr8": (3, "u1"),
+    "rgba8": (4, "u1"),
+    "bgra8": (4, "u1"),
+    "bayer_rggb8": (1, "u1"),
+    "bayer_bggr8": (1, "u1"),
+    "bayer_gbrg8": (1, "u1"),
+    "bayer_grbg8": (1, "u1"),
+    "yuv422": (2, "u1"),
+    "uyvy": (2, "u1"),
+    "yuv422_yuy2": (2, "u1"),
+    "yuyv": (2, "u1"),
+    "nv12": (1, "u1"),
+}
+_TO_RGB = {
+    "mono8": cv2.COLOR_GRAY2RGB,
+    "8UC1": cv2.COLOR_GRAY2RGB,
+    "bgr8": cv2.COLOR_BGR2RGB,
+    "rgba8": cv2.COLOR_RGBA2RGB,
+    "bgra8": cv2.COLOR_BGRA2RGB,
+    # OpenCV's older Bayer names are shifted by a pixel; these aliases say the first two rows, as ROS does
+    "bayer_rggb8": cv2.COLOR_BayerRGGB2RGB,
+    "bayer_bggr8": cv2.COLOR_BayerBGGR2RGB,
+    "bayer_gbrg8": cv2.COLOR_BayerGBRG2RGB,
+    "bayer_grbg8": cv2.COLOR_BayerGRBG2RGB,
+}
+_TO_LUMA = {
+    "rgb8": cv2.COLOR_RGB2GRAY,
+    "bgr8": cv2.COLOR_BGR2GRAY,
+    "rgba8": cv2.COLOR_RGBA2GRAY,
+    "bgra8": cv2.COLOR_BGRA2GRAY,
+}
+_UYVY = ("yuv422", "uyvy")
+_YUYV = ("yuv422_yuy2", "yuyv")
+
+RGB_ENCODINGS = ("rgb8", *_TO_RGB, *_UYVY, *_YUYV, "nv12")
+INFRARED_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1", "32FC1", *_TO_LUMA)
+
+
+def view(image: ImageBuffer) -> Array:
+    """Return the buffer as an array, without a copy.
+
+    Returns:
+        (H, W) for one value a pixel, (H, W, C) for more, in the encoding's own order and the buffer's byte order;
+        (H + ceil(H / 2), W rounded up to even) for nv12, the chroma rows below the luma rows.
+
+    Raises:
+        EncodingError: If the encoding is unknown, a side is 0, the step is shorter than a row, or the buffer's length
+            isn't step times rows.
+    """
+    try:
+        channels, kind = _LAYOUTS[image.encoding]
+    except KeyError:
+        known = ", ".join(_LAYOUTS)
+        raise EncodingError(f"encoding '{image.encoding}' is not supported: publish one of {known}") from None
+    if image.height < 1 or image.width < 1:
+        raise EncodingError(f"the image is empty: {_said(image)}")
+    dtype = np.dtype(kind).newbyteorder(">" if image.is_bigendian else "<")
+    rows, columns = image.height, image.width
+    if image.encoding == "nv12":
+        rows, columns = rows + (rows + 1) // 2, columns + columns % 2
+    row_bytes = columns * channels * dtype.itemsize
+    step = image.step or row_bytes
+    if step < row_bytes:
+        raise EncodingError(f"step is {step} bytes but a row has {row_bytes}: {_said(image)}")
+    size = memoryview(image.data).nbytes
+    # a buffer may end with the last pixel: some drivers leave out the padding of the last row
+    if size not in (rows * step, (rows - 1) * step + row_bytes):
+        raise EncodingError(f"the data has {size} bytes, step times rows is {rows * step}: {_said(image)}")
+    shape: tuple[int, ...] = (rows, columns)
+    strides: tuple[int, ...] = (step, channels * dtype.itemsize)
+    if channels > 1:
+        shape, strides = (*shape, channels), (*strides, dtype.itemsize)
+    return np.ndarray(shape, dtype, buffer=image.data, strides=strides)
+
+
+def to_rgb(image: ImageBuffer) -> Array:
+    """Return (H, W, 3) uint8 RGB; for rgb8 a view, for the other encodings a new array.
+
+    Raises:
+        EncodingError: As `view`, and for an encoding that is no colour or grey 8-bit image.
+    """
+    if image.encoding not in RGB_ENCODINGS:
+        raise EncodingError(_no_role(image.encoding, "an RGB image", RGB_ENCODINGS))
+    pixels = view(image)
+    if image.encoding == "rgb8":
+        return pixels
+    if image.encoding in _TO_RGB:
+        if image.encoding.startswith("bayer") and min(image.height, image.width) < 3:
+            raise EncodingError(f"a Bayer image needs at least 3x3 pixels: {_said(image)}")
+        return cv2.cvtColor(pixels, _TO_RGB[image.encoding])
+    if image.encoding == "nv12":
+        return _nv12_to_rgb(pixels, image.height, image.width)
+    return _yuv422_to_rgb(pixels, luma=1 if image.encoding in _UYVY else 0)
+
+
+def to_infrared(image: ImageBuffer) -> Array:
+    """Return (H, W) uint8, uint16 or float32 in the machine's byte order, values as the camera sent them.
+
+    A pseudo-coloured image (see `is_pseudo_coloured`) becomes its luminance, uint8.
+
+    Raises:
+        EncodingError: As `view`, and for an encoding that no thermal camera driver uses.
+    """
+    if image.encoding not in INFRARED_ENCODINGS:
+        raise EncodingError(_no_role(image.encoding, "an infrared image", INFRARED_ENCODINGS))
+    pixels = view(image)
+    if image.encoding in _TO_LUMA:
+        return cv2.cvtColor(pixels, _TO_LUMA[image.encoding])
+    return pixels if pixels.dtype.isnative else pixels.astype(pixels.dtype.newbyteorder("="))
+
+
+def is_pseudo_coloured(encoding: str) -> bool:
+    """Whether an infrared image of this encoding shows colours of a palette instead of measured values."""
+    return encoding in _TO_LUMA
+
+
+def _yuv422_to_rgb(pixels: Array, *, luma: int) -> Array:
+    """(H, W, 2) uint8, luma in channel ``luma`` and U, V in turn in the other, BT.601 video range -> (H, W, 3) RGB."""
+    height, width = pixels.shape[:2]
+    if width % 2:  # OpenCV takes pairs of columns: complete the last one by its neighbour's
+        padded = np.full((height, width + 1, 2), 128, np.uint8)
+        padded[:, :width] = pixels
+        padded[:, width, luma] = pixels[:, width - 1, luma]
+        if width > 1:
+            padded[:, width, 1 - luma] = pixels[:, width - 2, 1 - luma]
+        pixels = padded
+    code = cv2.COLOR_YUV2RGB_UYVY if luma == 1 else cv2.COLOR_YUV2RGB_YUY2
+    return cv2.cvtColor(pixels, code)[:, :width]
+
+
+def _nv12_to_rgb(pixels: Array, height: int, width: int) -> Array:
+    """Luma rows and, below, rows of interleaved U, V at half resolution, BT.601 video range -> (H, W, 3) RGB."""
+    luma, chroma = pixels[:height], pixels[height:]
+    if height % 2 or width % 2:
+        luma = cv2.copyMakeBorder(luma[:, :width], 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    chroma = np.ascontiguousarray(chroma).reshape(chroma.shape[0], -1, 2)
+    return cv2.cvtColorTwoPlane(luma, chroma, cv2.COLOR_YUV2RGB_NV12)[:height, :width]
+
+
+def _said(image: ImageBuffer) -> str:
+    return f"{image.encoding} {image.width}x{image.height}, step {image.step}"
+
+
+def _no_role(encoding: str, role: str, known: tuple[str, ...]) -> str:
+    if encoding in ("8UC3", "8UC4"):
+        return f"encoding '{encoding}' doesn't say its colour order: have the driver publish rgb8 or bgr8"
+    return f"encoding '{encoding}' can't be used as {role}: publish one of {', '.join(known)}"

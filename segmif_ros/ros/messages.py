@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages <-> numpy arrays and plain values."""
+
+from __future__ import annotations
+
+import array
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from segmif_ros.imaging.encodings import ImageBuffer
+from segmif_ros.labels import LabelSet
+
+if TYPE_CHECKING:  # torch would come with it
+    from segmif_ros.inference.engine import EngineResult
+
+NS_PER_S = 1_000_000_000
+
+# what `image_message` writes, by the array's type and shape
+_ENCODINGS: dict[str, tuple[np.dtype[Any], int]] = {
+    "mono8": (np.dtype(np.uint8), 2),
+    "8UC1": (np.dtype(np.uint8), 2),
+    "mono16": (np.dtype(np.uint16), 2),
+    "16UC1": (np.dtype(np.uint16), 2),
+    "32FC1": (np.dtype(np.float32), 2),
+    "rgb8": (np.dtype(np.uint8), 3),
+    "bgr8": (np.dtype(np.uint8), 3),
+}
+
+
+def stamp_ns(header: Header) -> int:
+    """Return the header's stamp in nanoseconds."""
+    return int(header.stamp.sec) * NS_PER_S + int(header.stamp.nanosec)
+
+
+def make_header(stamp_ns: int, frame_id: str) -> Header:
+    """Return a header with this stamp (nanoseconds, not negative) and frame."""
+    header = Header(frame_id=frame_id)
+    header.stamp = Time(sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S)
+    return header
+
+
+def image_buffer(message: Image) -> ImageBuffer:
+    """Return the image behind ``message``; its bytes are not copied, so the message must not be changed."""
+    return ImageBuffer(
+        encoding=message.encoding,
+        height=message.height,
+        width=message.width,
+        step=message.step,
+        is_bigendian=bool(message.is_bigendian),
+        data=message.data,
+    )
+
+
+def image_message(image: npt.NDArray[Any], encoding: str, header: Header) -> Image:
+    """Return a tightly packed, little-endian message.
+
+    Args:
+        image: (H, W) uint8, uint16 or float32, or (H, W, 3) uint8 in the encoding's colour order.
+        encoding: "mono8", "8UC1", "mono16", "16UC1", "32FC1", "rgb8" or "bgr8".
+        header: Used as it is, not copied.
+
+    Raises:
+        ValueError: If type or shape of ``image`` isn't the encoding's.
+    """
+    dtype, ndim = _ENCODINGS[encoding]
+    if image.dtype != dtype or image.ndim != ndim or (ndim == 3 and image.shape[2] != 3):
+        raise ValueError(f"{encoding} can't hold {image.dtype} {image.shape}")
+    return Image(
+        header=header,
+        height=image.shape[0],
+        width=image.shape[1],
+        encoding=encoding,
+        is_bigendian=0,
+        step=image.shape[1] * dtype.itemsize * (3 if ndim == 3 else 1),
+        data=byte_array(image),
+    )
+
+
+def byte_array(values: npt.NDArray[Any]) -> array.array[int]:
+    """Return the array's bytes in C order, little-endian, in the type that messages take without a check per byte."""
+    little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    filled = array.array("B")
+    # a memory copy; assigning bytes or a numpy array to a message field would look at every single value
+    filled.frombytes(little.data.cast("B"))
+    return filled
+
+
+def semantic_map_message(result: EngineResult, label_set: LabelSet, header: Header, **facts: float | str) -> Any:
+    """Return a segmif_ros/SemanticMap.
+
+    Args:
+        result: The engine's.
+        label_set: The classes of ``result.labels``.
+        header: Used as it is, not copied.
+        facts: The message's pair_offset_s, model_name, model_hash and inference_ms.
+
+    Raises:
+        ImportError: If the message was not built.
+    """
+    from segmif_ros.msg import SemanticClass, SemanticMap  # a machine without a compiler doesn't have it
+
+    height, width = result.labels.shape
+    counts = np.bincount(result.labels.ravel(), minlength=256).tolist()
+    colours = label_set.palette.tolist()
+    return SemanticMap(
+        header=header,
+        height=height,
+        width=width,
+        labels=byte_array(result.labels),
+        confidence=byte_array(result.confidence),
+        classes=[
+            SemanticClass(id=i, name=name, r=colours[i][0], g=colours[i][1], b=colours[i][2], pixel_count=counts[i])
+            for i, name in enumerate(label_set.names)
+        ],
+        **facts,
+    )
