@@ -15,6 +15,8 @@ from segmif_ros.model.interaction import InteractionBlock
 
 FusionOutput = Literal["direct", "blend"]
 _LAYERS = 5
+# Blending networks are trained on small crops and run at any size: their context logits don't grow with the image.
+_BLEND_REFERENCE_TOKENS = 4096
 
 
 class DenseBlock(nn.Module):
@@ -83,7 +85,8 @@ class FusionNetwork(nn.Module):
         self.DRDB4 = DenseBlock(channels, growth)
         self.conv2 = nn.Conv2d(2 * channels, channels, 3, padding=1)
         self.relu = nn.PReLU()
-        self.ffm = InteractionBlock(channels)
+        reference_tokens = _BLEND_REFERENCE_TOKENS if output == "blend" else None
+        self.ffm = InteractionBlock(channels, reference_tokens)
         # The published checkpoints carry the weights of a second block; the forward pass uses the first one twice.
         self.ffm2 = InteractionBlock(channels)
         self.conv3 = nn.Conv2d(semantic_widths[0], channels, 1)

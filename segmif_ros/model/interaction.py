@@ -34,8 +34,9 @@ class _ModalityContext(nn.Module):
 class CrossInteraction(nn.Module):
     """Semantic queries read the modalities' contexts, and modality queries read the semantic context."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, reference_tokens: int | None = None) -> None:
         super().__init__()
+        self.reference_tokens = reference_tokens
         self.channel_proj1 = nn.Linear(channels, 2 * channels)
         self.channel_proj2 = nn.Linear(channels, 2 * channels)
         self.channel_proj3 = nn.Linear(channels, 2 * channels)
@@ -51,20 +52,28 @@ class CrossInteraction(nn.Module):
         y1, u1 = F.relu(self.channel_proj1(infrared)).chunk(2, dim=-1)
         y2, u2 = F.relu(self.channel_proj2(visible)).chunk(2, dim=-1)
         y3, u3 = F.relu(semantic).chunk(2, dim=-1)
-        context1 = _context(y1, self.cross_attn2.kv1.weight)
-        context2 = _context(y2, self.cross_attn2.kv2.weight)
-        context3 = _context(u3, self.cross_attn.kv3.weight)
+        scale = 1.0 if self.reference_tokens is None else self.reference_tokens / infrared.shape[1]
+        context1 = _context(y1, self.cross_attn2.kv1.weight, scale)
+        context2 = _context(y2, self.cross_attn2.kv2.weight, scale)
+        context3 = _context(u3, self.cross_attn.kv3.weight, scale)
         infrared = self.norm1(infrared + _attend(y3, context1, u1, context3, self.end_proj1))
         visible = self.norm2(visible + _attend(y3, context2, u2, context3, self.end_proj2))
         return infrared, visible
 
 
 class InteractionBlock(nn.Module):
-    """`CrossInteraction` on maps; a module of its own for the checkpoints' key names."""
+    """`CrossInteraction` on maps; a module of its own for the checkpoints' key names.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: C.
+        reference_tokens: None for the paper's context logits, which are sums over all tokens and so grow with the image.
+            A number makes them means over the tokens times that number: equal to the paper's on an image of so many
+            tokens, and independent of the resolution elsewhere.
+    """
+
+    def __init__(self, channels: int, reference_tokens: int | None = None) -> None:
         super().__init__()
-        self.cross = CrossInteraction(channels)
+        self.cross = CrossInteraction(channels, reference_tokens)
         self.apply(_initialise)
 
     def forward(self, infrared: Tensor, visible: Tensor, semantic: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,8 +90,8 @@ class InteractionBlock(nn.Module):
         return to_map(updated[0], *size), to_map(updated[1], *size)
 
 
-def _context(tokens: Tensor, key_value: Tensor) -> Tensor:
-    """Context matrices (B, heads, 8, 8): softmax over key channels (axis -2) of scale * K^T V, summed over tokens.
+def _context(tokens: Tensor, key_value: Tensor, scale: float) -> Tensor:
+    """Context matrices (B, heads, 8, 8): softmax over key channels (axis -2) of scale / sqrt(8) * K^T V.
 
     K^T V = Wk (A^T A) Wv^T needs only the Gram matrix of the tokens A (B, N, C). The logits are sums over all pixels
     and reach 1e5 at 480x640, where a float32 sum is off by 1e-4; chunks summed in float64 are exact enough and faster.
@@ -90,7 +99,7 @@ def _context(tokens: Tensor, key_value: Tensor) -> Tensor:
     channels = tokens.shape[-1]
     with torch.autocast(tokens.device.type, enabled=False):
         key, value = key_value.double().view(2, channels // HEAD_WIDTH, HEAD_WIDTH, channels)
-        logits = HEAD_WIDTH**-0.5 * (key @ _gram(tokens)[:, None] @ value.mT)
+        logits = scale * HEAD_WIDTH**-0.5 * (key @ _gram(tokens)[:, None] @ value.mT)
     return logits.softmax(dim=-2).to(tokens.dtype)
 
 
