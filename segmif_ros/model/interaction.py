@@ -66,7 +66,7 @@ class InteractionBlock(nn.Module):
 
     Args:
         channels: C.
-        reference_tokens: None for the paper's context logits, which are sums over all tokens and so grow with the image.
+        reference_tokens: None for the paper's context logits, sums over all tokens that grow with the image.
             A number makes them means over the tokens times that number: equal to the paper's on an image of so many
             tokens, and independent of the resolution elsewhere.
     """
