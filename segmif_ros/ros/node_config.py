@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of segmif_node: the one table that declaration, config/segmif.yaml and the README follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from segmif_ros.imaging.gain import GAIN_POLICIES, GainConfig
+from segmif_ros.ros.parameters import Changes, parameter
+
+if TYPE_CHECKING:  # torch would come with it
+    from segmif_ros.inference.engine import EngineConfig
+
+NODE_NAME = "segmif_node"
+FILE_HEADER = """\
+Every parameter of segmif_node at its default. Written by `make params` from segmif_ros/ros/node_config.py: change it
+there, and copy this file to change values for a robot. QoS per topic can be overridden with rclpy's qos_overrides."""
+
+# The choices of the engine, said here so that this table needs no torch; a test holds the two together.
+PRIORS = ("auto", "vsm_wls", "visible", "mean")
+MODES = ("robot", "authors")
+PRECISIONS = ("float32", "bfloat16", "float16")
+RELIABILITIES = ("best_effort", "reliable")
+
+_UNCONFIGURED = Changes.UNCONFIGURED
+_NEVER = Changes.NEVER
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeConfig:
+    """What each parameter means is said in its description."""
+
+    # the model
+    weights: str = parameter(
+        "segmif-s",
+        "Model to run: a name that comes with the package, a checkpoint file, or the two files of the SegMiF authors "
+        "separated by a comma.",
+        changes=_UNCONFIGURED,
+    )
+    device: str = parameter(
+        "auto", "Where to run: auto (CUDA where there is one), cpu, cuda or cuda:N.", changes=_UNCONFIGURED
+    )
+    precision: str = parameter(
+        "float32",
+        "Arithmetic of the network; float16 needs CUDA.",
+        choices=PRECISIONS,
+        changes=_UNCONFIGURED,
+    )
+    prior: str = parameter(
+        "auto",
+        "Prior image that the semantic features are taken from; auto is what the weights were trained with.",
+        choices=PRIORS,
+        changes=_UNCONFIGURED,
+    )
+    mode: str = parameter(
+        "robot",
+        "robot: luma in and no frame-dependent stretch, so video doesn't flicker; authors: their test script.",
+        choices=MODES,
+        changes=_UNCONFIGURED,
+    )
+    label_set: str = parameter(
+        "auto",
+        "Names and colours of the classes: auto (the checkpoint's, or by class count), fmb, mfnet or camvid.",
+        changes=_UNCONFIGURED,
+    )
+    classes: int = parameter(
+        0, "Refuse weights with another number of classes; 0 takes any.", minimum=0, maximum=256, changes=_UNCONFIGURED
+    )
+    warm_up_height: int = parameter(
+        480, "Rows of the image that the model is warmed up with.", minimum=29, maximum=8192, changes=_UNCONFIGURED
+    )
+    warm_up_width: int = parameter(
+        640, "Columns of the image that the model is warmed up with.", minimum=29, maximum=8192, changes=_UNCONFIGURED
+    )
+    num_threads: int = parameter(
+        0,
+        "Threads of torch on the CPU; 0 leaves torch's choice (all cores).",
+        minimum=0,
+        maximum=1024,
+        changes=_UNCONFIGURED,
+    )
+    opencv_threads: int = parameter(
+        0, "Threads of OpenCV; 0 leaves OpenCV's choice.", minimum=0, maximum=1024, changes=_UNCONFIGURED
+    )
+
+    # pairing
+    slop_s: float = parameter(
+        0.02,
+        "Largest difference of the stamps of a pair in seconds; half a frame period or more pairs wrongly.",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    queue_size: int = parameter(
+        10, "Frames of each camera that wait for a partner at most.", minimum=1, maximum=1000
+    )
+    time_offset_s: float = parameter(
+        0.0,
+        "Taken off the infrared stamps before pairing, in seconds: positive where the driver stamps late (on arrival).",
+        minimum=-10.0,
+        maximum=10.0,
+    )
+    master: str = parameter(
+        "rgb", "Camera whose stamp and frame_id all outputs carry.", choices=("rgb", "infrared")
+    )
+
+    # thermal gain, for 16-bit and float infrared
+    gain_policy: str = parameter(
+        "percentile",
+        "How raw thermal values become 8-bit: percentile (smoothed over time), fixed range, minmax a frame, clahe.",
+        choices=GAIN_POLICIES,
+    )
+    gain_low_percentile: float = parameter(
+        1.0, "Percentile that becomes 0 (percentile, clahe).", minimum=0.0, maximum=100.0
+    )
+    gain_high_percentile: float = parameter(
+        99.0, "Percentile that becomes 255 (percentile, clahe).", minimum=0.0, maximum=100.0
+    )
+    gain_time_constant_s: float = parameter(
+        1.0, "How slowly the percentile range follows the scene, in seconds; 0 at once.", minimum=0.0, maximum=600.0
+    )
+    gain_fixed_low: float = parameter(0.0, "Raw value (counts, or the unit of 32FC1) that becomes 0 (fixed).")
+    gain_fixed_high: float = parameter(16383.0, "Raw value that becomes 255 (fixed).")
+    gain_clahe_clip_limit: float = parameter(2.0, "Contrast limit (clahe).", minimum=0.1, maximum=100.0)
+    gain_clahe_tiles: int = parameter(8, "Tiles in each direction (clahe).", minimum=1, maximum=64)
+
+    # outputs
+    fused_encoding: str = parameter("rgb8", "Encoding of fused/image.", choices=("rgb8", "mono8"))
+    overlay_alpha: float = parameter(
+        0.5, "Weight of the class colours in segmentation/overlay.", minimum=0.0, maximum=1.0
+    )
+
+    # life
+    autostart: bool = parameter(
+        True, "Configure and activate at start; false waits for lifecycle transitions.", changes=_NEVER
+    )
+    diagnostics_period_s: float = parameter(
+        1.0, "Time between two messages on /diagnostics in seconds.", minimum=0.05, maximum=60.0, changes=_NEVER
+    )
+    input_timeout_s: float = parameter(
+        2.0, "An input without a frame for this long is reported as silent, in seconds.", minimum=0.1, maximum=3600.0
+    )
+    input_reliability: str = parameter(
+        "best_effort",
+        "QoS of both inputs; best_effort receives from every publisher, reliable only from reliable ones.",
+        choices=RELIABILITIES,
+        changes=_NEVER,
+    )
+    input_depth: int = parameter(5, "Queue depth of both inputs.", minimum=1, maximum=1000, changes=_NEVER)
+    output_reliability: str = parameter(
+        "reliable",
+        "QoS of the outputs; reliable suits every subscriber.",
+        choices=RELIABILITIES,
+        changes=_NEVER,
+    )
+    output_depth: int = parameter(5, "Queue depth of the outputs.", minimum=1, maximum=1000, changes=_NEVER)
+
+    def __post_init__(self) -> None:
+        self.gain()  # says what doesn't go together
+
+    def gain(self) -> GainConfig:
+        """Return the gain stage's part."""
+        return GainConfig(
+            policy=self.gain_policy,
+            low_percentile=self.gain_low_percentile,
+            high_percentile=self.gain_high_percentile,
+            time_constant_s=self.gain_time_constant_s,
+            fixed_low=self.gain_fixed_low,
+            fixed_high=self.gain_fixed_high,
+            clahe_clip_limit=self.gain_clahe_clip_limit,
+            clahe_tiles=self.gain_clahe_tiles,
+        )
+
+    def engine(self) -> EngineConfig:
+        """Return the engine's part."""
+        from segmif_ros.inference.engine import EngineConfig
+
+        return EngineConfig(
+            weights=tuple(each.strip() for each in self.weights.split(",") if each.strip()),
+            device=self.device,
+            precision=self.precision,
+            prior=self.prior,
+            mode=self.mode,
+            label_set=self.label_set,
+            expected_classes=self.classes,
+            num_threads=self.num_threads,
+        )
