@@ -118,7 +118,7 @@ class FusionNetwork(nn.Module):
         if self.output == "direct":
             return self._unfold(self.relu(x))[..., :height, :width]
         logit, residual = (self._unfold(half)[..., :height, :width] for half in x.chunk(2, dim=1))
-        return torch.lerp(visible, infrared, logit.sigmoid()) + residual
+        return torch.lerp(visible, infrared, logit.to(visible.dtype).sigmoid()) + residual
 
     def _fold(self, plane: Tensor) -> Tensor:
         """(B, 1, H, W) -> (B, s * s, ceil(H / s), ceil(W / s)); sizes that s doesn't divide repeat the border."""
