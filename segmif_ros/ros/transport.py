@@ -14,7 +14,7 @@ from pathlib import Path
 
 PACKAGE = "segmif_ros"
 PROFILE = "fastdds.xml"
-# Fast DDS 3 (Kilted on) and late 2.x (Jazzy) read the first name, Humble's 2.6 the second.
+# Fast DDS of Jazzy and later reads the first name and warns about the second, Humble's knows the second alone.
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
@@ -58,6 +58,5 @@ def use_profile(environment: MutableMapping[str, str] | None = None) -> str:
     chosen = user_profile(environment)
     if chosen is None:
         chosen = str(profile_path())
-        for name in PROFILE_VARIABLES:
-            environment[name] = chosen
+        environment[PROFILE_VARIABLES[environment.get("ROS_DISTRO") == "humble"]] = chosen
     return chosen

@@ -30,13 +30,18 @@ def test_a_missing_profile_is_said_with_the_places_looked_at(monkeypatch: pytest
         transport.profile_path()
 
 
-def test_the_profile_is_set_under_the_names_of_old_and_new_fast_dds() -> None:
-    environment: dict[str, str] = {}
+@pytest.mark.parametrize(
+    ("distribution", "name"),
+    [
+        ("", "FASTDDS_DEFAULT_PROFILES_FILE"),
+        ("jazzy", "FASTDDS_DEFAULT_PROFILES_FILE"),
+        ("humble", "FASTRTPS_DEFAULT_PROFILES_FILE"),
+    ],
+)
+def test_the_profile_is_set_under_the_name_that_the_distribution_reads(distribution: str, name: str) -> None:
+    environment = {"ROS_DISTRO": distribution}
     chosen = transport.use_profile(environment)
-    assert environment == {
-        "FASTDDS_DEFAULT_PROFILES_FILE": chosen,
-        "FASTRTPS_DEFAULT_PROFILES_FILE": chosen,
-    }
+    assert environment == {"ROS_DISTRO": distribution, name: chosen}
 
 
 @pytest.mark.parametrize("name", transport.PROFILE_VARIABLES)
