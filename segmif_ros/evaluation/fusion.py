@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fusion metrics on grey images in 0..255, and the conventions in which the toolboxes of the field differ.
+
+Every function takes uint8 (or float in 0..255) arrays of shape (H, W): ``a`` and ``b`` are the sources (infrared
+and visible luma), ``f`` the fused luma. The plain names give the textbook value. Three toolboxes are quoted in
+papers; where one departs from the textbook its value carries its letter, so that a number can be put beside the
+table it is to be compared with:
+
+  C  CDDFuse's Evaluator     T  Evaluation-for-Image-Fusion (MATLAB)     Z  IVIF_ZOO's Metric
+
+SSIM and VIF are written here because they are two window filters, for which a robot should not need torchmetrics.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Grey = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
+_Array = npt.NDArray[np.float64]
+
+
+def entropy(f: Grey) -> float:
+    """EN: Shannon entropy of the 256-bin histogram, bits."""
+    return _entropy_bits(np.bincount(_bytes(f).ravel(), minlength=256))
+
+
+def standard_deviation(f: Grey) -> float:
+    """SD: population standard deviation."""
+    return float(np.std(_float(f)))
+
+
+def spatial_frequency(f: Grey) -> float:
+    """SF: square root of mean squared row difference plus mean squared column difference."""
+    x = _float(f)
+    return float(np.sqrt(np.mean(np.diff(x, axis=1) ** 2) + np.mean(np.diff(x, axis=0) ** 2)))
+
+
+def average_gradient(f: Grey, divisor: Literal["pixels", "inner"] = "pixels") -> float:
+    """AG: mean of sqrt((gx^2 + gy^2) / 2), central differences (one-sided at the border).
+
+    divisor: ``pixels`` divides by H*W (C, Z), ``inner`` by (H-1)(W-1) (T).
+    """
+    gy, gx = np.gradient(_float(f))
+    total = float(np.sum(np.sqrt((gx**2 + gy**2) / 2)))
+    height, width = f.shape
+    return total / (height * width if divisor == "pixels" else (height - 1) * (width - 1))
+
+
+def mutual_information(a: Grey, b: Grey, f: Grey) -> float:
+    """MI: I(F;A) + I(F;B) from 256x256 joint histograms, bits (T, Z; C gives nats, times ln 2)."""
+    return _mutual_bits(f, a) + _mutual_bits(f, b)
+
+
+def mean_squared_error(a: Grey, b: Grey, f: Grey) -> float:
+    """MSE: (MSE(F,A) + MSE(F,B)) / 2 on 0..255 (C; T and Z divide by 255^2)."""
+    x = _float(f)
+    return float((np.mean((x - _float(a)) ** 2) + np.mean((x - _float(b)) ** 2)) / 2)
+
+
+def psnr(a: Grey, b: Grey, f: Grey, peak: float = 255.0) -> float:
+    """PSNR: 10 log10(peak^2 / MSE), dB; infinite for equal images. C takes max(F) as the peak."""
+    mse = mean_squared_error(a, b, f)
+    return float("inf") if mse == 0 else float(10 * np.log10(peak**2 / mse)) if peak > 0 else float("-inf")
+
+
+def correlation(a: Grey, b: Grey, f: Grey) -> float:
+    """CC: mean Pearson correlation of F with A and with B; NaN if one image is constant."""
+    return (_pearson(_float(a), _float(f)) + _pearson(_float(b), _float(f))) / 2
+
+
+def sum_of_correlations_of_differences(a: Grey, b: Grey, f: Grey) -> float:
+    """SCD: corr(F - B, A) + corr(F - A, B); NaN if a difference or a source is constant."""
+    x, y, z = _float(a), _float(b), _float(f)
+    return _pearson(z - y, x) + _pearson(z - x, y)
+
+
+def visual_information_fidelity(a: Grey, b: Grey, f: Grey) -> float:
+    """VIF: vifp(A, F) + vifp(B, F), pixel domain, 4 scales, noise variance 2, whole windows only (C, T).
+
+    Z pads with zeros and comes out higher (0.57 where this gives 0.47); it is not offered here.
+    """
+    return _vifp(_float(a), _float(f)) + _vifp(_float(b), _float(f))
+
+
+def structural_similarity(x: Grey, y: Grey, data_range: float = 255.0) -> float:
+    """SSIM of two images: 11x11 Gaussian window of sigma 1.5, whole windows only, mean of the map."""
+    window = _gaussian(11, 1.5)
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    p, q = _float(x), _float(y)
+    mp, mq = _filter(p, window), _filter(q, window)
+    vp = _filter(p * p, window) - mp * mp
+    vq = _filter(q * q, window) - mq * mq
+    vpq = _filter(p * q, window) - mp * mq
+    numerator = (2 * mp * mq + c1) * (2 * vpq + c2)
+    return float(np.mean(numerator / ((mp * mp + mq * mq + c1) * (vp + vq + c2))))
+
+
+def fusion_ssim(a: Grey, b: Grey, f: Grey, data_range: float = 255.0) -> float:
+    """SSIM: mean of SSIM(F,A) and SSIM(F,B). T puts range 1 on 0..255 data, Z the same and sums."""
+    return (structural_similarity(a, f, data_range) + structural_similarity(b, f, data_range)) / 2
+
+
+def edge_transfer(a: Grey, b: Grey, f: Grey) -> float:
+    """Qabf (Xydeas and Petrovic): how much of the sources' Sobel edges, weighted by strength, F keeps; [0, 1)."""
+    (ga, aa), (gb, ab), (gf, af) = (_sobel(_float(image)) for image in (a, b, f))
+    qa, qb = _edge_preservation(ga, aa, gf, af), _edge_preservation(gb, ab, gf, af)
+    weight = float(np.sum(ga + gb))
+    return float(np.sum(qa * ga + qb * gb)) / weight if weight > 0 else float("nan")
+
+
+_TEXTBOOK: dict[str, Callable[[Grey, Grey, Grey], float]] = {
+    "EN": lambda a, b, f: entropy(f),
+    "SD": lambda a, b, f: standard_deviation(f),
+    "SF": lambda a, b, f: spatial_frequency(f),
+    "AG": lambda a, b, f: average_gradient(f),
+    "MI": mutual_information,
+    "SCD": sum_of_correlations_of_differences,
+    "VIF": visual_information_fidelity,
+    "Qabf": edge_transfer,
+    "SSIM": fusion_ssim,
+    "CC": correlation,
+    "MSE": mean_squared_error,
+    "PSNR": psnr,
+}
+
+_TOOLBOX: dict[str, Callable[[Grey, Grey, Grey], float]] = {
+    "AG_T": lambda a, b, f: average_gradient(f, divisor="inner"),
+    "MI_C": lambda a, b, f: mutual_information(a, b, f) * float(np.log(2)),
+    "MSE_TZ": lambda a, b, f: mean_squared_error(a, b, f) / 255.0**2,
+    "PSNR_C": lambda a, b, f: psnr(a, b, f, peak=float(np.max(f))),
+    "PSNR_TZ": lambda a, b, f: psnr(a, b, f, peak=255.0**2),
+    "SSIM_T": lambda a, b, f: fusion_ssim(a, b, f, data_range=1.0),
+    "SSIM_Z": lambda a, b, f: 2 * fusion_ssim(a, b, f, data_range=1.0),
+}
+
+TEXTBOOK_METRICS: tuple[str, ...] = tuple(_TEXTBOOK)
+TOOLBOX_METRICS: tuple[str, ...] = tuple(_TOOLBOX)
+
+
+def fusion_metrics(
+    infrared: Grey, visible: Grey, fused: Grey, names: Sequence[str] = TEXTBOOK_METRICS
+) -> dict[str, float]:
+    """The named metrics of one fused image.
+
+    infrared, visible, fused: (H, W) grey, 0..255, one size of at least 64x64 for VIF (its coarsest scale needs
+    whole windows); names: any of TEXTBOOK_METRICS and TOOLBOX_METRICS.
+    Raises ValueError for sizes that differ, colour images or unknown names.
+    """
+    for label, image in (("infrared", infrared), ("visible", visible), ("fused", fused)):
+        if image.ndim != 2 or image.shape != infrared.shape:
+            raise ValueError(f"{label} image is {image.shape}; three grey images of {infrared.shape} are needed")
+    table = {**_TEXTBOOK, **_TOOLBOX}
+    unknown = [name for name in names if name not in table]
+    if unknown:
+        raise ValueError(f"unknown fusion metrics {unknown}; known: {', '.join(table)}")
+    return {name: table[name](infrared, visible, fused) for name in names}
+
+
+def luma(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) RGB uint8 to (H, W) grey uint8 (0.299, 0.587, 0.114, rounded)."""
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def _float(image: Grey) -> _Array:
+    return np.asarray(image, dtype=np.float64)
+
+
+def _bytes(image: Grey) -> npt.NDArray[np.uint8]:
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def _entropy_bits(histogram: npt.NDArray[np.integer]) -> float:
+    p = histogram[histogram > 0] / histogram.sum()
+    return float(-np.sum(p * np.log2(p))) + 0.0
+
+
+def _mutual_bits(x: Grey, y: Grey) -> float:
+    joint = np.bincount(_bytes(x).ravel().astype(np.int64) * 256 + _bytes(y).ravel(), minlength=65536)
+    table = joint.reshape(256, 256)
+    return _entropy_bits(table.sum(axis=1)) + _entropy_bits(table.sum(axis=0)) - _entropy_bits(joint)
+
+
+def _pearson(x: _Array, y: _Array) -> float:
+    dx, dy = x - x.mean(), y - y.mean()
+    scale = float(np.sqrt(np.sum(dx * dx) * np.sum(dy * dy)))
+    return float(np.sum(dx * dy)) / scale if scale > 0 else float("nan")
+
+
+def _gaussian(size: int, sigma: float) -> _Array:
+    return np.asarray(cv2.getGaussianKernel(size, sigma), dtype=np.float64)
+
+
+def _filter(image: _Array, window: _Array) -> _Array:
+    """Separable filter, whole windows only."""
+    half = window.shape[0] // 2
+    if min(image.shape) < window.shape[0]:
+        raise ValueError(f"an image of {image.shape} is smaller than the {window.shape[0]}-pixel window")
+    out = cv2.sepFilter2D(image, cv2.CV_64F, window, window, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(out, dtype=np.float64)[half : image.shape[0] - half, half : image.shape[1] - half]
+
+
+def _vifp(reference: _Array, distorted: _Array, noise: float = 2.0) -> float:
+    """Pixel-domain VIF (Sheikh and Bovik) of one pair; windows of 17, 9, 5, 3 with sigma = size / 5."""
+    eps = 1e-10
+    kept = carried = 0.0
+    for scale in range(4):
+        size = 2 ** (4 - scale) + 1
+        window = _gaussian(size, size / 5)
+        if scale > 0:
+            reference = _filter(reference, window)[::2, ::2]
+            distorted = _filter(distorted, window)[::2, ::2]
+        mr, md = _filter(reference, window), _filter(distorted, window)
+        vr = np.maximum(_filter(reference * reference, window) - mr * mr, 0)
+        vd = np.maximum(_filter(distorted * distorted, window) - md * md, 0)
+        cov = _filter(reference * distorted, window) - mr * md
+        gain = cov / (vr + eps)
+        residual = vd - gain * cov
+        gain[vr < eps], residual[vr < eps], vr[vr < eps] = 0, vd[vr < eps], 0
+        gain[vd < eps], residual[vd < eps] = 0, 0
+        residual[gain < 0], gain[gain < 0] = vd[gain < 0], 0
+        residual = np.maximum(residual, eps)
+        kept += float(np.sum(np.log10(1 + gain * gain * vr / (residual + noise))))
+        carried += float(np.sum(np.log10(1 + vr / noise)))
+    return kept / carried if carried > 0 else float("nan")
+
+
+def _sobel(image: _Array) -> tuple[_Array, _Array]:
+    """Sobel strength and orientation, zero padding; y points up, which decides the sign where gx is 0."""
+    smooth, step = np.array([1.0, 2.0, 1.0]), np.array([-1.0, 0.0, 1.0])
+    gx = cv2.sepFilter2D(image, cv2.CV_64F, step, smooth, borderType=cv2.BORDER_CONSTANT)
+    gy = cv2.sepFilter2D(image, cv2.CV_64F, smooth, -step, borderType=cv2.BORDER_CONSTANT)
+    angle = np.where(gx == 0, np.pi / 2, np.arctan(gy / np.where(gx == 0, 1, gx)))
+    return np.hypot(gx, gy), angle
+
+
+def _edge_preservation(gs: _Array, angle_s: _Array, gf: _Array, angle_f: _Array) -> _Array:
+    """Strength and orientation preservation of a source in the fused image, with the paper's constants."""
+    low, high = np.minimum(gs, gf), np.maximum(gs, gf)
+    # equal strengths (also 0 and 0) count with the fused strength itself in the published formula
+    ratio = np.where(gs == gf, gf, low / np.where(high == 0, 1, high))
+    orientation = 1 - np.abs(angle_s - angle_f) / (np.pi / 2)
+    strength = 0.9994 / (1 + np.exp(-15 * (ratio - 0.5)))
+    direction = 0.9879 / (1 + np.exp(-22 * (orientation - 0.8)))
+    return np.asarray(strength * direction)
+
+
+def _read_grey(path: Path) -> npt.NDArray[np.uint8]:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise ValueError(f"{path}: not a readable image")
+    return luma(np.asarray(image, dtype=np.uint8))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print every metric of one fused image (``FUSED`` may be ``average`` or ``maximum`` of the pair)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m segmif_ros.evaluation.fusion", description="Fusion metrics of one image"
+    )
+    parser.add_argument("infrared", type=Path, metavar="IR")
+    parser.add_argument("visible", type=Path, metavar="VIS")
+    parser.add_argument("fused", metavar="FUSED", help="an image file, or 'average' or 'maximum' of the two sources")
+    options = parser.parse_args(arguments)
+    try:
+        infrared, visible = _read_grey(options.infrared), _read_grey(options.visible)
+        if options.fused in BASELINES and infrared.shape == visible.shape:
+            fused = BASELINES[options.fused](infrared, visible)
+        else:
+            fused = _read_grey(Path(options.fused))
+        values = fusion_metrics(infrared, visible, fused, TEXTBOOK_METRICS + TOOLBOX_METRICS)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for name, value in values.items():
+        print(f"{name:8s} {value:.6g}")
+    return 0
+
+
+def _average(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.rint((a.astype(np.float64) + b) / 2).astype(np.uint8)
+
+
+BASELINES: dict[str, Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]] = {
+    "average": _average,
+    "maximum": np.maximum,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

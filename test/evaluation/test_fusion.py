@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from segmif_ros.evaluation import fusion as metrics
+
+RAMP = np.array([[0, 3], [4, 3]], np.uint8)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Infrared, visible and fused, 72x88, smooth enough to be correlated."""
+    rng = np.random.default_rng(5)
+    base = cv2.resize(rng.integers(0, 256, (9, 11)).astype(np.float32), (88, 72), interpolation=cv2.INTER_CUBIC)
+
+    def noisy(image, sigma):
+        return np.clip(image + rng.normal(0, sigma, image.shape), 0, 255).astype(np.uint8)
+
+    infrared, visible = noisy(base, 8), noisy(255 - 0.7 * base, 12)
+    return infrared, visible, metrics.BASELINES["average"](infrared, visible)
+
+
+def slow_ssim(x, y, data_range):
+    place = np.arange(11) - 5
+    line = np.exp(-(place**2) / (2 * 1.5**2))
+    window = np.outer(line, line) / np.sum(line) ** 2
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    values = []
+    for row in range(x.shape[0] - 10):
+        for column in range(x.shape[1] - 10):
+            p, q = (image[row : row + 11, column : column + 11].astype(float) for image in (x, y))
+            mp, mq = np.sum(window * p), np.sum(window * q)
+            vp, vq = np.sum(window * (p - mp) ** 2), np.sum(window * (q - mq) ** 2)
+            vpq = np.sum(window * (p - mp) * (q - mq))
+            values.append((2 * mp * mq + c1) * (2 * vpq + c2) / ((mp**2 + mq**2 + c1) * (vp + vq + c2)))
+    return np.mean(values)
+
+
+def test_entropy_of_four_equally_frequent_levels_is_two_bits():
+    assert metrics.entropy(np.array([[0, 50], [100, 200]], np.uint8)) == pytest.approx(2.0)
+
+
+def test_entropy_of_a_constant_image_is_zero():
+    assert metrics.entropy(np.full((3, 3), 7, np.uint8)) == 0.0
+
+
+def test_standard_deviation_is_the_population_one():
+    assert metrics.standard_deviation(RAMP) == pytest.approx(1.5)
+
+
+def test_spatial_frequency_of_the_hand_count():
+    # differences along rows: 3, -1; down columns: 4, 0
+    assert metrics.spatial_frequency(RAMP) == pytest.approx(math.sqrt((9 + 1) / 2 + (16 + 0) / 2))
+
+
+def test_average_gradient_of_a_plane_is_the_same_everywhere():
+    y, x = np.mgrid[0:5, 0:6]
+    plane = (3 * x + 4 * y).astype(np.uint8)
+    assert metrics.average_gradient(plane) == pytest.approx(math.sqrt((9 + 16) / 2))
+
+
+def test_the_t_convention_divides_the_gradient_sum_by_one_row_and_column_less():
+    y, x = np.mgrid[0:5, 0:6]
+    plane = (3 * x + 4 * y).astype(np.uint8)
+    expected = math.sqrt(12.5) * 30 / 20
+    assert metrics.average_gradient(plane, divisor="inner") == pytest.approx(expected)
+
+
+def test_mutual_information_with_itself_twice_is_twice_the_entropy():
+    image = np.array([[0, 50], [100, 200]], np.uint8)
+    assert metrics.mutual_information(image, image, image) == pytest.approx(4.0)
+
+
+def test_mutual_information_with_a_constant_is_zero():
+    image, flat = np.array([[0, 50], [100, 200]], np.uint8), np.full((2, 2), 9, np.uint8)
+    assert metrics.mutual_information(flat, flat, image) == pytest.approx(0.0)
+
+
+def test_toolbox_c_gives_mutual_information_in_nats(images):
+    values = metrics.fusion_metrics(*images, names=("MI", "MI_C"))
+    assert values["MI_C"] == pytest.approx(values["MI"] * math.log(2))
+
+
+def test_mse_and_psnr_of_the_hand_count():
+    a, b, f = (np.full((2, 2), level, np.uint8) for level in (10, 30, 20))
+    assert metrics.mean_squared_error(a, b, f) == 100.0
+    assert metrics.psnr(a, b, f) == pytest.approx(10 * math.log10(255**2 / 100))
+
+
+def test_toolboxes_t_and_z_overstate_psnr_by_48_db(images):
+    values = metrics.fusion_metrics(*images, names=("PSNR", "PSNR_TZ"))
+    assert values["PSNR_TZ"] - values["PSNR"] == pytest.approx(48.13, abs=0.005)
+
+
+def test_psnr_of_equal_images_is_infinite(images):
+    assert metrics.psnr(images[0], images[0], images[0]) == math.inf
+
+
+def test_correlation_is_numpys(images):
+    a, b, f = (image.ravel() for image in images)
+    expected = (np.corrcoef(a, f)[0, 1] + np.corrcoef(b, f)[0, 1]) / 2
+    assert metrics.correlation(*images) == pytest.approx(expected)
+
+
+def test_scd_of_a_sum_is_two():
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(0, 120, (2, 8, 9), dtype=np.uint8)
+    # the difference of the sum with one source is exactly the other source
+    assert metrics.sum_of_correlations_of_differences(a, b, a + b) == pytest.approx(2.0)
+
+
+def test_ssim_equals_the_window_by_window_definition(images):
+    a, f = images[0][:24, :20], images[2][:24, :20]
+    assert metrics.structural_similarity(a, f) == pytest.approx(slow_ssim(a, f, 255.0))
+    assert metrics.structural_similarity(a, f, 1.0) == pytest.approx(slow_ssim(a, f, 1.0))
+
+
+def test_vif_of_an_image_with_itself_is_one_per_source(images):
+    assert metrics.visual_information_fidelity(images[0], images[0], images[0]) == pytest.approx(2.0, abs=1e-6)
+
+
+def test_vif_falls_with_blur_and_rises_with_contrast(images):
+    image = images[0]
+    blurred = cv2.GaussianBlur(image, (0, 0), 2)
+    stronger = np.clip(1.15 * (image.astype(float) - image.mean()) + image.mean(), -100, 400)
+    assert metrics.visual_information_fidelity(image, image, blurred) < 1.5
+    assert metrics.visual_information_fidelity(image, image, stronger) > 2.0
+
+
+def test_edge_transfer_of_the_source_itself_is_nearly_one(images):
+    # orientation is kept exactly: 0.9879 / (1 + e^-4.4); equal strengths count with the strength itself, which takes
+    # the other sigmoid to its end
+    expected = 0.9994 * 0.9879 / (1 + math.exp(-4.4))
+    assert metrics.edge_transfer(images[0], images[0], images[0]) == pytest.approx(expected, abs=1e-3)
+
+
+def test_edge_transfer_of_a_flat_image_is_nearly_zero(images):
+    # black, because the zero padding of the definition makes an edge around anything else
+    assert metrics.edge_transfer(images[0], images[1], np.zeros_like(images[0])) < 0.001
+
+
+def test_every_metric_is_finite_for_ordinary_images(images):
+    names = metrics.TEXTBOOK_METRICS + metrics.TOOLBOX_METRICS
+    values = metrics.fusion_metrics(*images, names=names)
+    assert tuple(values) == names
+    assert all(math.isfinite(value) for value in values.values())
+
+
+def test_an_unknown_metric_is_refused_with_the_known_ones_listed(images):
+    with pytest.raises(ValueError, match="Qabf"):
+        metrics.fusion_metrics(*images, names=("QABF",))
+
+
+def test_sources_of_different_size_are_refused(images):
+    with pytest.raises(ValueError, match="visible image is"):
+        metrics.fusion_metrics(images[0], images[1][:-1], images[2])
+
+
+def test_the_command_prints_the_metrics_of_a_baseline(tmp_path, capsys, images):
+    for name, image in zip(("ir", "vis"), images, strict=False):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), image)
+    assert metrics.main([str(tmp_path / "ir.png"), str(tmp_path / "vis.png"), "average"]) == 0
+    lines = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert float(lines["EN"]) == pytest.approx(metrics.entropy(images[2]), rel=1e-5)
+
+
+def test_the_command_names_a_file_that_is_no_image(tmp_path, capsys):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    assert metrics.main([str(broken), str(broken), "average"]) == 2
+    assert "broken.png: not a readable image" in capsys.readouterr().err
