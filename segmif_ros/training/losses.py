@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The losses of SegMiF (ICCV 2023, section 3.4, and the authors' choices where the paper is silent).
+
+Shapes: B batch, H, W pixels, K classes. Images are float in [0, 1] except the fused one, which is unbounded.
+The fusion losses compare with a target image that stands for both sources (the fused image of the VSM + WLS method),
+so neither source appears in them.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORE_ID = 255
+
+_SSIM_WINDOW = 11
+_SSIM_SIGMA = 1.5
+_SSIM_WEIGHT = 1.1
+
+
+def sobel_strength(image: Tensor) -> Tensor:
+    """|horizontal| + |vertical| Sobel response, (B, 1, H, W) to (B, 1, H, W); zero padding, no scaling."""
+    horizontal = image.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+    vertical = image.new_tensor([[1.0, 2.0, 1.0], [0.0, 0.0, 0.0], [-1.0, -2.0, -1.0]])
+    kernels = torch.stack([horizontal, vertical])[:, None]
+    return F.conv2d(image, kernels, padding=1).abs().sum(dim=1, keepdim=True)
+
+
+def ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Mean SSIM of (B, 1, H, W) images in [0, 1], a scalar.
+
+    11x11 Gaussian of sigma 1.5, zero padding (so the map has the size of the image), C1 = 0.01^2, C2 = 0.03^2.
+    The evaluation's SSIM leaves out the windows that stick out; this one is the training loss as published.
+    """
+    place = torch.arange(_SSIM_WINDOW, dtype=x.dtype, device=x.device) - _SSIM_WINDOW // 2
+    line = torch.exp(-(place**2) / (2 * _SSIM_SIGMA**2))
+    line = line / line.sum()
+    # the window is separable: two passes of 11 taps instead of 121, all five maps in one call
+    maps = torch.cat([x, y, x * x, y * y, x * y], dim=1)
+    planes = maps.shape[1]
+    rows = line.view(1, 1, -1, 1).expand(planes, 1, -1, 1)
+    columns = line.view(1, 1, 1, -1).expand(planes, 1, 1, -1)
+    half = _SSIM_WINDOW // 2
+    smooth = F.conv2d(F.conv2d(maps, rows, padding=(half, 0), groups=planes), columns, padding=(0, half), groups=planes)
+    mx, my, mxx, myy, mxy = smooth.chunk(5, dim=1)
+    vx, vy, vxy = mxx - mx * mx, myy - my * my, mxy - mx * my
+    c1, c2 = 0.01**2, 0.03**2
+    return ((2 * mx * my + c1) * (2 * vxy + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))).mean()
+
+
+def fusion_loss_first_round(fused: Tensor, target: Tensor) -> Tensor:
+    """Round 1: mean absolute difference plus mean absolute difference of Sobel strengths, scalar.
+
+    fused, target: (B, 1, H, W).
+    """
+    return (target - fused).abs().mean() + (sobel_strength(target) - sobel_strength(fused)).abs().mean()
+
+
+def fusion_loss_later_rounds(fused: Tensor, target: Tensor) -> Tensor:
+    """Rounds 2 to 7: mean squared error plus 1.1 (1 - SSIM), scalar. fused, target: (B, 1, H, W)."""
+    return F.mse_loss(fused, target) + _SSIM_WEIGHT * (1 - ssim(fused, target))
+
+
+FUSION_LOSSES = {"first_round": fusion_loss_first_round, "later_rounds": fusion_loss_later_rounds}
+
+
+def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of the logits, upsampled to the label size, over pixels whose label is not 255.
+
+    logits: (B, K, h, w); labels: (B, H, W) int64. A batch without any label gives 0 (with a zero gradient), since in a
+    mixture some batches consist of pairs without labels.
+    """
+    full = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
+    counted = (labels != IGNORE_ID).sum().clamp(min=1)
+    return F.cross_entropy(full, labels, ignore_index=IGNORE_ID, reduction="sum") / counted

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the fusion and the segmentation loss are balanced.
+
+A weighting is asked for its ``weights()`` before each step and shown the loss values after it. Its state is plain
+numbers, so that a resumed run balances exactly as the uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+
+class Weighting(Protocol):
+    """Balances K losses."""
+
+    def weights(self) -> tuple[float, ...]:
+        """Return the factor of each loss in the next step."""
+
+    def update(self, losses: Sequence[float]) -> None:
+        """Show the unweighted loss values of the step just taken."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what ``restore`` needs."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from a ``state``."""
+
+
+class FixedWeights:
+    """The base weights, always."""
+
+    def __init__(self, base: Sequence[float]) -> None:
+        self._base = tuple(base)
+
+    def weights(self) -> tuple[float, ...]:
+        """Return the base weights."""
+        return self._base
+
+    def update(self, losses: Sequence[float]) -> None:
+        """Do nothing."""
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: there is no state."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+
+class AuthorsDynamicWeight:
+    """The authors' dynamic weight factor: base_k * K softmax(q / 1000), q_k = L_k(n-1) / L_k(n-2).
+
+    For their two losses base is (0.4 / round, 0.8) and the first 11 iterations use the base alone. With the temperature
+    of 1000 the factor is 1 +- 0.0005, constant in practice; DynamicWeightAverage is the one that reacts.
+    """
+
+    TEMPERATURE = 1000.0
+    PLAIN_ITERATIONS = 11
+
+    def __init__(self, base: Sequence[float]) -> None:
+        self._base = tuple(base)
+        self._iteration = 0
+        self._history: list[tuple[float, ...]] = []
+
+    @classmethod
+    def for_round(cls, number: int) -> AuthorsDynamicWeight:
+        """Return the weighting of fusion and segmentation loss in round 1, 2, ..."""
+        return cls((0.4 / number, 0.8))
+
+    def weights(self) -> tuple[float, ...]:
+        """Return the factors of the next iteration."""
+        if self._iteration < self.PLAIN_ITERATIONS or len(self._history) < 2:
+            return self._base
+        return _balanced(self._base, self._history[-1], self._history[-2], self.TEMPERATURE)
+
+    def update(self, losses: Sequence[float]) -> None:
+        """Remember the last two iterations' losses."""
+        self._iteration += 1
+        self._history = [*self._history[-1:], tuple(losses)]
+
+    def state(self) -> dict[str, Any]:
+        """Return iteration and history."""
+        return {"iteration": self._iteration, "history": [list(each) for each in self._history]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from a ``state``."""
+        self._iteration = int(state["iteration"])
+        self._history = [tuple(each) for each in state["history"]]
+
+
+class DynamicWeightAverage:
+    """Dynamic weight averaging (Liu et al., CVPR 2019): base_k * K softmax(r / T), r_k = mean_k(w-1) / mean_k(w-2).
+
+    The ratio is taken between windows of ``window`` steps, so that it shows the trend of a loss rather than the
+    difference of two batches; a loss that falls more slowly than the other gets more weight. Losses of exactly 0 (a
+    batch without labels) are left out of their window's mean.
+    """
+
+    def __init__(self, base: Sequence[float], temperature: float = 2.0, window: int = 50) -> None:
+        if temperature <= 0 or window < 1:
+            raise ValueError(f"temperature {temperature} and window {window} must be positive")
+        self._base = tuple(base)
+        self._temperature = temperature
+        self._window = window
+        self._steps = 0
+        self._sums = [0.0] * len(self._base)
+        self._counts = [0] * len(self._base)
+        self._means: list[tuple[float, ...]] = []
+
+    def weights(self) -> tuple[float, ...]:
+        """Return the factors of the next step; the base until two windows are full."""
+        if len(self._means) < 2:
+            return self._base
+        return _balanced(self._base, self._means[-1], self._means[-2], self._temperature)
+
+    def update(self, losses: Sequence[float]) -> None:
+        """Add the losses of a step to the window."""
+        for k, loss in enumerate(losses):
+            if loss != 0.0:
+                self._sums[k] += loss
+                self._counts[k] += 1
+        self._steps += 1
+        if self._steps == self._window:
+            means = tuple(s / c if c else 0.0 for s, c in zip(self._sums, self._counts, strict=True))
+            self._means = [*self._means[-1:], means]
+            self._steps, self._sums, self._counts = 0, [0.0] * len(self._base), [0] * len(self._base)
+
+    def state(self) -> dict[str, Any]:
+        """Return the running window and the two means."""
+        return {
+            "steps": self._steps,
+            "sums": list(self._sums),
+            "counts": list(self._counts),
+            "means": [list(each) for each in self._means],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from a ``state``."""
+        self._steps = int(state["steps"])
+        self._sums, self._counts = list(state["sums"]), list(state["counts"])
+        self._means = [tuple(each) for each in state["means"]]
+
+
+def _balanced(
+    base: Sequence[float], last: Sequence[float], before: Sequence[float], temperature: float
+) -> tuple[float, ...]:
+    """base_k * K softmax(last / before / temperature); a ratio to zero counts as 1 (no trend known)."""
+    ratios = [now / then if then != 0 else 1.0 for now, then in zip(last, before, strict=True)]
+    top = max(ratios)
+    powers = [math.exp((ratio - top) / temperature) for ratio in ratios]
+    return tuple(b * len(base) * p / sum(powers) for b, p in zip(base, powers, strict=True))
