@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A contact sheet of scenes, and how many are made a second."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.data.scenes.climate import LIGHTINGS
+from segmif_ros.data.scenes.scene import RoadScene, SceneError
+from segmif_ros.labels import FMB
+
+
+def contact_sheet(seeds: Sequence[int], height: int, width: int, weather: str = "any") -> npt.NDArray[np.uint8]:
+    """uint8 RGB: a row for each seed; in it RGB, infrared, labels for day, dusk and night."""
+    rows = []
+    for seed in seeds:
+        tiles = []
+        for lighting in LIGHTINGS:
+            frame = RoadScene(seed, height, width, lighting=lighting, weather=weather).frame(0.0)
+            tiles += [frame.rgb, cv2.cvtColor(frame.infrared8, cv2.COLOR_GRAY2RGB), FMB.colourise(frame.labels)]
+        rows.append(np.hstack(tiles))
+    return np.vstack(rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m segmif_ros.data.scenes", description=__doc__)
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet to this PNG file")
+    parser.add_argument("--benchmark", action="store_true", help="print how many scenes are made a second on one core")
+    parser.add_argument("--seed", type=int, default=0, help="first seed of the sheet")
+    parser.add_argument("--rows", type=int, default=6, help="seeds on the sheet")
+    parser.add_argument("--height", type=int, default=240)
+    parser.add_argument("--width", type=int, default=320)
+    parser.add_argument("--weather", default="any")
+    options = parser.parse_args(arguments)
+    try:
+        if options.sheet:
+            seeds = range(options.seed, options.seed + options.rows)
+            sheet = contact_sheet(seeds, options.height, options.width, options.weather)
+            if not options.sheet.parent.is_dir():
+                raise SceneError(f"no such folder: {options.sheet.parent}")
+            cv2.imwrite(str(options.sheet), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+            print(f"wrote {options.sheet}: {sheet.shape[1]}x{sheet.shape[0]}")
+        if options.benchmark:
+            cv2.setNumThreads(1)
+            print(benchmark(options.height, options.width))
+    except SceneError as error:
+        print(f"scenes: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def benchmark(height: int, width: int, count: int = 60) -> str:
+    """One line: new scenes a second (world and one frame), and frames a second of one scene."""
+    RoadScene(0, height, width, lighting="any", weather="any").frame(0.0)
+    start = time.perf_counter()
+    for seed in range(count):
+        RoadScene(seed, height, width, lighting="any", weather="any").frame(0.0)
+    scenes = count / (time.perf_counter() - start)
+    scene = RoadScene(0, height, width, lighting="night")
+    start = time.perf_counter()
+    for k in range(count):
+        scene.frame(k / 30)
+    frames = count / (time.perf_counter() - start)
+    return f"{width}x{height}: {scenes:.1f} new scenes/s, {frames:.1f} frames/s of one scene"

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From apparent temperature per pixel to an infrared camera's counts and to its 8-bit rendering."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.data.scenes.camera import Camera
+from segmif_ros.data.scenes.climate import Climate
+from segmif_ros.data.scenes.faces import F32
+
+MAX_COUNT = 16383
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThermalCamera:
+    """counts = offset + gain * (temperature - 20 C) + noise; the 8-bit range in C; detail: share of local equalisation."""
+
+    offset: float
+    gain_per_k: float
+    blur_px: float
+    noise_k: float
+    column_k: F32  # (W,) fixed pattern
+    shading_k: F32  # (H, W) slow fall-off of the lens
+    low_c: float
+    high_c: float
+    detail: float
+
+    def counts(self, temperature_c: F32, rng: np.random.Generator) -> npt.NDArray[np.uint16]:
+        """(H, W) uint16 of 14 bits."""
+        image = cv2.GaussianBlur(temperature_c, (0, 0), self.blur_px)
+        height, width = image.shape
+        noise = rng.standard_normal(size=(height, width), dtype=np.float32)
+        image = image + np.float32(self.noise_k) * noise + self.column_k + self.shading_k
+        raw = np.float32(self.offset) + np.float32(self.gain_per_k) * (image - np.float32(20.0))
+        return np.clip(raw + 0.5, 0, MAX_COUNT).astype(np.uint16)
+
+    def render8(self, counts: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+        """(H, W) uint8: a fixed range of the scene, so that it does not flicker, with some local equalisation."""
+        low = self.offset + self.gain_per_k * (self.low_c - 20.0)
+        high = self.offset + self.gain_per_k * (self.high_c - 20.0)
+        scale = 255.0 / max(high - low, 1.0)
+        plain = np.clip((counts.astype(np.float32) - np.float32(low)) * np.float32(scale), 0, 255).astype(np.uint8)
+        if self.detail < 0.05:
+            return plain
+        local = cv2.createCLAHE(clipLimit=2.5, tileGridSize=(6, 8)).apply(plain)
+        return cv2.addWeighted(plain, 1.0 - self.detail, local, self.detail, 0.0)
+
+
+def make_thermal_camera(rng: np.random.Generator, climate: Climate, height: int, width: int) -> ThermalCamera:
+    u = rng.uniform
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+    hottest = max(34.0, climate.air_c + 14.0 * climate.sun + 8.0)
+    lowest = climate.air_c - float(u(3, 9))
+    return ThermalCamera(
+        offset=float(u(5500, 8500)),
+        gain_per_k=float(u(35, 75)),
+        blur_px=float(u(0.7, 1.15)) * width / 320,
+        noise_k=float(u(0.04, 0.14)),
+        column_k=(rng.standard_normal(width) * u(0.01, 0.06)).astype(np.float32),
+        shading_k=(float(u(-0.5, 0.5)) * (x * x + y * y)).astype(np.float32),
+        low_c=lowest,
+        high_c=hottest + float(u(-4, 2)),
+        detail=float(rng.choice([0.0, 0.0, 0.3, 0.6])),
+    )
+
+
+def sky_temperature(climate: Climate, camera: Camera, cloud: F32) -> F32:
+    """(rows, W) apparent temperature of the sky; cloud as sky_radiance gives it."""
+    rows = len(cloud)
+    elevation = np.maximum(camera.horizon_v - np.arange(rows, dtype=np.float32), 0) / camera.focal_px
+    clear = climate.sky_c + (climate.air_c - 6.0 - climate.sky_c) * np.exp(-elevation / 0.22)
+    base = climate.air_c - 7.0
+    return (clear[:, None] + (np.maximum(base, clear) - clear)[:, None] * (0.75 * cloud)).astype(np.float32)
