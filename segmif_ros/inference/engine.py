@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine: one call from an image pair to fused image, labels and confidence.
+
+It knows numpy arrays and torch, no ROS. The node, the offline tools and the tests all go through `EngineProtocol`, so
+a fake fits wherever the network isn't the point.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Protocol, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from segmif_ros.imaging.prior import PriorMethod, prior_image
+from segmif_ros.inference.allocator import keep_large_blocks
+from segmif_ros.inference.weights import DEFAULT_WEIGHTS, resolve_weights, weights_hash
+from segmif_ros.labels import LabelSet, label_set, label_set_for_classes
+from segmif_ros.model import load_checkpoint
+from segmif_ros.model.network import Mode
+
+UInt8Image = npt.NDArray[np.uint8]
+
+MODES: tuple[str, ...] = get_args(Mode)
+PRIOR_METHODS: tuple[str, ...] = get_args(PriorMethod)
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# What the authors' checkpoints were trained with; our own checkpoints say it in their metadata.
+AUTHORS_PRIOR = "vsm_wls"
+MIN_SIDE = 29  # the encoder's first stage must keep 8 rows for its 8x8 reduction
+
+
+class EngineError(RuntimeError):
+    """The engine can't be made or can't process this pair; one line with what, where and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """What to run and where.
+
+    Attributes:
+        weights: A packaged name, one file, or the authors' two files.
+        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+        precision: "float32", "bfloat16" or "float16" (CUDA only).
+        prior: How the prior image is made: "auto" (as the weights were trained), "vsm_wls", "visible" or "mean".
+        mode: "robot" (luma in, no frame-dependent stretch) or "authors" (their test script); see docs/modes.md.
+        label_set: "auto" (the checkpoint's own, or by class count) or a name of `segmif_ros.labels`.
+        expected_classes: Refuse weights with another class count; 0 takes any.
+        num_threads: Threads for torch on the CPU; 0 leaves torch's choice.
+    """
+
+    weights: tuple[str, ...] = (DEFAULT_WEIGHTS,)
+    device: str = "auto"
+    precision: str = "float32"
+    prior: str = "auto"
+    mode: str = "robot"
+    label_set: str = "auto"
+    expected_classes: int = 0
+    num_threads: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EngineResult:
+    """What the engine makes of one pair.
+
+    Attributes:
+        fused: (H, W, 3) uint8 RGB.
+        labels: (H, W) uint8 class ids.
+        confidence: (H, W) uint8, 255 times the softmax probability of the winning class.
+        stage_ms: Milliseconds by stage: "prior", "network", "labels".
+    """
+
+    fused: UInt8Image
+    labels: UInt8Image
+    confidence: UInt8Image
+    stage_ms: dict[str, float] = field(default_factory=dict)
+
+
+class EngineProtocol(Protocol):
+    """What the pipeline needs of an engine."""
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The classes that `EngineResult.labels` holds."""
+
+    @property
+    def model_name(self) -> str:
+        """For example "segmif-s"."""
+
+    @property
+    def model_hash(self) -> str:
+        """First 12 hex digits of the SHA-256 over the weights files."""
+
+    @property
+    def device_name(self) -> str:
+        """For example "cpu" or "cuda:0"."""
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Run once at this size, so that the first real pair runs at full speed."""
+
+    def infer(self, infrared: UInt8Image, rgb: UInt8Image) -> EngineResult:
+        """Process infrared (H, W) uint8 and RGB (H, W, 3) uint8 of the same size."""
+
+
+class Engine:
+    """The SegMiF network behind `EngineProtocol`.
+
+    Args:
+        config: What to run and where.
+
+    Raises:
+        EngineError: If the device or an option isn't there.
+        WeightsError: If the weights aren't there.
+        CheckpointError: If they don't fit.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        _require("mode", config.mode, MODES)
+        _require("precision", config.precision, PRECISIONS)
+        _require("prior", config.prior, ("auto", *PRIOR_METHODS))
+        self._device = _resolve_device(config.device)
+        if self._device.type == "cpu":
+            keep_large_blocks()
+            if config.precision == "float16":
+                raise EngineError("precision 'float16' needs a CUDA device: use 'bfloat16' or 'float32' on the CPU")
+        if config.num_threads > 0:
+            torch.set_num_threads(config.num_threads)
+        paths = resolve_weights(config.weights)
+        # refused in the loader when the count differs, so that the message can name the file
+        model = load_checkpoint(paths, expected_classes=config.expected_classes or None)
+        self._model = model.to(self._device).eval().requires_grad_(False)
+        self._config = config
+        self._precision = PRECISIONS[config.precision]
+        self.prior = model.metadata.get("prior", AUTHORS_PRIOR) if config.prior == "auto" else config.prior
+        self.label_set = _resolve_label_set(config.label_set, model.metadata.get("label_set"), model.config.num_classes)
+        self.model_name = model.metadata.get("name", "+".join(path.stem for path in paths))
+        self.model_hash = weights_hash(paths)
+        self.device_name = str(self._device)
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Run once at this size, so that the first real pair runs at full speed."""
+        grey = np.full((height, width), 128, np.uint8)
+        self.infer(grey, np.repeat(grey[..., None], 3, axis=2))
+
+    def infer(self, infrared: UInt8Image, rgb: UInt8Image) -> EngineResult:
+        """Process one pair.
+
+        Args:
+            infrared: (H, W) uint8.
+            rgb: (H, W, 3) uint8, RGB order, of the same size; H and W at least 29.
+
+        Raises:
+            EngineError: If the sizes or types don't fit, or the device ran out of memory (the engine stays usable).
+        """
+        _check_pair(infrared, rgb)
+        started = time.perf_counter()
+        prior = prior_image(infrared, rgb, method=cast(PriorMethod, self.prior))
+        prior_done = time.perf_counter()
+        try:
+            with torch.inference_mode():
+                fused, logits = self._forward(infrared, rgb, prior)
+                network_done = time.perf_counter()
+                labels, confidence = _labels_and_confidence(logits, infrared.shape)
+                result = fused.cpu().numpy(), labels.cpu().numpy(), confidence.cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            size = f"{infrared.shape[1]}x{infrared.shape[0]}"
+            raise EngineError(
+                f"{self.device_name} ran out of memory on a {size} pair, which is dropped: lower the image size or "
+                "the precision, or free the device"
+            ) from error
+        done = time.perf_counter()
+        stage_ms = {
+            "prior": 1e3 * (prior_done - started),
+            "network": 1e3 * (network_done - prior_done),
+            "labels": 1e3 * (done - network_done),
+        }
+        return EngineResult(fused=result[0], labels=result[1], confidence=result[2], stage_ms=stage_ms)
+
+    def _forward(
+        self, infrared: UInt8Image, rgb: UInt8Image, prior: UInt8Image
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return fused (H, W, 3) uint8 and logits (1, K, h, w) float32 on the device."""
+        with torch.autocast(self._device.type, self._precision, enabled=self._precision != torch.float32):
+            output = self._model(
+                self._planes(infrared), self._planes(rgb), self._planes(prior), mode=cast(Mode, self._config.mode)
+            )
+        fused = output.fused_rgb[0].float().clamp(0, 1).mul(255).round_().to(torch.uint8).permute(1, 2, 0).contiguous()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)  # so that the stage times mean what they say
+        return fused, output.logits.float()
+
+    def _planes(self, image: UInt8Image) -> torch.Tensor:
+        """(H, W) or (H, W, C) uint8 -> (1, C, H, W) float32 in [0, 1] on the device."""
+        tensor = torch.from_numpy(np.ascontiguousarray(image)).to(self._device, torch.float32).div_(255)
+        return (tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1))[None].contiguous()
+
+
+def _labels_and_confidence(logits: torch.Tensor, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Upsample (1, K, h, w) logits to (H, W); return class ids and the winner's softmax probability, both uint8."""
+    full = F.interpolate(logits, size=shape[:2], mode="bilinear", align_corners=False)[0]
+    top, labels = full.max(dim=0)
+    # softmax of the winner is 1 / sum(exp(l - max)): no full softmax needed
+    probability = full.sub_(top).exp_().sum(dim=0).reciprocal_()
+    return labels.to(torch.uint8), probability.mul_(255).round_().to(torch.uint8)
+
+
+def _resolve_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise EngineError(f"device '{name}' is unknown: use 'auto', 'cpu', 'cuda' or 'cuda:N'") from None
+    if device.type not in ("cpu", "cuda"):
+        raise EngineError(f"device '{name}' is not supported: use 'auto', 'cpu', 'cuda' or 'cuda:N'")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise EngineError(f"device '{name}': this torch ({torch.__version__}) sees no CUDA device: use 'cpu' or 'auto'")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise EngineError(f"device '{name}': there are only {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def _resolve_label_set(asked: str, trained: str | None, classes: int) -> LabelSet:
+    if asked != "auto":
+        chosen = label_set(asked)
+    elif trained is not None:
+        chosen = label_set(trained)
+    else:
+        chosen = label_set_for_classes(classes)
+    if len(chosen) != classes:
+        raise EngineError(f"label set '{chosen.name}' has {len(chosen)} classes, the weights have {classes}")
+    return chosen
+
+
+def _require(what: str, value: str, choices: object) -> None:
+    names = list(choices)  # type: ignore[call-overload]
+    if value not in names:
+        raise EngineError(f"{what} '{value}' is unknown: use one of {', '.join(names)}")
+
+
+def _check_pair(infrared: UInt8Image, rgb: UInt8Image) -> None:
+    for name, image, ndim in (("infrared", infrared, 2), ("RGB", rgb, 3)):
+        if image.dtype != np.uint8 or image.ndim != ndim or (ndim == 3 and image.shape[2] != 3):
+            wanted = "(H, W)" if ndim == 2 else "(H, W, 3)"
+            raise EngineError(f"{name} image is {image.dtype} {image.shape}: uint8 {wanted} is needed")
+    if infrared.shape != rgb.shape[:2]:
+        raise EngineError(
+            f"infrared is {infrared.shape[1]}x{infrared.shape[0]} and RGB {rgb.shape[1]}x{rgb.shape[0]}: "
+            "both must have the same size"
+        )
+    if min(infrared.shape) < MIN_SIDE:
+        raise EngineError(f"the pair is {infrared.shape[1]}x{infrared.shape[0]}: each side must be at least {MIN_SIDE}")

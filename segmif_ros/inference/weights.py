@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a weights name or paths to files on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+DEFAULT_WEIGHTS = "segmif-s"
+PACKAGED_FOLDER = Path(__file__).resolve().parent.parent / "weights"
+CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt")
+
+
+class WeightsError(ValueError):
+    """Weights that can't be found; the message says what was asked for and what there is."""
+
+
+def packaged_weights() -> dict[str, Path]:
+    """Return the weights that come with the package, by name."""
+    return {path.stem: path for path in sorted(PACKAGED_FOLDER.glob("*.safetensors"))}
+
+
+def resolve_weights(weights: Sequence[str]) -> tuple[Path, ...]:
+    """Find the files behind ``weights``.
+
+    Args:
+        weights: One packaged name ("segmif-s"), one path to a checkpoint of this project, or the paths to the two
+            files of the authors (fusion and segmentation network, in either order).
+
+    Raises:
+        WeightsError: If nothing, too much or something that doesn't exist was asked for.
+    """
+    asked = tuple(each.strip() for each in weights if each.strip())
+    packaged = packaged_weights()
+    if not 1 <= len(asked) <= 2:
+        raise WeightsError(
+            f"weights: {len(asked)} given: give one name ({_listed(packaged)}), one file, or the authors' two files"
+        )
+    if len(asked) == 1 and asked[0] in packaged:
+        return (packaged[asked[0]],)
+    paths = tuple(Path(each).expanduser() for each in asked)
+    for each, path in zip(asked, paths, strict=True):
+        if path.is_file():
+            continue
+        if path.suffix not in CHECKPOINT_SUFFIXES and len(path.parts) == 1:
+            raise WeightsError(f"weights '{each}': no such name; there is {_listed(packaged)} (or give a file's path)")
+        what = "is a folder, not a file" if path.is_dir() else "no such file"
+        raise WeightsError(f"weights '{each}': {what}; give a checkpoint's path or a name ({_listed(packaged)})")
+    return paths
+
+
+def weights_hash(paths: Sequence[Path]) -> str:
+    """Return the first 12 hex digits of the SHA-256 over the files' contents, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(paths, key=lambda each: each.name):
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:12]
+
+
+def _listed(packaged: dict[str, Path]) -> str:
+    return ", ".join(packaged) or "none in this installation"

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A checkpoint small enough for unit tests: random weights, three classes, a tiny fusion network."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    model = SegMiF(
+        SegMiFConfig(
+            encoder="mit_b0",
+            num_classes=3,
+            fusion_channels=8,
+            growth=4,
+            fusion_scale=2,
+            fusion_output="blend",
+            decoder_channels=16,
+        )
+    )
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_checkpoint(model, path, {"name": "tiny", "prior": "mean"})
+    return path

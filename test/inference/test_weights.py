@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import pytest
+
+from segmif_ros.inference.weights import WeightsError, packaged_weights, resolve_weights, weights_hash
+
+
+def test_a_file_is_taken_by_its_path(tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    file.write_bytes(b"x")
+    assert resolve_weights([str(file)]) == (file,)
+
+
+def test_two_files_are_taken_in_the_given_order(tmp_path: Path) -> None:
+    files = [tmp_path / "b.pth", tmp_path / "a.pth"]
+    for file in files:
+        file.write_bytes(b"x")
+    assert resolve_weights([str(file) for file in files]) == tuple(files)
+
+
+def test_a_packaged_name_is_found() -> None:
+    name, path = next(iter(packaged_weights().items()))
+    assert resolve_weights([name]) == (path,)
+
+
+@pytest.mark.parametrize("asked", [[], ["", " "], ["a.pth", "b.pth", "c.pth"]])
+def test_nothing_or_too_much_is_refused(asked: list[str]) -> None:
+    with pytest.raises(WeightsError, match="give one name"):
+        resolve_weights(asked)
+
+
+def test_an_unknown_name_is_refused_with_the_names_that_exist() -> None:
+    with pytest.raises(WeightsError, match=r"'segmif-xxl': no such name; there is .*segmif-s"):
+        resolve_weights(["segmif-xxl"])
+
+
+def test_a_missing_file_is_refused_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"gone\.pth': no such file"):
+        resolve_weights([str(tmp_path / "gone.pth")])
+
+
+def test_a_folder_is_refused_as_such(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="is a folder"):
+        resolve_weights([str(tmp_path)])
+
+
+def test_the_hash_depends_on_contents_and_not_on_the_order_given(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.pth", tmp_path / "b.pth"
+    first.write_bytes(b"1")
+    second.write_bytes(b"2")
+    before = weights_hash([first, second])
+    assert before == weights_hash([second, first])
+    second.write_bytes(b"3")
+    assert before != weights_hash([first, second])
