@@ -15,10 +15,8 @@ import cv2
 import numpy as np
 
 from segmif_ros.data.camvid import DatasetError
-from segmif_ros.data.scenes import RoadScene
+from segmif_ros.data.scenes import LIGHTINGS, RoadScene
 from segmif_ros.data.transforms import IGNORE_ID, AugmentConfig, Image, Sample, augment
-
-LIGHTINGS = ("day", "dusk", "night")
 
 
 class Source(Protocol):
@@ -104,7 +102,7 @@ def split_hold_out(count: int, every: int, held_out: bool) -> list[int]:
 
 
 class SceneSource:
-    """Synthetic road scenes with exact FMB labels, in day, dusk and night.
+    """Synthetic road scenes with exact FMB labels, by day, dusk and night in turn, in any weather.
 
     Rendering costs more than a training step, so a scene is rendered once and kept as a file when ``cache`` is given.
 
@@ -147,7 +145,7 @@ class SceneSource:
         return Sample(infrared=infrared, rgb=np.dstack([red, green, blue]), labels=labels, name=name)
 
     def _render(self, seed: int, lighting: str, name: str) -> Sample:
-        frame = RoadScene(seed, self.height, self.width, lighting=lighting).frame(0.0)
+        frame = RoadScene(seed, self.height, self.width, lighting=lighting, weather="any").frame(0.0)
         return Sample(infrared=frame.infrared8, rgb=frame.rgb, labels=frame.labels, name=name)
 
 

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train from a YAML recipe: ``python -m segmif_ros.training RECIPE --data DIR --output DIR``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from segmif_ros.data.camvid import DatasetError
+from segmif_ros.evaluation.segmentation import LabelRangeError
+from segmif_ros.model import CheckpointError
+from segmif_ros.training.config import RecipeError, read_recipe
+from segmif_ros.training.trainer import TrainingError, run_training
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the training command."""
+    parser.add_argument("recipe", type=Path, help="YAML recipe, such as config/training/segmif-s.yaml")
+    parser.add_argument("--data", type=Path, default=Path(), help="folder that the recipe's paths are relative to")
+    parser.add_argument("--output", type=Path, help="the run's folder (default: runs/<name of the recipe>)")
+    parser.add_argument("--scene-cache", type=Path, help="folder for rendered scenes (default: scenes/ in the output)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train as the arguments say; errors are one line."""
+    try:
+        config = read_recipe(options.recipe)
+        output = options.output or Path("runs") / config.name
+        weights = run_training(config, data_root=options.data, output=output, scene_cache=options.scene_cache)
+    except (RecipeError, DatasetError, LabelRangeError, CheckpointError, TrainingError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    print(f"weights: {weights}")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(prog="python -m segmif_ros.training", description="Train SegMiF from a recipe")
+    add_arguments(parser)
+    return run(parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

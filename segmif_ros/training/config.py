@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training recipe: frozen dataclasses, and the reader that turns a YAML file into them."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from segmif_ros.data.transforms import AugmentConfig
+from segmif_ros.imaging.prior import PriorMethod
+from segmif_ros.labels import label_set
+from segmif_ros.model import SegMiFConfig
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names the file and the key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """One part of the data mixture.
+
+    Attributes:
+        kind: 'scenes' (synthetic), 'camvid' (labelled RGB, invented infrared) or 'pairs' (infrared + RGB, no labels).
+        weight: Share of the samples, relative to the other sources.
+        path: Folder of camvid and pairs, relative to the data root.
+        split: Split of camvid.
+        hold_out_every: For pairs: every n-th by name is kept for evaluation.
+        first_seed, count, height, width: For scenes: seeds first_seed .. first_seed + count - 1, size in pixels.
+        augment: Augmentation of this source.
+    """
+
+    kind: Literal["scenes", "camvid", "pairs"]
+    weight: float = 1.0
+    path: str = ""
+    split: str = "train"
+    hold_out_every: int = 0
+    first_seed: int = 0
+    count: int = 0
+    height: int = 0
+    width: int = 0
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """AdamW and its schedule; defaults are the authors' rates for an ImageNet encoder.
+
+    Attributes:
+        encoder_lr, decoder_lr, fusion_lr: Base rates of the parameter groups.
+        weight_decay: Of all groups but the encoder's norms.
+        warm_steps, warm_ratio, power: See `optimiser.poly_factor`.
+        clip_norm: Largest norm of the gradient; 0 leaves it alone.
+    """
+
+    encoder_lr: float = 8e-5
+    decoder_lr: float = 8e-4
+    fusion_lr: float = 1e-4
+    weight_decay: float = 0.01
+    warm_steps: int = 3000
+    warm_ratio: float = 1e-6
+    power: float = 1.0
+    clip_norm: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """A joint, end-to-end training of both networks.
+
+    Attributes:
+        name: Of the weights; file names and metadata carry it.
+        seed: Of weights, data and dropout.
+        steps: Optimiser steps; the schedule ends there.
+        batch_size: Samples a step.
+        model: Sizes of the network.
+        init: A checkpoint to start from instead of random weights; empty for none.
+        label_set: Whose ids the labels are.
+        prior: Prior image of the semantic features: 'mean', 'visible' or 'vsm_wls'.
+        sources: The data mixture.
+        validation: The held-out sources, not augmented; ``weight`` is not used.
+        validation_samples: Samples of each validation source, spread evenly over it.
+        optimiser: AdamW and schedule.
+        fusion_weight, segmentation_weight: Base weights of the two losses.
+        weighting: How the base weights are balanced: 'fixed', 'authors' or 'dynamic'.
+        weighting_temperature, weighting_window: Of 'dynamic'.
+        first_round_steps: Steps with the first round's fusion loss; the later rounds' one follows.
+        prior_gradient: Whether gradients pass into the encoder through the prior's features (the authors': no).
+        ema_decay: Of the averaged weights that are validated and saved; 0 turns averaging off.
+        validate_every, log_every: Steps.
+        checkpoint_minutes: Time between checkpoints.
+        num_threads: PyTorch's threads on the CPU; 0 leaves its choice.
+        data_workers: Processes that prepare data; 0 prepares it between the steps.
+        device: 'cpu', 'cuda', 'cuda:1', ... or 'auto'.
+        facts: Strings for the metadata of the weights (data, licence, ...).
+    """
+
+    name: str
+    seed: int = 1
+    steps: int
+    batch_size: int = 4
+    model: SegMiFConfig = field(default_factory=SegMiFConfig)
+    init: str = ""
+    label_set: str = "fmb"
+    prior: PriorMethod = "mean"
+    sources: tuple[SourceConfig, ...]
+    validation: tuple[SourceConfig, ...] = ()
+    validation_samples: int = 12
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    fusion_weight: float = 1.0
+    segmentation_weight: float = 1.0
+    weighting: Literal["fixed", "authors", "dynamic"] = "dynamic"
+    weighting_temperature: float = 2.0
+    weighting_window: int = 50
+    first_round_steps: int = 0
+    prior_gradient: bool = False
+    ema_decay: float = 0.999
+    validate_every: int = 500
+    log_every: int = 20
+    checkpoint_minutes: float = 5.0
+    num_threads: int = 0
+    data_workers: int = 0
+    device: str = "auto"
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "validate_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay is {self.ema_decay}: it must be in [0, 1)")
+        if len(label_set(self.label_set)) != self.model.num_classes:
+            raise ValueError(
+                f"model.num_classes is {self.model.num_classes}, but label set '{self.label_set}' has"
+                f" {len(label_set(self.label_set))} classes"
+            )
+        sizes = {(each.augment.crop_height, each.augment.crop_width) for each in self.sources}
+        if len(sizes) != 1:
+            raise ValueError(f"sources have crops of {sorted(sizes)}: give every source the same crop size")
+
+
+def read_recipe(path: Path) -> TrainingConfig:
+    """Read a YAML recipe; RecipeError names file and key for anything that doesn't fit."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+    try:
+        config = from_mapping(TrainingConfig, content, "recipe")
+    except ValueError as error:
+        raise RecipeError(f"{path}: {error}") from error
+    assert isinstance(config, TrainingConfig)
+    return config
+
+
+def from_mapping(kind: type, content: Any, where: str) -> Any:
+    """Build the frozen dataclass ``kind`` from nested mappings, lists and scalars; ValueError names the key."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{where} must be a mapping of keys to values")
+    fields = {each.name: each for each in dataclasses.fields(kind)}
+    unknown = sorted(str(key) for key in content if key not in fields)
+    if unknown:
+        raise ValueError(f"{where} has unknown keys {', '.join(unknown)}; known: {', '.join(fields)}")
+    hints = typing.get_type_hints(kind)
+    values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in content.items()}
+    missing = [
+        name
+        for name, each in fields.items()
+        if name not in values
+        and each.default is dataclasses.MISSING
+        and each.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ValueError(f"{where} lacks {', '.join(missing)}")
+    return kind(**values)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        assert isinstance(hint, type)
+        return from_mapping(hint, value, where)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        if value not in arguments:
+            raise ValueError(f"{where} is {value!r}: choose one of {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"{where} must be a list")
+        return tuple(_convert(arguments[0], each, f"{where}[{i}]") for i, each in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict) or not all(isinstance(k, str) and isinstance(v, str) for k, v in value.items()):
+            raise ValueError(f"{where} must map strings to strings")
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        # YAML reads 8e-5 as a string: it wants 8.0e-5
+        raise ValueError(f"{where} is {value!r}: a {hint.__name__} is needed (write 8.0e-5 rather than 8e-5)")
+    return value
