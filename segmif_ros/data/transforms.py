@@ -129,7 +129,7 @@ def scale(sample: Sample, ratio: float) -> Sample:
         sample,
         infrared=resized(sample.infrared, method),
         rgb=resized(sample.rgb, method),
-        labels=resized(sample.labels, cv2.INTER_NEAREST),
+        labels=resized(sample.labels, cv2.INTER_NEAREST_EXACT),
         target=None if sample.target is None else resized(sample.target, method),
     )
 

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segmif_ros.data.camvid import DatasetError
+from segmif_ros.data.mixture import Mixture, PairSource, SceneSource, split_hold_out
+from segmif_ros.data.transforms import AugmentConfig, Sample
+
+PLAIN = AugmentConfig(crop_height=8, crop_width=8, scale_min=1.0, scale_max=1.0, flip=0.0, colour=0.0)
+
+
+class Constant:
+    """Samples whose every pixel is the source's level."""
+
+    def __init__(self, level):
+        self.level = level
+
+    def __len__(self):
+        return 3
+
+    def sample(self, index, rng):
+        grey = np.full((8, 8), self.level, np.uint8)
+        return Sample(infrared=grey, rgb=np.dstack([grey] * 3), labels=grey, name=f"{self.level}/{index}")
+
+
+@given(count=st.integers(0, 200), every=st.integers(1, 9))
+def test_held_out_and_kept_indices_are_disjoint_and_complete(count, every):
+    kept, apart = split_hold_out(count, every, False), split_hold_out(count, every, True)
+    assert not set(kept) & set(apart)
+    assert sorted(kept + apart) == list(range(count))
+
+
+def test_every_fourth_of_twelve_is_held_out():
+    assert split_hold_out(12, 4, True) == [3, 7, 11]
+
+
+def test_without_hold_out_everything_is_kept():
+    assert split_hold_out(3, 0, False) == [0, 1, 2]
+
+
+def test_sources_are_drawn_by_their_weights():
+    mixture = Mixture([(Constant(1), 3.0, PLAIN), (Constant(2), 1.0, PLAIN)], seed=1)
+    levels = [mixture[n].infrared[0, 0] for n in range(400)]
+    assert 0.7 < levels.count(1) / 400 < 0.8
+
+
+def test_a_sample_depends_on_its_number_and_not_on_what_was_drawn_before():
+    parts = [(Constant(1), 1.0, PLAIN), (Constant(2), 1.0, PLAIN)]
+    forward = [Mixture(parts, seed=5)[n].name for n in range(20)]
+    mixture = Mixture(parts, seed=5)
+    backward = [mixture[n].name for n in reversed(range(20))]
+    assert forward == backward[::-1]
+    assert len(set(forward)) > 2
+
+
+def test_a_weight_of_zero_is_refused():
+    with pytest.raises(ValueError, match="weight above 0"):
+        Mixture([(Constant(1), 0.0, PLAIN)], seed=1)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    for folder, shape in (("infrared", (6, 7)), ("visible", (6, 7, 3))):
+        (tmp_path / folder).mkdir()
+        for i in range(8):
+            cv2.imwrite(str(tmp_path / folder / f"{i}.png"), np.full(shape, 10 * i, np.uint8))
+    return tmp_path
+
+
+def test_a_pair_folder_never_trains_on_what_it_holds_out(pairs):
+    kept = PairSource(pairs, hold_out_every=4)
+    apart = PairSource(pairs, hold_out_every=4, held_out=True)
+    assert [path.stem for path, _ in apart.pairs] == ["3", "7"]
+    assert not {path for path, _ in kept.pairs} & {path for path, _ in apart.pairs}
+
+
+def test_a_pair_has_no_truth(pairs):
+    sample = PairSource(pairs).sample(2, np.random.default_rng(0))
+    assert (sample.labels == 255).all()
+    assert sample.rgb.shape == (6, 7, 3)
+    assert sample.infrared[0, 0] == 20
+
+
+def test_a_pair_of_different_sizes_is_named(pairs):
+    cv2.imwrite(str(pairs / "visible/2.png"), np.zeros((5, 7, 3), np.uint8))
+    with pytest.raises(DatasetError, match=r"2\.png"):
+        PairSource(pairs).sample(2, np.random.default_rng(0))
+
+
+def test_a_folder_without_pairs_is_named(tmp_path):
+    with pytest.raises(DatasetError, match="expected folders infrared/ and visible/"):
+        PairSource(tmp_path)
+
+
+def test_a_cached_scene_equals_the_rendered_one(tmp_path):
+    cached = SceneSource(first_seed=3, count=3, height=48, width=64, cache=tmp_path)
+    rendered = SceneSource(first_seed=3, count=3, height=48, width=64)
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        a, b = cached.sample(2, rng), rendered.sample(2, rng)
+        assert np.array_equal(a.rgb, b.rgb)
+        assert np.array_equal(a.infrared, b.infrared)
+        assert np.array_equal(a.labels, b.labels)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_scenes_take_the_lightings_in_turn():
+    source = SceneSource(first_seed=0, count=4, height=48, width=64)
+    assert [source.lighting(i) for i in range(4)] == ["day", "dusk", "night", "day"]

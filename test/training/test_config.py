@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import pytest
+import yaml
+
+from segmif_ros.training.config import RecipeError, read_recipe
+
+RECIPES = sorted((Path(__file__).parents[2] / "config" / "training").glob("*.yaml"))
+
+SMALL = {
+    "name": "tiny",
+    "steps": 3,
+    "model": {"encoder": "mit_b0"},
+    "sources": [{"kind": "scenes", "count": 2, "height": 64, "width": 64}],
+}
+
+
+def written(tmp_path, **changes):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**SMALL, **changes}))
+    return path
+
+
+def test_a_small_recipe_is_read_with_the_defaults(tmp_path):
+    config = read_recipe(written(tmp_path))
+    assert (config.name, config.steps, config.model.encoder) == ("tiny", 3, "mit_b0")
+    assert config.optimiser.encoder_lr == 8e-5
+    assert config.sources[0].augment.crop_width == 320
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_packaged_recipe_is_valid(path):
+    assert read_recipe(path).name == path.stem
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stepz": 3}, r"unknown keys stepz; known: name, seed, steps"),
+        ({"steps": 0}, "steps is 0: it must be at least 1"),
+        ({"steps": "many"}, "recipe.steps is 'many': a int is needed"),
+        ({"steps": True}, "recipe.steps is True"),
+        ({"sources": {}}, r"recipe\.sources must be a list"),
+        ({"sources": [{"kind": "video"}]}, r"recipe\.sources\[0\]\.kind is 'video': choose one of scenes, camvid"),
+        ({"model": {"num_classes": 9}}, "label set 'fmb' has 15 classes"),
+        ({"model": {"encoder": "resnet"}}, "resnet"),
+        ({"optimiser": {"encoder_lr": "8e-5"}}, r"write 8\.0e-5 rather than 8e-5"),
+        ({"facts": {"licence": 4}}, "must map strings to strings"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_file_and_key_named(tmp_path, changes, message):
+    with pytest.raises(RecipeError, match=message) as refused:
+        read_recipe(written(tmp_path, **changes))
+    assert str(refused.value).startswith(str(tmp_path / "recipe.yaml"))
+
+
+def test_a_recipe_without_steps_says_so(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in SMALL.items() if key != "steps"}))
+    with pytest.raises(RecipeError, match="recipe lacks steps"):
+        read_recipe(path)
+
+
+def test_sources_with_different_crops_are_refused(tmp_path):
+    first = SMALL["sources"][0]
+    with pytest.raises(RecipeError, match="same crop size"):
+        read_recipe(written(tmp_path, sources=[first, {**first, "augment": {"crop_width": 64}}]))
+
+
+def test_a_file_that_is_no_yaml_is_named(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("a: [1")
+    with pytest.raises(RecipeError, match=r"recipe\.yaml: cannot be read as YAML"):
+        read_recipe(path)

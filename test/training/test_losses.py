@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from segmif_ros.training.losses import (
+    fusion_loss_first_round,
+    fusion_loss_later_rounds,
+    segmentation_loss,
+    sobel_strength,
+    ssim,
+)
+
+
+def plane(rows):
+    return torch.tensor(rows, dtype=torch.float64)[None, None]
+
+
+def slow_ssim(x, y):
+    """Window by window, 11x11, images framed with five zeros."""
+    place = np.arange(11) - 5
+    line = np.exp(-(place**2) / (2 * 1.5**2))
+    window = np.outer(line, line) / np.sum(line) ** 2
+    padded = [np.pad(image, 5) for image in (x, y)]
+    values = []
+    for row in range(x.shape[0]):
+        for column in range(x.shape[1]):
+            p, q = (image[row : row + 11, column : column + 11] for image in padded)
+            mp, mq = np.sum(window * p), np.sum(window * q)
+            vp, vq = np.sum(window * p * p) - mp**2, np.sum(window * q * q) - mq**2
+            vpq = np.sum(window * p * q) - mp * mq
+            c1, c2 = 1e-4, 9e-4
+            values.append((2 * mp * mq + c1) * (2 * vpq + c2) / ((mp**2 + mq**2 + c1) * (vp + vq + c2)))
+    return np.mean(values)
+
+
+def test_sobel_strength_of_a_single_pixel_is_the_kernels_magnitudes():
+    image = plane([[0, 0, 0], [0, 1, 0], [0, 0, 0]])
+    # |[1 0 1; 2 0 2; 1 0 1]| of the horizontal kernel plus |[1 2 1; 0 0 0; 1 2 1]| of the vertical one
+    assert sobel_strength(image)[0, 0].tolist() == [[2, 2, 2], [2, 0, 2], [2, 2, 2]]
+
+
+def test_sobel_strength_pads_with_zeros():
+    assert sobel_strength(plane([[1.0]])).item() == 0.0
+    # right column of two ones: horizontally 2 + 1 on the left neighbour side, vertically the other row
+    assert sobel_strength(plane([[1.0, 1.0], [1.0, 1.0]]))[0, 0].tolist() == [[6, 6], [6, 6]]
+
+
+def test_the_first_rounds_loss_is_absolute_difference_plus_sobel_difference():
+    fused, target = plane([[0, 0, 0], [0, 0.5, 0], [0, 0, 0]]), plane([[0.0] * 3] * 3)
+    # intensity 0.5 / 9, Sobel 8 pixels of 2 * 0.5 in 9
+    assert fusion_loss_first_round(fused, target).item() == pytest.approx(0.5 / 9 + 8 / 9)
+
+
+def test_ssim_equals_the_window_by_window_definition():
+    x, y = np.random.default_rng(2).random((2, 14, 12))
+    assert ssim(plane(x.tolist()), plane(y.tolist())).item() == pytest.approx(slow_ssim(x, y), abs=1e-12)
+
+
+def test_ssim_of_an_image_with_itself_is_one():
+    x = torch.rand(2, 1, 13, 17, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert ssim(x, x).item() == pytest.approx(1.0)
+
+
+def test_the_later_rounds_loss_is_squared_error_plus_weighted_dissimilarity():
+    x, y = np.random.default_rng(3).random((2, 12, 12))
+    expected = np.mean((x - y) ** 2) + 1.1 * (1 - slow_ssim(x, y))
+    assert fusion_loss_later_rounds(plane(x.tolist()), plane(y.tolist())).item() == pytest.approx(expected)
+
+
+def test_the_segmentation_loss_leaves_out_ignored_pixels():
+    logits = torch.tensor([[[[2.0, 0.0]], [[0.0, 0.0]]]])
+    labels = torch.tensor([[[0, 255]]])
+    assert segmentation_loss(logits, labels).item() == pytest.approx(math.log(1 + math.exp(-2)))
+
+
+def test_the_segmentation_loss_upsamples_the_logits_to_the_labels():
+    logits = torch.tensor([[[[2.0]], [[0.0]]]])
+    labels = torch.zeros((1, 4, 4), dtype=torch.long)
+    assert segmentation_loss(logits, labels).item() == pytest.approx(math.log(1 + math.exp(-2)))
+
+
+def test_a_batch_without_labels_gives_no_segmentation_loss_and_no_gradient():
+    logits = torch.ones((1, 2, 2, 2), requires_grad=True)
+    loss = segmentation_loss(logits, torch.full((1, 8, 8), 255))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert logits.grad is not None and not logits.grad.any()

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from segmif_ros.data.transforms import AugmentConfig
+from segmif_ros.model import SegMiFConfig, load_checkpoint
+from segmif_ros.training import RecipeError, TrainingError
+from segmif_ros.training.__main__ import main
+from segmif_ros.training.config import OptimiserConfig, SourceConfig, TrainingConfig
+from segmif_ros.training.trainer import Trainer, as_tensors, losses
+
+CROP = AugmentConfig(crop_height=64, crop_width=64, dark=0.3, thermal_noise=0.3)
+TINY = TrainingConfig(
+    name="tiny",
+    seed=3,
+    steps=4,
+    batch_size=2,
+    model=SegMiFConfig(
+        encoder="mit_b0", fusion_channels=8, growth=4, fusion_scale=2, fusion_output="blend", decoder_channels=16
+    ),
+    sources=(SourceConfig(kind="pairs", path="pairs", hold_out_every=3, augment=CROP),),
+    validation=(SourceConfig(kind="pairs", path="pairs", hold_out_every=3),),
+    validation_samples=1,
+    optimiser=OptimiserConfig(warm_steps=2, clip_norm=1.0),
+    weighting_window=1,
+    first_round_steps=2,
+    validate_every=4,
+    log_every=1,
+    num_threads=1,
+    facts={"data": "noise"},
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Four labelled images and four pairs, 72x80, named so that a batch can be told."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for folder in ("pairs/infrared", "pairs/visible", "camvid/train/images", "camvid/train/labels"):
+        (root / folder).mkdir(parents=True)
+    for i in range(4):
+        coarse = rng.integers(0, 256, (9, 10, 3), dtype=np.uint8)
+        rgb = cv2.resize(coarse, (80, 72), interpolation=cv2.INTER_CUBIC)
+        labels = np.kron(rng.integers(0, 12, (9, 10), dtype=np.uint8), np.ones((8, 8), np.uint8))
+        cv2.imwrite(str(root / f"pairs/infrared/{i}.png"), rgb[..., 0])
+        cv2.imwrite(str(root / f"pairs/visible/{i}.png"), rgb)
+        cv2.imwrite(str(root / f"camvid/train/images/{i}.png"), rgb)
+        cv2.imwrite(str(root / f"camvid/train/labels/{i}.png"), labels)
+    return root
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    """The tiny recipe on labelled images and pairs."""
+    source = SourceConfig(kind="camvid", path="camvid", augment=CROP)
+    return dataclasses.replace(TINY, sources=(source, *TINY.sources))
+
+
+def weights_of(trainer):
+    return {**trainer.model.state_dict(), **{f"mean.{k}": v for k, v in trainer.average.state_dict().items()}}
+
+
+def test_a_resumed_run_ends_in_the_same_weights_to_the_bit(tmp_path, data, labelled):
+    whole = Trainer(labelled, data_root=data, output=tmp_path / "whole")
+    whole.run()
+    Trainer(labelled, data_root=data, output=tmp_path / "parts").run(stop_at=2)
+    torch.rand(7)  # another process would not have this generator where it was
+    rest = Trainer(labelled, data_root=data, output=tmp_path / "parts")
+    assert rest.step == 2
+    rest.run()
+    expected, found = weights_of(whole), weights_of(rest)
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+    curves = [
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("whole", "parts")
+    ]
+    assert curves[0] == curves[1]
+
+
+def test_steps_after_the_last_state_are_taken_again_and_logged_once(tmp_path, data):
+    Trainer(TINY, data_root=data, output=tmp_path).run(stop_at=2)
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write(json.dumps({"step": 3, "loss": 9.0}) + '\n{"step": 4, "lo')
+    Trainer(TINY, data_root=data, output=tmp_path).run()
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records if "loss" in record] == [1, 2, 3, 4]
+
+
+def test_a_run_killed_at_any_moment_goes_on(tmp_path, data):
+    recipe = tmp_path / "tiny.yaml"
+    plain = json.loads(json.dumps(dataclasses.asdict(TINY)))
+    recipe.write_text(yaml.safe_dump({**plain, "steps": 400, "validate_every": 400, "checkpoint_minutes": 0.0}))
+    output = tmp_path / "run"
+    command = [sys.executable, "-m", "segmif_ros.training", str(recipe), "--data", str(data), "--output", str(output)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:  # a line comes after its step and before the step's state is written
+            if line.startswith("step 3/"):
+                os.kill(process.pid, signal.SIGKILL)
+                break
+    state = torch.load(output / "state.pt", weights_only=True)
+    assert state["step"] >= 2
+    config = dataclasses.replace(TINY, steps=400, validate_every=400, checkpoint_minutes=0.0)
+    trainer = Trainer(config, data_root=data, output=output)
+    assert trainer.step == state["step"]
+    trainer.run(stop_at=state["step"] + 1)
+    assert trainer.step == state["step"] + 1
+
+
+def test_training_lowers_the_loss_of_a_batch_it_sees_again(tmp_path, data, labelled):
+    rates = OptimiserConfig(encoder_lr=1e-3, decoder_lr=3e-3, fusion_lr=3e-3, warm_steps=0)
+    config = dataclasses.replace(labelled, steps=16, batch_size=1, optimiser=rates, ema_decay=0.0, validation=())
+    trainer = Trainer(config, data_root=data, output=tmp_path)
+    trainer._samples = [trainer._samples[number] for number in [0] * 16]
+    trainer.run()
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    curve = [record["segmentation"] for record in records if "segmentation" in record]
+    assert np.mean(curve[-3:]) < 0.85 * np.mean(curve[:2])
+
+
+def test_the_segmentation_loss_reaches_the_fusion_network(tmp_path, data, labelled):
+    trainer = Trainer(labelled, data_root=data, output=tmp_path)
+    batch = next(batch for batch in trainer._batches(8) if (batch.labels != 255).any())
+    losses(trainer.model, batch, first_round=False, prior_gradient=False)[1].backward()
+    assert trainer.model.fusion.conv22.weight.grad.abs().sum() > 0
+
+
+def test_the_priors_features_pass_no_gradient_unless_asked(tmp_path, data):
+    trainer = Trainer(TINY, data_root=data, output=tmp_path)
+    batch = next(trainer._batches(1))
+    stem = trainer.model.segmentation.denoise_net.encoder.patch_embed1.proj.weight
+    losses(trainer.model, batch, first_round=True, prior_gradient=False)[0].backward()
+    assert stem.grad is None
+    losses(trainer.model, batch, first_round=True, prior_gradient=True)[0].backward()
+    assert stem.grad.abs().sum() > 0
+
+
+def test_a_loss_that_is_not_finite_names_the_batch(tmp_path, data):
+    trainer = Trainer(TINY, data_root=data, output=tmp_path)
+    with torch.no_grad():
+        trainer.model.fusion.conv22.bias.fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"step 0: loss is not finite \(loss nan.*pairs/infrared/\d\.png; .*\.png"):
+        trainer.run()
+
+
+def test_the_exported_weights_carry_the_facts_of_the_recipe(tmp_path, data):
+    Trainer(TINY, data_root=data, output=tmp_path).run()
+    metadata = load_checkpoint(tmp_path / "last.safetensors").metadata
+    expected = {"name": "tiny", "label_set": "fmb", "prior": "mean", "seed": "3", "steps": "4 of 4", "data": "noise"}
+    assert {key: metadata[key] for key in expected} == expected
+
+
+def test_another_recipe_in_the_same_folder_is_refused(tmp_path, data):
+    Trainer(TINY, data_root=data, output=tmp_path).run(stop_at=1)
+    with pytest.raises(RecipeError, match="started with another batch_size"):
+        Trainer(dataclasses.replace(TINY, batch_size=1), data_root=data, output=tmp_path)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path, data, capsys):
+    Trainer(TINY, data_root=data, output=tmp_path).run()
+    Trainer(TINY, data_root=data, output=tmp_path).run()
+    assert "nothing left to do at step 4 of 4" in capsys.readouterr().out
+
+
+def test_validation_uses_held_out_pairs_alone(tmp_path, data):
+    trainer = Trainer(TINY, data_root=data, output=tmp_path)
+    (_, held_out), = trainer.validation._sources
+    assert [path.stem for path, _ in held_out.pairs] == ["2"]
+    names = {name for batch in trainer._batches(20) for name in batch.names}
+    assert not any(name.endswith("/2.png") for name in names)
+
+
+def test_the_target_is_the_vsm_wls_image_of_the_augmented_pair(tmp_path, data):
+    trainer = Trainer(TINY, data_root=data, output=tmp_path)
+    tensors = as_tensors(trainer._samples._mixture[0], "vsm_wls")
+    assert torch.equal(tensors["target"], tensors["prior"])
+    assert tensors["target"].shape == (1, 64, 64)
+
+
+def test_the_command_reports_missing_data_in_one_line(tmp_path, capsys):
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(TINY)))))
+    assert main([str(recipe), "--data", str(tmp_path), "--output", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "infrared/ and visible/" in error
+    assert len(error.splitlines()) == 1
