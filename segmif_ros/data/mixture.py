@@ -147,5 +147,3 @@ class SceneSource:
     def _render(self, seed: int, lighting: str, name: str) -> Sample:
         frame = RoadScene(seed, self.height, self.width, lighting=lighting, weather="any").frame(0.0)
         return Sample(infrared=frame.infrared8, rgb=frame.rgb, labels=frame.labels, name=name)
-
-

@@ -17,7 +17,7 @@ SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Road:
-    """Bends of the centre line: constant curvature (1/m), a sinusoidal swing (m, over a period in m), vertical curvature."""
+    """Bends of the centre line: curvature and crest (vertical) in 1/m, a sinusoidal swing in m over a period."""
 
     curvature: float
     swing_m: float
@@ -38,6 +38,7 @@ class Road:
         return self.curvature * s + self.swing_m * k * float(np.cos(k * s + self.swing_phase))
 
     def rise(self, ahead_m: F32) -> F32:
+        """Height (m) of the road ahead_m before the camera."""
         return (0.5 * self.crest * ahead_m * ahead_m).astype(np.float32)
 
 
@@ -61,7 +62,9 @@ class Camera:
         scale = np.float32(self.focal_px) / z
         x = xyz[..., 0] + self.road.offset(self.s_m, z) - np.float32(self.d_m)
         y = xyz[..., 1] + self.road.rise(z) - np.float32(self.mount_m)
-        return x * scale + np.float32(self.centre_u), np.float32(self.horizon_v) - y * scale, z
+        u = x * scale + np.float32(self.centre_u)
+        v = np.float32(self.horizon_v) - y * scale
+        return u.astype(np.float32, copy=False), v.astype(np.float32, copy=False), z
 
     def row_distances(self) -> tuple[int, F32]:
         """(first ground row, its and the following rows' distance in metres (rows,))."""
@@ -75,7 +78,7 @@ class Camera:
 
 @dataclass(frozen=True, kw_only=True)
 class Painted:
-    """What paint() drew: rows of the faces drawn, in index order, with their mean distance, anchor and share of a pixel."""
+    """What paint() drew, in index order: rows of the faces, mean distance, anchor, share of a pixel that they cover."""
 
     faces: npt.NDArray[np.intp]
     distance: F32

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Light, weather and heat of one scene, and what each material makes of them.
 
-Colours are linear RGB. Temperatures are apparent ones in degrees Celsius: what a thermal camera reads when it takes every
-surface for a black body, so that a surface of emissivity e at T under a sky of T_sky shows about e*T + (1 - e)*T_sky.
+Colours are linear RGB. Temperatures are apparent ones in degrees Celsius: what a thermal camera reads when it takes
+every surface for a black body, so that a surface of emissivity e at T, half of whose surroundings is sky and the other
+half as warm as the air, shows e*T + (1 - e)*(T_sky + T_air)/2.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ class Material:
 
 
 MATERIALS = {
-    "asphalt": Material(sun_k=16.0, night_k=4.0, emissivity=0.95, texture_k=0.7),
+    "asphalt": Material(sun_k=16.0, night_k=4.0, emissivity=0.95, texture_k=0.45),
     "concrete": Material(sun_k=11.0, night_k=2.8, emissivity=0.94, texture_k=0.6),
     "marking": Material(sun_k=9.0, night_k=3.0, emissivity=0.93, texture_k=0.5),
     "grass": Material(sun_k=4.0, night_k=-2.2, emissivity=0.97, texture_k=1.3),
     "soil": Material(sun_k=9.0, night_k=0.0, emissivity=0.95, texture_k=1.0),
     "foliage": Material(sun_k=3.5, night_k=-0.3, emissivity=0.97, texture_k=1.5),
     "bark": Material(sun_k=6.0, night_k=1.5, emissivity=0.95, texture_k=0.8),
-    "brick": Material(sun_k=12.0, night_k=4.5, emissivity=0.93, texture_k=0.7),
-    "plaster": Material(sun_k=10.0, night_k=3.2, emissivity=0.92, texture_k=0.6),
-    "glass": Material(sun_k=3.0, night_k=2.5, emissivity=0.80, texture_k=0.2),
+    "brick": Material(sun_k=12.0, night_k=4.5, emissivity=0.93, texture_k=0.4),
+    "plaster": Material(sun_k=10.0, night_k=3.2, emissivity=0.92, texture_k=0.3),
+    "glass": Material(sun_k=3.0, night_k=2.5, emissivity=0.85, texture_k=0.2),
     "roof": Material(sun_k=17.0, night_k=-2.5, emissivity=0.90, texture_k=0.6),
     "paint": Material(sun_k=13.0, night_k=-1.0, emissivity=0.86, texture_k=0.3),
     "car_glass": Material(sun_k=6.0, night_k=-2.0, emissivity=0.78, texture_k=0.1),
     "rubber": Material(sun_k=9.0, night_k=0.5, emissivity=0.95, texture_k=0.2),
-    "metal": Material(sun_k=7.0, night_k=-1.5, emissivity=0.72, texture_k=0.1),
+    "metal": Material(sun_k=7.0, night_k=-0.5, emissivity=0.87, texture_k=0.1),
     "sheet": Material(sun_k=6.0, night_k=-2.0, emissivity=0.78, texture_k=0.1),
 }
 
@@ -63,6 +64,7 @@ class Climate:
     cloud: float  # 0..1
     air_c: float
     sky_c: float  # apparent temperature of the sky overhead
+    storage: float  # how much warmer or colder than the air surfaces are at night, 1 is usual
     heat_lag: float  # 0..1, how much of the day's heat is still stored
     haze_per_m: float  # extinction of visible light
     infrared_haze_per_m: float
@@ -76,9 +78,9 @@ class Climate:
     noise: float  # read noise of the RGB camera, as a fraction of white
 
     def temperature(self, material: str, *, inside_k: float = 0.0) -> tuple[float, float, float]:
-        """(apparent C in the shade, further K in full sun, texture amplitude K) of a material; inside_k: own heat, in K."""
+        """(apparent C in the shade, further K in full sun, texture amplitude K). inside_k is the thing's own heat."""
         m = MATERIALS[material]
-        stored = m.night_k * (1.0 - self.sun) * (1.0 - 0.8 * self.wetness)
+        stored = m.night_k * self.storage * (1.0 - self.sun) * (1.0 - 0.8 * self.wetness)
         kinetic = self.air_c + stored + inside_k + 0.25 * m.sun_k * self.heat_lag
         shown = m.emissivity * kinetic + (1.0 - m.emissivity) * (0.5 * self.sky_c + 0.5 * self.air_c)
         damp = 1.0 - 0.7 * self.wetness
@@ -127,9 +129,10 @@ def make_climate(rng: np.random.Generator, lighting: str, weather: str) -> Clima
         ambient = _mix((0.002, 0.0025, 0.004), (0.012, 0.011, 0.010), glow)
         sky_top = _mix((0.0008, 0.001, 0.003), (0.006, 0.006, 0.008), glow)
         sky_low = _mix((0.003, 0.004, 0.007), (0.030, 0.022, 0.016), glow)
-        air, heat_lag, exposure = float(u(-4, 20)), 0.35, float(u(2.2, 5.0))
+        # From streets that a long exposure shows well to ones where little but the lights is seen.
+        air, heat_lag, exposure = float(u(-4, 20)), 0.35, float(np.exp(u(np.log(0.8), np.log(4.5))))
         headlights = float(u(0.25, 1.0)) if rng.random() < 0.65 else 0.0
-        lamps_on, noise = bool(rng.random() < 0.8), float(u(0.012, 0.035))
+        lamps_on, noise = bool(rng.random() < 0.8), float(u(0.008, 0.022)) + 0.003 * exposure
     clear_sky_c = air - float(u(38, 60))
     lamp_rgb: Rgb = [(1.0, 0.62, 0.26), (1.0, 0.82, 0.55), (0.85, 0.95, 1.0)][int(rng.integers(3))]
     haze = float(u(0.012, 0.035)) if fog else float(u(0.004, 0.010)) if rain else float(u(0.0005, 0.003))
@@ -145,6 +148,7 @@ def make_climate(rng: np.random.Generator, lighting: str, weather: str) -> Clima
         cloud=cloud,
         air_c=air,
         sky_c=clear_sky_c + overcast * (air - 4.0 - clear_sky_c) * 0.9,
+        storage=float(u(0.2, 1.3)),
         heat_lag=heat_lag,
         haze_per_m=haze,
         # Long-wave infrared sees through haze, and a good deal further than the eye in fog and rain.
@@ -161,7 +165,7 @@ def make_climate(rng: np.random.Generator, lighting: str, weather: str) -> Clima
 
 
 def noise_tile(seed: int, slope: float, size: int = 256) -> npt.NDArray[np.float32]:
-    """(size, size) float32 noise, mean 0 and deviation 1, that repeats without a seam; its spectrum falls as 1/f^slope."""
+    """(size, size) float32 noise of deviation 1 that repeats without a seam; its spectrum falls as f^-slope."""
     rng = np.random.default_rng(seed)
     spectrum = np.fft.rfft2(rng.standard_normal((size, size)))
     f = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :])

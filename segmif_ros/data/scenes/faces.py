@@ -2,8 +2,8 @@
 """Flat faces in road coordinates, with what light and heat need to know about each.
 
 A face is a convex polygon of up to eight corners (fewer corners are repeated) in metres: d to the right of the road's
-centre line, y up from the road, s forward along the road. Its attributes are one row of floats, so that a whole world is
-two arrays and a frame's pixels look their surface up by one index.
+centre line, y up from the road, s forward along the road. Its attributes are one row of floats, so that a whole world
+is two arrays and a frame's pixels look their surface up by one index.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ CORNERS = 8
 LABEL, RED, GREEN, BLUE, EMIT_R, EMIT_G, EMIT_B = range(7)
 SHADE_C, SUN_K, TEX, TEX_K, LEAF, RETRO, CULL, DETAIL = range(7, 15)
 NUM_ATTRIBUTES = 15
+
+
+def scaled(colour: Sequence[float], gain: float) -> Rgb:
+    """The colour times a gain."""
+    return (gain * colour[0], gain * colour[1], gain * colour[2])
 
 
 def surface(
@@ -87,10 +92,21 @@ class Faces:
 
     @staticmethod
     def join(parts: Sequence[Faces]) -> Faces:
+        """All faces of all parts, in order."""
         return Faces(
             xyz=np.concatenate([p.xyz for p in parts]),
             attributes=np.concatenate([p.attributes for p in parts]),
         )
+
+    def varied(
+        self, rng: np.random.Generator, *, emission: float = 0.0, heat_k: float = 0.0, tone: float = 0.0
+    ) -> Faces:
+        """Each face a little different: emission and albedo by a factor, temperature by a normal offset in K."""
+        attributes, n = self.attributes.copy(), len(self.attributes)
+        attributes[:, EMIT_R : EMIT_B + 1] *= rng.uniform(1 - emission, 1 + emission, (n, 1))
+        attributes[:, RED : BLUE + 1] *= rng.uniform(1 - tone, 1 + tone, (n, 1))
+        attributes[:, SHADE_C] += heat_k * rng.standard_normal(n)
+        return Faces(xyz=self.xyz, attributes=attributes)
 
     def placed(self, d: float, s: float, *, y: float = 0.0, yaw: float = 0.0) -> Faces:
         """Turned by yaw (rad, about the vertical, positive turns forward to the right) and moved."""
@@ -128,14 +144,18 @@ def flat(x0: float, x1: float, z0: float, z1: float, y: float = 0.0) -> npt.NDAr
     return np.array([[x0, y, z0], [x0, y, z1], [x1, y, z1], [x1, y, z0]], np.float32)
 
 
-def disc(x: float, y: float, radius: float, *, radius_y: float | None = None, z: float = 0.0) -> npt.NDArray[np.float32]:
+def disc(
+    x: float, y: float, radius: float, *, radius_y: float | None = None, z: float = 0.0
+) -> npt.NDArray[np.float32]:
     """(8, 3) octagon that faces the camera."""
     a = np.arange(8) * (np.pi / 4) + np.pi / 8
     ry = radius if radius_y is None else radius_y
     return np.stack([x - radius * np.cos(a), y + ry * np.sin(a), np.full(8, z)], axis=1).astype(np.float32)
 
 
-def bar(a: tuple[float, float], b: tuple[float, float], width: float, *, end_width: float | None = None) -> npt.NDArray[np.float32]:
+def bar(
+    a: tuple[float, float], b: tuple[float, float], width: float, *, end_width: float | None = None
+) -> npt.NDArray[np.float32]:
     """(4, 3) bar from a to b (x, y) in the plane that faces the camera."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     length = max(float(np.hypot(dx, dy)), 1e-6)
@@ -160,7 +180,7 @@ def box(x0: float, x1: float, y0: float, y1: float, z0: float, z1: float) -> dic
 def prism(
     low: tuple[float, float, float, float], y0: float, high: tuple[float, float, float, float], y1: float
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """A frustum between two level rectangles (x0, x1, z0, z1): faces back (towards the camera), front, left, right, top."""
+    """A frustum between level rectangles (x0, x1, z0, z1): back (towards the camera), front, left, right, top."""
     a = [[low[0], y0, low[2]], [low[1], y0, low[2]], [low[1], y0, low[3]], [low[0], y0, low[3]]]
     b = [[high[0], y1, high[2]], [high[1], y1, high[2]], [high[1], y1, high[3]], [high[0], y1, high[3]]]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from segmif_ros.data.scenes import classes as c
 from segmif_ros.data.scenes.climate import Climate, Rgb
-from segmif_ros.data.scenes.faces import F32, surface
+from segmif_ros.data.scenes.faces import F32, scaled, surface
 
 REACH_M, STEP_M = 60.0, 0.05
 SLOTS = int(2 * REACH_M / STEP_M)
@@ -35,6 +35,7 @@ class Ground:
     cross_roads: tuple[tuple[float, float], ...]
 
     def zone(self, s: F32) -> npt.NDArray[np.intp]:
+        """(rows,) zone of the table that holds at positions s along the road."""
         s = np.mod(s, np.float32(self.period_m))
         zone = np.where(np.mod(s, self.dash_m) < 0.4 * self.dash_m, DASH, PLAIN)
         for kind, spans in ((CROSS_ROAD, self.cross_roads), (ZEBRA, self.zebras), (STOP, self.stops)):
@@ -50,6 +51,7 @@ class Ground:
 
 
 def make_ground(rng: np.random.Generator, climate: Climate, period_m: float, drive_side: int) -> Ground:
+    """Draw a road with its lanes, markings, pavements and what lies beyond. drive_side: +1 keeps right, -1 left."""
     u = rng.uniform
     grey = float(u(0.06, 0.22))
     warm = float(u(-0.02, 0.02))
@@ -66,13 +68,13 @@ def make_ground(rng: np.random.Generator, climate: Climate, period_m: float, dri
     rows = [
         surface(climate, c.ROAD, road, "asphalt", texture=float(u(0.05, 0.14))),
         surface(climate, c.ROAD, lane_paint, "marking", texture=0.1, retro=0.35),
-        surface(climate, c.ROAD, tuple(worn * x for x in road), "asphalt", texture=0.1, inside_k=float(u(0.2, 1.2))),
+        surface(climate, c.ROAD, scaled(road, worn), "asphalt", texture=0.1, inside_k=float(u(0.2, 1.2))),
         surface(climate, c.SIDEWALK, pave, "concrete", texture=float(u(0.06, 0.12))),
-        surface(climate, c.SIDEWALK, tuple(1.35 * x for x in pave), "concrete", texture=0.06, inside_k=0.5),
+        surface(climate, c.SIDEWALK, scaled(pave, 1.35), "concrete", texture=0.06, inside_k=0.5),
         surface(climate, c.VEGETATION, grass, "grass", texture=0.35, leaf=True),
         surface(climate, c.UNLABELLED, (0.22, 0.17, 0.11), "soil", texture=0.25),
         surface(climate, c.ROAD, centre_paint, "marking", texture=0.1, retro=0.35),
-        surface(climate, c.SIDEWALK, tuple(0.8 * x for x in pave), "concrete", texture=0.06, inside_k=-0.3),
+        surface(climate, c.SIDEWALK, scaled(pave, 0.8), "concrete", texture=0.06, inside_k=-0.3),
         surface(climate, c.ROAD, (0.20 * worn, 0.09, 0.07), "asphalt", texture=0.1),
     ]
     (asphalt, marking, track, paving, kerbstone, lawn, soil, centre, joint, bike) = range(len(rows))

@@ -14,10 +14,15 @@ from segmif_ros.data.scenes.faces import CORNERS, F32, NUM_ATTRIBUTES, Faces, ba
 Rng = np.random.Generator
 SKIN_C = 33.0
 CLOTHES: list[Rgb] = [
-    (0.02, 0.02, 0.03), (0.05, 0.05, 0.06), (0.03, 0.05, 0.12), (0.12, 0.12, 0.13), (0.35, 0.34, 0.32), (0.65, 0.64, 0.62),
-    (0.35, 0.03, 0.03), (0.04, 0.16, 0.35), (0.06, 0.2, 0.08), (0.5, 0.35, 0.04), (0.3, 0.18, 0.1), (0.45, 0.15, 0.3),
+    (0.02, 0.02, 0.03), (0.05, 0.05, 0.06), (0.03, 0.05, 0.12), (0.12, 0.12, 0.13), (0.35, 0.34, 0.32),
+    (0.65, 0.64, 0.62), (0.35, 0.03, 0.03), (0.04, 0.16, 0.35), (0.06, 0.2, 0.08), (0.5, 0.35, 0.04),
+    (0.3, 0.18, 0.1), (0.45, 0.15, 0.3),
 ]  # fmt: skip
 SKINS: list[Rgb] = [(0.55, 0.34, 0.24), (0.42, 0.25, 0.16), (0.25, 0.13, 0.08), (0.10, 0.055, 0.035)]
+
+
+def _at(x: float, y: float) -> F32:
+    return np.array([x, y], np.float32)
 
 
 def _capsule(a: F32, b: F32, wa: F32, wb: F32) -> F32:
@@ -52,9 +57,17 @@ class Crowd:
     rows: list[list[list[float]]] = field(default_factory=list)
 
     def add(
-        self, rng: Rng, climate: Climate, *, speed_mps: float, frontal: float, facing: float, seat_m: float = 0.0, rider: bool = False
+        self,
+        rng: Rng,
+        climate: Climate,
+        *,
+        speed_mps: float,
+        frontal: float,
+        facing: float,
+        seat_m: float = 0.0,
+        rider: bool = False,
     ) -> int:
-        """Returns the person's row. frontal: 1 seen from front or back, 0 in profile; facing +1 walks right, or towards us."""
+        """Returns the row. frontal: 1 from front or back, 0 in profile; facing: +1 goes right, or towards us."""
         child = rng.random() < 0.12 and not rider
         self.height.append(float(rng.uniform(1.05, 1.45) if child else rng.normal(1.71, 0.08)))
         self.stride_hz.append(0.55 * abs(speed_mps) if abs(speed_mps) < 3 else 0.8)
@@ -67,7 +80,7 @@ class Crowd:
         def warmed(share: float) -> float:
             return air + share * (SKIN_C - air)
 
-        coat = float(rng.uniform(0.38, 0.62)) if air < 15 else float(rng.uniform(0.55, 0.8))
+        coat = float(rng.uniform(0.3, 0.55)) if air < 15 else float(rng.uniform(0.45, 0.75))
         skin_c = warmed(float(rng.uniform(0.84, 0.94)))
         top, bottom = (CLOTHES[int(rng.integers(len(CLOTHES)))] for _ in range(2))
         skin = SKINS[int(rng.integers(len(SKINS)))]
@@ -83,14 +96,16 @@ class Crowd:
         shin = skin_row if bare_legs else cloth(bottom, coat + 0.02)
         fore = skin_row if bare_arms else cloth(top, coat - 0.05)
         shoe = cloth((0.03, 0.03, 0.03), 0.3)
-        hair_rgb: Rgb = [(0.015, 0.012, 0.01), (0.08, 0.045, 0.02), (0.3, 0.28, 0.25), (0.3, 0.2, 0.08)][int(rng.integers(4))]
+        hair_rgb: Rgb = [(0.015, 0.012, 0.01), (0.08, 0.045, 0.02), (0.3, 0.28, 0.25), (0.3, 0.2, 0.08)][
+            int(rng.integers(4))
+        ]
         hair = cloth(hair_rgb, 0.62 if not rider else 0.3)
         back_of_head = frontal > 0.5 and facing < 0
         face = hair if back_of_head else skin_row
         bag = cloth(CLOTHES[int(rng.integers(len(CLOTHES)))], 0.18) if rng.random() < 0.4 else shirt
         self.rows.append(
-            [fore if bare_arms else shirt, fore, leg, shin, shoe, leg, shin, shoe, leg, shirt, skin_row, skin_row, hair, face,
-             fore if bare_arms else shirt, fore, skin_row, bag]
+            [fore if bare_arms else shirt, fore, leg, shin, shoe, leg, shin, shoe, leg, shirt, skin_row, skin_row,
+             hair, face, fore if bare_arms else shirt, fore, skin_row, bag]
         )  # fmt: skip
         return len(self.rows) - 1
 
@@ -129,24 +144,26 @@ class Crowd:
             shape[f"shoe{k}"] = _capsule(ankle, toe, 0.026 * one, 0.020 * one)
             shoulder = neck + np.stack([0.115 * out, -0.015 * one], axis=1)
             arm_angle = np.where(sits, 0.75 * (1 - f), -0.8 * swing)
-            elbow = shoulder + np.stack([way * np.sin(arm_angle) * 0.17 + 0.02 * out, -np.cos(arm_angle) * 0.17], axis=1)
+            elbow = shoulder + np.stack(
+                [way * np.sin(arm_angle) * 0.17 + 0.02 * out, -np.cos(arm_angle) * 0.17], axis=1
+            )
             bend = arm_angle + np.where(sits, 0.5 * (1 - f), 0.35 * (1 - f))
             hand = elbow + np.stack([way * np.sin(bend) * 0.15, -np.cos(bend) * 0.15], axis=1)
             shape[f"arm{k}"] = _capsule(shoulder, elbow, 0.030 * one, 0.026 * one)
             shape[f"forearm{k}"] = _capsule(elbow, hand, 0.024 * one, 0.019 * one)
-            shape[f"hand{k}"] = _capsule(hand, hand + np.float32([0, -0.02]), 0.018 * one, 0.016 * one)
+            shape[f"hand{k}"] = _capsule(hand, hand + _at(0, -0.02), 0.018 * one, 0.016 * one)
             if k == 0:
-                bag = _capsule(hand + np.float32([0, -0.03]), hand + np.float32([0, -0.13]), 0.05 * one, 0.06 * one)
+                bag = _capsule(hand + _at(0, -0.03), hand + _at(0, -0.13), 0.05 * one, 0.06 * one)
         chest = 0.075 + 0.045 * f
-        shape["hips"] = _capsule(hip - np.float32([0, 0.01]), hip + np.float32([0, 0.06]), 0.065 + 0.02 * f, 0.07 + 0.02 * f)
-        shape["torso"] = _capsule(hip + np.float32([0, 0.03]), neck - np.float32([0, 0.06]), 0.9 * chest, chest)
-        shape["neck"] = _capsule(neck - np.float32([0, 0.01]), neck + np.float32([0, 0.04]), 0.026 * one, 0.026 * one)
+        shape["hips"] = _capsule(hip - _at(0, 0.01), hip + _at(0, 0.06), 0.065 + 0.02 * f, 0.07 + 0.02 * f)
+        shape["torso"] = _capsule(hip + _at(0, 0.03), neck - _at(0, 0.06), 0.9 * chest, chest)
+        shape["neck"] = _capsule(neck - _at(0, 0.01), neck + _at(0, 0.04), 0.026 * one, 0.026 * one)
         head = neck + np.stack([0.01 * way * (1 - f), np.full(p, 0.095)], axis=1)
-        shape["head"] = _capsule(head - np.float32([0, 0.03]), head + np.float32([0, 0.025]), 0.040 * one, 0.047 * one)
+        shape["head"] = _capsule(head - _at(0, 0.03), head + _at(0, 0.025), 0.040 * one, 0.047 * one)
         crown = head + np.stack([-0.012 * way * (1 - f), np.full(p, 0.03)], axis=1)
-        shape["hair"] = _capsule(crown - np.float32([0, 0.012]), crown + np.float32([0, 0.012]), 0.050 * one, 0.042 * one)
+        shape["hair"] = _capsule(crown - _at(0, 0.012), crown + _at(0, 0.012), 0.050 * one, 0.042 * one)
         brow = head + np.stack([0.015 * way * (1 - f), np.full(p, -0.012)], axis=1)
-        shape["face"] = _capsule(brow - np.float32([0, 0.02]), brow + np.float32([0, 0.012]), 0.030 * one, 0.036 * one)
+        shape["face"] = _capsule(brow - _at(0, 0.02), brow + _at(0, 0.012), 0.030 * one, 0.036 * one)
         shape["bag"] = bag
         flat = np.stack([shape[name] for name in PARTS], axis=1) * h[:, None, None, None]
         xyz = np.zeros((p, len(PARTS), CORNERS, 3), np.float32)
@@ -168,23 +185,47 @@ def bicycle(rng: Rng, climate: Climate, *, frontal: bool, facing: float = 1.0, l
     frame = surface(climate, label, colour, "metal", texture=0.02)
     tail = surface(climate, label, (0.4, 0.02, 0.02), "sheet", texture=0.0, retro=3.0)
     if frontal:
-        polygons = [upright(-0.03, 0.03, 0.0, 0.68), bar((0, 0.6), (0, 1.0), 0.05), bar((-0.3, 1.02), (0.3, 1.02), 0.05)]
+        polygons = [
+            upright(-0.03, 0.03, 0.0, 0.68),
+            bar((0, 0.6), (0, 1.0), 0.05),
+            bar((-0.3, 1.02), (0.3, 1.02), 0.05),
+        ]
         polygons += [upright(-0.04, 0.04, 0.66, 0.74), bar((-0.1, 0.9), (0.1, 0.9), 0.09)]
         return Faces.of(polygons, [tyre, frame, frame, tail, frame])
     polygons = _wheel(-0.52, 0.33, 0.055) + _wheel(0.52, 0.33, 0.055)
     rows = [tyre] * 16
-    joints = {"rear": (-0.52, 0.33), "crank": (-0.05, 0.3), "seat": (-0.2, 0.85), "head": (0.36, 0.85), "front": (0.52, 0.33)}
-    for start, end in (("rear", "crank"), ("rear", "seat"), ("crank", "seat"), ("crank", "head"), ("seat", "head"), ("head", "front")):
+    joints = {
+        "rear": (-0.52, 0.33),
+        "crank": (-0.05, 0.3),
+        "seat": (-0.2, 0.85),
+        "head": (0.36, 0.85),
+        "front": (0.52, 0.33),
+    }
+    for start, end in (
+        ("rear", "crank"),
+        ("rear", "seat"),
+        ("crank", "seat"),
+        ("crank", "head"),
+        ("seat", "head"),
+        ("head", "front"),
+    ):
         polygons.append(bar(joints[start], joints[end], 0.06))
         rows.append(frame)
-    polygons += [bar((-0.32, 0.92), (-0.08, 0.92), 0.07), bar((0.33, 0.85), (0.3, 1.02), 0.05), bar((0.2, 1.02), (0.42, 1.02), 0.05)]
+    polygons += [
+        bar((-0.32, 0.92), (-0.08, 0.92), 0.07),
+        bar((0.33, 0.85), (0.3, 1.02), 0.05),
+        bar((0.2, 1.02), (0.42, 1.02), 0.05),
+    ]
     rows += [frame] * 3
     mirrored = [p * np.array([facing, 1, 1], np.float32) for p in polygons]
     return Faces.of(mirrored, rows)
 
 
 def motorcycle(rng: Rng, climate: Climate, *, frontal: bool, running: bool, facing: float = 1.0) -> Faces:
-    colour: Rgb = [(0.02, 0.02, 0.02), (0.45, 0.03, 0.03), (0.05, 0.1, 0.4), (0.5, 0.5, 0.5), (0.5, 0.3, 0.03)][int(rng.integers(5))]
+    """A motorcycle in the plane that faces the camera; its engine and pipe are hot when it runs."""
+    colour: Rgb = [(0.02, 0.02, 0.02), (0.45, 0.03, 0.03), (0.05, 0.1, 0.4), (0.5, 0.5, 0.5), (0.5, 0.3, 0.03)][
+        int(rng.integers(5))
+    ]
     hot = 1.0 if running else 0.0
 
     def row(rgb: Rgb, inside_k: float, material: str = "paint", emission: Rgb = (0.0, 0.0, 0.0)) -> list[float]:
@@ -195,9 +236,16 @@ def motorcycle(rng: Rng, climate: Climate, *, frontal: bool, running: bool, faci
     tyre, body, seat = row((0.02, 0.02, 0.02), 14, "rubber"), row(colour, 4), row((0.02, 0.02, 0.02), 3, "rubber")
     engine, pipe = row((0.15, 0.15, 0.15), 45, "rubber"), row((0.3, 0.3, 0.3), 40, "rubber")
     if frontal:
-        lamp = row((0.4, 0.02, 0.02), 3, emission=(1.5 * glow, 0.06 * glow, 0.04 * glow)) if facing < 0 else row(
-            (0.6, 0.6, 0.6), 10, emission=(35 * glow, 33 * glow, 30 * glow))
-        polygons = [upright(-0.09, 0.09, 0.0, 0.62), upright(-0.2, 0.2, 0.32, 0.62), bar((0, 0.55), (0, 0.95), 0.34, end_width=0.25)]
+        lamp = (
+            row((0.4, 0.02, 0.02), 3, emission=(1.5 * glow, 0.06 * glow, 0.04 * glow))
+            if facing < 0
+            else row((0.6, 0.6, 0.6), 10, emission=(35 * glow, 33 * glow, 30 * glow))
+        )
+        polygons = [
+            upright(-0.09, 0.09, 0.0, 0.62),
+            upright(-0.2, 0.2, 0.32, 0.62),
+            bar((0, 0.55), (0, 0.95), 0.34, end_width=0.25),
+        ]
         polygons += [bar((-0.38, 1.05), (0.38, 1.05), 0.06), upright(0.16, 0.26, 0.28, 0.42), disc(0, 0.78, 0.09)]
         return Faces.of(polygons, [tyre, engine, body, body, pipe, lamp])
     polygons = [disc(-0.68, 0.31, 0.31), disc(0.68, 0.31, 0.31), disc(-0.68, 0.31, 0.16), disc(0.68, 0.31, 0.16)]

@@ -31,6 +31,7 @@ def contact_sheet(seeds: Sequence[int], height: int, width: int, weather: str = 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m segmif_ros.data.scenes", description=__doc__)
     parser.add_argument("--sheet", type=Path, help="write a contact sheet to this PNG file")
     parser.add_argument("--benchmark", action="store_true", help="print how many scenes are made a second on one core")
@@ -58,15 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def benchmark(height: int, width: int, count: int = 60) -> str:
-    """One line: new scenes a second (world and one frame), and frames a second of one scene."""
+    """One line: new scenes (world and one frame) and frames of one scene, per second of processor time on one core."""
     RoadScene(0, height, width, lighting="any", weather="any").frame(0.0)
-    start = time.perf_counter()
+    start = time.process_time()
     for seed in range(count):
         RoadScene(seed, height, width, lighting="any", weather="any").frame(0.0)
-    scenes = count / (time.perf_counter() - start)
+    scenes = count / (time.process_time() - start)
     scene = RoadScene(0, height, width, lighting="night")
-    start = time.perf_counter()
+    start = time.process_time()
     for k in range(count):
         scene.frame(k / 30)
-    frames = count / (time.perf_counter() - start)
-    return f"{width}x{height}: {scenes:.1f} new scenes/s, {frames:.1f} frames/s of one scene"
+    frames = count / (time.process_time() - start)
+    return f"{width}x{height}: {scenes:.1f} new scenes, {frames:.1f} frames of one scene per second of processor time"

@@ -11,14 +11,15 @@ import numpy.typing as npt
 
 from segmif_ros.data.scenes.camera import Camera
 from segmif_ros.data.scenes.climate import Climate
-from segmif_ros.data.scenes.faces import F32
+from segmif_ros.data.scenes.faces import F32, SHADE_C, SUN_K, TEX_K
+from segmif_ros.data.scenes.layers import Layers
 
 MAX_COUNT = 16383
 
 
 @dataclass(frozen=True, kw_only=True)
 class ThermalCamera:
-    """counts = offset + gain * (temperature - 20 C) + noise; the 8-bit range in C; detail: share of local equalisation."""
+    """counts = offset + gain * (temperature - 20 C) + noise; the 8-bit range in C; detail: share of equalisation."""
 
     offset: float
     gain_per_k: float
@@ -52,15 +53,16 @@ class ThermalCamera:
 
 
 def make_thermal_camera(rng: np.random.Generator, climate: Climate, height: int, width: int) -> ThermalCamera:
+    """Draw a camera."""
     u = rng.uniform
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     hottest = max(34.0, climate.air_c + 14.0 * climate.sun + 8.0)
-    lowest = climate.air_c - float(u(3, 9))
+    lowest = climate.air_c - float(u(-1, 14))
     return ThermalCamera(
         offset=float(u(5500, 8500)),
         gain_per_k=float(u(35, 75)),
-        blur_px=float(u(0.7, 1.15)) * width / 320,
+        blur_px=float(u(0.6, 1.1)) * (width / 320) ** 0.4,
         noise_k=float(u(0.04, 0.14)),
         column_k=(rng.standard_normal(width) * u(0.01, 0.06)).astype(np.float32),
         shading_k=(float(u(-0.5, 0.5)) * (x * x + y * y)).astype(np.float32),
@@ -68,6 +70,28 @@ def make_thermal_camera(rng: np.random.Generator, climate: Climate, height: int,
         high_c=hottest + float(u(-4, 2)),
         detail=float(rng.choice([0.0, 0.0, 0.3, 0.6])),
     )
+
+
+def render_counts(
+    layers: Layers, climate: Climate, camera: ThermalCamera, cloud: F32, rng: np.random.Generator
+) -> npt.NDArray[np.uint16]:
+    """(H, W) uint16 counts of a moment; cloud as render_rgb gives it."""
+    table, index, first = layers.table, layers.index, layers.first_row
+    sunned = np.zeros(len(table), np.float32)
+    sunned[layers.first_face - 1] = 0.4  # the skyline
+    sunned[layers.first_face :] = layers.moment.lambert[layers.painted.faces]
+    temperature = np.take(table[:, SHADE_C] + table[:, SUN_K] * sunned, index)
+    if climate.sun > 0.02:
+        # Shadows cool the ground slowly: a part of the sun's heat stays.
+        shaded = np.float32(climate.sun_direction[1]) * (np.float32(0.35) + np.float32(0.65) * layers.sunlit)
+        warmed = np.take(table[:, SHADE_C], index[first:]) + np.take(table[:, SUN_K], index[first:]) * shaded
+        np.copyto(temperature[first:], warmed, where=layers.is_ground[first:])
+    temperature += np.take(table[:, TEX_K], index) * layers.texture
+    clear = np.exp(-np.float32(climate.infrared_haze_per_m) * layers.distance)
+    temperature = temperature * clear + np.float32(climate.air_c) * (1 - clear)
+    sky = sky_temperature(climate, layers.camera, cloud)
+    np.copyto(temperature[:first], sky, where=layers.is_sky[:first])
+    return camera.counts(temperature, rng)
 
 
 def sky_temperature(climate: Climate, camera: Camera, cloud: F32) -> F32:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cars, vans, trucks and buses as a few boxes with glass, wheels and lights. Local frame: rear at z < 0, wheels on y = 0."""
+"""Cars, trucks and buses: a few boxes with glass, wheels and lights. Local frame: rear at z < 0, wheels on y = 0."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from segmif_ros.data.scenes import classes as c
 from segmif_ros.data.scenes.climate import Climate, Rgb
-from segmif_ros.data.scenes.faces import F32, Faces, box, flat, prism, surface, upright
+from segmif_ros.data.scenes.faces import F32, Faces, box, flat, prism, scaled, surface, upright
 
 Rng = np.random.Generator
 
@@ -28,26 +28,54 @@ PAINTS: list[Rgb] = [
 def _wheels(half_width: float, radius: float, axles: list[float]) -> tuple[list[F32], list[F32]]:
     """(tyres, hubs) as octagons in both side planes, wound outwards."""
     a = np.arange(8) * (np.pi / 4) + np.pi / 8
-    tyres, hubs = [], []
+    tyres: list[F32] = []
+    hubs: list[F32] = []
     for z in axles:
         for sign in (-1.0, 1.0):
             for r, store in ((radius, tyres), (0.55 * radius, hubs)):
                 x = np.full(8, sign * (half_width + 0.02))
-                store.append(np.stack([x, radius + r * np.sin(a), z + sign * r * np.cos(a)], axis=1).astype(np.float32)[::-1])
+                store.append(
+                    np.stack([x, radius + r * np.sin(a), z + sign * r * np.cos(a)], axis=1).astype(np.float32)[::-1]
+                )
     return tyres, hubs
 
 
 def _lights(
-    climate: Climate, label: int, half_width: float, y: float, half_length: float, size: tuple[float, float], *, running: bool, braking: bool
+    climate: Climate,
+    label: int,
+    half_width: float,
+    y: float,
+    half_length: float,
+    size: tuple[float, float],
+    *,
+    running: bool,
+    braking: bool,
 ) -> tuple[list[F32], list[list[float]]]:
     dark = climate.lighting != "day" or climate.weather != "clear"
     on = running and dark
     tail = (2.2 if braking else 0.5) if on else (0.5 if braking and running else 0.0)
-    tail_row = surface(climate, label, (0.30, 0.02, 0.02), "car_glass", emission=(tail, 0.04 * tail, 0.03 * tail),
-                       inside_k=2.5 if on else 0.0, texture=0.0, retro=0.8, cull=True)
+    tail_row = surface(
+        climate,
+        label,
+        (0.30, 0.02, 0.02),
+        "car_glass",
+        emission=(tail, 0.04 * tail, 0.03 * tail),
+        inside_k=2.5 if on else 0.0,
+        texture=0.0,
+        retro=0.8,
+        cull=True,
+    )
     head = (45.0 if climate.lighting == "night" else 9.0) if on else 0.0
-    head_row = surface(climate, label, (0.6, 0.6, 0.6), "car_glass", emission=(head, 0.95 * head, 0.85 * head),
-                       inside_k=12.0 if on else 0.0, texture=0.0, cull=True)
+    head_row = surface(
+        climate,
+        label,
+        (0.6, 0.6, 0.6),
+        "car_glass",
+        emission=(head, 0.95 * head, 0.85 * head),
+        inside_k=12.0 if on else 0.0,
+        texture=0.0,
+        cull=True,
+    )
     w, h = size
     polygons, rows = [], []
     for sign in (-1, 1):
@@ -60,6 +88,7 @@ def _lights(
 
 
 def car(rng: Rng, climate: Climate, *, running: bool, braking: bool = False) -> Faces:
+    """A hatchback, saloon, SUV or van. running: engine, tyres and brakes are warm, lights are on when it is dark."""
     kind = int(rng.integers(4))  # hatchback, saloon, SUV, van
     length = [3.9, 4.6, 4.6, 4.9][kind] * float(rng.uniform(0.95, 1.05))
     half_width = 0.9 * float(rng.uniform(0.95, 1.06))
@@ -70,18 +99,50 @@ def car(rng: Rng, climate: Climate, *, running: bool, braking: bool = False) -> 
     warm = float(rng.uniform(2, 6)) if running else float(rng.uniform(-0.5, 1.0))
 
     def body(gain: float, inside_k: float, material: str = "paint") -> list[float]:
-        return surface(climate, c.CAR, tuple(gain * x for x in paint), material, inside_k=inside_k, texture=0.03, cull=True)
+        return surface(climate, c.CAR, scaled(paint, gain), material, inside_k=inside_k, texture=0.03, cull=True)
 
-    glass = surface(climate, c.CAR, (0.02, 0.025, 0.03), "car_glass", emission=tuple(0.12 * x for x in climate.sky_low_rgb),
-                    inside_k=2.5 if running else 0.0, texture=0.0, cull=True)
-    tyre = surface(climate, c.CAR, (0.02, 0.02, 0.02), "rubber", inside_k=14.0 if running else 0.0, texture=0.05, cull=True)
-    hub = surface(climate, c.CAR, (0.25, 0.25, 0.26), "metal", inside_k=18.0 if running else 0.0, texture=0.0, cull=True, detail=True)
-    dark = surface(climate, c.CAR, (0.025, 0.025, 0.025), "rubber", inside_k=10.0 if running else 0.3, texture=0.05, cull=True)
-    exhaust = surface(climate, c.CAR, (0.03, 0.03, 0.03), "rubber", inside_k=26.0 if running else 0.0, texture=0.0, cull=True, detail=True)
+    glass = surface(
+        climate,
+        c.CAR,
+        (0.02, 0.025, 0.03),
+        "car_glass",
+        emission=scaled(climate.sky_low_rgb, 0.12),
+        inside_k=2.5 if running else 0.0,
+        texture=0.0,
+        cull=True,
+    )
+    tyre = surface(
+        climate, c.CAR, (0.02, 0.02, 0.02), "rubber", inside_k=14.0 if running else 0.0, texture=0.05, cull=True
+    )
+    hub = surface(
+        climate,
+        c.CAR,
+        (0.25, 0.25, 0.26),
+        "metal",
+        inside_k=18.0 if running else 0.0,
+        texture=0.0,
+        cull=True,
+        detail=True,
+    )
+    dark = surface(
+        climate, c.CAR, (0.025, 0.025, 0.025), "rubber", inside_k=10.0 if running else 0.3, texture=0.05, cull=True
+    )
+    exhaust = surface(
+        climate,
+        c.CAR,
+        (0.03, 0.03, 0.03),
+        "rubber",
+        inside_k=26.0 if running else 0.0,
+        texture=0.0,
+        cull=True,
+        detail=True,
+    )
     plate = surface(climate, c.CAR, (0.7, 0.7, 0.6), "sheet", texture=0.0, retro=1.5, cull=True, detail=True)
     under = surface(climate, c.ROAD, (0.012, 0.012, 0.012), "asphalt", inside_k=5.0 if running else 0.5, texture=0.05)
 
-    hull = prism((-half_width, half_width, -hl, hl), base, (-0.97 * half_width, 0.97 * half_width, -0.98 * hl, 0.97 * hl), belt)
+    hull = prism(
+        (-half_width, half_width, -hl, hl), base, (-0.97 * half_width, 0.97 * half_width, -0.98 * hl, 0.97 * hl), belt
+    )
     polygons: list[F32] = [flat(-half_width - 0.1, half_width + 0.1, -hl - 0.15, hl + 0.15, 0.01)]
     rows = [under]
     # Rear tyres and the dark gap under the body, seen from behind and from the front.
@@ -109,23 +170,33 @@ def car(rng: Rng, climate: Climate, *, running: bool, braking: bool = False) -> 
     polygons += tyres + hubs
     rows += [tyre] * len(tyres) + [hub] * len(hubs)
     z = -hl - 0.02
-    polygons += [upright(-half_width, half_width, base, base + 0.18, z), upright(-half_width, half_width, base, base + 0.22, -z)[::-1]]
+    polygons += [
+        upright(-half_width, half_width, base, base + 0.18, z),
+        upright(-half_width, half_width, base, base + 0.22, -z)[::-1],
+    ]
     rows += [dark, dark]
-    polygons += [upright(-0.27, 0.27, base + 0.3, base + 0.42, z), upright(-0.5, 0.5, base + 0.25, base + 0.48, -z)[::-1]]
+    polygons += [
+        upright(-0.27, 0.27, base + 0.3, base + 0.42, z),
+        upright(-0.5, 0.5, base + 0.25, base + 0.48, -z)[::-1],
+    ]
     rows += [plate, dark]
     pipe = float(rng.choice([-1, 1])) * 0.6 * half_width
     polygons.append(upright(pipe - 0.1, pipe + 0.1, base - 0.04, base + 0.1, z - 0.01))
     rows.append(exhaust)
-    light_polygons, light_rows = _lights(climate, c.CAR, half_width, belt - 0.24, hl, (0.26, 0.16), running=running, braking=braking)
+    light_polygons, light_rows = _lights(
+        climate, c.CAR, half_width, belt - 0.24, hl, (0.26, 0.16), running=running, braking=braking
+    )
     return Faces.of(polygons + light_polygons, rows + light_rows)
 
 
 def truck(rng: Rng, climate: Climate, *, running: bool) -> Faces:
+    """A lorry with a closed load."""
     length, half_width = float(rng.uniform(6.0, 9.5)), float(rng.uniform(1.05, 1.25))
-    height, hl = float(rng.uniform(2.7, 3.7)), 0.0
-    hl = length / 2
+    height, hl = float(rng.uniform(2.7, 3.7)), length / 2
     cab_h = min(height - 0.2, float(rng.uniform(2.3, 2.9)))
-    cargo = [(0.75, 0.75, 0.72), (0.5, 0.5, 0.5), (0.1, 0.2, 0.45), (0.5, 0.25, 0.06), (0.15, 0.3, 0.15)][int(rng.integers(5))]
+    cargo = [(0.75, 0.75, 0.72), (0.5, 0.5, 0.5), (0.1, 0.2, 0.45), (0.5, 0.25, 0.06), (0.15, 0.3, 0.15)][
+        int(rng.integers(5))
+    ]
     paint = PAINTS[int(rng.integers(len(PAINTS)))]
 
     def row(colour: Rgb, inside_k: float, material: str = "paint") -> list[float]:
@@ -135,12 +206,25 @@ def truck(rng: Rng, climate: Climate, *, running: bool) -> Faces:
     under = surface(climate, c.ROAD, (0.012, 0.012, 0.012), "asphalt", inside_k=4.0 * hot + 0.5, texture=0.05)
     tyre = surface(climate, c.TRUCK, (0.02, 0.02, 0.02), "rubber", inside_k=15.0 * hot, texture=0.05, cull=True)
     hub = surface(climate, c.TRUCK, (0.2, 0.2, 0.2), "metal", inside_k=20.0 * hot, texture=0.0, cull=True, detail=True)
-    glass = surface(climate, c.TRUCK, (0.02, 0.025, 0.03), "car_glass", emission=tuple(0.12 * x for x in climate.sky_low_rgb),
-                    inside_k=3.0 * hot, texture=0.0, cull=True)
+    glass = surface(
+        climate,
+        c.TRUCK,
+        (0.02, 0.025, 0.03),
+        "car_glass",
+        emission=scaled(climate.sky_low_rgb, 0.12),
+        inside_k=3.0 * hot,
+        texture=0.0,
+        cull=True,
+    )
     chassis = row((0.03, 0.03, 0.03), 9.0 * hot, "rubber")
     frame = box(-0.9 * half_width, 0.9 * half_width, 0.5, 0.95, -hl, hl)
     load = box(-half_width, half_width, 0.95, height, -hl, hl - 2.1)
-    cab = prism((-half_width, half_width, hl - 1.9, hl), 0.55, (-0.97 * half_width, 0.97 * half_width, hl - 1.9, hl - 0.25), cab_h)
+    cab = prism(
+        (-half_width, half_width, hl - 1.9, hl),
+        0.55,
+        (-0.97 * half_width, 0.97 * half_width, hl - 1.9, hl - 0.25),
+        cab_h,
+    )
     polygons: list[F32] = [flat(-half_width, half_width, -hl, hl, 0.01)]
     rows = [under]
     for x in (-half_width + 0.05, half_width - 0.5):
@@ -170,14 +254,19 @@ def truck(rng: Rng, climate: Climate, *, running: bool) -> Faces:
     tyres, hubs = _wheels(half_width, 0.48, [-0.62 * hl, -0.35 * hl, hl - 1.2])
     polygons += tyres + hubs
     rows += [tyre] * len(tyres) + [hub] * len(hubs)
-    light_polygons, light_rows = _lights(climate, c.TRUCK, half_width, 0.78, hl, (0.28, 0.16), running=running, braking=False)
+    light_polygons, light_rows = _lights(
+        climate, c.TRUCK, half_width, 0.78, hl, (0.28, 0.16), running=running, braking=False
+    )
     return Faces.of(polygons + light_polygons, rows + light_rows)
 
 
 def bus(rng: Rng, climate: Climate, *, running: bool) -> Faces:
+    """A city bus, lit inside when it is dark."""
     length, half_width, height = float(rng.uniform(9.5, 12)), 1.25, float(rng.uniform(2.9, 3.3))
     hl = length / 2
-    paint: Rgb = [(0.55, 0.05, 0.05), (0.7, 0.7, 0.68), (0.05, 0.2, 0.45), (0.65, 0.42, 0.03), (0.1, 0.35, 0.18)][int(rng.integers(5))]
+    paint: Rgb = [(0.55, 0.05, 0.05), (0.7, 0.7, 0.68), (0.05, 0.2, 0.45), (0.65, 0.42, 0.03), (0.1, 0.35, 0.18)][
+        int(rng.integers(5))
+    ]
     hot = 1.0 if running else 0.0
     lit = climate.lighting != "day" and running
     glow = float(rng.uniform(0.1, 0.35)) if lit else 0.0
@@ -188,10 +277,20 @@ def bus(rng: Rng, climate: Climate, *, running: bool) -> Faces:
     under = surface(climate, c.ROAD, (0.012, 0.012, 0.012), "asphalt", inside_k=4.0 * hot + 0.5, texture=0.05)
     sky = climate.sky_low_rgb
     pane = (glow + 0.1 * sky[0], 0.9 * glow + 0.1 * sky[1], 0.75 * glow + 0.1 * sky[2])
-    glass = surface(climate, c.BUS, (0.03, 0.035, 0.04), "car_glass", emission=pane, inside_k=6.0 * hot, texture=0.0, cull=True)
+    glass = surface(
+        climate, c.BUS, (0.03, 0.035, 0.04), "car_glass", emission=pane, inside_k=6.0 * hot, texture=0.0, cull=True
+    )
     engine = row((0.04, 0.04, 0.04), 16.0 * hot, "rubber")
     tyre = row((0.02, 0.02, 0.02), 15.0 * hot, "rubber")
-    board = surface(climate, c.BUS, (0.02, 0.02, 0.02), "car_glass", emission=(1.2, 0.6, 0.05) if running else (0, 0, 0), texture=0.0, cull=True)
+    board = surface(
+        climate,
+        c.BUS,
+        (0.02, 0.02, 0.02),
+        "car_glass",
+        emission=(1.2, 0.6, 0.05) if running else (0, 0, 0),
+        texture=0.0,
+        cull=True,
+    )
     hull = box(-half_width, half_width, 0.35, height, -hl, hl)
     polygons: list[F32] = [flat(-half_width, half_width, -hl, hl, 0.01)]
     rows = [under]
@@ -206,15 +305,22 @@ def bus(rng: Rng, climate: Climate, *, running: bool) -> Faces:
         z0, z1 = -hl + 0.3 + k * (length - 0.6) / count, -hl + 0.15 + (k + 1) * (length - 0.6) / count
         for x in (-half_width - 0.02, half_width + 0.02):
             a, b = (z1, z0) if x < 0 else (z0, z1)
-            polygons.append(np.array([[x, 1.3, a], [x, height - 0.5, a], [x, height - 0.5, b], [x, 1.3, b]], np.float32))
+            polygons.append(
+                np.array([[x, 1.3, a], [x, height - 0.5, a], [x, height - 0.5, b], [x, 1.3, b]], np.float32)
+            )
             rows.append(glass)
     z = -hl - 0.02
     polygons += [upright(-1.0, 1.0, 1.5, height - 0.55, z), upright(-1.0, 1.0, 0.5, 1.2, z)]
     rows += [glass, engine]
-    polygons += [upright(-1.1, 1.1, 1.1, height - 0.6, -z)[::-1], upright(-0.8, 0.8, height - 0.5, height - 0.15, -z)[::-1]]
+    polygons += [
+        upright(-1.1, 1.1, 1.1, height - 0.6, -z)[::-1],
+        upright(-0.8, 0.8, height - 0.5, height - 0.15, -z)[::-1],
+    ]
     rows += [glass, board]
     tyres, hubs = _wheels(half_width, 0.48, [-0.55 * hl, 0.6 * hl])
     polygons += tyres + hubs
     rows += [tyre] * len(tyres) + [row((0.2, 0.2, 0.2), 18.0 * hot, "metal")] * len(hubs)
-    light_polygons, light_rows = _lights(climate, c.BUS, half_width, 0.85, hl, (0.25, 0.2), running=running, braking=False)
+    light_polygons, light_rows = _lights(
+        climate, c.BUS, half_width, 0.85, hl, (0.25, 0.2), running=running, braking=False
+    )
     return Faces.of(polygons + light_polygons, rows + light_rows)
