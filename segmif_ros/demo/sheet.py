@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of one moment side by side, with captions above and the legend of the classes below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+UInt8Image = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_INK = (30, 36, 48)
+_GAP_PX = 6
+
+
+def draw_sheet(
+    panels: Sequence[tuple[str, UInt8Image]], legend: Sequence[tuple[str, Colour]] = (), *, columns: int = 0
+) -> UInt8Image:
+    """Put pictures of equal size side by side.
+
+    Args:
+        panels: (caption, (H, W) grey or (H, W, 3) RGB uint8 image); at least one.
+        legend: (text, RGB colour) of the classes.
+        columns: Pictures in a row; 0 puts all into one row.
+
+    Returns:
+        (rows, columns, 3) uint8 RGB on white.
+
+    Raises:
+        ValueError: The pictures differ in size.
+    """
+    sizes = {image.shape[:2] for _, image in panels}
+    if len(sizes) != 1:
+        raise ValueError(f"pictures of one sheet must have one size, not {sorted(sizes)}")
+    height, width = sizes.pop()
+    columns = columns or len(panels)
+    # letters as high as a 25th of a picture's width stay readable when the sheet is scaled to a page
+    scale = max(0.4, width / 800)
+    line = round(34 * scale)
+    rows = -(-len(panels) // columns)
+    sheet_width = columns * width + (columns - 1) * _GAP_PX
+    entries = _legend_lines(legend, scale, line, sheet_width)
+    sheet = np.full((rows * (height + line) + line * len(entries), sheet_width, 3), 255, np.uint8)
+    for i, (caption, image) in enumerate(panels):
+        top, left = i // columns * (height + line), i % columns * (width + _GAP_PX)
+        _write(sheet, caption, left, top, scale, line)
+        sheet[top + line : top + line + height, left : left + width] = image if image.ndim == 3 else image[..., None]
+    for i, entries_of_line in enumerate(entries):
+        top = rows * (height + line) + i * line
+        for text, colour, left in entries_of_line:
+            margin = line // 5
+            corner = (left + line - 2 * margin, top + line - margin)
+            cv2.rectangle(sheet, (left, top + margin), corner, colour, cv2.FILLED)
+            _write(sheet, text, left + line, top, scale, line)
+    return sheet
+
+
+def _legend_lines(
+    legend: Sequence[tuple[str, Colour]], scale: float, line: int, width: int
+) -> list[list[tuple[str, Colour, int]]]:
+    """Return the entries with their left edges, line by line, each line no wider than ``width`` if that is possible."""
+    lines: list[list[tuple[str, Colour, int]]] = []
+    left = width
+    for text, colour in legend:
+        (text_width, _), _ = cv2.getTextSize(text, _FONT, scale, _thickness(scale))
+        needed = line + text_width + line
+        if left + needed > width:
+            lines.append([])
+            left = 0
+        lines[-1].append((text, colour, left))
+        left += needed
+    return lines
+
+
+def _write(sheet: UInt8Image, text: str, left: int, top: int, scale: float, line: int) -> None:
+    base = top + line - line // 3
+    cv2.putText(sheet, text, (left, base), _FONT, scale, _INK, _thickness(scale), cv2.LINE_AA)
+
+
+def _thickness(scale: float) -> int:
+    return max(1, round(1.6 * scale))
