@@ -58,6 +58,7 @@ def load_checkpoint(
     metadata: dict[str, str] = {}
     for file in files:
         state, strings = _read(file)
+        _require_known_format(strings, file)
         for part, prefixed in _split(state, file).items():
             if part in sources:
                 raise CheckpointError(
@@ -71,18 +72,14 @@ def load_checkpoint(
             raise CheckpointError(
                 f"{files[0]}: holds no {part[:-1]} network: give the authors' other file together with it"
             )
-    _require_known_format(metadata, files[0])
-
     config = _read_config(tensors, sources)
     if expected_classes is not None and config.num_classes != expected_classes:
         raise CheckpointError(
             f"{sources[_SEGMENTATION]}: made for {config.num_classes} classes, but {expected_classes} were asked for: "
             f"choose a label set of {config.num_classes} classes or other weights"
         )
-    with torch.device("meta"):
-        expected = SegMiF(config).state_dict()
-    _require_equal_keys(tensors, expected, sources)
     model = SegMiF(config)
+    _require_equal_keys(tensors, model.state_dict(), sources)
     model.load_state_dict(tensors)
     model.metadata = metadata
     return model.eval()
@@ -171,7 +168,7 @@ def _read_torch(file: Path) -> dict[str, Tensor]:
             f"{file}: is broken, or holds more than tensors, which is never unpickled: "
             f"get the file again or save its state_dict() alone"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # a broken stream can raise anything in there; the cause is kept
         reason = _one_line(error)
         raise CheckpointError(f"{file}: is a broken PyTorch file ({reason}): get the file again") from error
     for wrapper in _WRAPPERS:

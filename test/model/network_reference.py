@@ -204,10 +204,23 @@ def normalise(rgb: np.ndarray) -> np.ndarray:
 
 
 def fusion_network(
-    fusion: Weights, infrared: np.ndarray, visible: np.ndarray, f1: np.ndarray, f2: np.ndarray, parts: dict
+    fusion: Weights,
+    infrared: np.ndarray,
+    visible: np.ndarray,
+    f1: np.ndarray,
+    f2: np.ndarray,
+    parts: dict,
+    scale: int = 1,
+    blend: bool = False,
 ) -> np.ndarray:
-    """`parts` receives the outputs of the first dense blocks and of both interactions."""
+    """`parts` receives the outputs of the first dense blocks and of both interactions.
+
+    f1 and f2 have the size of the network's maps: the image's, or with a scale that divided by it, rounded up.
+    """
     slope = float(fusion["relu.weight"][0])
+    t, v = infrared, visible
+    infrared, visible = unshuffle(infrared, scale), unshuffle(visible, scale)
+    reference_tokens = 4096 if blend else None
 
     def prelu(x: np.ndarray) -> np.ndarray:
         return np.where(x > 0, x, slope * x)
@@ -215,14 +228,32 @@ def fusion_network(
     a = dense_block(fusion, "DRDB1.", prelu(conv(fusion, "conv1_ir", infrared, pad=1)))
     b = dense_block(fusion, "DRDB2.", prelu(conv(fusion, "conv1_vis", visible, pad=1)))
     parts["drdb1_sub"], parts["drdb2_sub"] = a, b
-    a, b = interaction(fusion, a, b, conv(fusion, "conv3", f1))
+    a, b = interaction(fusion, a, b, conv(fusion, "conv3", f1), reference_tokens)
     parts["ffm_call1_ir_sub"], parts["ffm_call1_vis_sub"] = a, b
     a, b = dense_block(fusion, "DRDB3.", a), dense_block(fusion, "DRDB4.", b)
-    a, b = interaction(fusion, a, b, conv(fusion, "conv4", f2))
+    a, b = interaction(fusion, a, b, conv(fusion, "conv4", f2), reference_tokens)
     parts["ffm_call2_ir_sub"], parts["ffm_call2_vis_sub"] = a, b
     x = prelu(conv(fusion, "conv2", np.concatenate([a, b]), pad=1))
     x = prelu(conv(fusion, "conv21", x, pad=1))
-    return prelu(conv(fusion, "conv22", x, pad=1))
+    x = conv(fusion, "conv22", x, pad=1)
+    if not blend:
+        return shuffle(prelu(x), scale, t.shape[1:])
+    share = 1 / (1 + np.exp(-shuffle(x[: scale**2], scale, t.shape[1:])))
+    return share * t + (1 - share) * v + shuffle(x[scale**2 :], scale, t.shape[1:])
+
+
+def unshuffle(plane: np.ndarray, scale: int) -> np.ndarray:
+    """(1, H, W) -> (s * s, H / s, W / s): plane i * s + j holds rows i, i + s, ... and columns j, j + s, ..."""
+    padded = np.pad(plane[0], ((0, -plane.shape[1] % scale), (0, -plane.shape[2] % scale)), mode="edge")
+    return np.stack([padded[i::scale, j::scale] for i in range(scale) for j in range(scale)])
+
+
+def shuffle(planes: np.ndarray, scale: int, size: tuple[int, int]) -> np.ndarray:
+    result = np.zeros((planes.shape[1] * scale, planes.shape[2] * scale))
+    for i in range(scale):
+        for j in range(scale):
+            result[i::scale, j::scale] = planes[i * scale + j]
+    return result[None, : size[0], : size[1]]
 
 
 def dense_block(fusion: Weights, name: str, x: np.ndarray) -> np.ndarray:
@@ -233,16 +264,17 @@ def dense_block(fusion: Weights, name: str, x: np.ndarray) -> np.ndarray:
 
 
 def interaction(
-    fusion: Weights, infrared: np.ndarray, visible: np.ndarray, semantic: np.ndarray
+    fusion: Weights, infrared: np.ndarray, visible: np.ndarray, semantic: np.ndarray, reference_tokens: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     name = "ffm.cross."
     size = infrared.shape[1:]
     x1, x2, s = tokens_of(infrared), tokens_of(visible), tokens_of(semantic)
     half = x1.shape[1]
+    gain = reference_tokens / len(x1) if reference_tokens else 1.0
     p1, p2, p3 = (relu(linear(fusion, f"{name}channel_proj{i}", x)) for i, x in ((1, x1), (2, x2), (3, s)))
-    c1 = contexts(p1[:, :half], fusion[name + "cross_attn2.kv1.weight"])
-    c2 = contexts(p2[:, :half], fusion[name + "cross_attn2.kv2.weight"])
-    c3 = contexts(p3[:, half:], fusion[name + "cross_attn.kv3.weight"])
+    c1 = contexts(p1[:, :half], fusion[name + "cross_attn2.kv1.weight"], gain)
+    c2 = contexts(p2[:, :half], fusion[name + "cross_attn2.kv2.weight"], gain)
+    c3 = contexts(p3[:, half:], fusion[name + "cross_attn.kv3.weight"], gain)
     y3 = p3[:, :half]
     out1 = linear(fusion, name + "end_proj1", np.hstack([attend(y3, c1), attend(p1[:, half:], c3)]))
     out2 = linear(fusion, name + "end_proj2", np.hstack([attend(y3, c2), attend(p2[:, half:], c3)]))
@@ -251,14 +283,14 @@ def interaction(
     return map_of(out1, size), map_of(out2, size)
 
 
-def contexts(tokens: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
+def contexts(tokens: np.ndarray, weight: np.ndarray, gain: float) -> list[np.ndarray]:
     channels = tokens.shape[1]
     both = matmul(tokens, weight.T)
     result = []
     for head_index in range(channels // 8):
         part = slice(head_index * 8, head_index * 8 + 8)
         key, value = both[:, :channels][:, part], both[:, channels:][:, part]
-        result.append(softmax(key.T @ value / math.sqrt(8), axis=0))
+        result.append(softmax(gain * key.T @ value / math.sqrt(8), axis=0))
     return result
 
 
