@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fusion network: two dense branches that meet twice in the interaction block (SegMiF, section 3.2).
+"""The fusion network: two dense branches that meet twice in the interaction block (Liu et al., SegMiF, ICCV 2023).
 
 Shapes: B images, H x W pixels, s the scale of the network (1 in the paper), C channels, C1 and C2 channels of the
 semantic features.

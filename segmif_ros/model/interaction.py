@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hierarchical interaction block between the two modalities and the semantic features (SegMiF, section 3.2).
+"""The hierarchical interaction of both modalities and the semantic features (Liu et al., SegMiF, ICCV 2023).
 
 Shapes: B images, h x w the size of the maps, N = h * w tokens, C channels, heads of width 8 (so C / 8 of them).
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SegMiF: the fusion network and the segmentation network in a cascade (SegMiF, ICCV 2023, section 3).
+"""SegMiF: the fusion network and the segmentation network in a cascade (Liu et al., ICCV 2023).
 
 Shapes: B images, H x W pixels (any size from 29 x 29 on), K classes.
 """
