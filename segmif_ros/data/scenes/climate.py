@@ -121,7 +121,7 @@ def make_climate(rng: np.random.Generator, lighting: str, weather: str) -> Clima
         ambient = _mix((0.13, 0.14, 0.19), (0.20, 0.17, 0.16), glow)
         sky_top = _mix((0.09, 0.13, 0.28), (0.17, 0.19, 0.24), overcast)
         sky_low = _mix(_mix((0.55, 0.34, 0.22), (0.32, 0.34, 0.46), 1 - glow), (0.26, 0.27, 0.30), overcast)
-        air, heat_lag, exposure = float(u(2, 24)), 0.7, float(u(1.2, 2.4))
+        air, heat_lag, exposure = float(u(2, 24)), 0.7, float(np.exp(u(np.log(0.6), np.log(2.2))))
         headlights, lamps_on, noise = float(u(0.1, 0.5)), bool(rng.random() < 0.75), float(u(0.008, 0.02))
     else:
         sun, sun_rgb = 0.0, (0.0, 0.0, 0.0)

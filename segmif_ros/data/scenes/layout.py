@@ -172,11 +172,16 @@ class Layout:
                 return vehicles.truck(rng, climate, running=True)
             return vehicles.bus(rng, climate, running=True)
 
-        gap = float(rng.uniform(7, 30))
+        def half_length(faces: Faces) -> float:
+            return float(faces.xyz[..., 2].max())
+
+        gap = float(rng.uniform(5, 26))
         for k in range(int(rng.choice([0, 1, 1, 2, 3]))):  # ahead of us, at our speed
-            motion = Motion(d=side * lane / 2, s=gap, with_ego=True, sway_m=0.06 * gap, phase=float(rng.uniform(0, 6)))
-            self.movers.append((vehicle(braking=rng.random() < 0.3), motion))
-            gap += float(rng.uniform(13, 30))
+            faces = vehicle(braking=rng.random() < 0.3)
+            at, sway = gap + half_length(faces), 0.06 * gap
+            motion = Motion(d=side * lane / 2, s=at, with_ego=True, sway_m=sway, phase=float(rng.uniform(0, 6)))
+            self.movers.append((faces, motion))
+            gap = at + half_length(faces) + float(rng.uniform(5, 20))
             if ground.lanes > 1 and k == 0:
                 motion = Motion(
                     d=side * 1.5 * lane,
@@ -191,7 +196,7 @@ class Layout:
         for _ in range(int(rng.choice([0, 1, 2, 3]))):
             faces = vehicle(braking=False).placed(0, 0, yaw=np.pi)
             self.movers.append((faces, Motion(d=-side * lane / 2, s=s, s_mps=speed)))
-            s += float(rng.uniform(14, 40))
+            s += 2 * half_length(faces) + float(rng.uniform(6, 30))
         if ground.cross_roads and rng.random() < 0.4:
             a, end = ground.cross_roads[0]
             facing = float(rng.choice([-1, 1]))

@@ -73,9 +73,9 @@ class RoadScene:
         self._world = World(rng, self._climate)
         u = rng.uniform
         self._view = View(
-            focal=float(u(0.72, 1.15)),
+            focal=float(u(0.65, 1.35)),
             horizon=float(u(0.36, 0.56)),
-            centre_u=float(u(0.47, 0.53)),
+            centre_u=float(np.clip(rng.normal(0.5, 0.07), 0.3, 0.7)),
             mount_m=float(u(1.2, 1.75)),
             d_m=float(rng.normal(0, 0.25)),
             bob_px=float(u(0, 0.004)) * height,

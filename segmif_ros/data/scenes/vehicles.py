@@ -280,7 +280,7 @@ def bus(rng: Rng, climate: Climate, *, running: bool) -> Faces:
     glass = surface(
         climate, c.BUS, (0.03, 0.035, 0.04), "car_glass", emission=pane, inside_k=6.0 * hot, texture=0.0, cull=True
     )
-    engine = row((0.04, 0.04, 0.04), 16.0 * hot, "rubber")
+    engine = row((0.04, 0.04, 0.04), float(rng.uniform(3, 9)) * hot, "rubber")
     tyre = row((0.02, 0.02, 0.02), 15.0 * hot, "rubber")
     board = surface(
         climate,

@@ -61,6 +61,8 @@ class World:
         self._driving = Faces.join([faces for faces, _ in build.movers]) if build.movers else _NOBODY
         self._driving_owner = np.repeat(np.arange(len(build.movers)), [len(f.xyz) for f, _ in build.movers])
         self._driving_lambert = self._driving.lambert(climate.sun_direction)
+        reach = [np.abs(faces.xyz[..., (0, 2)]).max(axis=(0, 1)) for faces, _ in build.movers]
+        self._driving_clearance = np.array(reach).reshape(-1, 2) + np.array([1.2, 3.0])
         self._crowd, self._walkers = build.crowd, build.walkers
         self._lamps = np.array(build.lamps).reshape(-1, 3)
 
@@ -73,12 +75,12 @@ class World:
         shadows = self._standing_shadows.copy()
         shadows[:, 1] = _wrap(shadows[:, 1] - camera_s)
 
-        at = self._places(self._movers, camera_s, t_s, half_width=2.3, ahead=7.0)
+        at = self._places(self._movers, camera_s, t_s, self._driving_clearance)
         driving = self._driving.xyz + _offsets(at)[self._driving_owner, None]
         keys.append(at[self._driving_owner, 1])
 
         posed, per_person = self._crowd.faces_at(t_s)
-        at = self._places(self._walkers, camera_s, t_s, half_width=0.9, ahead=3.0)
+        at = self._places(self._walkers, camera_s, t_s, np.array([[0.9, 3.0]]))
         owner = np.repeat(np.arange(len(at)), per_person)
         walking = posed.xyz + _offsets(at)[owner, None]
         keys.append(at[owner, 1])
@@ -100,14 +102,14 @@ class World:
         )
 
     def _places(
-        self, motions: list[Motion], camera_s: float, t_s: float, *, half_width: float, ahead: float
+        self, motions: list[Motion], camera_s: float, t_s: float, clearance: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float64]:
-        """(N, 2) d, and s from the camera; who would stand in the own car is sent out of sight."""
+        """(N, 2) d, and s from the camera; who is nearer than clearance (d, s) to the own car is put out of sight."""
         at = np.array([motion.at(t_s, camera_s) for motion in motions]).reshape(-1, 2)
         # Who leaves the street on one side comes back on the other.
         at[:, 0] = np.mod(at[:, 0] + SIDE_M, 2 * SIDE_M) - SIDE_M
         at[:, 1] = _wrap(at[:, 1] - camera_s)
-        in_the_way = (np.abs(at[:, 0] - self.ego_d) < half_width) & (at[:, 1] < ahead)
+        in_the_way = (np.abs(at[:, 0] - self.ego_d) < clearance[:, 0]) & (at[:, 1] < clearance[:, 1])
         at[in_the_way, 1] = -BEHIND_M
         return at
 
