@@ -90,11 +90,10 @@ class _Topic:
     arrivals_ns: list[int] = field(default_factory=list)
     stamps_ns: list[int] = field(default_factory=list)
 
-    def summary(self) -> dict[str, Any]:
-        span_s = (self.arrivals_ns[-1] - self.arrivals_ns[0]) * 1e-9 if len(self.arrivals_ns) > 1 else 0.0
+    def summary(self, streaming_s: float) -> dict[str, Any]:
         return {
             "frames": len(self.arrivals_ns),
-            "rate_hz": (len(self.arrivals_ns) - 1) / span_s if span_s > 0 else 0.0,
+            "rate_hz": len(self.arrivals_ns) / streaming_s if streaming_s else 0.0,
             "age_ms": percentiles([(a - s) * 1e-6 for a, s in zip(self.arrivals_ns, self.stamps_ns, strict=True)]),
         }
 
@@ -105,6 +104,19 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
         return {}
     p50, p95, p99 = np.percentile(values, (50, 95, 99))
     return {"p50": float(p50), "p95": float(p95), "p99": float(p99), "max": float(max(values))}
+
+
+def streaming_s(arrivals_ns: Sequence[int]) -> float:
+    """Return for how long frames have come, in seconds, without the pauses between two stretches of frames.
+
+    A pause is a gap of more than three times the median gap; each stretch counts one median gap for its last frame.
+    """
+    if len(arrivals_ns) < 2:
+        return 0.0
+    gaps = np.diff(np.asarray(arrivals_ns, np.float64))
+    usual = float(np.median(gaps))
+    pauses = gaps > 3 * usual
+    return float(gaps[~pauses].sum() + usual * (pauses.sum() + 1)) * 1e-9
 
 
 class SpreadChoice:
@@ -194,10 +206,12 @@ class Record:
     def summary(self) -> dict[str, Any]:
         """Return counts, rates and ages by topic, fit for JSON; ``matched`` counts outputs whose input was seen."""
         seen = set(self._topics[RGB].stamps_ns)
-        outputs = {name: self._topics[name].summary() for name in OUTPUTS}
+        span_s = streaming_s(self._topics[RGB].arrivals_ns)
+        outputs = {name: self._topics[name].summary(span_s) for name in OUTPUTS}
         for name, found in outputs.items():
             found["matched"] = sum(each in seen for each in self._topics[name].stamps_ns)
-        return {"inputs": {name: self._topics[name].summary() for name in INPUTS}, "outputs": outputs}
+        inputs = {name: self._topics[name].summary(span_s) for name in INPUTS}
+        return {"streaming_s": span_s, "inputs": inputs, "outputs": outputs}
 
     def _note(self, topic: str, stamp_ns: int, now_ns: int) -> None:
         self._topics[topic].arrivals_ns.append(now_ns)
@@ -252,13 +266,29 @@ class Record:
             self.undecodable += 1
 
 
-def write_record(folder: Path, record: Record, diagnostics: dict[str, str], facts: dict[str, Any]) -> None:
+class Diagnostics:
+    """The values of one status on /diagnostics: the first ones seen and the latest ones."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: dict[str, str] = {}
+        self.latest: dict[str, str] = {}
+
+    def take(self, values: dict[str, str]) -> None:
+        """Take note of a status."""
+        self.count += 1
+        self.latest = values
+        if self.count == 1:
+            self.first = values
+
+
+def write_record(folder: Path, record: Record, diagnostics: Diagnostics, facts: dict[str, Any]) -> None:
     """Write ``folder``/record.json and the sample pictures.
 
     Args:
         folder: Made if it isn't there.
         record: What was seen.
-        diagnostics: Key values of the node's last status.
+        diagnostics: The node's; what it did meanwhile is the difference of the latest counts and the first ones.
         facts: More entries for the JSON.
     """
     pictures = folder / "samples"
@@ -283,7 +313,13 @@ def write_record(folder: Path, record: Record, diagnostics: dict[str, str], fact
                 "classes": [vars(each) for each in sample.classes],
             }
         )
-    found = {**record.summary(), "diagnostics": diagnostics, "samples": samples, **facts}
+    found = {
+        **record.summary(),
+        "diagnostics_first": diagnostics.first,
+        "diagnostics": diagnostics.latest,
+        "samples": samples,
+        **facts,
+    }
     (folder / "record.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
@@ -304,7 +340,7 @@ def _semantic_map_type() -> Any:
     return SemanticMap
 
 
-def _subscribe(node: Any, record: Record, node_name: str, diagnostics: dict[str, str]) -> None:
+def _subscribe(node: Any, record: Record, node_name: str, diagnostics: Diagnostics) -> None:
     """Connect the record and the diagnostics' values to their topics."""
     from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -337,8 +373,9 @@ def _subscribe(node: Any, record: Record, node_name: str, diagnostics: dict[str,
     def on_diagnostics(message: Any) -> None:
         for status in message.status:
             if status.name == f"{node_name}: pipeline":
-                diagnostics.clear()
-                diagnostics.update({each.key: each.value for each in status.values})
+                diagnostics.take({each.key: each.value for each in status.values})
+                if diagnostics.count == 1:
+                    say("diagnostics")
 
     node.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10)
 
@@ -383,7 +420,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     each_once, spread = EachOnceChoice(options.samples), SpreadChoice(options.samples, options.spread_over)
     record = Record(each_once if options.each_once else spread, with_map=_semantic_map_type() is not None)
-    diagnostics: dict[str, str] = {}
+    diagnostics = Diagnostics()
     # our own handlers: rclpy's would end the context before the last diagnostics have come
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("segmif_recorder")
@@ -398,12 +435,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if time.monotonic_ns() - told_ns > 250_000_000:
             told_ns = time.monotonic_ns()
             say("progress", inputs=record.frames(RGB), outputs=record.frames(FUSED), samples=len(record.samples))
-    # one more status: the last one may be older than the last frames
-    diagnostics.pop("processed", None)
-    deadline_ns = time.monotonic_ns() + 3_000_000_000
-    while "processed" not in diagnostics and time.monotonic_ns() < deadline_ns:
+    # two more: the next one may have been on its way while the last frames were worked on
+    wanted = diagnostics.count + 2
+    deadline_ns = time.monotonic_ns() + 5_000_000_000
+    while diagnostics.count < wanted and time.monotonic_ns() < deadline_ns:
         executor.spin_once(timeout_sec=0.1)
-    facts = {"undecodable": record.undecodable, "diagnostics_are_final": "processed" in diagnostics}
+    facts = {"undecodable": record.undecodable, "diagnostics_are_final": diagnostics.count >= wanted}
     executor.shutdown()
     node.destroy_node()
     rclpy.shutdown()

@@ -10,7 +10,16 @@ import pytest
 
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.ros import recorder
-from segmif_ros.ros.recorder import ClassShare, EachOnceChoice, Record, SpreadChoice, percentiles, write_record
+from segmif_ros.ros.recorder import (
+    ClassShare,
+    Diagnostics,
+    EachOnceChoice,
+    Record,
+    SpreadChoice,
+    percentiles,
+    streaming_s,
+    write_record,
+)
 
 MS = 1_000_000
 CLASSES = (ClassShare(id=0, name="road", colour=(1, 2, 3), pixels=48),)
@@ -49,7 +58,7 @@ def test_ages_are_counted_from_stamp_to_arrival() -> None:
         _outputs(record, i * 100 * MS, age_ms=40 + 10 * i)
     fused = record.summary()["outputs"][recorder.FUSED]
     assert fused["age_ms"] == pytest.approx({"p50": 55.0, "p95": 68.5, "p99": 69.7, "max": 70.0})
-    assert fused["rate_hz"] == pytest.approx(3 / 0.33)
+    assert fused["rate_hz"] == pytest.approx(10.0)
     assert fused["frames"] == fused["matched"] == 4
 
 
@@ -67,6 +76,19 @@ def test_a_topic_without_messages_has_no_percentiles() -> None:
     empty = Record(_everything).summary()["outputs"][recorder.OVERLAY]
     assert empty == {"frames": 0, "rate_hz": 0.0, "age_ms": {}, "matched": 0}
     assert percentiles([]) == {}
+
+
+def test_pauses_between_stretches_of_frames_are_no_streaming_time() -> None:
+    arrivals = [0, 100, 200, 300, 5000, 5100, 5200]
+    assert streaming_s([each * MS for each in arrivals]) == pytest.approx(0.7)
+    assert streaming_s([7]) == 0.0
+
+
+def test_the_first_and_the_latest_diagnostics_are_kept() -> None:
+    diagnostics = Diagnostics()
+    for processed in ("2", "5", "9"):
+        diagnostics.take({"processed": processed})
+    assert (diagnostics.first, diagnostics.latest) == ({"processed": "2"}, {"processed": "9"})
 
 
 def test_a_sample_waits_for_all_of_its_parts() -> None:
@@ -142,7 +164,9 @@ def test_the_record_is_written_with_its_pictures(tmp_path: Path) -> None:
     _pair(record, 0, value=10)
     record.input(recorder.RGB, 0, 0, ImageBuffer(**{**_fields(_image(0)), "data": bytes((200, 100, 50)) * 48}))
     _outputs(record, 0)
-    write_record(tmp_path, record, {"processed": "1"}, {"undecodable": 0})
+    diagnostics = Diagnostics()
+    diagnostics.take({"processed": "1"})
+    write_record(tmp_path, record, diagnostics, {"undecodable": 0})
     found = json.loads((tmp_path / "record.json").read_text())
     assert found["diagnostics"] == {"processed": "1"}
     assert found["samples"][0]["classes"] == [{"id": 0, "name": "road", "colour": [1, 2, 3], "pixels": 48}]
