@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results on disk as they come, one JSON line each, so that a run that was stopped goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.evaluation.records import Record
+
+RUN_FILE = "run.json"
+RECORDS_FILE = "records.jsonl"
+
+
+class Journal:
+    """The records of one run in one folder.
+
+    A line that was cut off (a crash, a full disk) is removed when the folder is opened again. A record of a pair that
+    failed counts as not done, so the pair is tried again.
+
+    Args:
+        folder: Made if it isn't there.
+        identity: What the records depend on: data, weights, configuration. JSON values only.
+        fresh: Forget what the folder holds.
+
+    Attributes:
+        records: By key, in the order of arrival.
+
+    Raises:
+        EvaluationError: If the folder holds another run, or can't be written.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any], *, fresh: bool = False) -> None:
+        self.folder = folder
+        self.records: dict[str, Record] = {}
+        self._path = folder / RECORDS_FILE
+        run = folder / RUN_FILE
+        said = json.dumps(identity, indent=1, sort_keys=True) + "\n"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if run.is_file() and not fresh:
+                _require_same(run, identity)
+                self._take_up()
+            else:
+                self._path.write_bytes(b"")
+                run.write_text(said, encoding="utf-8")
+            self._stream = self._path.open("ab")
+        except OSError as error:
+            raise disk_error(folder, error) from error
+
+    @property
+    def done(self) -> set[str]:
+        """Keys of the pairs that need not be processed again."""
+        return {key for key, record in self.records.items() if "error" not in record}
+
+    def add(self, record: Record) -> None:
+        """Keep a record; it is on disk when this returns."""
+        line = json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n"
+        try:
+            self._stream.write(line.encode())
+            self._stream.flush()
+        except OSError as error:
+            raise disk_error(self.folder, error) from error
+        self.records[record["key"]] = record
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+    def _take_up(self) -> None:
+        content = self._path.read_bytes() if self._path.is_file() else b""
+        good = 0
+        for line in content.splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                record = json.loads(line)
+                self.records[record["key"]] = record
+            except (ValueError, KeyError, TypeError):
+                break
+            good += len(line)
+        if good < len(content):
+            with self._path.open("r+b") as stream:
+                stream.truncate(good)
+
+
+def disk_error(folder: Path, error: OSError) -> EvaluationError:
+    """Return the one line for a folder that can't be written (any more)."""
+    return EvaluationError(
+        f"{folder}: {error.strerror or error}; what was done so far is kept there: the same command goes on from it"
+    )
+
+
+def _require_same(run: Path, identity: Mapping[str, Any]) -> None:
+    try:
+        before = json.loads(run.read_text(encoding="utf-8"))
+        different = [name for name in sorted({*before, *identity}) if before.get(name) != identity.get(name)]
+    except (ValueError, TypeError):
+        raise EvaluationError(f"{run}: not readable as JSON: give another folder, or --fresh to start anew") from None
+    if different:
+        raise EvaluationError(
+            f"{run.parent} holds another run ({', '.join(different)} differ): give another folder, or --fresh to "
+            "start anew"
+        )

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command-line options that evaluation and replay share, and the engine that they ask for."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from segmif_ros.evaluation.baseline import BaselineEngine
+from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.evaluation.fusion import BASELINES, TEXTBOOK_METRICS, TOOLBOX_METRICS
+from segmif_ros.inference.engine import MODES, PRECISIONS, PRIOR_METHODS, Engine, EngineConfig, EngineProtocol
+from segmif_ros.inference.weights import DEFAULT_WEIGHTS
+
+EngineFactory = Callable[[], EngineProtocol]
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses the engine."""
+    group = parser.add_argument_group("engine")
+    group.add_argument(
+        "--weights",
+        default=DEFAULT_WEIGHTS,
+        help="packaged name, checkpoint file, or the authors' two files separated by a comma (default: %(default)s)",
+    )
+    group.add_argument("--baseline", choices=sorted(BASELINES), help="fuse by this pixel rule instead of a network")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    group.add_argument("--precision", default="float32", choices=sorted(PRECISIONS))
+    group.add_argument("--prior", default="auto", choices=("auto", *PRIOR_METHODS))
+    group.add_argument("--mode", default="robot", choices=MODES)
+    group.add_argument("--label-set", default="auto", help="names of the model's classes (default: as trained)")
+    group.add_argument("--threads", type=int, default=0, help="of torch, in each process (default: all cores, shared)")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, out: str) -> None:
+    """Add where results go and how the work is spread."""
+    group = parser.add_argument_group("run")
+    group.add_argument("--out", type=Path, default=Path(out), help="folder of the results (default: %(default)s)")
+    group.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
+    group.add_argument("--fresh", action="store_true", help="start anew instead of going on with what --out holds")
+    group.add_argument(
+        "--fusion-metrics",
+        default="textbook",
+        metavar="NAMES",
+        help=f"textbook, all, none, or a list of {', '.join((*TEXTBOOK_METRICS, *TOOLBOX_METRICS))}",
+    )
+
+
+def engine_factory(arguments: argparse.Namespace) -> EngineFactory:
+    """Return what makes the engine, in this process or in a worker."""
+    if arguments.baseline:
+        return partial(BaselineEngine, arguments.baseline)
+    threads = arguments.threads
+    if threads == 0 and arguments.workers > 1:
+        threads = max(1, (os.cpu_count() or 1) // arguments.workers)
+    config = EngineConfig(
+        weights=tuple(each.strip() for each in arguments.weights.split(",") if each.strip()),
+        device=arguments.device,
+        precision=arguments.precision,
+        prior=arguments.prior,
+        mode=arguments.mode,
+        label_set=arguments.label_set,
+        num_threads=threads,
+    )
+    return partial(Engine, config)
+
+
+def engine_settings(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the engine's settings that figures depend on, as values for the report."""
+    if arguments.baseline:
+        return {"baseline": arguments.baseline}
+    return {name: getattr(arguments, name) for name in ("precision", "prior", "mode")}
+
+
+def metric_names(text: str) -> tuple[str, ...]:
+    """Return the fusion metrics that were asked for; EvaluationError lists the known ones."""
+    known = (*TEXTBOOK_METRICS, *TOOLBOX_METRICS)
+    groups = {"textbook": TEXTBOOK_METRICS, "all": known, "none": ()}
+    if text in groups:
+        return groups[text]
+    names = tuple(each.strip() for each in text.split(",") if each.strip())
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise EvaluationError(f"unknown fusion metrics {', '.join(unknown)}: choose from {', '.join(known)}")
+    return names

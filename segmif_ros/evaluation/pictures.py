@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The best and the worst frames as pictures: who is among them, and their files."""
+
+from __future__ import annotations
+
+import bisect
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.labels import LabelSet
+
+Image = npt.NDArray[np.uint8]
+Encoded = dict[str, bytes]  # file name -> content
+
+LAYERS = ("infrared", "rgb", "fused", "labels", "truth")
+MAX_WIDTH = 640
+
+
+class Extremes:
+    """The ``count`` best and the ``count`` worst of the scores seen so far; equal scores go by key.
+
+    The answer doesn't depend on the order of arrival, and what isn't among the extremes of one process can't be among
+    those of all.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._seen: list[tuple[float, str]] = []
+
+    def offer(self, key: str, score: float | None) -> tuple[bool, str | None]:
+        """Take a score; return whether it is an extreme now, and the key that no longer is."""
+        if score is None or self._count < 1:
+            return False, None
+        before = self.keys()
+        if (score, key) not in self._seen:
+            bisect.insort(self._seen, (score, key))
+        # what lies between can't come back
+        self._seen = sorted({*self._seen[: self._count], *self._seen[-self._count :]})
+        after = self.keys()
+        return key in after, next(iter(before - after), None)
+
+    def keys(self) -> set[str]:
+        """Return all keys that are extremes."""
+        return {key for _, key in self._seen}
+
+    def worst(self) -> list[tuple[float, str]]:
+        """Return (score, key), worst first."""
+        return self._seen[: self._count]
+
+    def best(self) -> list[tuple[float, str]]:
+        """Return (score, key), best first."""
+        return self._seen[-self._count :][::-1] if self._count else []
+
+
+def encode(
+    *, infrared: Image, rgb: Image, fused: Image, labels: Image, truth: Image | None, label_set: LabelSet
+) -> Encoded:
+    """Return the layers of one frame as files, at most 640 pixels wide.
+
+    infrared (H, W), rgb and fused (H, W, 3) RGB, labels and truth (H, W) ids of ``label_set``, all uint8.
+    """
+    files = {
+        "infrared.jpg": _encode(infrared, flat=False),
+        "rgb.jpg": _encode(rgb, flat=False),
+        "fused.jpg": _encode(fused, flat=False),
+        "labels.png": _encode(label_set.colourise(labels), flat=True),
+    }
+    if truth is not None:
+        files["truth.png"] = _encode(label_set.colourise(truth), flat=True)
+    return files
+
+
+def picture_folder(folder: Path, key: str) -> Path:
+    """Return where the pictures of one frame lie."""
+    return folder / "pictures" / re.sub(r"[^\w.-]", "_", key)
+
+
+def keep(folder: Path, key: str, files: Mapping[str, bytes]) -> None:
+    """Write the pictures of one frame."""
+    target = picture_folder(folder, key)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (target / name).write_bytes(content)
+
+
+def drop(folder: Path, keys: Iterable[str]) -> None:
+    """Remove the pictures of frames that are no longer among the extremes."""
+    for key in keys:
+        shutil.rmtree(picture_folder(folder, key), ignore_errors=True)
+
+
+def _encode(image: Image, *, flat: bool) -> bytes:
+    """JPEG, or PNG for flat colours."""
+    if image.shape[1] > MAX_WIDTH:
+        size = (MAX_WIDTH, max(1, round(image.shape[0] * MAX_WIDTH / image.shape[1])))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_NEAREST if flat else cv2.INTER_AREA))
+    if image.ndim == 3:
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
+    suffix, options = (".png", []) if flat else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 85])
+    done, data = cv2.imencode(suffix, image, options)
+    if not done:
+        raise ValueError(f"a picture of {image.shape} can't be encoded")
+    return data.tobytes()

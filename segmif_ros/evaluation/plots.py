@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plots of a report as SVG text: bars of IoU, the confusion matrix, histograms, timelines."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+INK, SOFT, LINE, BAR = "#1c2430", "#5b6675", "#d9dee5", "#3f7ab8"
+# one colour a group, distinct also for colour-blind readers
+GROUP_COLOURS = {"all": "#3f7ab8", "day": "#d98c1f", "night": "#46327e"}
+
+
+def iou_bars(names: Sequence[str], groups: Mapping[str, Sequence[float | None]]) -> str:
+    """Horizontal bars of IoU (0..1) by class, one bar a group; a class without a value says so."""
+    figure, axes = _figure(width=6.2, height=0.9 + 0.22 * len(names) * (1 + 0.45 * (len(groups) - 1)))
+    rows = np.arange(len(names))
+    thick = 0.8 / len(groups)
+    for i, (group, values) in enumerate(groups.items()):
+        at = rows + (i - (len(groups) - 1) / 2) * thick
+        axes.barh(
+            at,
+            [100 * (value or 0.0) for value in values],
+            height=0.9 * thick,
+            color=GROUP_COLOURS.get(group, BAR),
+            label=group,
+        )
+        for y, value in zip(at, values, strict=True):
+            text = "absent" if value is None else f"{100 * value:.1f}"
+            axes.text(100 * (value or 0.0) + 1, y, text, va="center", fontsize=7, color=SOFT)
+    axes.set_yticks(rows, names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 108)
+    axes.set_xlabel("IoU, %")
+    if len(groups) > 1:
+        axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return _svg(figure)
+
+
+def confusion_matrix(names: Sequence[str], counts: npt.NDArray[np.int64]) -> str:
+    """Rows are the truth, in percent of its pixels; classes without truth are left out of the rows."""
+    rows = np.flatnonzero(counts.sum(axis=1))
+    share = 100 * counts[rows] / counts[rows].sum(axis=1, keepdims=True)
+    size = 1.8 + 0.36 * len(names)
+    figure, axes = _figure(width=size, height=1.6 + 0.36 * max(1, len(rows)))
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    for y, x in np.ndindex(share.shape):
+        if share[y, x] >= 0.5:
+            axes.text(
+                x, y, f"{share[y, x]:.0f}", ha="center", va="center", fontsize=6.5,
+                color="white" if share[y, x] > 55 else INK,
+            )  # fmt: skip
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(rows)), [names[int(i)] for i in rows])
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("truth (100 % a row)")
+    return _svg(figure)
+
+
+def histogram(values: Sequence[float], label: str, *, marks: Mapping[str, float] | None = None) -> str:
+    """Histogram of one quantity, with vertical marks such as percentiles."""
+    figure, axes = _figure(width=6.2, height=2.6)
+    axes.hist(values, bins=min(60, max(10, len(values) // 5)), color=BAR)
+    for name, value in (marks or {}).items():
+        axes.axvline(value, color=INK, linewidth=0.8, linestyle="--")
+        axes.annotate(
+            name, (value, 0.98), xycoords=("data", "axes fraction"), fontsize=7, rotation=90, ha="right", va="top",
+            color=INK,
+        )  # fmt: skip
+    axes.set_xlabel(label)
+    axes.set_ylabel("pairs")
+    return _svg(figure)
+
+
+def timeline(times_s: Sequence[float], values: Sequence[float], label: str) -> str:
+    """One quantity over time."""
+    figure, axes = _figure(width=6.2, height=2.6)
+    axes.plot(times_s, values, ".", markersize=2.5, color=BAR)
+    axes.set_xlabel("time, s")
+    axes.set_ylabel(label)
+    axes.set_ylim(bottom=min(0.0, *values) if values else 0)
+    return _svg(figure)
+
+
+def _figure(*, width: float, height: float) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(LINE)
+    axes.tick_params(colors=SOFT, labelsize=8)
+    axes.xaxis.label.set_color(SOFT)
+    axes.yaxis.label.set_color(SOFT)
+    return figure, axes
+
+
+def _svg(figure: Figure) -> str:
+    """Return SVG text that is the same for the same figures."""
+    import matplotlib as mpl
+
+    stream = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "segmif_ros", "svg.fonttype": "path"}):
+        FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+    return stream.getvalue()

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is kept of one evaluated pair: counts and figures, as plain values that JSON holds.
+
+Confusion counts are integers and every figure is of one pair alone, so records from several processes or from a run
+that was taken up again add up to exactly the report of one run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.evaluation.fusion import fusion_metrics, luma
+from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.labels import LabelSet
+
+if TYPE_CHECKING:  # torch would come with it
+    from segmif_ros.inference.engine import EngineResult
+
+Image = npt.NDArray[np.uint8]
+Record = dict[str, Any]
+
+# pairs without truth are ranked by this fusion metric
+RANKED_BY_WITHOUT_TRUTH = "Qabf"
+
+
+def measure(
+    *,
+    key: str,
+    infrared: Image,
+    rgb: Image,
+    result: EngineResult,
+    truth: Image | None,
+    label_set: LabelSet,
+    metrics: Sequence[str],
+    unlabelled_id: int | None = None,
+) -> Record:
+    """Measure one processed pair.
+
+    Args:
+        key: What the pair is called.
+        infrared: (H, W) uint8, as the engine got it.
+        rgb: (H, W, 3) uint8, as the engine got it.
+        result: The engine's.
+        truth: (H, W) uint8 ids of ``label_set``, or None.
+        label_set: The classes of ``result.labels`` and ``truth``.
+        metrics: Names of fusion metrics.
+        unlabelled_id: Truth pixels of this id are not counted; None counts all but the ignored id.
+
+    Returns:
+        key, height, width, fusion (value by metric, None where it isn't finite), confidence (mean, 0..1), confusion
+        (rows of truth id, predicted id, pixels; None without truth) and score (what frames are ranked by).
+
+    Raises:
+        ValueError: If the sizes don't agree or an id is out of range.
+    """
+    fusion = fusion_metrics(infrared, luma(rgb), luma(result.fused), metrics) if metrics else {}
+    confusion = None
+    score = fusion.get(RANKED_BY_WITHOUT_TRUTH)
+    if truth is not None:
+        matrix = ConfusionMatrix(len(label_set), label_set.ignore_id)
+        if unlabelled_id is not None:
+            truth = np.where(truth == unlabelled_id, np.uint8(label_set.ignore_id), truth)
+        matrix.update(truth, result.labels, key)
+        rows, columns = np.nonzero(matrix.counts)
+        confusion = [[int(t), int(p), int(matrix.counts[t, p])] for t, p in zip(rows, columns, strict=True)]
+        score = matrix.mean_iou("present").value
+    return {
+        "key": key,
+        "height": infrared.shape[0],
+        "width": infrared.shape[1],
+        "fusion": {name: finite(value) for name, value in fusion.items()},
+        "confidence": float(result.confidence.mean()) / 255.0,
+        "confusion": confusion,
+        "score": finite(score),
+    }
+
+
+def matrix_of(records: Sequence[Record], num_classes: int) -> ConfusionMatrix:
+    """Add up the confusion counts of all records that have truth."""
+    matrix = ConfusionMatrix(num_classes)
+    for record in records:
+        for truth, prediction, count in record["confusion"] or ():
+            matrix.counts[truth, prediction] += count
+    return matrix
+
+
+def finite(value: float | None) -> float | None:
+    """Return the value, or None where JSON has no number for it."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From records to the report: every figure of it as plain values, and report.json.
+
+report.json holds nothing that two runs of the same thing could differ in; what was measured with a clock is apart, in
+timing.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.evaluation.pictures import Extremes
+from segmif_ros.evaluation.records import RANKED_BY_WITHOUT_TRUTH, Record, finite, matrix_of
+from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.labels import LabelSet
+
+if TYPE_CHECKING:  # torch would come with it
+    from segmif_ros.inference.engine import EngineProtocol
+
+REPORT_FILE = "report.json"
+TIMING_FILE = "timing.json"
+FORMAT = 1
+EXTREMES = 3
+
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportInput:
+    """What a report is made of.
+
+    Attributes:
+        kind: "evaluate" or "replay".
+        data: Name, split and so on of what was evaluated; the hash of the data is added.
+        model: As `model_facts` returns it.
+        configuration: All settings that the figures depend on.
+        label_set: The classes; None where nothing is segmented.
+        records: In any order.
+        notes: What a reader should know.
+        extra: More sections, by name.
+    """
+
+    kind: str
+    data: Mapping[str, Any]
+    model: Mapping[str, Any]
+    configuration: Mapping[str, Any]
+    label_set: LabelSet
+    records: Sequence[Record]
+    notes: Sequence[str] = ()
+    extra: Mapping[str, Any] | None = None
+
+
+def build_report(source: ReportInput) -> Report:
+    """Return the report; it depends on the set of records alone, not on their order."""
+    ordered = sorted(source.records, key=lambda record: record["key"])
+    good = [record for record in ordered if "error" not in record]
+    failed = [{"key": record["key"], "error": record["error"]} for record in ordered if "error" in record]
+    labelled = [record for record in good if record["confusion"] is not None]
+    lightings = sorted({record.get("lighting") or "" for record in good} - {""})
+    extremes = Extremes(EXTREMES)
+    for record in good:
+        extremes.offer(record["key"], record["score"])
+    return {
+        "format": FORMAT,
+        "kind": source.kind,
+        "header": {
+            "data": {**source.data, "sha256": data_hash(good)},
+            "model": dict(source.model),
+            "configuration": dict(source.configuration),
+            "configuration_sha256": canonical_hash(source.configuration),
+            "software": software(),
+        },
+        "pairs": {"offered": len(ordered), "processed": len(good), "failed": failed},
+        "segmentation": _segmentation(labelled, source.label_set, lightings) if labelled else None,
+        "fusion": {name: _fusion(group) for name, group in _groups(good, lightings)},
+        "frames": {
+            "ranked_by": "mean IoU of the classes present" if labelled else RANKED_BY_WITHOUT_TRUTH,
+            "best": [{"key": key, "score": score} for score, key in extremes.best()],
+            "worst": [{"key": key, "score": score} for score, key in extremes.worst()],
+        },
+        "notes": list(source.notes),
+        **(source.extra or {}),
+    }
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write values as JSON, all at once."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def timing(records: Iterable[Record], wall_s: float, processed: int, workers: int) -> dict[str, Any]:
+    """Sum up what was measured with a clock: this run's rate, and each stage's percentiles over all records."""
+    stages: dict[str, list[float]] = {}
+    for record in records:
+        for stage, value_ms in (record.get("stage_ms") or {}).items():
+            stages.setdefault(stage, []).append(value_ms)
+    return {
+        "wall_s": wall_s,
+        "processed_in_this_run": processed,
+        "pairs_per_s": processed / wall_s if wall_s > 0 else None,
+        "workers": workers,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "stage_ms": {stage: percentiles(values) for stage, values in sorted(stages.items())},
+    }
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float | None]:
+    """Return p50, p95, p99, max and mean; None for each if there are no values."""
+    if not values:
+        return dict.fromkeys(("p50", "p95", "p99", "max", "mean"))
+    p50, p95, p99 = np.percentile(values, (50, 95, 99))
+    return {
+        "p50": float(p50),
+        "p95": float(p95),
+        "p99": float(p99),
+        "max": float(max(values)),
+        "mean": math.fsum(values) / len(values),
+    }
+
+
+def model_facts(engine: EngineProtocol) -> dict[str, str]:
+    """Return who made the figures."""
+    return {
+        "name": engine.model_name,
+        "sha256": engine.model_hash,
+        "device": engine.device_name,
+        "label_set": engine.label_set.name,
+    }
+
+
+def software() -> dict[str, str]:
+    """Return the versions that figures may depend on."""
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "torch": _installed("torch"),
+        "segmif_ros": _installed("segmif_ros"),
+    }
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def canonical_hash(values: Mapping[str, Any]) -> str:
+    """Return the first 12 hex digits of the SHA-256 over the values as JSON."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def data_hash(records: Iterable[Record]) -> str:
+    """Return the first 12 hex digits of the SHA-256 over keys and contents of all pairs, in the order of keys."""
+    digest = hashlib.sha256()
+    for record in sorted(records, key=lambda each: each["key"]):
+        digest.update(f"{record['key']} {record.get('sha256', '')}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def _groups(records: Sequence[Record], lightings: Sequence[str]) -> list[tuple[str, list[Record]]]:
+    parts = [(name, [record for record in records if record.get("lighting") == name]) for name in lightings]
+    return [("all", list(records)), *parts]
+
+
+def _segmentation(records: Sequence[Record], label_set: LabelSet, lightings: Sequence[str]) -> dict[str, Any]:
+    groups = _groups(records, lightings)
+    matrices = {name: matrix_of(group, len(label_set)) for name, group in groups}
+    whole = matrices["all"]
+    truth_pixels = whole.counts.sum(axis=1)
+    return {
+        "label_set": label_set.name,
+        "classes": list(label_set.names),
+        "colours": label_set.palette.tolist(),
+        "confusion": whole.counts.tolist(),
+        "truth_pixels": truth_pixels.tolist(),
+        "classes_without_truth": [label_set.names[i] for i in np.flatnonzero(truth_pixels == 0)],
+        "frames_without_truth": [record["key"] for record in records if not record["confusion"]],
+        **{name: _scores(matrices[name], label_set, len(group)) for name, group in groups},
+    }
+
+
+def _scores(matrix: ConfusionMatrix, label_set: LabelSet, frames: int) -> dict[str, Any]:
+    every = range(len(label_set))
+    means = {}
+    for name, classes in (("", list(every)), ("_without_0", list(every)[1:])):
+        for convention in ("present", "fixed"):
+            mean = matrix.mean_iou("present" if convention == "present" else "fixed", classes)
+            means[convention + name] = {
+                "value": finite(mean.value),
+                "classes": [label_set.names[i] for i in mean.classes],
+            }
+    recall = matrix.recall()
+    return {
+        "frames": frames,
+        "pixels": int(matrix.counts.sum()),
+        "pixel_accuracy": finite(matrix.pixel_accuracy()),
+        "mean_accuracy": _mean_of_present(recall),
+        "miou": means,
+        "iou": _by_name(matrix.iou(), label_set),
+        "accuracy": _by_name(recall, label_set),
+    }
+
+
+def _mean_of_present(values: npt.NDArray[np.float64]) -> float | None:
+    present = values[~np.isnan(values)]
+    return float(present.mean()) if present.size else None
+
+
+def _by_name(values: npt.NDArray[np.float64], label_set: LabelSet) -> dict[str, float | None]:
+    return {name: finite(float(value)) for name, value in zip(label_set.names, values, strict=True)}
+
+
+def _fusion(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
+    """Mean and population standard deviation by metric, over the pairs where it has a value."""
+    names = dict.fromkeys(name for record in records for name in record["fusion"])
+    table = {}
+    for name in names:
+        values = [record["fusion"][name] for record in records if record["fusion"].get(name) is not None]
+        mean = math.fsum(values) / len(values) if values else None
+        spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / len(values)) if mean is not None else None
+        table[name] = {"mean": mean, "deviation": spread, "pairs": len(values)}
+    return table
