@@ -47,7 +47,7 @@ def test_arrays_have_the_promised_shapes_types_and_ranges(lighting, weather):
     assert frame.infrared.shape == (50, 77) and frame.infrared.dtype == np.uint16
     assert frame.infrared8.shape == (50, 77) and frame.infrared8.dtype == np.uint8
     assert frame.labels.shape == (50, 77) and frame.labels.dtype == np.uint8
-    assert 0 < frame.infrared.min() and frame.infrared.max() < 16383, "counts clip"
+    assert frame.infrared.min() > 0 and frame.infrared.max() < 16383, "counts clip"
     assert frame.labels.max() <= 14
 
 
@@ -151,7 +151,8 @@ def test_labels_lie_where_the_edges_of_both_images_lie():
             return image[border].mean()
 
         for image in (edges, warm_edges):
-            moved = [fit(np.roll(frame.labels, (dy, dx), (0, 1)), image) for dy, dx in ((0, 3), (3, 0), (0, -3), (-3, 0))]
+            shifts = ((0, 3), (3, 0), (0, -3), (-3, 0))
+            moved = [fit(np.roll(frame.labels, shift, (0, 1)), image) for shift in shifts]
             better += fit(frame.labels, image) > max(moved)
     assert better >= 11, f"only {better} of 12"
 
@@ -188,6 +189,7 @@ def test_any_lighting_and_weather_vary_with_the_seed():
         ({"lighting": "noon"}, "noon"),
         ({"weather": "hail"}, "hail"),
         ({"width": 8}, "8x72"),
+        ({"focal": 9.0}, "focal length 9"),
         ({"infrared_homography": np.zeros((3, 3))}, "invertible"),
         ({"infrared_homography": np.eye(2)}, "3x3"),
         ({"infrared_homography": np.eye(3), "infrared_shift_px": (1.0, 0.0)}, "not both"),
@@ -216,6 +218,7 @@ def test_the_benchmark_line_gives_both_rates():
 
 
 def test_the_command_refuses_a_folder_that_does_not_exist(tmp_path, capsys):
-    assert sheet.main(["--sheet", str(tmp_path / "no" / "sheet.png"), "--rows", "1", "--height", "48", "--width", "64"]) == 1
+    missing = str(tmp_path / "no" / "sheet.png")
+    assert sheet.main(["--sheet", missing, "--rows", "1", "--height", "48", "--width", "64"]) == 1
     error = capsys.readouterr().err
     assert "no such folder" in error and error.count("\n") == 1

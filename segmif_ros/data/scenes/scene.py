@@ -39,10 +39,18 @@ class SceneFrame:
 class RoadScene:
     """A street that a camera drives along. Fully determined by its arguments and the time.
 
-    seed: any non-negative integer. lighting: "day", "dusk", "night" or "any"; weather: "clear", "rain", "fog" or "any";
-    "any" draws by the seed. infrared_shift_px: (right, down) by which the infrared image is displaced against the RGB
-    one; infrared_homography: (3, 3), takes registered infrared pixel coordinates to displaced ones. The border is
-    replicated. Raises SceneError on arguments that make no scene.
+    Args:
+        seed: Any non-negative integer.
+        height, width: Of all images, pixels.
+        lighting: "day", "dusk", "night", or "any", which draws one by the seed.
+        weather: "clear", "rain", "fog" or "any".
+        focal: Focal length as a share of the width, with the optical axis in the middle column; None draws both.
+        infrared_shift_px: (right, down) by which the infrared image is displaced against the RGB one.
+        infrared_homography: (3, 3), takes registered infrared pixel coordinates to displaced ones. In both cases the
+            border is replicated.
+
+    Raises:
+        SceneError: Arguments that make no scene.
     """
 
     def __init__(
@@ -53,6 +61,7 @@ class RoadScene:
         *,
         lighting: str = "day",
         weather: str = "clear",
+        focal: float | None = None,
         infrared_shift_px: tuple[float, float] = (0.0, 0.0),
         infrared_homography: npt.ArrayLike | None = None,
     ) -> None:
@@ -60,6 +69,8 @@ class RoadScene:
             raise SceneError(f"a scene of {width}x{height} pixels is too small: give at least {MIN_SIZE}x{MIN_SIZE}")
         if seed < 0:
             raise SceneError(f"seed {seed} is negative: give 0 or more")
+        if focal is not None and not 0.2 <= focal <= 5.0:
+            raise SceneError(f"focal length {focal:g} of the width is out of range: give 0.2 to 5")
         for value, allowed, what in ((lighting, LIGHTINGS, "lighting"), (weather, WEATHERS, "weather")):
             if value not in (*allowed, "any"):
                 raise SceneError(f"unknown {what} '{value}': choose one of {', '.join(allowed)}, any")
@@ -73,9 +84,9 @@ class RoadScene:
         self._world = World(rng, self._climate)
         u = rng.uniform
         self._view = View(
-            focal=float(u(0.65, 1.35)),
+            focal=float(u(0.65, 1.35)) if focal is None else focal,
             horizon=float(u(0.36, 0.56)),
-            centre_u=float(np.clip(rng.normal(0.5, 0.07), 0.3, 0.7)),
+            centre_u=float(np.clip(rng.normal(0.5, 0.07), 0.3, 0.7)) if focal is None else 0.5,
             mount_m=float(u(1.2, 1.75)),
             d_m=float(rng.normal(0, 0.25)),
             bob_px=float(u(0, 0.004)) * height,
