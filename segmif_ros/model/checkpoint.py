@@ -94,7 +94,7 @@ def save_checkpoint(
         model: any `SegMiF`; its mode and device don't matter.
         path: the file; its folder must exist.
         metadata: strings to keep with the weights (label_set, prior, name, ...); `format_version` is added.
-        float16: store weights of two or more dimensions in half precision (half the size, about 1e-3 relative error).
+        float16: store weights of two or more dimensions in half precision (half the size, relative error up to 5e-4).
             Biases, norms and BatchNorm statistics, which are small and sensitive, stay as they are.
 
     Raises:

@@ -50,7 +50,7 @@ class SegmentationHead(nn.Module):
 
         Projection and mixing are both linear and bilinear weights sum to one, so each stage passes through the product
         of its two matrices at its own resolution and only the sum is taken at full size: the same numbers as
-        project, resize, concatenate, convolve for a tenth of the operations.
+        project, resize, concatenate, convolve for a fraction of the operations.
         """
         slices = self.linear_fuse.conv.weight[:, :, 0, 0].chunk(4, dim=1)
         mixed: Tensor | None = None

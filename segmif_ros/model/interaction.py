@@ -93,13 +93,13 @@ class InteractionBlock(nn.Module):
 def _context(tokens: Tensor, key_value: Tensor, scale: float) -> Tensor:
     """Context matrices (B, heads, 8, 8): softmax over key channels (axis -2) of scale / sqrt(8) * K^T V.
 
-    K^T V = Wk (A^T A) Wv^T needs only the Gram matrix of the tokens A (B, N, C). The logits are sums over all pixels
-    and reach 1e5 at 480x640, where a float32 sum is off by 1e-4; chunks summed in float64 are exact enough and faster.
+    K^T V = Wk (A^T A) Wv^T needs only the Gram matrix of the tokens A (B, N, C). The logits are sums over all pixels,
+    large enough for a plain float32 sum to show in the result; chunks summed in float64 don't, and cost no time.
     """
     channels = tokens.shape[-1]
     with torch.autocast(tokens.device.type, enabled=False):
         key, value = key_value.double().view(2, channels // HEAD_WIDTH, HEAD_WIDTH, channels)
-        logits = scale * HEAD_WIDTH**-0.5 * (key @ _gram(tokens)[:, None] @ value.mT)
+        logits = scale * HEAD_WIDTH**-0.5 * (key @ _gram(tokens)[:, None] @ value.transpose(-2, -1))
     return logits.softmax(dim=-2).to(tokens.dtype)
 
 
@@ -110,7 +110,7 @@ def _gram(tokens: Tensor) -> Tensor:
     chunks = count // _GRAM_CHUNK
     whole = tokens[:, : chunks * _GRAM_CHUNK].reshape(batch, chunks, _GRAM_CHUNK, channels)
     rest = tokens[:, chunks * _GRAM_CHUNK :]
-    return (whole.mT @ whole).double().sum(dim=1) + (rest.mT @ rest).double()
+    return (whole.transpose(-2, -1) @ whole).double().sum(dim=1) + (rest.transpose(-2, -1) @ rest).double()
 
 
 def _attend(y: Tensor, y_context: Tensor, u: Tensor, u_context: Tensor, end_proj: nn.Linear) -> Tensor:
