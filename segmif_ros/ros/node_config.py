@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from segmif_ros.imaging.gain import GAIN_POLICIES, GainConfig
 from segmif_ros.ros.parameters import Changes, parameter
+from segmif_ros.stream.pipeline import PipelineConfig
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineConfig
@@ -169,6 +170,16 @@ class NodeConfig:
             fixed_high=self.gain_fixed_high,
             clahe_clip_limit=self.gain_clahe_clip_limit,
             clahe_tiles=self.gain_clahe_tiles,
+        )
+
+    def pipeline(self) -> PipelineConfig:
+        """Return the pipeline's part."""
+        return PipelineConfig(
+            slop_s=self.slop_s,
+            queue_size=self.queue_size,
+            time_offset_s=self.time_offset_s,
+            master=self.master,
+            gain=self.gain(),
         )
 
     def engine(self) -> EngineConfig:

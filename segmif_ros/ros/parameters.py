@@ -169,14 +169,13 @@ def declare(node: Node, config: type[Config]) -> Config:
     return values
 
 
-def undeclared_overrides(node: Node) -> list[str]:
-    """Return one line for each name in the command line or params files that ``node`` has not declared.
+def undeclared_overrides(node: Node) -> dict[str, str]:
+    """Return a line by name for what the command line or params files give and ``node`` has not declared.
 
-    Call it when all publishers and subscriptions exist: those declare ``qos_overrides`` of their own.
+    Publishers and subscriptions declare ``qos_overrides`` of their own: those are known once these exist.
     """
-    given = _overrides(node)
-    declared = dict.fromkeys(node._parameters)
-    return [unknown_name(name, declared) for name in sorted(given) if not node.has_parameter(name)]
+    given = sorted(_overrides(node))
+    return {name: unknown_name(name, node._parameters) for name in given if not node.has_parameter(name)}
 
 
 def descriptor(row: ParameterRow) -> ParameterDescriptor:

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's message on /diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from segmif_ros.stream.pairing import OffsetSummary
+from segmif_ros.stream.statistics import Snapshot
+
+
+def pipeline_values(snapshot: Snapshot, offsets: OffsetSummary) -> dict[str, str]:
+    """Return the statistics as the keys and values of a diagnostic status."""
+    values = {
+        "frames_infrared": str(snapshot.frames_infrared),
+        "frames_rgb": str(snapshot.frames_rgb),
+        "pairs": str(snapshot.pairs),
+        "processed": str(snapshot.processed),
+        "rate_hz": f"{snapshot.rate_hz:.2f}",
+    }
+    values |= {f"dropped_{reason}": str(count) for reason, count in snapshot.dropped.items()}
+    age = snapshot.age_ms
+    values |= {
+        "age_ms_p50": f"{age.p50:.2f}",
+        "age_ms_p95": f"{age.p95:.2f}",
+        "age_ms_p99": f"{age.p99:.2f}",
+        "age_ms_max": f"{age.max:.2f}",
+    }
+    for stage, summary in snapshot.stage_ms.items():
+        values |= {
+            f"stage_{stage}_ms_p50": f"{summary.p50:.3f}",
+            f"stage_{stage}_ms_p95": f"{summary.p95:.3f}",
+            f"stage_{stage}_ms_p99": f"{summary.p99:.3f}",
+        }
+    values["pair_offset_ms_mean"] = f"{1e-6 * offsets.mean_ns:.3f}"
+    values["pair_offset_ms_max"] = f"{1e-6 * offsets.max_ns:.3f}"
+    return values
+
+
+def diagnostic_array(
+    stamp: Time, node_name: str, *, state: str, problems: Sequence[str], values: Mapping[str, str], hardware_id: str
+) -> DiagnosticArray:
+    """Return the message with one status, "<node name>: pipeline".
+
+    Args:
+        stamp: Now.
+        node_name: With its namespace, without the leading slash.
+        state: Of the lifecycle, for example "active".
+        problems: Lines; any makes the level WARN.
+        values: Keys and values.
+        hardware_id: The device that computes.
+    """
+    status = DiagnosticStatus(
+        level=DiagnosticStatus.WARN if problems else DiagnosticStatus.OK,
+        name=f"{node_name}: pipeline",
+        message="; ".join(problems) or state,
+        hardware_id=hardware_id,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )
+    message = DiagnosticArray(status=[status])
+    message.header.stamp = stamp
+    return message

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entry points of the executables.
+
+They import nothing but the standard library before signals are taken care of, so that a Ctrl-C while rclpy, OpenCV or
+torch are being imported ends the process as cleanly as any other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from segmif_ros.ros.process import run_node
+
+
+def segmif_node() -> int:
+    """Run segmif_node; return its exit status."""
+
+    def make_node() -> Any:
+        from segmif_ros.ros.segmif_node import SegmifNode
+
+        return SegmifNode()
+
+    return run_node("segmif_node", make_node)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an integrator must be told: inputs that don't come, QoS that doesn't match, stamps that don't pair.
+
+Plain values in, one line out, so that every case is a test. A line is logged once when its condition begins, once when
+it is cured, and stays in /diagnostics meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from segmif_ros.stream.pairing import OffsetSummary
+
+# Images larger than this don't fit the shared-memory segment that Fast DDS has by default.
+DEFAULT_SEGMENT_BYTES = 512 * 1024
+_MIN_OFFSETS = 30  # pairs before their offset is judged
+_MIN_MISSES = 20  # frames in a row without a partner before that is called a problem
+_MIN_OFFSET_NS = 5_000_000
+_PROFILE_HINT = (
+    "if the camera's process runs Fast DDS without the profile of this package (config/fastdds.xml), frames of more "
+    "than 512 KiB get lost on the way"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFacts:
+    """What is known of one input.
+
+    Attributes:
+        camera: "infrared" or "rgb".
+        topic: Its full name.
+        publishers: How many publishers of images there are on it.
+        wrong_type: Message type of a publisher that sends something else than images; empty if there is none.
+        incompatible: Why the QoS of a publisher doesn't match, in the middleware's words; empty if all match.
+        silent_s: Seconds since the last frame, or since activation if there was none.
+        received: Whether any frame came since activation.
+        rate_hz: Of the frames received.
+        frame_bytes: Size of the last frame.
+        unstamped: Whether the last frame's stamp was 0.
+    """
+
+    camera: str
+    topic: str
+    publishers: int = 1
+    wrong_type: str = ""
+    incompatible: str = ""
+    silent_s: float = 0.0
+    received: bool = True
+    rate_hz: float = 0.0
+    frame_bytes: int = 0
+    unstamped: bool = False
+
+
+def input_problem(facts: InputFacts, timeout_s: float) -> str | None:
+    """Return what is wrong with an input, or None."""
+    if facts.silent_s <= timeout_s:
+        if facts.unstamped:
+            return f"{facts.camera} frames on {facts.topic} have no stamp (0): frames are paired by stamp"
+        return None
+    if facts.publishers == 0 and facts.wrong_type:
+        return f"{facts.camera}: {facts.topic} carries {facts.wrong_type}, sensor_msgs/msg/Image is needed"
+    if facts.publishers == 0:
+        return (
+            f"{facts.camera}: nobody publishes {facts.topic}; start the camera or remap {facts.camera}/image_raw to "
+            "its topic"
+        )
+    if facts.incompatible:
+        return f"{facts.camera}: the publisher of {facts.topic} and this node don't match: {facts.incompatible}"
+    if not facts.received:
+        return f"{facts.camera}: {facts.topic} has a publisher but no frame arrives; {_PROFILE_HINT}"
+    return f"{facts.camera}: {facts.topic} fell silent"
+
+
+def starved_problem(facts: InputFacts, other: InputFacts) -> str | None:
+    """Return the warning that most frames of one camera seem to get lost, or None."""
+    large = facts.frame_bytes > DEFAULT_SEGMENT_BYTES
+    if not (large and facts.received and other.rate_hz > 2 and facts.rate_hz < 0.25 * other.rate_hz):
+        return None
+    return (
+        f"{facts.camera}: few frames of {facts.topic} arrive beside {other.camera}'s, {facts.frame_bytes} bytes each; "
+        f"{_PROFILE_HINT}"
+    )
+
+
+def pairing_problem(misses: OffsetSummary, slop_s: float) -> str | None:
+    """Return why no pairs come about although frames do, or None."""
+    if misses.count < _MIN_MISSES:
+        return None
+    gap_s = 1e-9 * misses.mean_ns
+    if abs(gap_s) > 3600:
+        return "no pairs: infrared and RGB stamps are hours apart; the two cameras' clocks don't agree"
+    behind = "behind" if gap_s > 0 else "before"
+    return (
+        f"no pairs: infrared stamps are {abs(gap_s):.3g} s {behind} the nearest RGB stamps, slop_s is {slop_s}; "
+        "set time_offset_s if a driver stamps late, or raise slop_s"
+    )
+
+
+def offset_problem(offsets: OffsetSummary, slop_s: float, time_offset_s: float) -> str | None:
+    """Return the warning that the pairs' offset is large and steady, as a driver that stamps arrival makes it."""
+    mean_ns = abs(offsets.mean_ns)
+    large = mean_ns >= max(_MIN_OFFSET_NS, 0.25e9 * slop_s)
+    if offsets.count < _MIN_OFFSETS or not large or offsets.deviation_ns > max(1e6, 0.2 * mean_ns):
+        return None
+    behind = "behind" if offsets.mean_ns > 0 else "before"
+    return (
+        f"infrared stamps are steadily {1e-6 * mean_ns:.1f} ms {behind} RGB's: if a driver stamps arrival instead of "
+        f"exposure, set time_offset_s to {time_offset_s + 1e-9 * offsets.mean_ns:.4f}"
+    )
+
+
+class Conditions:
+    """The problems that hold now, and which began or ended since the last look."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, str] = {}
+
+    def update(self, lines: Mapping[str, str]) -> tuple[list[str], list[str]]:
+        """Take the problems of this moment by kind.
+
+        Returns:
+            Lines of the kinds that began, and lines of those that ended. A kind whose line changed (a number in it,
+            say) neither began nor ended.
+        """
+        began = [line for kind, line in lines.items() if kind not in self.lines]
+        ended = [line for kind, line in self.lines.items() if kind not in lines]
+        self.lines = dict(lines)
+        return began, ended

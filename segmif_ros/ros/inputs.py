@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's image inputs: a subscription, and what there is to know about who publishes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+
+from segmif_ros.ros.health import InputFacts
+from segmif_ros.ros.messages import image_buffer, stamp_ns
+from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, mismatch, overridable
+from segmif_ros.stream.pipeline import Frame
+from segmif_ros.stream.statistics import RateMeter
+
+_IMAGE_TYPE = "sensor_msgs/msg/Image"
+
+
+class CameraInput:
+    """The subscription to one camera.
+
+    Args:
+        node: Subscribes.
+        camera: "infrared" or "rgb".
+        qos: Of its own; rclpy writes what ``qos_overrides`` say into it.
+        offer: Takes the frames, on the executor's thread.
+        now_ns: A clock that never steps back.
+    """
+
+    def __init__(
+        self, node: Node, camera: str, qos: QoSProfile, offer: Callable[[Frame], None], now_ns: Callable[[], int]
+    ) -> None:
+        self._node = node
+        self._camera = camera
+        self._offer = offer
+        self._now_ns = now_ns
+        self._since_ns = now_ns()
+        self._received = False
+        self._rate = RateMeter()
+        self._frame_bytes = 0
+        self._unstamped = False
+        self._qos = qos
+        self._subscription = node.create_subscription(
+            Image,
+            f"{camera}/image_raw",
+            self._receive,
+            qos,
+            event_callbacks=SUBSCRIPTION_EVENTS,
+            qos_overriding_options=overridable(),
+        )
+        self.topic: str = node.resolve_topic_name(f"{camera}/image_raw")
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._node.destroy_subscription(self._subscription)
+
+    def facts(self) -> InputFacts:
+        """Look at the input and at who publishes to it."""
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        images = [each for each in publishers if each.topic_type == _IMAGE_TYPE]
+        others = [each.topic_type for each in publishers if each.topic_type != _IMAGE_TYPE]
+        mismatches = [reason for each in images if (reason := mismatch(each.qos_profile, self._qos))]
+        now_ns = self._now_ns()
+        return InputFacts(
+            camera=self._camera,
+            topic=self.topic,
+            publishers=len(images),
+            wrong_type=others[0] if others else "",
+            incompatible=mismatches[0] if mismatches else "",
+            silent_s=1e-9 * (now_ns - self._since_ns),
+            received=self._received,
+            rate_hz=self._rate.hz(now_ns),
+            frame_bytes=self._frame_bytes,
+            unstamped=self._unstamped,
+        )
+
+    def _receive(self, message: Image) -> None:
+        now_ns = self._now_ns()
+        self._since_ns, self._received = now_ns, True
+        self._rate.tick(now_ns)
+        self._frame_bytes = len(message.data)
+        stamp = stamp_ns(message.header)
+        self._unstamped = stamp == 0
+        self._offer(Frame(stamp_ns=stamp, frame_id=message.header.frame_id, image=image_buffer(message)))

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""segmif_node: infrared and RGB in, fused image and labels out.
+
+In: ``infrared/image_raw``, ``rgb/image_raw``. Out: ``fused/image``, ``segmentation/mask``, ``segmentation/confidence``,
+``segmentation/overlay``, ``segmentation/semantic_map`` and ``/diagnostics``. All names but the last are relative and
+remappable; all outputs carry the master frame's header. Parameters: `segmif_ros.ros.node_config`.
+
+The executor's thread receives and pairs; one worker thread decodes, computes and publishes.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import cv2
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from segmif_ros.ros import health, parameters
+from segmif_ros.ros.diagnostics import diagnostic_array, pipeline_values
+from segmif_ros.ros.inputs import CameraInput
+from segmif_ros.ros.node_config import NODE_NAME, NodeConfig
+from segmif_ros.ros.outputs import Outputs
+from segmif_ros.ros.process import run_node
+from segmif_ros.ros.qos import profile
+from segmif_ros.stream.pairing import JUMP_BACK_NS
+from segmif_ros.stream.pipeline import PairRefusedError, Pipeline
+
+if TYPE_CHECKING:  # torch would come with it
+    from segmif_ros.inference.engine import EngineProtocol
+
+# The longest that a pair may take before deactivation and the end of the process give up on it.
+DEACTIVATE_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 0.5
+
+
+def load_engine(config: NodeConfig) -> EngineProtocol:
+    """Return the engine that the parameters ask for; ValueError or RuntimeError with one line if there can't be one."""
+    from segmif_ros.inference.engine import Engine  # torch takes seconds to import: only once it is needed
+
+    return Engine(config.engine())
+
+
+class SegmifNode(LifecycleNode):
+    """The lifecycle node.
+
+    Args:
+        make_engine: Returns the engine for a configuration; tests pass a fake.
+        options: Of `rclpy.lifecycle.LifecycleNode`.
+
+    Raises:
+        segmif_ros.ros.parameters.ParameterError: If a parameter's value is not acceptable.
+    """
+
+    def __init__(self, make_engine: Callable[[NodeConfig], EngineProtocol] = load_engine, **options: Any) -> None:
+        super().__init__(NODE_NAME, **options)
+        self._make_engine = make_engine
+        self._pipeline: Pipeline | None = None
+        self._outputs: Outputs | None = None
+        self._inputs: list[CameraInput] = []
+        self._engine: EngineProtocol | None = None
+        self._conditions = health.Conditions()
+
+        self._config = parameters.declare(self, NodeConfig)
+        parameters.watch(self, self._config, self._apply, may_change=self._why_not_now)
+        self._say_unknown_parameters()
+
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # steady time, so that a paused or jumping simulation doesn't silence the diagnostics
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(self._config.diagnostics_period_s, self._report, clock=steady)
+        back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-JUMP_BACK_NS), on_clock_change=False)
+        self._jumps = self.get_clock().create_jump_callback(back, post_callback=self._clock_jumped)
+
+    def start(self) -> bool:
+        """Configure and activate, if the parameter autostart says so; False if that failed."""
+        if not self._config.autostart:
+            self.get_logger().info("unconfigured: waiting for lifecycle transitions, because autostart is false")
+            return True
+        success = TransitionCallbackReturn.SUCCESS
+        return self.trigger_configure() == success and self.trigger_activate() == success
+
+    def close(self) -> bool:
+        """Stop work for good; False if the worker is still busy with a pair."""
+        stopped = self._stop_work(CLOSE_TIMEOUT_S)
+        if stopped and self._state_machine.current_state[1] in ("unconfigured", "inactive", "active"):
+            self.trigger_shutdown()  # lifecycle managers hear of it
+        return stopped
+
+    # --- lifecycle ---------------------------------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model, warm it up and create the outputs."""
+        config = self._config
+        if config.opencv_threads:
+            cv2.setNumThreads(config.opencv_threads)
+        started = time.monotonic()
+        try:
+            engine = self._make_engine(config)
+            engine.warm_up(config.warm_up_height, config.warm_up_width)
+            self._outputs = Outputs(self, config, engine)
+        except (RuntimeError, ValueError, OSError) as error:  # bad parameters, weights, device, QoS overrides
+            self.get_logger().error(f"can't configure: {' '.join(str(error).split())}")
+            self._free()
+            return TransitionCallbackReturn.FAILURE
+        except Exception:  # noqa: BLE001  a defect: rclpy would swallow it, so it is said here with all there is
+            self.get_logger().error(f"can't configure, unexpected error:\n{traceback.format_exc()}")
+            self._free()
+            return TransitionCallbackReturn.FAILURE
+        self._engine = engine
+        self._pipeline = Pipeline(
+            config.pipeline(),
+            engine,
+            self._outputs.publish,
+            now_ns=time.monotonic_ns,
+            stamp_clock_ns=lambda: int(self.get_clock().now().nanoseconds),
+            say=self.get_logger().warning,
+            trace=self._trace,
+        )
+        self.get_logger().info(
+            f"model {engine.model_name} ({engine.model_hash}), {len(engine.label_set)} classes of "
+            f"{engine.label_set.name}, on {engine.device_name}, ready after {time.monotonic() - started:.1f} s"
+        )
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and start the worker."""
+        assert self._pipeline is not None
+        result = super().on_activate(state)
+        self._pipeline.start()
+        qos = self._config.input_reliability, self._config.input_depth
+        try:
+            for camera, offer in (("infrared", self._pipeline.offer_infrared), ("rgb", self._pipeline.offer_rgb)):
+                self._inputs.append(CameraInput(self, camera, profile(*qos), offer, time.monotonic_ns))
+        except RuntimeError as error:  # QoS overrides
+            self.get_logger().error(f"can't activate: {' '.join(str(error).split())}")
+            self._stop_work(DEACTIVATE_TIMEOUT_S)
+            super().on_deactivate(state)
+            return TransitionCallbackReturn.FAILURE
+        self._say_unknown_parameters(qos=True)
+        self.get_logger().info("active: " + " and ".join(f"{each.topic}" for each in self._inputs))
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe and end the worker; the model stays loaded."""
+        if not self._stop_work(DEACTIVATE_TIMEOUT_S):
+            self.get_logger().error(f"can't deactivate: a pair is in work for more than {DEACTIVATE_TIMEOUT_S:g} s")
+            return TransitionCallbackReturn.ERROR
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model and destroy the outputs."""
+        self._free()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop work and free everything."""
+        self._stop_work(CLOSE_TIMEOUT_S)
+        self._free()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything, so that the node can be configured again."""
+        self._stop_work(CLOSE_TIMEOUT_S)
+        self._free()
+        return super().on_error(state)
+
+    def _stop_work(self, timeout_s: float) -> bool:
+        for each in self._inputs:
+            each.close()
+        self._inputs.clear()
+        return self._pipeline is None or self._pipeline.stop(timeout_s)
+
+    def _free(self) -> None:
+        if self._outputs is not None:
+            self._outputs.close()
+        self._outputs = self._pipeline = self._engine = None
+        gc.collect()  # so that the model's memory goes now and not at some later time
+
+    # --- parameters --------------------------------------------------------------------------------------------------
+
+    def _why_not_now(self, row: parameters.ParameterRow) -> str | None:
+        if row.changes is parameters.Changes.UNCONFIGURED and self._pipeline is not None:
+            return "can change only while the node is unconfigured: deactivate and clean up first"
+        return None
+
+    def _apply(self, config: NodeConfig) -> None:
+        self._config = config
+        if self._pipeline is not None and self._outputs is not None:
+            self._pipeline.configure(config.pipeline())
+            self._outputs.configure(config)
+
+    def _say_unknown_parameters(self, *, qos: bool = False) -> None:
+        for name, line in parameters.undeclared_overrides(self).items():
+            if name.startswith("qos_overrides.") == qos:
+                self.get_logger().warning(f"{line}; it is ignored")
+
+    # --- health ------------------------------------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        problems = self._problems()
+        began, ended = self._conditions.update(problems)
+        for line in began:
+            self.get_logger().warning(line)
+        for line in ended:
+            self.get_logger().info(f"solved: {line}")
+        values = {}
+        if self._pipeline is not None and self._engine is not None:
+            values = pipeline_values(self._pipeline.snapshot(), self._pipeline.offsets)
+            values |= {
+                "model": f"{self._engine.model_name} {self._engine.model_hash}",
+                "device": self._engine.device_name,
+            }
+        self._diagnostics.publish(
+            diagnostic_array(
+                self.get_clock().now().to_msg(),
+                self.get_fully_qualified_name().lstrip("/"),
+                state=self._state_machine.current_state[1],
+                problems=list(problems.values()),
+                values=values,
+                hardware_id=values.get("device", ""),
+            )
+        )
+
+    def _problems(self) -> dict[str, str]:
+        """Return what is wrong now, one line by kind."""
+        if not self._inputs or self._pipeline is None or self._outputs is None:
+            return {}
+        config = self._config
+        infrared, rgb = (each.facts() for each in self._inputs)
+        found = {
+            "infrared": health.input_problem(infrared, config.input_timeout_s),
+            "rgb": health.input_problem(rgb, config.input_timeout_s),
+            "infrared frames": health.starved_problem(infrared, rgb),
+            "rgb frames": health.starved_problem(rgb, infrared),
+            "pairing": health.pairing_problem(self._pipeline.misses, config.slop_s),
+            "offset": health.offset_problem(self._pipeline.offsets, config.slop_s, config.time_offset_s),
+            **self._outputs.problems(),
+        }
+        return {kind: line for kind, line in found.items() if line}
+
+    def _clock_jumped(self, jump: TimeJump) -> None:
+        if self._pipeline is not None:
+            self._pipeline.reset()
+            self.get_logger().info("the clock jumped back: pairing starts anew")
+
+    def _trace(self, refusal: PairRefusedError) -> None:
+        self.get_logger().debug("".join(traceback.format_exception(refusal)))
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node as a process; return its exit status."""
+    return run_node(NODE_NAME, SegmifNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

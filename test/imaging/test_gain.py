@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thermal gain: what a policy maps where, that a passing hot object makes no flicker, what it survives."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segmif_ros.imaging.gain import GAIN_POLICIES, GainConfig, ThermalGain
+
+S = 1_000_000_000
+FRAME = S // 30
+
+
+def ramp(low, high, dtype=np.uint16) -> np.ndarray:
+    return np.linspace(low, high, 64 * 64).reshape(64, 64).astype(dtype)
+
+
+@pytest.mark.parametrize("policy", GAIN_POLICIES)
+def test_an_8_bit_image_passes_unchanged(policy) -> None:
+    image = ramp(10, 90, np.uint8)
+    assert ThermalGain(GainConfig(policy=policy)).apply(image, 0) is image
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_a_fixed_range_maps_its_ends_to_black_and_white_and_clips_beyond(dtype) -> None:
+    gain = ThermalGain(GainConfig(policy="fixed", fixed_low=1000, fixed_high=2000))
+    out = gain.apply(np.array([[0, 1000, 1500, 2000, 9000]], dtype), 0)
+    assert out.dtype == np.uint8
+    assert out.tolist() == [[0, 0, 128, 255, 255]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_minmax_uses_the_whole_range_of_every_frame(dtype) -> None:
+    gain = ThermalGain(GainConfig(policy="minmax"))
+    for low, high in ((100, 200), (5000, 16000)):
+        out = gain.apply(ramp(low, high, dtype), 0)
+        assert (out.min(), out.max()) == (0, 255)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_percentiles_leave_out_the_extremes(dtype) -> None:
+    image = ramp(1000, 2000, dtype)
+    image[0, 0], image[0, 1] = 0, 16000  # a dead and a hot pixel
+    out = ThermalGain().apply(image, 0)
+    expected = np.clip((image.astype(float) - 1010) / 980 * 255, 0, 255)
+    assert np.abs(out - expected).max() <= 3
+
+
+def test_temperatures_below_zero_are_values_like_any_other() -> None:
+    out = ThermalGain(GainConfig(policy="fixed", fixed_low=-20, fixed_high=20)).apply(
+        np.array([[-20.0, 0.0, 20.0]], np.float32), 0
+    )
+    assert out.tolist() == [[0, 128, 255]]
+
+
+def test_clahe_raises_local_contrast() -> None:
+    # a faint checkerboard of 200 counts in a scene of 10,000 counts
+    board = (np.indices((64, 64)).sum(axis=0) // 4 % 2 * 200).astype(np.uint16)
+    image = board + 2000
+    image[:, 48:] += 10_000
+    plain = ThermalGain(GainConfig(low_percentile=0, high_percentile=100)).apply(image, 0)
+    clahe = ThermalGain(
+        GainConfig(policy="clahe", low_percentile=0, high_percentile=100, clahe_clip_limit=40.0)
+    ).apply(image, 0)
+    assert np.ptp(clahe[:, :40]) > 3 * np.ptp(plain[:, :40])
+
+
+def flicker(policy) -> float:
+    """Return the largest step of the background's mean, in grey values, while a hot object crosses a still scene."""
+    gain = ThermalGain(GainConfig(policy=policy))
+    scene = np.random.default_rng(0).normal(8000, 300, (120, 160)).astype(np.uint16)
+    means = []
+    for i in range(60):
+        frame = scene.copy()
+        if 10 <= i < 50:
+            frame[40:80, 4 * (i - 10) : 4 * (i - 10) + 12] = 12_000
+        means.append(gain.apply(frame, i * FRAME)[100:].mean())
+    return max(abs(np.diff(means)))
+
+
+def test_one_hot_object_passing_a_still_scene_makes_less_flicker_than_frame_by_frame_scaling() -> None:
+    smoothed, frame_by_frame = flicker("percentile"), flicker("minmax")
+    assert frame_by_frame > 40
+    assert smoothed < 5
+
+
+def test_the_smoothed_range_follows_a_step_with_its_time_constant() -> None:
+    gain = ThermalGain(GainConfig(time_constant_s=2.0, low_percentile=0, high_percentile=100))
+    gain.apply(ramp(0, 1000), 0)
+    out = gain.apply(ramp(1000, 2000), 2 * S)
+    # 63 % of the way from 0..1000 to 1000..2000 is 632..1632
+    assert np.abs(out - np.clip((ramp(1000, 2000) - 632.0) / 1000 * 255, 0, 255)).max() <= 1
+
+
+def test_the_smoothing_goes_by_stamps_and_not_by_frames() -> None:
+    one, many = ThermalGain(), ThermalGain()
+    for gain in (one, many):
+        gain.apply(ramp(0, 1000), 0)
+    one.apply(ramp(4000, 9000), 3 * S)
+    for i in range(1, 91):
+        many.apply(ramp(4000, 9000), i * S // 30)
+    probe = ramp(0, 10_000)
+    assert np.abs(one.apply(probe, 3 * S).astype(int) - many.apply(probe, 3 * S)).max() <= 1
+
+
+def test_a_jump_back_in_time_or_another_type_starts_anew() -> None:
+    fresh = ThermalGain().apply(ramp(500, 900), 0)
+    gain = ThermalGain()
+    gain.apply(ramp(5000, 9000), 10 * S)
+    assert np.array_equal(gain.apply(ramp(500, 900), 0), fresh)
+    gain.apply(ramp(20, 30, np.float32), FRAME)
+    assert np.array_equal(gain.apply(ramp(500, 900), 2 * FRAME), fresh)
+
+
+def test_a_replay_gives_the_same_pictures() -> None:
+    def play():
+        gain, random = ThermalGain(), np.random.default_rng(3)
+        return [gain.apply(random.integers(0, 16384, (20, 30)).astype(np.uint16), i * FRAME) for i in range(5)]
+
+    assert all(np.array_equal(one, two) for one, two in zip(play(), play(), strict=True))
+
+
+def test_not_a_number_is_black_and_spoils_nothing_else() -> None:
+    image = ramp(10, 30, np.float32)
+    clean = ThermalGain().apply(image, 0)
+    image[5, 5], image[6, 6] = np.nan, np.inf
+    out = ThermalGain().apply(image, 0)
+    assert (out[5, 5], out[6, 6]) == (0, 255)
+    assert np.abs(out.astype(int) - clean)[8:].max() <= 1
+
+
+@pytest.mark.parametrize("policy", GAIN_POLICIES)
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.full((8, 8), 7000, np.uint16),
+        np.full((8, 8), 300.5, np.float32),
+        np.full((8, 8), np.nan, np.float32),
+        np.zeros((1, 1), np.uint16),
+    ],
+    ids=["flat counts", "flat temperature", "no value at all", "one pixel"],
+)
+def test_an_image_without_contrast_is_no_error(policy, image) -> None:
+    out = ThermalGain(GainConfig(policy=policy)).apply(image, 0)
+    assert (out.shape, out.dtype) == (image.shape, np.uint8)
+
+
+@given(
+    st.sampled_from(GAIN_POLICIES),
+    st.lists(st.integers(0, 65535), min_size=12, max_size=12),
+    st.sampled_from([np.uint16, np.float32]),
+)
+def test_hotter_is_never_darker_except_for_clahe(policy, values, dtype) -> None:
+    image = np.array(values, dtype).reshape(3, 4)
+    out = ThermalGain(GainConfig(policy=policy)).apply(image, 0)
+    assert (out.shape, out.dtype) == ((3, 4), np.uint8)
+    if policy != "clahe":
+        ordered = out.ravel()[np.argsort(image, axis=None)].astype(int)
+        assert (np.diff(ordered) >= 0).all()
+
+
+def test_padded_rows_are_taken_as_they_are() -> None:
+    wide = np.random.default_rng(1).integers(0, 16384, (20, 40)).astype(np.uint16)
+    assert np.array_equal(ThermalGain().apply(wide[:, :31], 0), ThermalGain().apply(wide[:, :31].copy(), 0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"policy": "auto"}, "gain policy 'auto' is unknown: use one of percentile, fixed, minmax, clahe"),
+        ({"low_percentile": 50, "high_percentile": 50}, "gain percentiles 50 and 50: 0 <= low < high <= 100"),
+        ({"fixed_low": 5, "fixed_high": 1}, "fixed gain range 5 to 1: low must be below high"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, reason) -> None:
+    with pytest.raises(ValueError, match="^" + reason):
+        GainConfig(**settings)
