@@ -315,8 +315,8 @@ class Pipeline:
         started_ns = self._now_ns()
         try:
             self._deliver(output)
-        except Exception as error:
-            raise PairRefusedError("error", f"the results of a pair could not be delivered: {_said(error)}") from error
+        except Exception as error:  # a failed delivery must cost this pair only; the cause is kept
+            raise PairRefusedError("error", f"pair dropped, its outputs failed: {_said(error)}") from error
         now_ns = self._now_ns()
         stage_ms = {
             "wait": wait_ms,

@@ -54,10 +54,9 @@ def test_every_default_is_allowed_by_its_own_row() -> None:
 
 
 def test_the_choices_are_those_of_the_engine() -> None:
-    from segmif_ros.imaging.prior import PRIOR_METHODS
     from segmif_ros.inference import engine
 
-    assert ("auto", *PRIOR_METHODS) == node_config.PRIORS
+    assert ("auto", *engine.PRIOR_METHODS) == node_config.PRIORS
     assert node_config.MODES == engine.MODES
     assert tuple(engine.PRECISIONS) == node_config.PRECISIONS
 
