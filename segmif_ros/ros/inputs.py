@@ -12,7 +12,7 @@ from sensor_msgs.msg import Image
 from segmif_ros.ros.health import InputFacts
 from segmif_ros.ros.messages import image_buffer, stamp_ns
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, mismatch, overridable
-from segmif_ros.stream.pipeline import Frame
+from segmif_ros.stream.processing import Frame
 from segmif_ros.stream.statistics import RateMeter
 
 _IMAGE_TYPE = "sensor_msgs/msg/Image"

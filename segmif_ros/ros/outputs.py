@@ -16,7 +16,7 @@ from segmif_ros.ros.qos import PUBLISHER_EVENTS, mismatch, overridable, profile
 if TYPE_CHECKING:
     from segmif_ros.inference.engine import EngineProtocol
     from segmif_ros.ros.node_config import NodeConfig
-    from segmif_ros.stream.pipeline import Output
+    from segmif_ros.stream.processing import Output
 
 
 class Outputs:

@@ -30,7 +30,8 @@ from segmif_ros.ros.outputs import Outputs
 from segmif_ros.ros.process import run_node
 from segmif_ros.ros.qos import profile
 from segmif_ros.stream.pairing import JUMP_BACK_NS
-from segmif_ros.stream.pipeline import PairRefusedError, Pipeline
+from segmif_ros.stream.pipeline import Pipeline
+from segmif_ros.stream.processing import PairRefusedError
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineProtocol

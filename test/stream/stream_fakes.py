@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from segmif_ros.imaging.encodings import ImageBuffer
-from segmif_ros.stream.pipeline import Frame, Output, Pipeline, PipelineConfig
+from segmif_ros.stream.pipeline import Pipeline, PipelineConfig
+from segmif_ros.stream.processing import Frame, Output
 
 WAIT_S = 10.0  # before a test gives up on an event that never comes
 MS = 1_000_000
@@ -72,7 +73,7 @@ class Harness:
         self.stamp_clock = FakeClock()
         self.delivered: queue.Queue[Output] = queue.Queue()
         self.said: queue.Queue[str] = queue.Queue()
-        self.traced: list[Exception] = []
+        self.traced: queue.Queue[Exception] = queue.Queue()
         more = {"register": register} if register else {}
         self.pipeline = Pipeline(
             config or PipelineConfig(),
@@ -81,7 +82,7 @@ class Harness:
             now_ns=self.clock,
             stamp_clock_ns=self.stamp_clock,
             say=self.said.put,
-            trace=self.traced.append,
+            trace=self.traced.put,
             **more,
         )
 

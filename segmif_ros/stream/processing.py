@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The work on one pair: decode, gain, register, engine. No thread, no queue: the offline replay runs it on every pair.
+
+A pair that can't be processed costs that pair: it is refused with a reason, and the next one may be fine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.imaging.encodings import EncodingError, ImageBuffer, is_pseudo_coloured, to_infrared, to_rgb
+from segmif_ros.imaging.gain import ThermalGain
+from segmif_ros.stream.pairing import Pair
+
+if TYPE_CHECKING:  # torch would come with it
+    from segmif_ros.inference.engine import EngineProtocol, EngineResult
+
+Array = npt.NDArray[Any]
+Clock = Callable[[], int]
+# (infrared (H, W) uint8, rgb (H', W', 3) uint8) -> both at one size; `PairRefusedError` where that can't be
+Register = Callable[[Array, Array], tuple[Array, Array]]
+
+
+class PairRefusedError(Exception):
+    """A pair that can't be processed.
+
+    Attributes:
+        reason: One of `segmif_ros.stream.statistics.DROP_REASONS`.
+    """
+
+    def __init__(self, reason: str, line: str) -> None:
+        super().__init__(line)
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Frame:
+    """One image as it arrived.
+
+    Attributes:
+        stamp_ns: When it was taken, as its header says.
+        frame_id: As its header says.
+        image: Its bytes, not decoded yet.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    image: ImageBuffer
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Output:
+    """A processed pair.
+
+    Attributes:
+        infrared: The infrared frame.
+        rgb: The RGB frame.
+        master: The one of the two whose header the outputs carry.
+        offset_ns: Infrared stamp minus RGB stamp, after the time offset was taken off.
+        result: The engine's.
+        stage_ms: Milliseconds by stage: "decode", "gain", and the engine's own.
+    """
+
+    infrared: Frame
+    rgb: Frame
+    master: Frame
+    offset_ns: int
+    result: EngineResult
+    stage_ms: dict[str, float]
+
+
+def same_size(infrared: Array, rgb: Array) -> tuple[Array, Array]:
+    """The registration of two cameras that see the same: nothing to do, if the sizes agree."""
+    if infrared.shape != rgb.shape[:2]:
+        raise PairRefusedError(
+            "size",
+            f"pair dropped: infrared is {infrared.shape[1]}x{infrared.shape[0]} and RGB {rgb.shape[1]}x{rgb.shape[0]}; "
+            "both must have the same size and show the same view",
+        )
+    return infrared, rgb
+
+
+class PairProcessor:
+    """The work on one pair; its parts can be replaced between two pairs.
+
+    Args:
+        engine: Anything that keeps `segmif_ros.inference.engine.EngineProtocol`.
+        gain: The infrared camera's.
+        register: Brings both images to one view and size.
+        now_ns: A clock that never steps back, for the stage times.
+        notice: Takes a kind and a line, once for each kind.
+    """
+
+    def __init__(
+        self,
+        engine: EngineProtocol,
+        *,
+        gain: ThermalGain,
+        now_ns: Clock,
+        register: Register = same_size,
+        notice: Callable[[str, str], None] = lambda _kind, _line: None,
+    ) -> None:
+        self.engine = engine
+        self.gain = gain
+        self.register = register
+        self._now_ns = now_ns
+        self._notice = notice
+
+    def process(self, pair: Pair[Frame], *, master: str = "rgb") -> Output:
+        """Process one pair.
+
+        Raises:
+            PairRefusedError: If it can't be processed, whatever the cause; the next one may be.
+        """
+        stage_ms: dict[str, float] = {}
+        with self._timed(stage_ms, "decode"):
+            infrared = self._decoded("infrared", pair.infrared, to_infrared)
+            rgb = self._decoded("RGB", pair.rgb, to_rgb)
+            if is_pseudo_coloured(pair.infrared.image.encoding):
+                self._notice(
+                    "pseudo-colour",
+                    f"infrared comes as {pair.infrared.image.encoding}: a palette's luminance is used, which is not "
+                    "temperature; have the camera driver publish mono8 or mono16",
+                )
+        try:
+            with self._timed(stage_ms, "gain"):
+                infrared = self.gain.apply(infrared, pair.infrared.stamp_ns)
+                infrared, rgb = self.register(infrared, rgb)
+            result = self.engine.infer(np.ascontiguousarray(infrared), np.ascontiguousarray(rgb))
+        except PairRefusedError:
+            raise
+        except Exception as error:  # whatever the model raises must cost this pair only; the cause is kept
+            raise PairRefusedError("error", f"pair dropped, the engine failed: {in_one_line(error)}") from error
+        return Output(
+            infrared=pair.infrared,
+            rgb=pair.rgb,
+            master=pair.infrared if master == "infrared" else pair.rgb,
+            offset_ns=pair.offset_ns,
+            result=result,
+            stage_ms={**stage_ms, **result.stage_ms},
+        )
+
+    def _decoded(self, camera: str, frame: Frame, decode: Callable[[ImageBuffer], Array]) -> Array:
+        try:
+            return decode(frame.image)
+        except EncodingError as error:
+            raise PairRefusedError("undecodable", f"pair dropped, {camera} frame: {error}") from error
+        except Exception as error:  # a defect in a decoder must cost this pair only, too; the cause is kept
+            raise PairRefusedError("undecodable", f"pair dropped, {camera} frame: {in_one_line(error)}") from error
+
+    @contextmanager
+    def _timed(self, stage_ms: dict[str, float], stage: str) -> Iterator[None]:
+        started_ns = self._now_ns()
+        yield
+        stage_ms[stage] = 1e-6 * (self._now_ns() - started_ns)
+
+
+def in_one_line(error: Exception) -> str:
+    """Return an exception as one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One pair: what the engine gets, and in which words a pair is refused."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+from stream_fakes import MS, FakeClock, FakeEngine, infrared_frame, rgb_frame
+
+from segmif_ros.imaging.gain import ThermalGain
+from segmif_ros.stream.pairing import Pair
+from segmif_ros.stream.processing import PairProcessor, PairRefusedError
+
+
+def pair_of(infrared, rgb) -> Pair:
+    return Pair(infrared=infrared, rgb=rgb, offset_ns=infrared.stamp_ns - rgb.stamp_ns)
+
+
+def processor(engine=None, **options) -> PairProcessor:
+    return PairProcessor(engine or FakeEngine(), gain=ThermalGain(), now_ns=FakeClock(), **options)
+
+
+def test_the_engine_gets_decoded_contiguous_8_bit_images_of_one_size() -> None:
+    engine = FakeEngine()
+    data = np.zeros((4, 6, 3), np.uint8)
+    data[..., 0] = 200  # blue, in this order
+    frames = infrared_frame(encoding="mono16"), rgb_frame(data=data.tobytes(), encoding="bgr8")
+    processor(engine).process(pair_of(*frames))
+    infrared, rgb = engine.calls[0]
+    assert (infrared.shape, infrared.dtype) == ((4, 6), np.uint8)
+    assert (rgb.shape, rgb.dtype) == ((4, 6, 3), np.uint8)
+    assert rgb.flags.c_contiguous
+    assert rgb[0, 0].tolist() == [0, 0, 200]
+
+
+@pytest.mark.parametrize("master", ["rgb", "infrared"])
+def test_the_output_names_the_master_frame(master) -> None:
+    output = processor().process(pair_of(infrared_frame(3), rgb_frame(1)), master=master)
+    assert output.master is getattr(output, master)
+    assert output.master.frame_id == master
+    assert output.offset_ns == 2 * MS
+
+
+def test_an_undecodable_frame_is_refused_with_the_camera_and_the_reason() -> None:
+    with pytest.raises(PairRefusedError, match=r"pair dropped, RGB frame: the data has 5 bytes") as caught:
+        processor().process(pair_of(infrared_frame(), rgb_frame(data=b"12345")))
+    assert caught.value.reason == "undecodable"
+
+
+def test_a_defect_in_a_decoder_is_refused_like_an_undecodable_frame(monkeypatch) -> None:
+    def broken(_image):
+        raise cv2.error("boom")
+
+    monkeypatch.setattr("segmif_ros.stream.processing.to_rgb", broken)
+    with pytest.raises(PairRefusedError, match=r"RGB frame: error: boom") as caught:
+        processor().process(pair_of(infrared_frame(), rgb_frame()))
+    assert caught.value.reason == "undecodable"
+
+
+def test_sizes_that_differ_are_refused_in_one_line_with_both_sizes() -> None:
+    with pytest.raises(PairRefusedError) as caught:
+        processor().process(pair_of(infrared_frame(height=3, width=5), rgb_frame()))
+    assert caught.value.reason == "size"
+    assert str(caught.value) == (
+        "pair dropped: infrared is 5x3 and RGB 6x4; both must have the same size and show the same view"
+    )
+
+
+def test_another_registration_can_bring_both_to_one_size() -> None:
+    def enlarge(infrared, rgb):
+        return cv2.resize(infrared, rgb.shape[1::-1]), rgb
+
+    output = processor(register=enlarge).process(pair_of(infrared_frame(height=2, width=3), rgb_frame()))
+    assert output.result.labels.shape == (4, 6)
+
+
+def test_what_the_engine_raises_is_refused_in_one_line_with_its_cause() -> None:
+    engine = FakeEngine(errors={1: RuntimeError("out of\nmemory")})
+    with pytest.raises(PairRefusedError) as caught:
+        processor(engine).process(pair_of(infrared_frame(), rgb_frame()))
+    assert caught.value.reason == "error"
+    assert str(caught.value) == "pair dropped, the engine failed: RuntimeError: out of memory"
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_pseudo_coloured_infrared_is_noticed() -> None:
+    notices = []
+    frame = infrared_frame(encoding="rgb8")
+    coloured = dataclasses.replace(frame, image=dataclasses.replace(frame.image, data=bytes(72)))
+    processor(notice=lambda kind, line: notices.append((kind, line))).process(pair_of(coloured, rgb_frame()))
+    assert notices[0][0] == "pseudo-colour"
+    assert "luminance" in notices[0][1]
