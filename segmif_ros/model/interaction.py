@@ -108,9 +108,14 @@ def _gram(tokens: Tensor) -> Tensor:
     tokens = tokens.float() if tokens.dtype in (torch.float16, torch.bfloat16) else tokens
     batch, count, channels = tokens.shape
     chunks = count // _GRAM_CHUNK
-    whole = tokens[:, : chunks * _GRAM_CHUNK].reshape(batch, chunks, _GRAM_CHUNK, channels)
-    rest = tokens[:, chunks * _GRAM_CHUNK :]
-    return (whole.transpose(-2, -1) @ whole).double().sum(dim=1) + (rest.transpose(-2, -1) @ rest).double()
+    parts = []
+    if chunks:
+        whole = tokens[:, : chunks * _GRAM_CHUNK].reshape(batch, chunks, _GRAM_CHUNK, channels)
+        parts.append((whole.transpose(-2, -1) @ whole).double().sum(dim=1))
+    if count % _GRAM_CHUNK:  # graph runtimes refuse an empty product
+        rest = tokens[:, chunks * _GRAM_CHUNK :]
+        parts.append((rest.transpose(-2, -1) @ rest).double())
+    return torch.stack(parts).sum(dim=0)
 
 
 def _attend(y: Tensor, y_context: Tensor, u: Tensor, u_context: Tensor, end_proj: nn.Linear) -> Tensor:
