@@ -158,7 +158,7 @@ setup(
     entry_points={
         "console_scripts": [
             "segmif = segmif_ros.cli:main",
-            "segmif_node = segmif_ros.ros.segmif_node:main",
+            "segmif_node = segmif_ros.ros.entry:segmif_node",
             "simulated_rig = segmif_ros.ros.simulated_rig:main",
         ]
     },
