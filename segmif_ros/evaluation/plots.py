@@ -19,7 +19,7 @@ GROUP_COLOURS = {"all": "#3f7ab8", "day": "#d98c1f", "night": "#46327e"}
 
 def iou_bars(names: Sequence[str], groups: Mapping[str, Sequence[float | None]]) -> str:
     """Horizontal bars of IoU (0..1) by class, one bar a group; a class without a value says so."""
-    figure, axes = _figure(width=6.2, height=0.9 + 0.22 * len(names) * (1 + 0.45 * (len(groups) - 1)))
+    figure, axes = _figure(width=4.6, height=0.9 + 0.22 * len(names) * (1 + 0.45 * (len(groups) - 1)))
     rows = np.arange(len(names))
     thick = 0.8 / len(groups)
     for i, (group, values) in enumerate(groups.items()):
@@ -65,7 +65,7 @@ def confusion_matrix(names: Sequence[str], counts: npt.NDArray[np.int64]) -> str
 
 def histogram(values: Sequence[float], label: str, *, marks: Mapping[str, float] | None = None) -> str:
     """Histogram of one quantity, with vertical marks such as percentiles."""
-    figure, axes = _figure(width=6.2, height=2.6)
+    figure, axes = _figure(width=4.6, height=2.6)
     axes.hist(values, bins=min(60, max(10, len(values) // 5)), color=BAR)
     for name, value in (marks or {}).items():
         axes.axvline(value, color=INK, linewidth=0.8, linestyle="--")
@@ -80,7 +80,7 @@ def histogram(values: Sequence[float], label: str, *, marks: Mapping[str, float]
 
 def timeline(times_s: Sequence[float], values: Sequence[float], label: str) -> str:
     """One quantity over time."""
-    figure, axes = _figure(width=6.2, height=2.6)
+    figure, axes = _figure(width=4.6, height=2.6)
     axes.plot(times_s, values, ".", markersize=2.5, color=BAR)
     axes.set_xlabel("time, s")
     axes.set_ylabel(label)

@@ -128,7 +128,7 @@ def _tables(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[Table]
                     (name, *(_number(each[key]) for key in ("p50", "p95", "p99", "max")))
                     for name, each in stages.items()
                 ),
-                note=f"Measured on this run's machine ({timing['machine']}), {timing['workers']} processes.",
+                note=f"Measured on {timing['machine']}, workers: {timing['workers']}.",
             )
         )
     return tables
@@ -309,7 +309,7 @@ th, td { text-align: right; padding: .25rem .5rem; border-bottom: 1px solid var(
   font-variant-numeric: tabular-nums; }
 th { font-weight: 500; font-size: .85rem; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
-.plot { display: block; width: 100%; max-width: 46rem; height: auto; background: #fff; border-radius: .25rem; }
+.plot { display: block; width: 100%; max-width: 38rem; height: auto; background: #fff; border-radius: .25rem; }
 .stage { position: relative; background: #000; border-radius: .25rem; overflow: hidden; touch-action: pan-y;
   cursor: ew-resize; }
 .stage img { display: block; width: 100%; height: auto; user-select: none; -webkit-user-drag: none; }

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segmif replay`: one or many bags, in one process or several, to output bags and reports."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import yaml
+
+from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, BagError, Topics, open_bag
+from segmif_ros.bag.replay import ReplayConfig, replay
+from segmif_ros.evaluation import options
+from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.evaluation.evaluate import UNUSABLE, summary_lines
+from segmif_ros.evaluation.journal import RECORDS_FILE, disk_error
+from segmif_ros.evaluation.options import EngineFactory
+from segmif_ros.evaluation.pictures import picture_folder
+from segmif_ros.evaluation.records import Record
+from segmif_ros.evaluation.report import (
+    REPORT_FILE,
+    TIMING_FILE,
+    Report,
+    ReportInput,
+    build_report,
+    timing,
+    write_json,
+)
+from segmif_ros.evaluation.report_page import PAGE_FILE, write_page
+from segmif_ros.evaluation.workers import WorkerPool, progress_bar
+from segmif_ros.imaging.gain import GAIN_POLICIES, GainConfig
+from segmif_ros.labels import LabelSet
+from segmif_ros.stream.pipeline import PipelineConfig
+
+# parameters of segmif_node that a params file may hold and that a replay follows
+_PAIRING = ("slop_s", "queue_size", "time_offset_s", "master")
+_GAIN = tuple(f"gain_{each.name}" for each in fields(GainConfig))
+_ENGINE = ("weights", "device", "precision", "prior", "mode", "label_set")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BagResult:
+    """What became of one bag: its report, or why there is none."""
+
+    bag: Path
+    out: Path
+    report: Report | None = None
+    error: str = ""
+
+
+class ReplayJob:
+    """What a worker does with each bag."""
+
+    def __init__(self, engine: EngineFactory, config: ReplayConfig, *, parallel: bool) -> None:
+        self._engine = engine()
+        self._config = config
+        self._parallel = parallel
+        if parallel:
+            cv2.setNumThreads(1)
+
+    def __call__(self, item: tuple[Path, Path]) -> BagResult:
+        """Replay one bag into its folder; whatever is wrong with it costs this bag."""
+        bag, out = item
+        try:
+            if self._parallel:
+                return BagResult(bag=bag, out=out, report=replay(bag, out, self._engine, self._config))
+            with progress_bar(bag.name, _expected_pairs(bag, self._config.topics)) as advance:
+                return BagResult(bag=bag, out=out, report=replay(bag, out, self._engine, self._config, advance))
+        except EvaluationError as error:
+            return BagResult(bag=bag, out=out, error=str(error))
+
+
+def replay_bags(
+    bags: list[Path],
+    out: Path,
+    engine: EngineFactory,
+    config: ReplayConfig,
+    workers: int = 1,
+    tell: Callable[[BagResult], None] = lambda _result: None,
+) -> Report | None:
+    """Replay bags into folders of their names; with several, a report over all of them lies in ``out``.
+
+    Returns:
+        The report over all, or the one of the only bag; None if none could be replayed.
+    """
+    folders = _folders(bags, out)
+    pool = WorkerPool(partial(ReplayJob, engine, config, parallel=workers > 1), workers)
+    results = []
+    for result in pool.results(list(zip(bags, folders, strict=True))):
+        tell(result)
+        results.append(result)
+    good = sorted((result for result in results if result.report), key=lambda result: bags.index(result.bag))
+    if len(bags) == 1 or not good:
+        return good[0].report if good else None
+    try:
+        return _merged(good, results, out, engine().label_set, workers)
+    except OSError as error:
+        raise disk_error(out, error) from error
+
+
+def _merged(good: list[BagResult], results: list[BagResult], out: Path, label_set: LabelSet, workers: int) -> Report:
+    """Write the report over all bags, from their records."""
+    records: list[Record] = []
+    for result in good:
+        prefix = result.out.name
+        lines = (result.out / RECORDS_FILE).read_text(encoding="utf-8").splitlines()
+        records += [{**each, "key": f"{prefix}/{each['key']}"} for each in map(json.loads, lines)]
+    failed = [{"key": str(each.bag), "error": each.error} for each in results if each.error]
+    first: Any = good[0].report
+    rows = [_row(result) for result in good]
+    report = build_report(
+        ReportInput(
+            kind="replay",
+            data={"name": f"{len(good)} bags", "bags": ", ".join(result.bag.name for result in good)},
+            model=first["header"]["model"],
+            configuration=first["header"]["configuration"],
+            label_set=label_set,
+            records=records,
+            notes=[f"{each['key']} could not be replayed: {each['error']}" for each in sorted(failed, key=str)],
+            extra={"tables": [{"title": "Bags", "columns": ["bag", "pairs", "failed", "mIoU"], "rows": rows}]},
+        )
+    )
+    for side in ("best", "worst"):
+        for entry in report["frames"][side]:
+            folder, key = entry["key"].split("/")
+            # the extremes of all bags are among the extremes of each
+            shutil.copytree(picture_folder(out / folder, key), picture_folder(out, entry["key"]), dirs_exist_ok=True)
+    measured = timing(records, 0.0, 0, workers)
+    write_json(out / REPORT_FILE, report)
+    write_json(out / TIMING_FILE, measured)
+    write_page(out, report, measured)
+    return report
+
+
+def _row(result: BagResult) -> list[str]:
+    report: Any = result.report
+    segmentation = report["segmentation"]
+    value = segmentation["all"]["miou"]["present"]["value"] if segmentation else None
+    return [
+        result.out.name,
+        str(report["pairs"]["processed"]),
+        str(len(report["pairs"]["failed"])),
+        "none" if value is None else f"{100 * value:.2f} %",
+    ]
+
+
+def _folders(bags: list[Path], out: Path) -> list[Path]:
+    names = [bag.stem if bag.is_file() else bag.resolve().name for bag in bags]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BagError(f"two bags are called {twice}: give them with separate --out, or rename one")
+    return [out / name for name in names]
+
+
+def _expected_pairs(bag: Path, topics: Topics) -> int | None:
+    try:
+        with open_bag(bag, topics) as opened:
+            return min(opened.counts["infrared"], opened.counts["rgb"])
+    except BagError:
+        return None  # the replay itself will say it
+
+
+def parameters_of(path: Path) -> dict[str, Any]:
+    """Return the node parameters in a ROS 2 params file; BagError if it is none."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BagError(f"{path}: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise BagError(f"{path}: not readable as YAML") from None
+    found: dict[str, Any] = {}
+    sections = content.values() if isinstance(content, dict) else ()
+    for section in sections:
+        if isinstance(section, dict) and isinstance(section.get("ros__parameters"), dict):
+            found.update(section["ros__parameters"])
+    if not found:
+        raise BagError(f"{path}: no ros__parameters in it: give a params file of segmif_node")
+    return found
+
+
+def pipeline_config(given: dict[str, Any]) -> PipelineConfig:
+    """Return pairing and gain from node parameters by name; those that are missing keep their defaults."""
+    gain = {name.removeprefix("gain_"): given[name] for name in _GAIN if given.get(name) is not None}
+    pairing = {name: given[name] for name in _PAIRING if given.get(name) is not None}
+    try:
+        config = replace(PipelineConfig(), **pairing, gain=replace(GainConfig(), **gain))
+        if config.master not in ("rgb", "infrared"):
+            raise ValueError(f"master '{config.master}' is unknown: use rgb or infrared")
+        if config.slop_s < 0 or config.queue_size < 1:
+            raise ValueError(f"slop_s {config.slop_s} must not be negative and queue_size at least 1")
+    except (ValueError, TypeError) as error:
+        raise BagError(str(error)) from None
+    return config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `segmif replay`."""
+    parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="rosbag2 folder, .mcap or .db3 file")
+    add_replay_arguments(parser)
+    options.add_engine_arguments(parser)
+    options.add_run_arguments(parser, "out/replay")
+    parser.add_argument("--no-outputs", action="store_true", help="only the report, no bag of outputs")
+
+
+def add_replay_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add topics, pairing and gain."""
+    group = parser.add_argument_group("bag")
+    group.add_argument("--infrared", default=INFRARED_TOPIC, metavar="TOPIC", help="default: %(default)s")
+    group.add_argument("--rgb", default=RGB_TOPIC, metavar="TOPIC", help="default: %(default)s")
+    group.add_argument("--labels", metavar="TOPIC", help="ground truth: mono8, one class id a pixel")
+    group = parser.add_argument_group("as the node's parameters")
+    group.add_argument("--params-file", type=Path, help="follow this params file of segmif_node")
+    group.add_argument("--slop", dest="slop_s", type=float, help="seconds (default: 0.02)")
+    group.add_argument("--queue-size", type=int)
+    group.add_argument("--time-offset", dest="time_offset_s", type=float, help="taken off infrared stamps, seconds")
+    group.add_argument("--master", choices=("rgb", "infrared"))
+    group.add_argument("--gain-policy", choices=GAIN_POLICIES)
+    group.add_argument("--gain-time-constant", dest="gain_time_constant_s", type=float, help="seconds")
+    group.add_argument("--gain-fixed-low", type=float)
+    group.add_argument("--gain-fixed-high", type=float)
+    group.add_argument("--overlay-alpha", type=float)
+
+
+def node_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the node parameters that were given: on the command line, else in the params file."""
+    given = parameters_of(arguments.params_file) if arguments.params_file else {}
+    said = vars(arguments)
+    names = (*_PAIRING, *_GAIN, "overlay_alpha")
+    return {**given, **{name: said[name] for name in names if said.get(name) is not None}}
+
+
+def topics_of(arguments: argparse.Namespace) -> Topics:
+    """Return the topics that were asked for; a baseline has no labels to be compared."""
+    labels = None if arguments.baseline else arguments.labels
+    return Topics(infrared=arguments.infrared, rgb=arguments.rgb, labels=labels)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `segmif replay`: 0 done, 1 a bag or a pair failed, 2 nothing could be done, 130 interrupted."""
+    failures: list[str] = []
+
+    def tell(result: BagResult) -> None:
+        if result.error:
+            failures.append(result.error)
+            print(f"segmif replay: {result.error}", file=sys.stderr)
+            return
+        assert result.report is not None
+        print("\n".join(summary_lines(result.report)))
+        print(f"report: {result.out / PAGE_FILE}")
+        failures.extend(f"{each['key']}: {each['error']}" for each in result.report["pairs"]["failed"])
+        failures.extend(note for note in result.report["notes"] if note.startswith("The bag is damaged"))
+
+    try:
+        given = node_parameters(arguments)
+        for name in _ENGINE:
+            if name in given and getattr(arguments, name) == _parser_default(name):
+                setattr(arguments, name, given[name])
+        config = ReplayConfig(
+            topics=topics_of(arguments),
+            pipeline=pipeline_config(given),
+            overlay_alpha=float(given.get("overlay_alpha", ReplayConfig.overlay_alpha)),
+            metrics=options.metric_names(arguments.fusion_metrics),
+            settings=options.engine_settings(arguments),
+            outputs=not arguments.no_outputs,
+            fresh=arguments.fresh,
+        )
+        report = replay_bags(
+            arguments.bags, arguments.out, options.engine_factory(arguments), config, arguments.workers, tell
+        )
+    except UNUSABLE as error:
+        print(f"segmif replay: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"segmif replay: stopped; the same command goes on with what {arguments.out} holds", file=sys.stderr)
+        return 130
+    if report is None:
+        return 2
+    for line in failures[:5]:
+        print(f"segmif replay: {line}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _parser_default(name: str) -> Any:
+    parser = argparse.ArgumentParser()
+    options.add_engine_arguments(parser)
+    return parser.get_default(name)

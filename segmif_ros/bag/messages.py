@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serialized messages of a bag <-> arrays. The messages are those that the node takes and gives."""
+
+from __future__ import annotations
+
+import struct
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from segmif_ros.imaging.encodings import ImageBuffer
+from segmif_ros.labels import LabelSet
+
+if TYPE_CHECKING:  # torch would come with it
+    from segmif_ros.inference.engine import EngineResult
+
+NS_PER_S = 1_000_000_000
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED = "sensor_msgs/msg/CompressedImage"
+SEMANTIC_MAP = "segmif_ros/msg/SemanticMap"
+
+# msg/*.msg without their comments: an installed package doesn't carry those files everywhere. A test compares.
+DEFINITIONS = {
+    "segmif_ros/msg/SemanticClass": """\
+uint8 id
+string name
+uint8 r
+uint8 g
+uint8 b
+uint32 pixel_count
+""",
+    SEMANTIC_MAP: """\
+std_msgs/Header header
+uint32 height
+uint32 width
+uint8[] labels
+uint8[] confidence
+SemanticClass[] classes
+float64 pair_offset_s
+string model_name
+string model_hash
+float32 inference_ms
+""",
+}
+
+
+@cache
+def typestore() -> Typestore:
+    """Return the message types, ours among them.
+
+    The image messages and the header look the same on the wire in every ROS 2 distribution, so one store reads all.
+    """
+    store = get_typestore(Stores.ROS2_KILTED)
+    types: dict[str, Any] = {}
+    for name, definition in DEFINITIONS.items():
+        types.update(get_types_from_msg(definition, name))
+    store.register(types)
+    return store
+
+
+def header_of(raw: bytes | memoryview) -> tuple[int, str]:
+    """Return stamp in nanoseconds and frame_id of a serialized message whose first field is a header.
+
+    Raises ValueError if the bytes are too few.
+    """
+    order = "<" if len(raw) > 1 and raw[1] & 1 else ">"
+    try:
+        seconds, nanoseconds, length = struct.unpack_from(f"{order}iII", raw, 4)
+    except struct.error:
+        raise ValueError(f"a message of {len(raw)} bytes is too short for a header") from None
+    if 16 + length > len(raw):
+        raise ValueError("the header's frame_id is longer than the message")
+    return seconds * NS_PER_S + nanoseconds, bytes(raw[16 : 16 + max(0, length - 1)]).decode(errors="replace")
+
+
+def image_of(raw: bytes | memoryview, message_type: str) -> ImageBuffer:
+    """Return the image behind a serialized Image (a view) or CompressedImage (decoded).
+
+    What can't be decoded comes back with an encoding that says so, which the pipeline drops and counts as undecodable,
+    as it does with every damaged frame.
+    """
+    try:
+        message: Any = typestore().deserialize_cdr(raw, message_type)
+    except Exception as error:  # noqa: BLE001  # the parser raises many types on damaged bytes; the frame is counted
+        return _undecodable(f"damaged message: {type(error).__name__}")
+    if message_type == COMPRESSED:
+        return _decompressed(message)
+    return ImageBuffer(
+        encoding=message.encoding,
+        height=message.height,
+        width=message.width,
+        step=message.step,
+        is_bigendian=bool(message.is_bigendian),
+        data=message.data,
+    )
+
+
+def image_message(image: npt.NDArray[Any], encoding: str, stamp_ns: int, frame_id: str) -> memoryview:
+    """Return a serialized Image, tightly packed and little-endian.
+
+    image: (H, W) or (H, W, 3) of the encoding's type, in its colour order.
+    """
+    store = typestore()
+    little = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
+    message = store.types[IMAGE](
+        header=_header(stamp_ns, frame_id),
+        height=image.shape[0],
+        width=image.shape[1],
+        encoding=encoding,
+        is_bigendian=0,
+        step=little.strides[0],
+        data=little.reshape(-1).view(np.uint8),
+    )
+    return store.serialize_cdr(message, IMAGE)
+
+
+def compressed_message(image: npt.NDArray[Any], encoding: str, kind: str, stamp_ns: int, frame_id: str) -> memoryview:
+    """Return a serialized CompressedImage as image_transport writes it.
+
+    image: (H, W) uint8 or uint16, or (H, W, 3) uint8 RGB; kind: "jpeg" or "png".
+    """
+    store = typestore()
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    done, data = cv2.imencode(f".{kind}", pixels)
+    if not done:
+        raise ValueError(f"{image.dtype} {image.shape} can't be written as {kind}")
+    message = store.types[COMPRESSED](
+        header=_header(stamp_ns, frame_id), format=f"{encoding}; {kind} compressed ", data=data.reshape(-1)
+    )
+    return store.serialize_cdr(message, COMPRESSED)
+
+
+def semantic_map_message(
+    result: EngineResult,
+    label_set: LabelSet,
+    *,
+    stamp_ns: int,
+    frame_id: str,
+    pair_offset_s: float,
+    model_name: str,
+    model_hash: str,
+) -> memoryview:
+    """Return a serialized segmif_ros/SemanticMap; its inference_ms is 0, so that two runs write the same bytes."""
+    store = typestore()
+    height, width = result.labels.shape
+    counts = np.bincount(result.labels.ravel(), minlength=256).tolist()
+    colours = label_set.palette.tolist()
+    semantic_class = store.types["segmif_ros/msg/SemanticClass"]
+    message = store.types[SEMANTIC_MAP](
+        header=_header(stamp_ns, frame_id),
+        height=height,
+        width=width,
+        labels=np.ascontiguousarray(result.labels).reshape(-1),
+        confidence=np.ascontiguousarray(result.confidence).reshape(-1),
+        classes=[
+            semantic_class(id=i, name=name, r=colours[i][0], g=colours[i][1], b=colours[i][2], pixel_count=counts[i])
+            for i, name in enumerate(label_set.names)
+        ],
+        pair_offset_s=pair_offset_s,
+        model_name=model_name,
+        model_hash=model_hash,
+        inference_ms=0.0,
+    )
+    return store.serialize_cdr(message, SEMANTIC_MAP)
+
+
+def _header(stamp_ns: int, frame_id: str) -> Any:
+    types = typestore().types
+    stamp = types["builtin_interfaces/msg/Time"](sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S)
+    return types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame_id)
+
+
+def _decompressed(message: Any) -> ImageBuffer:
+    pixels = cv2.imdecode(np.asarray(message.data, np.uint8), cv2.IMREAD_UNCHANGED) if len(message.data) else None
+    if pixels is None:
+        return _undecodable(f"damaged {message.format.strip() or 'compressed image'}")
+    names = {(2, "u1"): "mono8", (2, "u2"): "mono16", (3, "u1"): "bgr8"}
+    encoding = names.get((pixels.ndim, pixels.dtype.str[1:]))
+    if pixels.ndim == 3 and pixels.shape[2] == 4 and pixels.dtype == np.uint8:
+        encoding = "bgra8"
+    if encoding is None:
+        return _undecodable(f"{message.format.strip()} of {pixels.dtype} {pixels.shape}")
+    return ImageBuffer(
+        encoding=encoding,
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        step=pixels.strides[0],
+        is_bigendian=pixels.dtype.byteorder == ">",
+        data=pixels.data,
+    )
+
+
+def _undecodable(what: str) -> ImageBuffer:
+    return ImageBuffer(encoding=what, height=0, width=0, step=0, is_bigendian=False, data=b"")

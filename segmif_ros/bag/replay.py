@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Offline replay: every pair of a bag, in order, through the node's own pairing, gain and engine, without DDS.
+
+What comes out depends on the bag, the weights and the configuration alone: two runs write the same bytes, also if one
+of them was stopped and taken up again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.bag.messages import IMAGE, SEMANTIC_MAP, image_message, image_of, semantic_map_message
+from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pairs_of
+from segmif_ros.bag.reading import Bag, BagError, BagMessage, Topics, open_bag
+from segmif_ros.bag.spool import Spool
+from segmif_ros.bag.writing import new_bag
+from segmif_ros.evaluation import pictures
+from segmif_ros.evaluation.fusion import TEXTBOOK_METRICS
+from segmif_ros.evaluation.journal import Journal, disk_error
+from segmif_ros.evaluation.records import Record, measure
+from segmif_ros.evaluation.report import (
+    EXTREMES,
+    REPORT_FILE,
+    TIMING_FILE,
+    Report,
+    ReportInput,
+    build_report,
+    model_facts,
+    percentiles,
+    timing,
+    write_json,
+)
+from segmif_ros.evaluation.report_page import write_page
+from segmif_ros.imaging.encodings import EncodingError, view
+from segmif_ros.imaging.gain import ThermalGain
+from segmif_ros.imaging.overlay import draw_overlay
+from segmif_ros.inference.engine import EngineProtocol, EngineResult
+from segmif_ros.labels import LabelSet
+from segmif_ros.stream.pairing import Pair
+from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.stream.processing import Output, PairProcessor, PairRefusedError, same_size
+
+Image = npt.NDArray[np.uint8]
+
+OUTPUT_BAG = "outputs"
+SPOOL_FILE = "outputs.spool"
+FUSED, MASK, CONFIDENCE, OVERLAY, MAP = OUTPUT_TOPICS = (
+    "/fused/image",
+    "/segmentation/mask",
+    "/segmentation/confidence",
+    "/segmentation/overlay",
+    "/segmentation/semantic_map",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayConfig:
+    """How to replay one bag.
+
+    Attributes:
+        topics: Where the images and the ground truth are.
+        pipeline: The node's settings of pairing and gain.
+        overlay_alpha: Weight of the colours in the overlay.
+        metrics: Fusion metrics.
+        settings: The engine's settings, for the report.
+        outputs: Whether to write the bag of outputs.
+        fresh: Forget what the folder of results holds.
+    """
+
+    topics: Topics = field(default_factory=Topics)
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+    overlay_alpha: float = 0.5
+    metrics: tuple[str, ...] = TEXTBOOK_METRICS
+    settings: dict[str, str] = field(default_factory=dict)
+    outputs: bool = True
+    fresh: bool = False
+
+    def as_values(self) -> dict[str, Any]:
+        """Return what the figures depend on, as JSON values."""
+        return {
+            **self.settings,
+            **{f"topic_{role}": topic for role, topic in asdict(self.topics).items()},
+            **{name: value for name, value in asdict(self.pipeline).items() if name != "gain"},
+            **{f"gain_{name}": value for name, value in asdict(self.pipeline.gain).items()},
+            "overlay_alpha": self.overlay_alpha,
+            "fusion_metrics": list(self.metrics),
+            "outputs": self.outputs,
+        }
+
+
+def replay(
+    path: Path,
+    out: Path,
+    engine: EngineProtocol,
+    config: ReplayConfig,
+    advance: Callable[[int], None] = lambda _count: None,
+) -> Report:
+    """Replay one bag into a folder: outputs/ (a bag), report.json, timing.json, report.html.
+
+    A pair that can't be processed is named in the report and costs itself; damage in the middle of the bag ends the
+    replay there and is said in the report. The same call goes on with what the folder holds.
+
+    Raises:
+        BagError: If the bag can't be read, lacks a topic, or has no pair within the slop.
+        EvaluationError: If the folder holds another run or can't be written.
+    """
+    with open_bag(path, config.topics) as bag:
+        found_truth = bag.index_truth() if config.topics.labels else 0
+        run = _Replay(bag, out, engine, config)
+        try:
+            return run.finish(run.process(advance), found_truth)
+        except OSError as error:
+            raise disk_error(out, error) from error
+        finally:
+            run.close()
+
+
+@dataclass
+class _Seen:
+    """What the engine got for the pair in work: registered and with the gain applied."""
+
+    infrared: Image
+    rgb: Image
+
+
+class _Skip:
+    """An engine that does nothing, for pairs whose outputs are there already: the gain has to see them all the same."""
+
+    def __init__(self, engine: EngineProtocol) -> None:
+        self.label_set: LabelSet = engine.label_set
+        self.model_name, self.model_hash, self.device_name = engine.model_name, engine.model_hash, engine.device_name
+
+    def warm_up(self, height: int, width: int) -> None:
+        pass
+
+    def infer(self, infrared: Image, rgb: Image) -> EngineResult:
+        return EngineResult(fused=rgb, labels=infrared, confidence=infrared)
+
+
+class _Replay:
+    def __init__(self, bag: Bag, out: Path, engine: EngineProtocol, config: ReplayConfig) -> None:
+        self._bag, self._out, self._engine, self._config = bag, out, engine, config
+        self._configuration = config.as_values()
+        self._data = {"name": bag.path.name, **{f"messages_{role}": count for role, count in bag.counts.items()}}
+        self._model = model_facts(engine)
+        identity = {"data": self._data, "model": self._model, "configuration": self._configuration}
+        # a run that was finished has its outputs in a bag and no spool; without either there is nothing to go on from
+        self._finished = (out / OUTPUT_BAG / "metadata.yaml").is_file() and not (out / SPOOL_FILE).is_file()
+        lost = config.outputs and not self._finished and not (out / SPOOL_FILE).is_file()
+        self._journal = Journal(out, identity, fresh=config.fresh or lost)
+        self._finished = self._finished and bool(self._journal.records)
+        done = list(self._journal.records.values())
+        try:
+            self._spool = Spool(out / SPOOL_FILE, done[-1]["spool_end"] if done and not self._finished else 0)
+        except OSError as error:
+            self._journal.close()
+            raise disk_error(out, error) from error
+        self._extremes = pictures.Extremes(EXTREMES)
+        for record in done:
+            self._extremes.offer(record["key"], record.get("score"))
+        self._facts = PairingFacts()
+        self._seen: _Seen | None = None
+        self._notes: list[str] = []
+        self._processor = PairProcessor(
+            engine,
+            gain=ThermalGain(config.pipeline.gain),
+            now_ns=time.perf_counter_ns,
+            register=self._register,
+            notice=lambda _kind, line: self._notes.append(line),
+        )
+        self._started_s = time.monotonic()
+        self._new = 0
+
+    def close(self) -> None:
+        self._journal.close()
+        self._spool.close()
+
+    def process(self, advance: Callable[[int], None]) -> list[Record]:
+        """Return the records of all pairs, in order."""
+        before = dict(self._journal.records)
+        records = []
+        for number, pair in enumerate(pairs_of(self._bag, self._config.pipeline, self._facts)):
+            key = f"{number:06d}"
+            if key in before:
+                self._require_same(before[key], pair)
+                self._processor.engine = _Skip(self._engine)
+                self._attempt(pair)
+            else:
+                self._finished = False
+                self._processor.engine = self._engine
+                record = self._record(key, pair)
+                record["spool_end"] = self._spool.flush()
+                self._journal.add(record)
+                self._new += 1
+            records.append(self._journal.records[key])
+            advance(1)
+        if not records:
+            if self._bag.damage:
+                raise BagError(f"{self._bag.path}: {self._bag.damage}; no pair came before that")
+            raise no_pairs(self._bag, self._config.pipeline, self._facts)
+        return records
+
+    def finish(self, records: list[Record], found_truth: int) -> Report:
+        """Write the bag of outputs and the report."""
+        if self._config.outputs and not self._finished:
+            self._write_outputs()
+        report = build_report(
+            ReportInput(
+                kind="replay",
+                data=self._data,
+                model=self._model,
+                configuration=self._configuration,
+                label_set=self._engine.label_set,
+                records=records,
+                notes=[*self._notes, *self._remarks(records, found_truth)],
+                extra=_pairing(self._facts, records),
+            )
+        )
+        measured = timing(records, time.monotonic() - self._started_s, self._new, 1)
+        measured["series"] = _series(records)
+        write_json(self._out / REPORT_FILE, report)
+        write_json(self._out / TIMING_FILE, measured)
+        write_page(self._out, report, measured)
+        self._spool.close(remove=True)
+        return report
+
+    def _require_same(self, record: Record, pair: Pair[Recorded]) -> None:
+        if (record["stamp_ns"], record["offset_ns"]) != (pair.rgb.message.stamp_ns, pair.offset_ns):
+            raise BagError(f"{self._out} holds the replay of another bag of this name: --fresh starts anew")
+
+    def _attempt(self, pair: Pair[Recorded]) -> Output | PairRefusedError:
+        frames = Pair(infrared=pair.infrared.frame(), rgb=pair.rgb.frame(), offset_ns=pair.offset_ns)
+        self._seen = None
+        try:
+            return self._processor.process(frames, master=self._config.pipeline.master)
+        except PairRefusedError as refusal:
+            return refusal
+
+    def _record(self, key: str, pair: Pair[Recorded]) -> Record:
+        infrared, rgb = pair.infrared.message, pair.rgb.message
+        digest = hashlib.sha256(infrared.raw)
+        digest.update(rgb.raw)
+        about: Record = {"key": key, "lighting": "", "stamp_ns": rgb.stamp_ns, "offset_ns": pair.offset_ns}
+        output = self._attempt(pair)
+        if isinstance(output, PairRefusedError):
+            return {**about, "error": str(output), "reason": output.reason}
+        if self._config.outputs:
+            recorded_ns = max(infrared.recorded_ns, rgb.recorded_ns)
+            for topic, raw in enumerate(_messages(output, self._engine, self._config.overlay_alpha)):
+                self._spool.add(topic, recorded_ns, raw)
+        assert self._seen is not None  # the engine has seen the pair, or there were no output
+        try:
+            truth = self._truth(output, digest)
+            record = measure(
+                key=key,
+                infrared=self._seen.infrared,
+                rgb=self._seen.rgb,
+                result=output.result,
+                truth=truth,
+                label_set=self._engine.label_set,
+                metrics=self._config.metrics,
+            )
+        except ValueError as error:  # the outputs are good, what they are measured against is not
+            return {**about, "error": str(error), "reason": "measure"}
+        self._picture(record, output.result, truth)
+        return {**about, **record, "sha256": digest.hexdigest(), "stage_ms": output.stage_ms}
+
+    def _register(self, infrared: Image, rgb: Image) -> tuple[Image, Image]:
+        self._seen = _Seen(*same_size(infrared, rgb))
+        return self._seen.infrared, self._seen.rgb
+
+    def _truth(self, output: Output, digest: hashlib._Hash) -> Image | None:
+        """Return the label map that belongs to the pair; ValueError if it doesn't fit it."""
+        if not self._config.topics.labels:
+            return None
+        message = self._bag.truth_near(output.master.stamp_ns, round(1e9 * self._config.pipeline.slop_s))
+        if message is None:
+            return None
+        digest.update(message.raw)
+        labels = _label_map(message)
+        made = output.result.labels
+        if labels.shape != made.shape:
+            sizes = [f"{each.shape[1]}x{each.shape[0]}" for each in (labels, made)]
+            raise BagError(f"the ground truth is {sizes[0]} and the labels are {sizes[1]}: record both at one size")
+        return labels
+
+    def _picture(self, record: Record, result: EngineResult, truth: Image | None) -> None:
+        wanted, gone = self._extremes.offer(record["key"], record["score"])
+        pictures.drop(self._out, filter(None, [gone]))
+        if wanted and self._seen is not None:
+            files = pictures.encode(
+                infrared=self._seen.infrared,
+                rgb=self._seen.rgb,
+                fused=result.fused,
+                labels=result.labels,
+                truth=truth,
+                label_set=self._engine.label_set,
+            )
+            pictures.keep(self._out, record["key"], files)
+
+    def _write_outputs(self) -> None:
+        with new_bag(self._out / OUTPUT_BAG, compress=True) as bag:
+            for topic in OUTPUT_TOPICS:
+                bag.declare(topic, SEMANTIC_MAP if topic == MAP else IMAGE)
+            for index, recorded_ns, raw in self._spool:
+                topic = OUTPUT_TOPICS[index]
+                bag.write(topic, SEMANTIC_MAP if topic == MAP else IMAGE, recorded_ns, raw)
+
+    def _remarks(self, records: list[Record], found_truth: int) -> Iterator[str]:
+        if self._bag.damage:
+            yield f"The bag is damaged: {self._bag.damage}. The figures are of the part before that."
+        if self._bag.unreadable:
+            yield f"{self._bag.unreadable} messages had no readable header."
+        if self._config.topics.labels:
+            matched = sum(record.get("confusion") is not None for record in records)
+            yield (
+                f"Ground truth by stamp on {self._config.topics.labels}: {found_truth} label maps, {matched} of "
+                f"{len(records)} pairs compared."
+            )
+
+
+def _label_map(message: BagMessage) -> Image:
+    image = image_of(message.raw, message.message_type)
+    if image.encoding not in ("mono8", "8UC1"):
+        raise BagError(f"the ground truth comes as '{image.encoding}': mono8, one class id a pixel, is needed")
+    try:
+        return np.asarray(view(image), np.uint8)
+    except EncodingError as error:
+        raise BagError(f"ground truth: {error}") from error
+
+
+def _messages(output: Output, engine: EngineProtocol, alpha: float) -> Iterator[memoryview]:
+    """Yield the serialized outputs, in the order of OUTPUT_TOPICS."""
+    result, stamp_ns, frame_id = output.result, output.master.stamp_ns, output.master.frame_id
+    overlay = draw_overlay(result.fused, result.labels, engine.label_set.palette, alpha=alpha)
+    yield image_message(result.fused, "rgb8", stamp_ns, frame_id)
+    yield image_message(result.labels, "mono8", stamp_ns, frame_id)
+    yield image_message(result.confidence, "mono8", stamp_ns, frame_id)
+    yield image_message(overlay, "rgb8", stamp_ns, frame_id)
+    yield semantic_map_message(
+        result,
+        engine.label_set,
+        stamp_ns=stamp_ns,
+        frame_id=frame_id,
+        pair_offset_s=1e-9 * output.offset_ns,
+        model_name=engine.model_name,
+        model_hash=engine.model_hash,
+    )
+
+
+def _pairing(facts: PairingFacts, records: list[Record]) -> dict[str, Any]:
+    """Return the report's sections on pairing."""
+    dropped = dict(facts.dropped)
+    for record in records:
+        if "error" in record:
+            dropped[record["reason"]] = dropped.get(record["reason"], 0) + 1
+    offsets_ms = 1e-6 * np.asarray(facts.offsets_ns, np.float64)
+    pairing = {
+        "frames_infrared": facts.frames["infrared"],
+        "frames_rgb": facts.frames["rgb"],
+        "pairs": facts.pairs,
+        "dropped": dropped,
+        "offset_ms": {
+            "mean": float(offsets_ms.mean()),
+            "max": float(np.abs(offsets_ms).max()),
+            "deviation": float(offsets_ms.std()),
+        },
+        "span_s": 1e-9 * (records[-1]["stamp_ns"] - records[0]["stamp_ns"]),
+    }
+    rows = [
+        ["infrared frames", facts.frames["infrared"]],
+        ["RGB frames", facts.frames["rgb"]],
+        ["pairs", facts.pairs],
+        *([f"dropped, {reason}", count] for reason, count in dropped.items()),
+        ["offset, mean, ms", f"{pairing['offset_ms']['mean']:.3f}"],
+        ["offset, largest, ms", f"{pairing['offset_ms']['max']:.3f}"],
+        ["offset, deviation, ms", f"{pairing['offset_ms']['deviation']:.3f}"],
+    ]
+    note = "Offset is the infrared stamp minus the RGB stamp. Late and orphan are frames, the other drops pairs."
+    return {"pairing": pairing, "tables": [{"title": "Pairing", "columns": ["", "bag"], "rows": rows, "note": note}]}
+
+
+def _series(records: list[Record]) -> list[dict[str, Any]]:
+    """Return the time that each pair took, over the bag's time."""
+    timed = [record for record in records if record.get("stage_ms")]
+    values = [sum(record["stage_ms"].values()) for record in timed]
+    if not values:
+        return []
+    first_ns = records[0]["stamp_ns"]
+    return [
+        {
+            "title": "Processing time",
+            "label": "ms a pair",
+            "times_s": [1e-9 * (record["stamp_ns"] - first_ns) for record in timed],
+            "values": values,
+            "percentiles": percentiles(values),
+        }
+    ]

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bags to be written: connections by topic, and all or nothing under the final name."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
+
+from segmif_ros.bag.messages import typestore
+from segmif_ros.bag.reading import BagError
+
+STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+
+
+class BagWriter:
+    """Writes serialized messages; a topic is declared by its first message."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._connections: dict[str, Connection] = {}
+
+    def declare(self, topic: str, message_type: str) -> None:
+        """Add a topic, also if no message will come; declared once."""
+        if topic not in self._connections:
+            self._connections[topic] = self._writer.add_connection(topic, message_type, typestore=typestore())
+
+    def write(self, topic: str, message_type: str, recorded_ns: int, raw: bytes | memoryview) -> None:
+        """Add a message."""
+        self.declare(topic, message_type)
+        self._writer.write(self._connections[topic], recorded_ns, raw)
+
+
+@contextmanager
+def new_bag(path: Path, storage: str = "mcap", *, compress: bool = False) -> Iterator[BagWriter]:
+    """Write a bag that lies at ``path`` when the block ends without an error; a bag that lay there is replaced.
+
+    Args:
+        path: A folder.
+        storage: "mcap" or "sqlite3".
+        compress: Chunks of an mcap, with zstd.
+
+    Raises:
+        BagError: If the folder can't be written, or holds something else than a bag.
+    """
+    if path.exists() and not (path / "metadata.yaml").is_file():
+        raise BagError(f"{path}: is there already and is no bag: give another name")
+    building = path.parent / f".building-{path.name}" / path.name  # the file in it is called after it
+    try:
+        shutil.rmtree(building, ignore_errors=True)
+        building.parent.mkdir(parents=True, exist_ok=True)
+        writer = Writer(building, version=8, storage_plugin=STORAGES[storage])  # 8 is what Iron and Jazzy write
+        if compress and storage == "mcap":
+            writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        with writer:
+            yield BagWriter(writer)
+        if path.exists():
+            shutil.rmtree(path)
+        building.replace(path)
+    except OSError as error:
+        raise BagError(f"{path}: can't be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(building.parent, ignore_errors=True)
