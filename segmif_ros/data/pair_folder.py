@@ -148,8 +148,8 @@ def _infrared(path: Path) -> npt.NDArray[Any]:
 
 def _rgb(path: Path) -> npt.NDArray[np.uint8]:
     # An orientation tag is left alone: the infrared image has none, and the two are registered as stored.
-    image = _read(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    return np.asarray(image, np.uint8)
+    image = _read(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _labels(path: Path) -> npt.NDArray[np.uint8]:

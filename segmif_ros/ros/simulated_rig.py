@@ -61,6 +61,7 @@ class SimulatedRig(Node):
         self._counts = PlayerCounts()
         self._player: Player[RigMessages] | None = None
         self._said: set[str] = set()
+        self._still_looks = 0
         parameters.watch(self, self._config, self._reconfigure)
 
     def start(self) -> bool:
@@ -172,7 +173,9 @@ class SimulatedRig(Node):
             self._say("missed", f"can't hold {self._config.rate_hz:g} Hz: {counts.missed} frames missed in a second")
         counts.missed = counts.unprepared = 0
         clock = self.get_clock()
-        if self._player is None and clock.ros_time_is_active and clock.now().nanoseconds == 0:
+        still = self._player is None and clock.ros_time_is_active and clock.now().nanoseconds == 0
+        self._still_looks = self._still_looks + 1 if still else 0
+        if self._still_looks > 1:
             self._say("clock", "use_sim_time is true and nobody publishes /clock: no frames until somebody does")
 
     def _say(self, kind: str, line: str) -> None:

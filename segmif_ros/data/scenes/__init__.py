@@ -4,4 +4,7 @@
 from segmif_ros.data.scenes.climate import LIGHTINGS, WEATHERS
 from segmif_ros.data.scenes.scene import RoadScene, SceneError, SceneFrame
 
-__all__ = ["LIGHTINGS", "WEATHERS", "RoadScene", "SceneError", "SceneFrame"]
+# Rises whenever the pictures of a seed change: part of the name under which rendered scenes are kept.
+VERSION = 1
+
+__all__ = ["LIGHTINGS", "VERSION", "WEATHERS", "RoadScene", "SceneError", "SceneFrame"]

@@ -88,7 +88,7 @@ def _lights(
 
 
 def car(rng: Rng, climate: Climate, *, running: bool, braking: bool = False) -> Faces:
-    """A hatchback, saloon, SUV or van. running: engine, tyres and brakes are warm, lights are on when it is dark."""
+    """A hatchback, saloon, SUV or van. running: warm engine, tyres and brakes, and lights when it is dark."""
     kind = int(rng.integers(4))  # hatchback, saloon, SUV, van
     length = [3.9, 4.6, 4.6, 4.9][kind] * float(rng.uniform(0.95, 1.05))
     half_width = 0.9 * float(rng.uniform(0.95, 1.06))
@@ -96,7 +96,9 @@ def car(rng: Rng, climate: Climate, *, running: bool, braking: bool = False) -> 
     belt = height * (0.58 if kind < 3 else 0.52)
     base, hl = 0.24, length / 2
     paint = PAINTS[int(rng.integers(len(PAINTS)))]
-    warm = float(rng.uniform(2, 6)) if running else float(rng.uniform(-0.5, 1.0))
+    # From just started to an hour's drive; some parked cars have come only now.
+    heat = float(rng.uniform(0.35, 1.15)) if running else float(rng.choice([0.0, 0.0, 0.0, 0.4]))
+    warm = float(rng.uniform(-0.5, 1.0)) + 4.0 * heat
 
     def body(gain: float, inside_k: float, material: str = "paint") -> list[float]:
         return surface(climate, c.CAR, scaled(paint, gain), material, inside_k=inside_k, texture=0.03, cull=True)
@@ -107,38 +109,34 @@ def car(rng: Rng, climate: Climate, *, running: bool, braking: bool = False) -> 
         (0.02, 0.025, 0.03),
         "car_glass",
         emission=scaled(climate.sky_low_rgb, 0.12),
-        inside_k=2.5 if running else 0.0,
+        inside_k=2.5 * heat,
         texture=0.0,
         cull=True,
     )
-    tyre = surface(
-        climate, c.CAR, (0.02, 0.02, 0.02), "rubber", inside_k=14.0 if running else 0.0, texture=0.05, cull=True
-    )
+    tyre = surface(climate, c.CAR, (0.02, 0.02, 0.02), "rubber", inside_k=14.0 * heat, texture=0.05, cull=True)
     hub = surface(
         climate,
         c.CAR,
         (0.25, 0.25, 0.26),
         "metal",
-        inside_k=18.0 if running else 0.0,
+        inside_k=18.0 * heat,
         texture=0.0,
         cull=True,
         detail=True,
     )
-    dark = surface(
-        climate, c.CAR, (0.025, 0.025, 0.025), "rubber", inside_k=10.0 if running else 0.3, texture=0.05, cull=True
-    )
+    dark = surface(climate, c.CAR, (0.025, 0.025, 0.025), "rubber", inside_k=0.3 + 9.0 * heat, texture=0.05, cull=True)
     exhaust = surface(
         climate,
         c.CAR,
         (0.03, 0.03, 0.03),
         "rubber",
-        inside_k=26.0 if running else 0.0,
+        inside_k=26.0 * heat,
         texture=0.0,
         cull=True,
         detail=True,
     )
     plate = surface(climate, c.CAR, (0.7, 0.7, 0.6), "sheet", texture=0.0, retro=1.5, cull=True, detail=True)
-    under = surface(climate, c.ROAD, (0.012, 0.012, 0.012), "asphalt", inside_k=5.0 if running else 0.5, texture=0.05)
+    under = surface(climate, c.ROAD, (0.012, 0.012, 0.012), "asphalt", inside_k=0.5 + 4.5 * heat, texture=0.05)
 
     hull = prism(
         (-half_width, half_width, -hl, hl), base, (-0.97 * half_width, 0.97 * half_width, -0.98 * hl, 0.97 * hl), belt
@@ -150,7 +148,7 @@ def car(rng: Rng, climate: Climate, *, running: bool, braking: bool = False) -> 
         for z, flip in ((-0.8 * hl, 1), (0.8 * hl, -1)):
             polygons.append(upright(x, x + 0.22, 0.0, base + 0.1, z)[::flip])
             rows.append(tyre)
-    hood_k = warm + (7.0 if running else 0.0)
+    hood_k = warm + 7.0 * heat
     polygons += [hull["left"], hull["right"], hull["back"], hull["front"], hull["top"]]
     rows += [body(1.0, warm), body(1.0, warm), body(0.9, warm), body(0.9, hood_k), body(1.1, hood_k)]
     rear_deck = [-0.97, -0.72, -0.97, -0.98][kind]
