@@ -20,7 +20,7 @@ TOPICS = (
     ("confidence_topic", "segmentation/confidence", "confidence of every pixel out, mono8, 0 to 255"),
     ("overlay_topic", "segmentation/overlay", "classes drawn over the image out, for people"),
     ("semantic_map_topic", "segmentation/semantic_map", "segmif_ros/SemanticMap out"),
-    ("labels_topic", "ground_truth/labels", "exact labels from the simulated rig, mono8"),
+    ("labels_topic", "rig/labels", "exact labels from the simulated rig, mono8"),
 )
 BOOLEAN = ("true", "false")
 # argument, default, allowed values (None: any), description
@@ -36,8 +36,8 @@ ARGUMENTS = (
     ("rig_rate_hz", "10.0", None, "simulated rig: pairs per second"),
     ("rig_lighting", "cycle", ("day", "dusk", "night", "cycle"), "simulated rig: light of the synthetic road"),
     ("rig_pairs_folder", "", None, "simulated rig: folder with infrared/ and visible/ to show; empty: synthetic road"),
-    ("rig_width", "640", None, "simulated rig: image width in pixels (synthetic road)"),
-    ("rig_height", "480", None, "simulated rig: image height in pixels (synthetic road)"),
+    ("rig_width", "0", None, "simulated rig: image width in pixels; 0: 640, or pairs as they are"),
+    ("rig_height", "0", None, "simulated rig: image height in pixels; 0: 480, or pairs as they are"),
     ("rig_jitter_s", "0.0", None, "simulated rig: standard deviation of the stamps' jitter in seconds"),
     ("rig_drop_probability", "0.0", None, "simulated rig: share of the frames of each camera that go missing, 0 to 1"),
     ("rig_time_offset_s", "0.0", None, "simulated rig: added to the infrared stamps, in seconds"),
@@ -51,7 +51,7 @@ RIG_PARAMETERS = {
     "rig_height": ("height", int),
     "rig_jitter_s": ("jitter_s", float),
     "rig_drop_probability": ("drop_probability", float),
-    "rig_time_offset_s": ("time_offset_s", float),
+    "rig_time_offset_s": ("infrared_time_offset_s", float),
 }
 
 

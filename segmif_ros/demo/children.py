@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import IO, Any
 
 _LAST_LINES = 8
-_END_S = 10.0  # from SIGINT to giving up
+END_S = 10.0  # from SIGINT to giving up
 _GRACE_S = 3.0  # the same when the demo itself has failed or was interrupted
 # Linux takes ports from 32768 on for itself, which DDS reaches at domain 102
 _DOMAINS = range(1, 102)
@@ -80,17 +80,17 @@ class Child:
         if (status := self._status) is not None:
             raise DemoError(f"{self.name} ended too early, {_said(status)}{self.last_lines()}")
 
-    def stop(self) -> int:
-        """End the process with SIGINT and return its exit status; DemoError if it doesn't end by itself.
+    def stop(self, timeout_s: float = END_S) -> int:
+        """End the process with SIGINT and return its exit status; DemoError if it doesn't end in this time.
 
         A process that has ended already keeps the status it had.
         """
         self.interrupt()
         try:
-            status = self._process.wait(_END_S)
+            status = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.kill_after(0.0)
-            raise DemoError(f"{self.name} did not end in {_END_S:.0f} s after SIGINT{self.last_lines()}") from None
+            raise DemoError(f"{self.name} did not end in {timeout_s:.0f} s after SIGINT{self.last_lines()}") from None
         self._reader.join(timeout=2.0)
         return status
 

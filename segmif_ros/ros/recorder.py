@@ -135,7 +135,8 @@ class SpreadChoice:
         if self._left == 0 or stamp_ns < self._due_ns:
             return False
         self._left -= 1
-        self._due_ns += self._period_ns
+        # a node that is slow must not have the samples that it is behind taken one upon the other
+        self._due_ns = max(self._due_ns + self._period_ns, stamp_ns + self._period_ns // 2)
         return True
 
 
@@ -211,7 +212,8 @@ class Record:
         for name, found in outputs.items():
             found["matched"] = sum(each in seen for each in self._topics[name].stamps_ns)
         inputs = {name: self._topics[name].summary(span_s) for name in INPUTS}
-        return {"streaming_s": span_s, "inputs": inputs, "outputs": outputs}
+        first_ns = min(seen, default=0)
+        return {"streaming_s": span_s, "first_stamp_ns": first_ns, "inputs": inputs, "outputs": outputs}
 
     def _note(self, topic: str, stamp_ns: int, now_ns: int) -> None:
         self._topics[topic].arrivals_ns.append(now_ns)

@@ -49,14 +49,13 @@ def test_the_exit_status_after_sigint_is_returned(group: Children) -> None:
     assert child.stop() == 7
 
 
-def test_a_child_that_ignores_sigint_is_ended_and_said(group: Children, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "_END_S", 0.2)
+def test_a_child_that_ignores_sigint_is_ended_and_said(group: Children) -> None:
     events: list[dict[str, Any]] = []
     deaf = f"import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n{READY}\ntime.sleep(60)"
     child = group.start("rig", ["-c", deaf], events.append)
     group.wait_until(lambda: bool(events), [child], 20.0, "")
     with pytest.raises(DemoError, match="rig did not end"):
-        child.stop()
+        child.stop(0.2)
     assert child._process.poll() == -signal.SIGKILL
 
 

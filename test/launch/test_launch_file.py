@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from segmif_ros.ros.node_config import NodeConfig
+from segmif_ros.ros.parameters import rows
+from segmif_ros.ros.rig_config import RigConfig
+
 FILE = Path(__file__).parents[2] / "launch" / "segmif.launch.py"
 
 
@@ -27,6 +31,21 @@ def test_every_argument_has_its_own_name_and_a_description(launch_file: dict) ->
 def test_every_default_is_among_the_allowed_values(launch_file: dict) -> None:
     for name, default, allowed, _description in launch_file["ARGUMENTS"]:
         assert allowed is None or default in allowed, name
+
+
+def test_arguments_are_passed_on_under_names_that_the_nodes_know(launch_file: dict) -> None:
+    assert {"weights", "device"} <= {row.name for row in rows(NodeConfig)}
+    known = {row.name: row for row in rows(RigConfig)}
+    defaults = {row[0]: row[1] for row in launch_file["ARGUMENTS"]}
+    for argument, (name, kind) in launch_file["RIG_PARAMETERS"].items():
+        assert kind is known[name].type, argument
+        assert kind(defaults[argument]) == known[name].default, argument
+
+
+def test_the_light_of_the_rig_can_be_chosen_from_all_there_is(launch_file: dict) -> None:
+    allowed = {row[0]: row[2] for row in launch_file["ARGUMENTS"]}["rig_lighting"]
+    known = {row.name: row for row in rows(RigConfig)}
+    assert set(allowed) == set(known["lighting"].choices)
 
 
 def test_rviz_shows_topics_that_the_launch_file_knows(launch_file: dict) -> None:

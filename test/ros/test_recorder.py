@@ -154,6 +154,11 @@ def test_samples_are_spread_over_the_run() -> None:
     assert taken == [5, 15, 25]
 
 
+def test_samples_that_come_late_are_not_taken_one_upon_the_other() -> None:
+    choice = SpreadChoice(3, 3.0)
+    assert [i for i in (0, 25, 26, 27, 28, 29, 30, 36, 40) if choice(i * 100 * MS, 0)] == [25, 30, 40]
+
+
 def test_each_image_is_taken_once() -> None:
     choice = EachOnceChoice(3)
     assert [choice(0, content) for content in (1, 1, 2, 1, 3, 4)] == [True, False, True, False, True, False]

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segmif COMMAND`: argparse only. What a command does is in the package that it belongs to.
+
+A command's modules are imported when it is the one that was asked for: `segmif doctor` needs no torch, and
+`segmif train` no ROS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+
+Run = Callable[[argparse.Namespace], int]
+Wire = Callable[[argparse.ArgumentParser], Run]
+
+_ROS_ARGUMENTS = "what follows --ros-args goes to ROS 2 as it is: -p NAME:=VALUE, -r FROM:=TO, --params-file FILE"
+
+
+def _of(module: str) -> Wire:
+    """Wire a command to the functions add_arguments and run of a module."""
+
+    def wire(parser: argparse.ArgumentParser) -> Run:
+        found = importlib.import_module(module)
+        found.add_arguments(parser)
+        run: Run = found.run
+        return run
+
+    return wire
+
+
+def _node(parser: argparse.ArgumentParser) -> Run:
+    parser.epilog = _ROS_ARGUMENTS
+    parser.add_argument("--params-file", help="parameters, as config/segmif.yaml")
+    parser.add_argument("--weights", help="model name, file, or the authors' two files with a comma between")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N")
+
+    def run(options: argparse.Namespace) -> int:
+        from segmif_ros.ros import entry
+
+        _give_ros(options, ("weights", "device"))
+        return entry.segmif_node()
+
+    return run
+
+
+def _rig(parser: argparse.ArgumentParser) -> Run:
+    parser.epilog = _ROS_ARGUMENTS
+    parser.add_argument("--params-file", help="parameters")
+    parser.add_argument("--pairs", dest="pairs_folder", help="show the pairs of FOLDER/infrared and FOLDER/visible")
+    parser.add_argument("--rate", dest="rate_hz", help="pairs per second")
+    parser.add_argument("--lighting", help="of the synthetic road")
+
+    def run(options: argparse.Namespace) -> int:
+        _give_ros(options, ("pairs_folder", "rate_hz", "lighting"))
+        from segmif_ros.ros import simulated_rig
+
+        return simulated_rig.main()
+
+    return run
+
+
+def _parity(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("folder", help="folder with .npz vectors")
+
+    def run(options: argparse.Namespace) -> int:
+        from segmif_ros.model import parity
+
+        return parity.main([options.folder])
+
+    return run
+
+
+def _doctor(_parser: argparse.ArgumentParser) -> Run:
+    def run(_options: argparse.Namespace) -> int:
+        from segmif_ros.ros import doctor
+
+        return doctor.run()
+
+    return run
+
+
+COMMANDS: dict[str, tuple[str, Wire]] = {
+    "demo": ("start the simulated rig and the node, show figures, pictures and a page", _of("segmif_ros.demo.command")),
+    "run": ("run segmif_node", _node),
+    "rig": ("run the simulated camera pair", _rig),
+    "train": ("train from a recipe", _of("segmif_ros.training.__main__")),
+    "evaluate": ("judge weights on a data set and write a report", _of("segmif_ros.evaluation.evaluate")),
+    "compare": ("compare two reports of evaluate", _of("segmif_ros.evaluation.compare")),
+    "weights-report": ("measure weights on held-out scenes", _of("segmif_ros.evaluation.weights_report")),
+    "parity": ("compare the network with recorded outputs of the authors' network", _parity),
+    "picture": ("draw synthetic scenes and what the weights make of them", _of("segmif_ros.demo.picture")),
+    "parameters": ("print or write the tables of parameters", _of("segmif_ros.ros.parameter_files")),
+    "doctor": ("say what is installed, what is missing and what brings it", _doctor),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        Its exit status: 0 for success, 1 for a failure, about which one line is on stderr, 2 for a wrong command line.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    ours, ros = _split(given)
+    parser = argparse.ArgumentParser(prog="segmif", description="Infrared + RGB fusion and segmentation for ROS 2.")
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    run: Run | None = None
+    try:
+        for name, (summary, wire) in COMMANDS.items():
+            wired = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+            if ours[:1] == [name]:
+                run = wire(wired)
+        options = parser.parse_args(ours, argparse.Namespace(ros=ros))
+        assert run is not None  # argparse ends with status 2 where no command is named
+        return run(options)
+    except KeyboardInterrupt:
+        return 130
+    except (ValueError, RuntimeError, OSError) as error:
+        if not isinstance(error, OSError) and not type(error).__module__.startswith("segmif_ros."):
+            raise  # not one of ours: a defect, and its traceback is what helps
+        print(f"segmif: error: {error}", file=sys.stderr)
+        return 1
+
+
+def _split(given: list[str]) -> tuple[list[str], list[str]]:
+    """Cut the command line before --ros-args, which only the commands that are nodes know."""
+    if given[:1] in (["run"], ["rig"]) and "--ros-args" in given:
+        at = given.index("--ros-args")
+        return given[:at], given[at:]
+    return given, []
+
+
+def _give_ros(options: argparse.Namespace, parameters: Sequence[str]) -> None:
+    """Leave a command line to rclpy, which reads sys.argv, with our options as ROS 2 arguments in it."""
+    given = ["--params-file", options.params_file] if options.params_file else []
+    for name in parameters:
+        if (value := getattr(options, name)) is not None:
+            given += ["-p", f"{name}:={value}"]
+    sys.argv[1:] = [*(["--ros-args", *given, "--"] if given else []), *options.ros]
+
+
+def _version() -> str:
+    try:
+        return f"segmif_ros {metadata.version('segmif_ros')}"
+    except metadata.PackageNotFoundError:
+        return "segmif_ros, from the sources"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

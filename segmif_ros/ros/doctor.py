@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segmif doctor`: what is installed, what is missing and which package brings it, and what is in force."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import platform
+import shutil
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from importlib import metadata
+from pathlib import Path
+
+from segmif_ros.ros import transport
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  Linux's place for it, no temporary file of ours
+
+
+class State(Enum):
+    """What a finding means."""
+
+    OK = "ok"
+    OPTIONAL = "not there"  # something can't be done without it, the rest can
+    MISSING = "MISSING"  # nothing works without it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the doctor's: what was looked for, what came of it, and the version or what to do."""
+
+    name: str
+    state: State
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Something to import.
+
+    Attributes:
+        module: What is imported.
+        distribution: Its name in the package index, for the version; empty where only a ROS 2 install has it.
+        remedy: How to get it.
+        needed: Nothing works without it.
+    """
+
+    module: str
+    distribution: str = ""
+    remedy: str
+    needed: bool = False
+
+
+_PIP = "pip install segmif_ros brings it"
+_WHEEL = "a ROS 2 install or pip install segmif_ros (Linux, x86_64, Python 3.10 to 3.13) brings it"
+_APT = "only a ROS 2 install has it: apt install ros-$ROS_DISTRO-{}"
+PARTS = (
+    *(
+        Part(module=module, distribution=distribution, remedy=_PIP, needed=True)
+        for module, distribution in (
+            ("numpy", "numpy"),
+            ("cv2", "opencv-python-headless"),
+            ("torch", "torch"),
+            ("safetensors", "safetensors"),
+            ("yaml", "PyYAML"),
+            ("rich", "rich"),
+            ("jinja2", "jinja2"),
+        )
+    ),
+    *(
+        Part(module=module, distribution=f"ros-kilted-{module.replace('_', '-')}", remedy=_WHEEL, needed=True)
+        for module in ("rclpy", "sensor_msgs", "std_msgs", "diagnostic_msgs", "lifecycle_msgs")
+    ),
+    Part(
+        module="segmif_ros.msg",
+        remedy="segmentation/semantic_map is not published: colcon build, or with a C compiler "
+        "SEGMIF_ROS_MSGS=1 pip install --force-reinstall --no-deps segmif_ros",
+    ),
+    # a submodule: run from the sources' folder, the folder launch/ would pass for the package
+    Part(module="launch.actions", remedy=f"ros2 launch needs it; {_APT.format('launch')}"),
+    Part(module="launch_ros.actions", remedy=f"ros2 launch needs it; {_APT.format('launch-ros')}"),
+    Part(module="message_filters", remedy=f"segmif_node pairs without it; {_APT.format('message-filters')}"),
+    Part(module="cv_bridge", remedy=f"segmif_node converts without it; {_APT.format('cv-bridge')}"),
+    Part(module="vision_msgs", remedy=f"segmif_node goes without it; {_APT.format('vision-msgs')}"),
+)
+
+
+def examine(environment: Mapping[str, str] | None = None) -> list[Finding]:
+    """Look at this machine and return the findings."""
+    environment = os.environ if environment is None else environment
+    found = [
+        Finding(name="segmif_ros", state=State.OK, detail=_version("segmif_ros") or "from the sources"),
+        Finding(name="Python", state=State.OK, detail=f"{platform.python_version()} on {platform.platform()}"),
+        Finding(name="ROS 2", state=State.OK, detail=environment.get("ROS_DISTRO") or "wheels of the package index"),
+    ]
+    found += [_part(part) for part in PARTS]
+    found += [_profile(dict(environment)), _shared_memory()]
+    if importlib.util.find_spec("torch"):
+        found += [_devices(), _weights()]
+    return found
+
+
+def _part(part: Part) -> Finding:
+    try:
+        there = importlib.util.find_spec(part.module) is not None
+    except ModuleNotFoundError:  # the parent package is not there either
+        there = False
+    name = part.module.removesuffix(".actions")
+    if not there:
+        return Finding(name=name, state=State.MISSING if part.needed else State.OPTIONAL, detail=part.remedy)
+    version = part.distribution and _version(part.distribution)
+    return Finding(name=name, state=State.OK, detail=version or _declared_version(name.partition(".")[0]) or "there")
+
+
+def _profile(environment: dict[str, str]) -> Finding:
+    name = "Fast DDS profile"
+    middleware = environment.get("RMW_IMPLEMENTATION", "")
+    if middleware and "fastrtps" not in middleware:
+        return Finding(name=name, state=State.OK, detail=f"not used: RMW_IMPLEMENTATION is {middleware}")
+    chosen = transport.user_profile(environment)
+    try:
+        path = chosen or transport.use_profile(environment)
+        segment = _segment_bytes(Path(path))
+    except (OSError, ET.ParseError) as error:
+        return Finding(name=name, state=State.OPTIONAL, detail=f"camera images may get lost: {error}")
+    who = "set by you" if chosen else "set by segmif_ros for its own processes"
+    if segment < 1 << 20:
+        size = f"a shared-memory segment of {segment} bytes" if segment else "no segment size"
+        return Finding(
+            name=name, state=State.OPTIONAL, detail=f"{path}, {who}, has {size}: images over 512 KB may get lost"
+        )
+    return Finding(name=name, state=State.OK, detail=f"{path}, {who}, segment {segment / 2**20:.0f} MiB")
+
+
+def _segment_bytes(path: Path) -> int:
+    """Return the size of the largest shared-memory segment that a profile describes, 0 if it names none."""
+    # our own file, or one that the user himself has pointed Fast DDS to
+    sizes = [each.text or "0" for each in ET.parse(path).iter() if each.tag.rpartition("}")[2] == "segment_size"]  # noqa: S314
+    return max((int(size) for size in sizes if size.strip().isdigit()), default=0)
+
+
+def _shared_memory() -> Finding:
+    if not _SHARED_MEMORY.is_dir():
+        return Finding(name="shared memory", state=State.OPTIONAL, detail=f"no {_SHARED_MEMORY}: images go through UDP")
+    usage = shutil.disk_usage(_SHARED_MEMORY)
+    free = usage.free / 2**20
+    detail = f"{free:.0f} of {usage.total / 2**20:.0f} MiB free in {_SHARED_MEMORY}"
+    if free < 48:
+        return Finding(
+            name="shared memory", state=State.OPTIONAL, detail=f"{detail}: each process takes 11, see docker --shm-size"
+        )
+    return Finding(name="shared memory", state=State.OK, detail=detail)
+
+
+def _devices() -> Finding:
+    torch = importlib.import_module("torch")
+    cards = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    processors = f"cpu ({os.cpu_count()} cores)"
+    return Finding(name="devices", state=State.OK, detail=", ".join([*cards, processors]))
+
+
+def _weights() -> Finding:
+    from segmif_ros.inference.weights import DEFAULT_WEIGHTS, packaged_weights
+
+    found = packaged_weights()
+    listed = ", ".join(f"{name} ({path.stat().st_size / 1e6:.1f} MB)" for name, path in found.items())
+    if DEFAULT_WEIGHTS in found:
+        return Finding(name="weights", state=State.OK, detail=listed)
+    return Finding(
+        name="weights",
+        state=State.MISSING,
+        detail=f"the default {DEFAULT_WEIGHTS} is not in the package: install it again, or name a file as weights",
+    )
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _declared_version(package: str) -> str:
+    """Return the version that a ROS package's package.xml says, empty if there is none."""
+    for prefix in filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)):
+        manifest = Path(prefix) / "share" / package / "package.xml"
+        if manifest.is_file():
+            return ET.parse(manifest).findtext("version") or ""  # noqa: S314  of an installed package
+    return ""
+
+
+def run() -> int:
+    """Print the findings; 1 if something is missing without which nothing works."""
+    from rich.console import Console
+    from rich.table import Table
+
+    found = examine()
+    table = Table.grid(padding=(0, 2))
+    colours = {State.OK: "green", State.OPTIONAL: "yellow", State.MISSING: "bold red"}
+    for each in found:
+        table.add_row(each.name, f"[{colours[each.state]}]{each.state.value}[/]", each.detail)
+    Console(highlight=False).print(table)
+    return 1 if any(each.state is State.MISSING for each in found) else 0
