@@ -14,27 +14,24 @@ from typing import Protocol, cast, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from segmif_ros.imaging.prior import PriorMethod, prior_image
 from segmif_ros.inference.allocator import keep_large_blocks
+from segmif_ros.inference.backends import BACKENDS, BackendOptions, create_backend
+from segmif_ros.inference.errors import EngineError
+from segmif_ros.inference.frame import FrameNetwork
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, resolve_weights, weights_hash
 from segmif_ros.labels import LabelSet, label_set, label_set_for_classes
-from segmif_ros.model import load_checkpoint
-from segmif_ros.model.network import Mode
+from segmif_ros.model import Mode, load_checkpoint
 
 UInt8Image = npt.NDArray[np.uint8]
 
 MODES: tuple[str, ...] = get_args(Mode)
 PRIOR_METHODS: tuple[str, ...] = get_args(PriorMethod)
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS: tuple[str, ...] = ("float32", "bfloat16", "float16")
 # What the authors' checkpoints were trained with; our own checkpoints say it in their metadata.
 AUTHORS_PRIOR = "vsm_wls"
 MIN_SIDE = 29  # the encoder's first stage must keep 8 rows for its 8x8 reduction
-
-
-class EngineError(RuntimeError):
-    """The engine can't be made or can't process this pair; one line with what, where and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +40,19 @@ class EngineConfig:
 
     Attributes:
         weights: A packaged name, one file, or the authors' two files.
-        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+        device: "auto" (CUDA where there is one and the backend runs on it), "cpu", "cuda" or "cuda:N".
+        backend: "auto" (torch) or a name of `segmif_ros.inference.backends.BACKENDS`.
         precision: "float32", "bfloat16" or "float16" (CUDA only).
         prior: How the prior image is made: "auto" (as the weights were trained), "vsm_wls", "visible" or "mean".
         mode: "robot" (luma in, no frame-dependent stretch) or "authors" (their test script); see docs/modes.md.
         label_set: "auto" (the checkpoint's own, or by class count) or a name of `segmif_ros.labels`.
         expected_classes: Refuse weights with another class count; 0 takes any.
-        num_threads: Threads for torch on the CPU; 0 leaves torch's choice.
+        num_threads: Threads of the backend (and of torch) on the CPU; 0 leaves its choice.
     """
 
     weights: tuple[str, ...] = (DEFAULT_WEIGHTS,)
     device: str = "auto"
+    backend: str = "auto"
     precision: str = "float32"
     prior: str = "auto"
     mode: str = "robot"
@@ -70,7 +69,7 @@ class EngineResult:
         fused: (H, W, 3) uint8 RGB.
         labels: (H, W) uint8 class ids.
         confidence: (H, W) uint8, 255 times the softmax probability of the winning class.
-        stage_ms: Milliseconds by stage: "prior", "network", "labels".
+        stage_ms: Milliseconds by stage: "prior" and "network" (images in, results out).
     """
 
     fused: UInt8Image
@@ -121,7 +120,9 @@ class Engine:
         _require("mode", config.mode, MODES)
         _require("precision", config.precision, PRECISIONS)
         _require("prior", config.prior, ("auto", *PRIOR_METHODS))
-        self._device = _resolve_device(config.device)
+        _require("backend", config.backend, ("auto", *BACKENDS))
+        self.backend_name = "torch" if config.backend == "auto" else config.backend
+        self._device = _resolve_device(config.device, BACKENDS[self.backend_name].devices)
         if self._device.type == "cpu":
             keep_large_blocks()
             if config.precision == "float16":
@@ -131,9 +132,12 @@ class Engine:
         paths = resolve_weights(config.weights)
         # refused in the loader when the count differs, so that the message can name the file
         model = load_checkpoint(paths, expected_classes=config.expected_classes or None)
-        self._model = model.to(self._device).eval().requires_grad_(False)
-        self._config = config
-        self._precision = PRECISIONS[config.precision]
+        model = model.to(self._device).eval().requires_grad_(False)
+        self._backend = create_backend(
+            self.backend_name,
+            FrameNetwork(model, cast(Mode, config.mode)),
+            BackendOptions(device=self._device, precision=config.precision, num_threads=config.num_threads),
+        )
         self.prior = model.metadata.get("prior", AUTHORS_PRIOR) if config.prior == "auto" else config.prior
         self.label_set = _resolve_label_set(config.label_set, model.metadata.get("label_set"), model.config.num_classes)
         self.model_name = model.metadata.get("name", "+".join(path.stem for path in paths))
@@ -160,11 +164,9 @@ class Engine:
         prior = prior_image(infrared, rgb, method=cast(PriorMethod, self.prior))
         prior_done = time.perf_counter()
         try:
-            with torch.inference_mode():
-                fused, logits = self._forward(infrared, rgb, prior)
-                network_done = time.perf_counter()
-                labels, confidence = _labels_and_confidence(logits, infrared.shape)
-                result = fused.cpu().numpy(), labels.cpu().numpy(), confidence.cpu().numpy()
+            fused, labels, confidence = self._backend.run(
+                np.ascontiguousarray(infrared), np.ascontiguousarray(rgb), np.ascontiguousarray(prior)
+            )
         except torch.OutOfMemoryError as error:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -174,44 +176,14 @@ class Engine:
                 "the precision, or free the device"
             ) from error
         done = time.perf_counter()
-        stage_ms = {
-            "prior": 1e3 * (prior_done - started),
-            "network": 1e3 * (network_done - prior_done),
-            "labels": 1e3 * (done - network_done),
-        }
-        return EngineResult(fused=result[0], labels=result[1], confidence=result[2], stage_ms=stage_ms)
-
-    def _forward(
-        self, infrared: UInt8Image, rgb: UInt8Image, prior: UInt8Image
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return fused (H, W, 3) uint8 and logits (1, K, h, w) float32 on the device."""
-        with torch.autocast(self._device.type, self._precision, enabled=self._precision != torch.float32):
-            output = self._model(
-                self._planes(infrared), self._planes(rgb), self._planes(prior), mode=cast(Mode, self._config.mode)
-            )
-        fused = output.fused_rgb[0].float().clamp(0, 1).mul(255).round_().to(torch.uint8).permute(1, 2, 0).contiguous()
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)  # so that the stage times mean what they say
-        return fused, output.logits.float()
-
-    def _planes(self, image: UInt8Image) -> torch.Tensor:
-        """(H, W) or (H, W, C) uint8 -> (1, C, H, W) float32 in [0, 1] on the device."""
-        tensor = torch.from_numpy(np.ascontiguousarray(image)).to(self._device, torch.float32).div_(255)
-        return (tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1))[None].contiguous()
+        stage_ms = {"prior": 1e3 * (prior_done - started), "network": 1e3 * (done - prior_done)}
+        return EngineResult(fused=fused, labels=labels, confidence=confidence, stage_ms=stage_ms)
 
 
-def _labels_and_confidence(logits: torch.Tensor, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Upsample (1, K, h, w) logits to (H, W); return class ids and the winner's softmax probability, both uint8."""
-    full = F.interpolate(logits, size=shape[:2], mode="bilinear", align_corners=False)[0]
-    top, labels = full.max(dim=0)
-    # softmax of the winner is 1 / sum(exp(l - max)): no full softmax needed
-    probability = full.sub_(top).exp_().sum(dim=0).reciprocal_()
-    return labels.to(torch.uint8), probability.mul_(255).round_().to(torch.uint8)
-
-
-def _resolve_device(name: str) -> torch.device:
+def _resolve_device(name: str, supported: tuple[str, ...]) -> torch.device:
+    """Return the device called `name`; "auto" looks among those that the backend supports."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if "cuda" in supported and torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -255,3 +227,16 @@ def _check_pair(infrared: UInt8Image, rgb: UInt8Image) -> None:
         )
     if min(infrared.shape) < MIN_SIDE:
         raise EngineError(f"the pair is {infrared.shape[1]}x{infrared.shape[0]}: each side must be at least {MIN_SIDE}")
+
+
+__all__ = [
+    "MIN_SIDE",
+    "MODES",
+    "PRECISIONS",
+    "PRIOR_METHODS",
+    "Engine",
+    "EngineConfig",
+    "EngineError",
+    "EngineProtocol",
+    "EngineResult",
+]

@@ -72,7 +72,7 @@ def test_the_checkpoint_says_name_and_prior(engine: Engine) -> None:
 
 
 def test_stage_times_are_reported(engine: Engine) -> None:
-    assert set(engine.infer(*_pair()).stage_ms) == {"prior", "network", "labels"}
+    assert set(engine.infer(*_pair()).stage_ms) == {"prior", "network"}
 
 
 def test_bfloat16_gives_nearly_the_same_fused_image(engine: Engine, tiny_weights: Path) -> None:
@@ -86,7 +86,7 @@ def test_an_out_of_memory_error_costs_one_pair(engine: Engine, monkeypatch: pyte
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "_forward", explode)
+        patch.setattr(engine._backend, "run", explode)
         with pytest.raises(EngineError, match=r"ran out of memory on a 47x33 pair"):
             engine.infer(*_pair())
     assert engine.infer(*_pair()).labels.shape == (33, 47)
@@ -117,6 +117,7 @@ def test_a_pair_that_does_not_fit_is_refused(
         ({"precision": "int3"}, "precision 'int3' is unknown"),
         ({"prior": "guess"}, "prior 'guess' is unknown"),
         ({"mode": "paper"}, "mode 'paper' is unknown"),
+        ({"backend": "abacus"}, "backend 'abacus' is unknown: use one of auto, torch"),
         ({"label_set": "fmb"}, "label set 'fmb' has 15 classes, the weights have 3"),
     ],
 )

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the engine asks of a backend."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+UInt8Image = npt.NDArray[np.uint8]
+FrameArrays = tuple[UInt8Image, UInt8Image, UInt8Image]
+"""Fused (H, W, 3), labels (H, W) and confidence (H, W), all uint8."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendOptions:
+    """How to run.
+
+    Attributes:
+        device: Where.
+        precision: "float32", "bfloat16" or "float16".
+        num_threads: Threads on the CPU; 0 leaves the runtime's choice.
+        sizes_kept: Image sizes for which a backend that compiles per size keeps its graphs.
+    """
+
+    device: torch.device
+    precision: str = "float32"
+    num_threads: int = 0
+    sizes_kept: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far from torch in float32 a backend may be.
+
+    Attributes:
+        mask_agreement: Smallest share of pixels with the same class id.
+        fused_psnr_db: Smallest peak signal-to-noise ratio of the fused image in dB, peak 255.
+    """
+
+    mask_agreement: float
+    fused_psnr_db: float
+
+
+class Backend(Protocol):
+    """One runtime with one network."""
+
+    def run(self, infrared: UInt8Image, rgb: UInt8Image, prior: UInt8Image) -> FrameArrays:
+        """Infrared (H, W), RGB (H, W, 3) and prior (H, W), all uint8 -> results that the caller owns."""
+
+
+class PerSize(Generic[T]):
+    """What was made for each image size, the least recently used dropped first.
+
+    Args:
+        make: Makes it for (height, width).
+        kept: How many to keep.
+    """
+
+    def __init__(self, make: Callable[[int, int], T], kept: int) -> None:
+        self._make = make
+        self._kept = kept
+        self._made: OrderedDict[tuple[int, int], T] = OrderedDict()
+
+    def get(self, height: int, width: int) -> T:
+        """Return what belongs to this size; makes it at the first call, which can take seconds."""
+        size = height, width
+        if size in self._made:
+            self._made.move_to_end(size)
+            return self._made[size]
+        while len(self._made) >= self._kept:
+            self._made.popitem(last=False)  # before making: two large graphs at once may not fit
+        self._made[size] = made = self._make(height, width)
+        return made
+
+
+def example_inputs(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return grey images (H, W), (H, W, 3), (H, W) uint8 on the CPU, to record a graph with."""
+    grey = torch.full((height, width), 128, dtype=torch.uint8)
+    return grey, grey[..., None].repeat(1, 1, 3), grey.clone()

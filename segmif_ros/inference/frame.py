@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole frame as one torch module: uint8 images in, uint8 results out.
+
+Every backend runs this module, so conversion, network, upsampling, argmax and confidence are the same numbers
+everywhere, and a backend that compiles graphs compiles all of it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segmif_ros.model import Mode, SegMiF
+
+
+class FrameOutput(NamedTuple):
+    """What one frame gives.
+
+    Attributes:
+        fused: (H, W, 3) uint8 RGB.
+        labels: (H, W) uint8 class ids.
+        confidence: (H, W) uint8, 255 times the softmax probability of the winning class.
+    """
+
+    fused: Tensor
+    labels: Tensor
+    confidence: Tensor
+
+
+class FrameNetwork(nn.Module):
+    """`SegMiF` between uint8 images.
+
+    Args:
+        model: The network, in evaluation mode.
+        mode: See `SegMiF.forward`.
+    """
+
+    def __init__(self, model: SegMiF, mode: Mode = "robot") -> None:
+        super().__init__()
+        self.model = model
+        self.mode: Mode = mode
+
+    def forward(self, infrared: Tensor, rgb: Tensor, prior: Tensor) -> FrameOutput:
+        """Infrared (H, W), RGB (H, W, 3) and prior (H, W), all uint8 on the model's device -> results, uint8."""
+        output = self.model(_planes(infrared[..., None]), _planes(rgb), _planes(prior[..., None]), mode=self.mode)
+        labels, confidence = labels_and_confidence(output.logits.float(), infrared.shape[0], infrared.shape[1])
+        return FrameOutput(_to_bytes(output.fused_rgb[0].permute(1, 2, 0)), labels, confidence)
+
+
+def labels_and_confidence(logits: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Upsample logits (1, K, h, w) float32 bilinearly to (H, W); class ids and the winner's probability, both uint8."""
+    full = F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)[0]
+    top, labels = full.max(dim=0)
+    # the softmax of the winner is 1 / sum(exp(l - max)): no full softmax needed
+    probability = (full - top).exp().sum(dim=0).reciprocal()
+    return labels.to(torch.uint8), (255 * probability).round().to(torch.uint8)
+
+
+def _planes(image: Tensor) -> Tensor:
+    """(H, W, C) uint8 -> (1, C, H, W) float32 in [0, 1]."""
+    return (image.to(torch.float32) / 255).permute(2, 0, 1)[None].contiguous()
+
+
+def _to_bytes(image: Tensor) -> Tensor:
+    return (255 * image.float().clamp(0, 1)).round().to(torch.uint8).contiguous()
