@@ -13,101 +13,29 @@ killed at any moment continues from its last state to the same result, to the bi
 from __future__ import annotations
 
 import copy
-import dataclasses
-import json
 import math
-import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from segmif_ros.data.camvid import CamVid
-from segmif_ros.data.mixture import Mixture, PairSource, SceneSource, Source
-from segmif_ros.data.transforms import Sample
-from segmif_ros.evaluation.predict import to_plane
-from segmif_ros.imaging.prior import PriorMethod, prior_image
+from segmif_ros.data.mixture import Mixture
 from segmif_ros.model import SegMiF, load_checkpoint, save_checkpoint
 from segmif_ros.model.colour import rgb_to_luma, with_luma
-from segmif_ros.training.config import RecipeError, SourceConfig, TrainingConfig
+from segmif_ros.training.batches import Batch, Samples, batches, open_source
+from segmif_ros.training.config import RecipeError, TrainingConfig
 from segmif_ros.training.losses import fusion_loss_first_round, fusion_loss_later_rounds, segmentation_loss
 from segmif_ros.training.optimiser import parameter_groups, poly_factor, set_learning_rate
+from segmif_ros.training.run_folder import RunFolder
 from segmif_ros.training.validation import Validation
 from segmif_ros.training.weighting import AuthorsDynamicWeight, DynamicWeightAverage, FixedWeights, Weighting
-
-# keys that may change between the start of a run and its continuation: they don't touch the numbers
-_FREE_KEYS = ("num_threads", "checkpoint_minutes", "log_every", "data_workers")
 
 
 class TrainingError(RuntimeError):
     """Training cannot go on."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Batch:
-    """B samples; planes float32 in [0, 1]: infrared, prior, target (B, 1, H, W), rgb (B, 3, H, W); labels (B, H, W)."""
-
-    infrared: Tensor
-    rgb: Tensor
-    prior: Tensor
-    target: Tensor
-    labels: Tensor
-    names: tuple[str, ...]
-
-    def to(self, device: torch.device) -> Batch:
-        """Move the tensors."""
-        tensors = ("infrared", "rgb", "prior", "target", "labels")
-        return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in tensors})
-
-
-class _Samples(Dataset[dict[str, Any]]):
-    """The mixture as tensors, with the prior and, where the data ships none, the fusion target computed."""
-
-    def __init__(self, mixture: Mixture, prior: PriorMethod) -> None:
-        self._mixture = mixture
-        self._prior = prior
-
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        return as_tensors(self._mixture[number], self._prior)
-
-
-def as_tensors(sample: Sample, prior: PriorMethod) -> dict[str, Any]:
-    """One sample as planes (C, H, W) in [0, 1], labels int64 (H, W) and its name."""
-    target = sample.target
-    if target is None:
-        target = prior_image(sample.infrared, sample.rgb, "vsm_wls")
-    guide = target if prior == "vsm_wls" else prior_image(sample.infrared, sample.rgb, prior)
-    planes = {"infrared": sample.infrared, "rgb": sample.rgb, "prior": guide, "target": target}
-    return {
-        **{name: to_plane(image)[0] for name, image in planes.items()},
-        "labels": torch.from_numpy(sample.labels.astype(np.int64)),
-        "names": sample.name,
-    }
-
-
-def _collate(samples: list[dict[str, Any]]) -> Batch:
-    names = tuple(sample["names"] for sample in samples)
-    tensors = {key: torch.stack([sample[key] for sample in samples]) for key in samples[0] if key != "names"}
-    return Batch(**tensors, names=names)
-
-
-def open_source(config: SourceConfig, data_root: Path, cache: Path | None, *, held_out: bool) -> Source:
-    """Open one source of a recipe; ``held_out`` picks the part of a pair folder that is kept apart."""
-    if config.kind == "camvid":
-        return CamVid(data_root / config.path, config.split)
-    if config.kind == "pairs":
-        return PairSource(data_root / config.path, hold_out_every=config.hold_out_every, held_out=held_out)
-    if config.count < 1 or config.height < 32 or config.width < 32:
-        raise RecipeError(f"scenes need count, height and width (have {config.count}, {config.height}x{config.width})")
-    return SceneSource(
-        first_seed=config.first_seed, count=config.count, height=config.height, width=config.width, cache=cache
-    )
 
 
 def losses(model: SegMiF, batch: Batch, *, first_round: bool, prior_gradient: bool) -> tuple[Tensor, Tensor]:
@@ -149,7 +77,7 @@ class Trainer:
             (open_source(each, data_root, cache, held_out=False), each.weight, each.augment)
             for each in config.sources
         ]
-        self._samples = _Samples(Mixture(parts, config.seed), config.prior)
+        self.samples = Samples(Mixture(parts, config.seed), config.prior)
         self.validation = Validation(
             [(each, open_source(each, data_root, cache, held_out=True)) for each in config.validation],
             samples=config.validation_samples,
@@ -175,10 +103,10 @@ class Trainer:
         self.weighting = _weighting(config)
         self.step = 0
         self.best = -math.inf
-        output.mkdir(parents=True, exist_ok=True)
-        self._check_recipe()
-        if (output / "state.pt").is_file():
-            self._restore()
+        self._folder = RunFolder(output, config)
+        state = self._folder.load_state()
+        if state is not None:
+            self._restore(state)
 
     def run(self, stop_at: int | None = None) -> None:
         """Train up to ``stop_at`` steps (None: the recipe's end), with checkpoints and validation on the way."""
@@ -188,10 +116,12 @@ class Trainer:
             return
         saved = started = time.monotonic()
         first = self.step
-        batches = self._batches(end)
         sums = dict.fromkeys(("loss", "fusion", "segmentation"), 0.0)
         since = 0
-        for batch in batches:
+        config = self.config
+        for batch in batches(
+            self.samples, first=self.step, end=end, size=config.batch_size, workers=config.data_workers
+        ):
             values = self._train_step(batch.to(self.device))
             since += 1
             for name in sums:
@@ -207,20 +137,6 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
         self.save()
-
-    def _batches(self, end: int) -> Iterator[Batch]:
-        size = self.config.batch_size
-        return iter(
-            DataLoader(
-                self._samples,
-                batch_size=size,
-                sampler=range(self.step * size, end * size),
-                num_workers=self.config.data_workers,
-                collate_fn=_collate,
-                # or the loader would draw from the generator that dropout uses, and a resumed run would differ
-                generator=torch.Generator(),
-            )
-        )
 
     def _train_step(self, batch: Batch) -> dict[str, float]:
         config = self.config
@@ -268,7 +184,7 @@ class Trainer:
 
     def _validate(self) -> None:
         scores = self.validation.run(self.average)
-        self._log({"step": self.step, "validation": scores})
+        self._folder.log({"step": self.step, "validation": scores})
         for name, values in scores.items():
             print(f"  validation {name}: " + "  ".join(f"{key} {value:.4g}" for key, value in values.items()))
         labelled = [values["miou"] for values in scores.values() if "miou" in values]
@@ -303,16 +219,10 @@ class Trainer:
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
-        part = self.output / "state.pt.part"
-        with part.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.output / "state.pt")
+        self._folder.save_state(state)
         self.export(self.output / "last.safetensors")
 
-    def _restore(self) -> None:
-        state = torch.load(self.output / "state.pt", map_location="cpu", weights_only=True)
+    def _restore(self, state: dict[str, Any]) -> None:
         self.step, self.best = state["step"], state["best"]
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
@@ -321,36 +231,10 @@ class Trainer:
         torch.set_rng_state(state["rng"])
         if state["cuda_rng"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
-        # lines after the state were written by steps that are now taken again
-        log = self.output / "log.jsonl"
-        if log.is_file():
-            lines = [line for line in log.read_text().splitlines() if _step_of(line) <= self.step]
-            part = log.with_suffix(".part")
-            part.write_text("".join(f"{line}\n" for line in lines))
-            part.replace(log)
         print(f"{self.output}: going on at step {self.step} of {self.config.steps}")
 
-    def _check_recipe(self) -> None:
-        file = self.output / "recipe.json"
-        now = json.loads(json.dumps(dataclasses.asdict(self.config)))
-        if file.is_file() and (self.output / "state.pt").is_file():
-            before = json.loads(file.read_text())
-            changed = [key for key in now if key not in _FREE_KEYS and now[key] != before.get(key)]
-            if changed:
-                raise RecipeError(
-                    f"{self.output}: the run here was started with another {', '.join(changed)};"
-                    " choose another output folder or the old recipe"
-                )
-        part = file.with_suffix(".part")
-        part.write_text(json.dumps(now, indent=1))
-        part.replace(file)
-
-    def _log(self, record: dict[str, Any]) -> None:
-        with (self.output / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-
     def _log_step(self, means: dict[str, float], values: dict[str, float], rate: float, left_s: float) -> None:
-        self._log({"step": self.step, **means, **{k: v for k, v in values.items() if k not in means}})
+        self._folder.log({"step": self.step, **means, **{k: v for k, v in values.items() if k not in means}})
         hours, minutes = divmod(round(left_s / 60), 60)
         print(
             f"step {self.step}/{self.config.steps}  loss {means['loss']:.4f}"
@@ -398,10 +282,3 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise RecipeError(f"device '{name}': PyTorch sees no CUDA device here; use cpu or auto")
     return device
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError):
-        return math.inf

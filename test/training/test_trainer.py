@@ -16,8 +16,9 @@ from segmif_ros.data.transforms import AugmentConfig
 from segmif_ros.model import SegMiFConfig, load_checkpoint
 from segmif_ros.training import RecipeError, TrainingError
 from segmif_ros.training.__main__ import main
+from segmif_ros.training.batches import as_tensors, batches
 from segmif_ros.training.config import OptimiserConfig, SourceConfig, TrainingConfig
-from segmif_ros.training.trainer import Trainer, as_tensors, losses
+from segmif_ros.training.trainer import Trainer, losses
 
 CROP = AugmentConfig(crop_height=64, crop_width=64, dark=0.3, thermal_noise=0.3)
 TINY = TrainingConfig(
@@ -64,6 +65,10 @@ def labelled():
     """The tiny recipe on labelled images and pairs."""
     source = SourceConfig(kind="camvid", path="camvid", augment=CROP)
     return dataclasses.replace(TINY, sources=(source, *TINY.sources))
+
+
+def first_batches(trainer, count):
+    return batches(trainer.samples, first=0, end=count, size=2, workers=0)
 
 
 def weights_of(trainer):
@@ -120,7 +125,7 @@ def test_training_lowers_the_loss_of_a_batch_it_sees_again(tmp_path, data, label
     rates = OptimiserConfig(encoder_lr=1e-3, decoder_lr=3e-3, fusion_lr=3e-3, warm_steps=0)
     config = dataclasses.replace(labelled, steps=16, batch_size=1, optimiser=rates, ema_decay=0.0, validation=())
     trainer = Trainer(config, data_root=data, output=tmp_path)
-    trainer._samples = [trainer._samples[number] for number in [0] * 16]
+    trainer.samples = [trainer.samples[number] for number in [0] * 16]
     trainer.run()
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     curve = [record["segmentation"] for record in records if "segmentation" in record]
@@ -129,14 +134,14 @@ def test_training_lowers_the_loss_of_a_batch_it_sees_again(tmp_path, data, label
 
 def test_the_segmentation_loss_reaches_the_fusion_network(tmp_path, data, labelled):
     trainer = Trainer(labelled, data_root=data, output=tmp_path)
-    batch = next(batch for batch in trainer._batches(8) if (batch.labels != 255).any())
+    batch = next(batch for batch in first_batches(trainer, 8) if (batch.labels != 255).any())
     losses(trainer.model, batch, first_round=False, prior_gradient=False)[1].backward()
     assert trainer.model.fusion.conv22.weight.grad.abs().sum() > 0
 
 
 def test_the_priors_features_pass_no_gradient_unless_asked(tmp_path, data):
     trainer = Trainer(TINY, data_root=data, output=tmp_path)
-    batch = next(trainer._batches(1))
+    batch = next(first_batches(trainer, 1))
     stem = trainer.model.segmentation.denoise_net.encoder.patch_embed1.proj.weight
     losses(trainer.model, batch, first_round=True, prior_gradient=False)[0].backward()
     assert stem.grad is None
@@ -175,13 +180,13 @@ def test_validation_uses_held_out_pairs_alone(tmp_path, data):
     trainer = Trainer(TINY, data_root=data, output=tmp_path)
     (_, held_out), = trainer.validation._sources
     assert [path.stem for path, _ in held_out.pairs] == ["2"]
-    names = {name for batch in trainer._batches(20) for name in batch.names}
+    names = {name for batch in first_batches(trainer, 20) for name in batch.names}
     assert not any(name.endswith("/2.png") for name in names)
 
 
 def test_the_target_is_the_vsm_wls_image_of_the_augmented_pair(tmp_path, data):
     trainer = Trainer(TINY, data_root=data, output=tmp_path)
-    tensors = as_tensors(trainer._samples._mixture[0], "vsm_wls")
+    tensors = as_tensors(trainer.samples._mixture[0], "vsm_wls")
     assert torch.equal(tensors["target"], tensors["prior"])
     assert tensors["target"].shape == (1, 64, 64)
 

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a recipe's sources to batches of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from segmif_ros.data.camvid import CamVid
+from segmif_ros.data.mixture import Mixture, PairSource, SceneSource, Source
+from segmif_ros.data.transforms import Sample
+from segmif_ros.evaluation.predict import to_plane
+from segmif_ros.imaging.prior import PriorMethod, prior_image
+from segmif_ros.training.config import RecipeError, SourceConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """B samples; planes float32 in [0, 1]: infrared, prior, target (B, 1, H, W), rgb (B, 3, H, W); labels (B, H, W)."""
+
+    infrared: Tensor
+    rgb: Tensor
+    prior: Tensor
+    target: Tensor
+    labels: Tensor
+    names: tuple[str, ...]
+
+    def to(self, device: torch.device) -> Batch:
+        """Move the tensors."""
+        tensors = ("infrared", "rgb", "prior", "target", "labels")
+        return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
+
+
+class Samples(Dataset[dict[str, Any]]):
+    """The mixture as tensors, with the prior and, where the data ships none, the fusion target computed."""
+
+    def __init__(self, mixture: Mixture, prior: PriorMethod) -> None:
+        self._mixture = mixture
+        self._prior = prior
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        return as_tensors(self._mixture[number], self._prior)
+
+
+def as_tensors(sample: Sample, prior: PriorMethod) -> dict[str, Any]:
+    """One sample as planes (C, H, W) in [0, 1], labels int64 (H, W) and its name."""
+    target = sample.target
+    if target is None:
+        target = prior_image(sample.infrared, sample.rgb, "vsm_wls")
+    guide = target if prior == "vsm_wls" else prior_image(sample.infrared, sample.rgb, prior)
+    planes = {"infrared": sample.infrared, "rgb": sample.rgb, "prior": guide, "target": target}
+    return {
+        **{name: to_plane(image)[0] for name, image in planes.items()},
+        "labels": torch.from_numpy(sample.labels.astype(np.int64)),
+        "names": sample.name,
+    }
+
+
+def collate(samples: list[dict[str, Any]]) -> Batch:
+    """Stack what ``as_tensors`` gives."""
+    names = tuple(sample["names"] for sample in samples)
+    tensors = {key: torch.stack([sample[key] for sample in samples]) for key in samples[0] if key != "names"}
+    return Batch(**tensors, names=names)
+
+
+def open_source(config: SourceConfig, data_root: Path, cache: Path | None, *, held_out: bool) -> Source:
+    """Open one source of a recipe; ``held_out`` picks the part of a pair folder that is kept apart."""
+    if config.kind == "camvid":
+        return CamVid(data_root / config.path, config.split)
+    if config.kind == "pairs":
+        return PairSource(data_root / config.path, hold_out_every=config.hold_out_every, held_out=held_out)
+    if config.count < 1 or config.height < 32 or config.width < 32:
+        raise RecipeError(f"scenes need count, height and width (have {config.count}, {config.height}x{config.width})")
+    return SceneSource(
+        first_seed=config.first_seed, count=config.count, height=config.height, width=config.width, cache=cache
+    )
+
+
+def batches(samples: Dataset[dict[str, Any]], *, first: int, end: int, size: int, workers: int) -> Iterator[Batch]:
+    """Batches number ``first`` to ``end`` - 1 of ``size`` samples each, prepared by ``workers`` processes (0: this)."""
+    loader = DataLoader(
+        samples,
+        batch_size=size,
+        sampler=range(first * size, end * size),
+        num_workers=workers,
+        collate_fn=collate,
+        # or the loader would draw from the generator that dropout uses, and a resumed run would differ
+        generator=torch.Generator(),
+    )
+    return iter(loader)
