@@ -21,3 +21,14 @@ def segmif_node() -> int:
         return SegmifNode()
 
     return run_node("segmif_node", make_node)
+
+
+def simulated_rig() -> int:
+    """Run simulated_rig; return its exit status."""
+
+    def make_node() -> Any:
+        from segmif_ros.ros.simulated_rig import SimulatedRig
+
+        return SimulatedRig()
+
+    return run_node("simulated_rig", make_node)

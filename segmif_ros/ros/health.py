@@ -7,7 +7,7 @@ it is cured, and stays in /diagnostics meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from segmif_ros.stream.pairing import OffsetSummary
@@ -52,61 +52,79 @@ class InputFacts:
     unstamped: bool = False
 
 
-def input_problem(facts: InputFacts, timeout_s: float) -> str | None:
+@dataclass(frozen=True)
+class Problem:
+    """Something to tell.
+
+    Attributes:
+        kind: The same for as long as it is the same problem.
+        line: In words, with numbers that may change meanwhile.
+    """
+
+    kind: str
+    line: str
+
+
+def input_problem(facts: InputFacts, timeout_s: float) -> Problem | None:
     """Return what is wrong with an input, or None."""
+    camera, topic = facts.camera, facts.topic
     if facts.silent_s <= timeout_s:
-        if facts.unstamped:
-            return f"{facts.camera} frames on {facts.topic} have no stamp (0): frames are paired by stamp"
-        return None
+        if not facts.unstamped:
+            return None
+        return Problem(f"{camera} unstamped", f"{camera} frames on {topic} have no stamp (0): frames pair by stamp")
     if facts.publishers == 0 and facts.wrong_type:
-        return f"{facts.camera}: {facts.topic} carries {facts.wrong_type}, sensor_msgs/msg/Image is needed"
+        line = f"{camera}: {topic} carries {facts.wrong_type}, sensor_msgs/msg/Image is needed"
+        return Problem(f"{camera} type", line)
     if facts.publishers == 0:
-        return (
-            f"{facts.camera}: nobody publishes {facts.topic}; start the camera or remap {facts.camera}/image_raw to "
-            "its topic"
-        )
+        line = f"{camera}: nobody publishes {topic}; start the camera or remap {camera}/image_raw to its topic"
+        return Problem(f"{camera} absent", line)
     if facts.incompatible:
-        return f"{facts.camera}: the publisher of {facts.topic} and this node don't match: {facts.incompatible}"
+        line = f"{camera}: the publisher of {topic} and this node don't match: {facts.incompatible}"
+        return Problem(f"{camera} QoS", line)
     if not facts.received:
-        return f"{facts.camera}: {facts.topic} has a publisher but no frame arrives; {_PROFILE_HINT}"
-    return f"{facts.camera}: {facts.topic} fell silent"
+        return Problem(f"{camera} blocked", f"{camera}: {topic} has a publisher but no frame arrives; {_PROFILE_HINT}")
+    return Problem(f"{camera} silent", f"{camera}: {topic} fell silent")
 
 
-def starved_problem(facts: InputFacts, other: InputFacts) -> str | None:
+def starved_problem(facts: InputFacts, other: InputFacts) -> Problem | None:
     """Return the warning that most frames of one camera seem to get lost, or None."""
     large = facts.frame_bytes > DEFAULT_SEGMENT_BYTES
     if not (large and facts.received and other.rate_hz > 2 and facts.rate_hz < 0.25 * other.rate_hz):
         return None
-    return (
+    return Problem(
+        f"{facts.camera} starved",
         f"{facts.camera}: few frames of {facts.topic} arrive beside {other.camera}'s, {facts.frame_bytes} bytes each; "
-        f"{_PROFILE_HINT}"
+        f"{_PROFILE_HINT}",
     )
 
 
-def pairing_problem(misses: OffsetSummary, slop_s: float) -> str | None:
+def pairing_problem(misses: OffsetSummary, slop_s: float) -> Problem | None:
     """Return why no pairs come about although frames do, or None."""
     if misses.count < _MIN_MISSES:
         return None
     gap_s = 1e-9 * misses.mean_ns
     if abs(gap_s) > 3600:
-        return "no pairs: infrared and RGB stamps are hours apart; the two cameras' clocks don't agree"
+        line = "no pairs: infrared and RGB stamps are hours apart; the two cameras' clocks don't agree"
+        return Problem("clocks", line)
     behind = "behind" if gap_s > 0 else "before"
-    return (
+    return Problem(
+        "no pairs",
         f"no pairs: infrared stamps are {abs(gap_s):.3g} s {behind} the nearest RGB stamps, slop_s is {slop_s}; "
-        "set time_offset_s if a driver stamps late, or raise slop_s"
+        "set time_offset_s if a driver stamps late, or raise slop_s",
     )
 
 
-def offset_problem(offsets: OffsetSummary, slop_s: float, time_offset_s: float) -> str | None:
+def offset_problem(offsets: OffsetSummary, slop_s: float, time_offset_s: float) -> Problem | None:
     """Return the warning that the pairs' offset is large and steady, as a driver that stamps arrival makes it."""
     mean_ns = abs(offsets.mean_ns)
     large = mean_ns >= max(_MIN_OFFSET_NS, 0.25e9 * slop_s)
     if offsets.count < _MIN_OFFSETS or not large or offsets.deviation_ns > max(1e6, 0.2 * mean_ns):
         return None
     behind = "behind" if offsets.mean_ns > 0 else "before"
-    return (
+    return Problem(
+        "offset",
         f"infrared stamps are steadily {1e-6 * mean_ns:.1f} ms {behind} RGB's: if a driver stamps arrival instead of "
-        f"exposure, set time_offset_s to {time_offset_s + 1e-9 * offsets.mean_ns:.4f}"
+        f"exposure, set time_offset_s to {time_offset_s + 1e-9 * offsets.mean_ns:.4f}",
     )
 
 
@@ -114,16 +132,17 @@ class Conditions:
     """The problems that hold now, and which began or ended since the last look."""
 
     def __init__(self) -> None:
-        self.lines: dict[str, str] = {}
+        self._lines: dict[str, str] = {}
 
-    def update(self, lines: Mapping[str, str]) -> tuple[list[str], list[str]]:
-        """Take the problems of this moment by kind.
+    @property
+    def lines(self) -> list[str]:
+        """What holds now."""
+        return list(self._lines.values())
 
-        Returns:
-            Lines of the kinds that began, and lines of those that ended. A kind whose line changed (a number in it,
-            say) neither began nor ended.
-        """
-        began = [line for kind, line in lines.items() if kind not in self.lines]
-        ended = [line for kind, line in self.lines.items() if kind not in lines]
-        self.lines = dict(lines)
+    def update(self, problems: Iterable[Problem]) -> tuple[list[str], list[str]]:
+        """Take the problems of this moment; return the lines of those that began and of those that ended."""
+        lines = {each.kind: each.line for each in problems}
+        began = [line for kind, line in lines.items() if kind not in self._lines]
+        ended = [line for kind, line in self._lines.items() if kind not in lines]
+        self._lines = lines
         return began, ended

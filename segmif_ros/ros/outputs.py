@@ -10,6 +10,7 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import Image
 
 from segmif_ros.imaging.overlay import draw_overlay
+from segmif_ros.ros.health import Problem
 from segmif_ros.ros.messages import image_message, make_header, semantic_map_message, semantic_map_type
 from segmif_ros.ros.qos import PUBLISHER_EVENTS, mismatch, overridable, profile
 
@@ -87,14 +88,15 @@ class Outputs:
                 )
             )
 
-    def problems(self) -> dict[str, str]:
-        """Return a line for each output that a subscriber wants with a QoS that doesn't match, by topic."""
-        found = {}
+    def problems(self) -> list[Problem]:
+        """Return the outputs that a subscriber wants with a QoS that doesn't match."""
+        found = []
         for topic, (_publisher, qos) in self._publishers.items():
             full = self._node.resolve_topic_name(topic)
             for each in self._node.get_subscriptions_info_by_topic(full):
                 if reason := mismatch(qos, each.qos_profile):
-                    found[topic] = f"{full}: subscriber '{each.node_name}' and this node don't match: {reason}"
+                    line = f"{full}: subscriber '{each.node_name}' and this node don't match: {reason}"
+                    found.append(Problem(f"{topic} {each.node_name}", line))
         return found
 
     def close(self) -> None:

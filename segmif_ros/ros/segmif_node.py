@@ -205,8 +205,7 @@ class SegmifNode(LifecycleNode):
     # --- health ------------------------------------------------------------------------------------------------------
 
     def _report(self) -> None:
-        problems = self._problems()
-        began, ended = self._conditions.update(problems)
+        began, ended = self._conditions.update(self._problems())
         for line in began:
             self.get_logger().warning(line)
         for line in ended:
@@ -223,28 +222,27 @@ class SegmifNode(LifecycleNode):
                 self.get_clock().now().to_msg(),
                 self.get_fully_qualified_name().lstrip("/"),
                 state=self._state_machine.current_state[1],
-                problems=list(problems.values()),
+                problems=self._conditions.lines,
                 values=values,
                 hardware_id=values.get("device", ""),
             )
         )
 
-    def _problems(self) -> dict[str, str]:
-        """Return what is wrong now, one line by kind."""
+    def _problems(self) -> list[health.Problem]:
         if not self._inputs or self._pipeline is None or self._outputs is None:
-            return {}
+            return []
         config = self._config
         infrared, rgb = (each.facts() for each in self._inputs)
-        found = {
-            "infrared": health.input_problem(infrared, config.input_timeout_s),
-            "rgb": health.input_problem(rgb, config.input_timeout_s),
-            "infrared frames": health.starved_problem(infrared, rgb),
-            "rgb frames": health.starved_problem(rgb, infrared),
-            "pairing": health.pairing_problem(self._pipeline.misses, config.slop_s),
-            "offset": health.offset_problem(self._pipeline.offsets, config.slop_s, config.time_offset_s),
-            **self._outputs.problems(),
-        }
-        return {kind: line for kind, line in found.items() if line}
+        possible = (
+            health.input_problem(infrared, config.input_timeout_s),
+            health.input_problem(rgb, config.input_timeout_s),
+            health.starved_problem(infrared, rgb),
+            health.starved_problem(rgb, infrared),
+            health.pairing_problem(self._pipeline.misses, config.slop_s),
+            health.offset_problem(self._pipeline.offsets, config.slop_s, config.time_offset_s),
+            *self._outputs.problems(),
+        )
+        return [each for each in possible if each is not None]
 
     def _clock_jumped(self, jump: TimeJump) -> None:
         if self._pipeline is not None:
