@@ -72,7 +72,7 @@ class ReplayJob:
         try:
             if self._parallel:
                 return BagResult(bag=bag, out=out, report=replay(bag, out, self._engine, self._config))
-            with progress_bar(bag.name, _expected_pairs(bag, self._config.topics)) as advance:
+            with progress_bar(bag.name, expected_pairs(bag, self._config.topics)) as advance:
                 return BagResult(bag=bag, out=out, report=replay(bag, out, self._engine, self._config, advance))
         except EvaluationError as error:
             return BagResult(bag=bag, out=out, error=str(error))
@@ -160,7 +160,8 @@ def _folders(bags: list[Path], out: Path) -> list[Path]:
     return [out / name for name in names]
 
 
-def _expected_pairs(bag: Path, topics: Topics) -> int | None:
+def expected_pairs(bag: Path, topics: Topics) -> int | None:
+    """Return how many pairs a progress bar may count on; None if the bag can't be opened."""
     try:
         with open_bag(bag, topics) as opened:
             return min(opened.counts["infrared"], opened.counts["rgb"])

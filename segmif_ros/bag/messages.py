@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # torch would come with it
 NS_PER_S = 1_000_000_000
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 SEMANTIC_MAP = "segmif_ros/msg/SemanticMap"
 
 # msg/*.msg without their comments: an installed package doesn't carry those files everywhere. A test compares.
@@ -167,6 +168,41 @@ def semantic_map_message(
         inference_ms=0.0,
     )
     return store.serialize_cdr(message, SEMANTIC_MAP)
+
+
+def camera_info_of(raw: bytes | memoryview) -> dict[str, Any]:
+    """Return a serialized CameraInfo as plain values: frame_id, height, width, distortion_model, d, k, r, p."""
+    message: Any = typestore().deserialize_cdr(raw, CAMERA_INFO)
+    matrices = {name: [float(each) for each in getattr(message, name)] for name in ("d", "k", "r", "p")}
+    return {
+        "frame_id": message.header.frame_id,
+        "height": message.height,
+        "width": message.width,
+        "distortion_model": message.distortion_model,
+        **matrices,
+    }
+
+
+def camera_info_message(height: int, width: int, focal_px: float, stamp_ns: int, frame_id: str) -> memoryview:
+    """Return a serialized CameraInfo of a pinhole camera without distortion, its centre in the middle."""
+    store = typestore()
+    k = np.array([focal_px, 0, (width - 1) / 2, 0, focal_px, (height - 1) / 2, 0, 0, 1], np.float64)
+    message = store.types[CAMERA_INFO](
+        header=_header(stamp_ns, frame_id),
+        height=height,
+        width=width,
+        distortion_model="plumb_bob",
+        d=np.zeros(5),
+        k=k,
+        r=np.eye(3).reshape(-1),
+        p=np.insert(k.reshape(3, 3), 3, 0, axis=1).reshape(-1),
+        binning_x=0,
+        binning_y=0,
+        roi=store.types["sensor_msgs/msg/RegionOfInterest"](
+            x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
+        ),
+    )
+    return store.serialize_cdr(message, CAMERA_INFO)
 
 
 def _header(stamp_ns: int, frame_id: str) -> Any:

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 
-from segmif_ros.bag.messages import COMPRESSED, IMAGE, header_of
+from segmif_ros.bag.messages import CAMERA_INFO, COMPRESSED, IMAGE, camera_info_of, header_of
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.stream.pairing import JUMP_BACK_NS
 
@@ -103,6 +104,15 @@ class Bag:
         for message in self._read("labels", start=recorded_ns, stop=recorded_ns + 1):
             if message.stamp_ns == found_ns:
                 return message
+        return None
+
+    def camera_info(self, role: str) -> dict[str, Any] | None:
+        """Return the first CameraInfo beside a camera's image topic, as plain values; None if there is none."""
+        base = self.connections[role].topic.removesuffix("/compressed").rsplit("/", 1)[0]
+        for connection in self.reader.connections:
+            if connection.topic == f"{base}/camera_info" and connection.msgtype == CAMERA_INFO:
+                for _, _, raw in self.reader.messages([connection]):
+                    return camera_info_of(raw)
         return None
 
     def _read(self, *roles: str, start: int | None = None, stop: int | None = None) -> Iterator[BagMessage]:

@@ -10,13 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from segmif_ros.bag.messages import COMPRESSED, IMAGE, compressed_message, image_message
+from segmif_ros.bag.messages import (
+    CAMERA_INFO,
+    COMPRESSED,
+    IMAGE,
+    camera_info_message,
+    compressed_message,
+    image_message,
+)
 from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, BagError
 from segmif_ros.bag.writing import STORAGES, BagWriter, new_bag
 from segmif_ros.data.scenes import LIGHTINGS, RoadScene, SceneError
 from segmif_ros.evaluation.workers import progress_bar
 
-LABELS_TOPIC = "/ground_truth/labels"
+LABELS_TOPIC = "/rig/labels"  # where the simulated rig publishes them
 # stamps start at a round time well after 0, which some tools take for "no stamp"
 START_NS = 1_700_000_000_000_000_000
 _LATENCY_NS = 3_000_000  # between stamp and recording
@@ -77,6 +84,8 @@ def _write_frame(bag: BagWriter, scene: RoadScene, i: int, config: RecordConfig)
     for topic, encoding, kind, image, stamp_ns in images:
         frame_id = f"{topic.split('/')[1]}_optical_frame"
         recorded_ns = stamp_ns + _LATENCY_NS
+        info = camera_info_message(config.height, config.width, scene.focal_px, stamp_ns, frame_id)
+        bag.write(topic.replace("image_raw", "camera_info"), CAMERA_INFO, recorded_ns, info)
         if config.compressed:
             raw = compressed_message(image, encoding, kind, stamp_ns, frame_id)
             bag.write(f"{topic}/compressed", COMPRESSED, recorded_ns, raw)

@@ -285,7 +285,7 @@ class _Replay:
         if message is None:
             return None
         digest.update(message.raw)
-        labels = _label_map(message)
+        labels = label_map(message)
         made = output.result.labels
         if labels.shape != made.shape:
             sizes = [f"{each.shape[1]}x{each.shape[0]}" for each in (labels, made)]
@@ -327,7 +327,8 @@ class _Replay:
             )
 
 
-def _label_map(message: BagMessage) -> Image:
+def label_map(message: BagMessage) -> Image:
+    """Return the class ids (H, W) uint8 of a ground truth message; BagError if it isn't mono8."""
     image = image_of(message.raw, message.message_type)
     if image.encoding not in ("mono8", "8UC1"):
         raise BagError(f"the ground truth comes as '{image.encoding}': mono8, one class id a pixel, is needed")

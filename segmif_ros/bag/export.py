@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segmif export-dataset`: registered, paired images of a bag in FMB's layout, ready for annotation and training.
+
+OUT/{train,test}/{Infrared,Visible}/NNNNN.png    and, with a ground truth topic, Label/NNNNN.png
+OUT/manifest.json                                where each pair is from, calibration, configuration, hashes
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.bag.command import add_replay_arguments, expected_pairs, node_parameters, pipeline_config
+from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pairs_of
+from segmif_ros.bag.reading import Bag, BagError, Topics, open_bag
+from segmif_ros.bag.replay import label_map
+from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.evaluation.journal import disk_error
+from segmif_ros.evaluation.report import canonical_hash, software, write_json
+from segmif_ros.evaluation.workers import progress_bar
+from segmif_ros.imaging.encodings import EncodingError, to_infrared, to_rgb
+from segmif_ros.imaging.gain import ThermalGain
+from segmif_ros.stream.pairing import Pair
+from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.stream.processing import PairRefusedError, same_size
+
+Image = npt.NDArray[np.uint8]
+MANIFEST_FILE = "manifest.json"
+_THUMBNAIL = (32, 24)  # what a change of scene is judged on
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """What to export.
+
+    Attributes:
+        topics: Where the images and, if there is any, the ground truth are.
+        pipeline: The node's settings of pairing and gain.
+        every: Take every n-th pair.
+        scene_change: Take only pairs whose RGB image differs from the last one taken by this mean grey level difference
+            (0..255) at a small size; 0 takes all.
+        test_every: Every n-th exported pair goes into test/, the others into train/; 0 puts all into train/.
+    """
+
+    topics: Topics = field(default_factory=Topics)
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+    every: int = 1
+    scene_change: float = 0.0
+    test_every: int = 5
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.test_every < 0 or self.scene_change < 0:
+            raise BagError("--every must be 1 or more, --test-every and --scene-change must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Ready:
+    """A pair to be written."""
+
+    pair: Pair[Recorded]
+    infrared: Image
+    rgb: Image
+
+
+def export(path: Path, out: Path, config: ExportConfig, advance: Callable[[int], None] = lambda _: None) -> int:
+    """Write the pairs of one bag; return how many.
+
+    Existing exports are not written over. The manifest is written last: a folder without one is incomplete.
+
+    Raises:
+        BagError: If the bag can't be read, has no pair within the slop, or ``out`` holds something already.
+        EvaluationError: If the folder can't be written.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise BagError(f"{out}: is not empty: give another folder")
+    with open_bag(path, config.topics) as bag:
+        found_truth = bag.index_truth() if config.topics.labels else 0
+        facts = PairingFacts()
+        skipped: list[dict[str, Any]] = []
+        entries: list[dict[str, Any]] = []
+        try:
+            for ready in _chosen(bag, config, facts, skipped, advance):
+                entries.append(_write(bag, out, ready, len(entries), config))
+            if not facts.pairs:
+                raise no_pairs(bag, config.pipeline, facts)
+            manifest = {
+                "source": {"bag": path.name, "topics": asdict(config.topics), "damage": bag.damage},
+                "pairs": entries,
+                "skipped": skipped,
+                "pairs_in_bag": facts.pairs,
+                "labels_in_bag": found_truth,
+                "calibration": _calibration(bag),
+                "registration": "none: both images must show the same view at the same size",
+                "configuration": asdict(config),
+                "configuration_sha256": canonical_hash(asdict(config)),
+                "software": software(),
+            }
+            out.mkdir(parents=True, exist_ok=True)
+            write_json(out / MANIFEST_FILE, manifest)
+        except OSError as error:
+            raise disk_error(out, error) from error
+    return len(entries)
+
+
+def _chosen(
+    bag: Bag,
+    config: ExportConfig,
+    facts: PairingFacts,
+    skipped: list[dict[str, Any]],
+    advance: Callable[[int], None],
+) -> Iterator[_Ready]:
+    """Yield the pairs to be written; the gain sees every pair, so that it is what the node's would be."""
+    gain = ThermalGain(config.pipeline.gain)
+    last: npt.NDArray[np.float32] | None = None
+    for number, pair in enumerate(pairs_of(bag, config.pipeline, facts)):
+        advance(1)
+        try:
+            raw = to_infrared(pair.infrared.frame().image)
+            infrared = gain.apply(raw, pair.infrared.message.stamp_ns)
+            if number % config.every:
+                continue
+            infrared, rgb = same_size(infrared, to_rgb(pair.rgb.frame().image))
+        except (EncodingError, PairRefusedError) as error:
+            skipped.append({"pair": number, "stamp_ns": pair.rgb.message.stamp_ns, "reason": str(error)})
+            continue
+        small = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), _THUMBNAIL, interpolation=cv2.INTER_AREA)
+        thumbnail = small.astype(np.float32)
+        if last is not None and float(np.abs(thumbnail - last).mean()) < config.scene_change:
+            continue
+        last = thumbnail
+        yield _Ready(pair=pair, infrared=infrared, rgb=rgb)
+
+
+def _write(bag: Bag, out: Path, ready: _Ready, number: int, config: ExportConfig) -> dict[str, Any]:
+    """Write one pair, and its label map if there is one; return its line of the manifest."""
+    split = "test" if config.test_every and number % config.test_every == config.test_every - 1 else "train"
+    name = f"{number + 1:05d}.png"
+    rgb_stamp_ns = ready.pair.rgb.message.stamp_ns
+    infrared_stamp_ns = ready.pair.infrared.message.stamp_ns
+    images = {"Infrared": ready.infrared, "Visible": np.asarray(cv2.cvtColor(ready.rgb, cv2.COLOR_RGB2BGR), np.uint8)}
+    truth = bag.truth_near(rgb_stamp_ns, round(1e9 * config.pipeline.slop_s)) if config.topics.labels else None
+    if truth is not None:
+        labels = label_map(truth)
+        if labels.shape != ready.infrared.shape:
+            sizes = [f"{each.shape[1]}x{each.shape[0]}" for each in (labels, ready.infrared)]
+            raise BagError(f"{bag.path}: the ground truth is {sizes[0]} and the images are {sizes[1]}: record one size")
+        images["Label"] = labels
+    files = {}
+    for folder, image in images.items():
+        target = out / split / folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        done, data = cv2.imencode(".png", image)
+        if not done:
+            raise BagError(f"{target}: an image of {image.shape} can't be written as png")
+        content = data.tobytes()
+        target.write_bytes(content)
+        files[folder] = {"file": f"{split}/{folder}/{name}", "sha256": hashlib.sha256(content).hexdigest()}
+    return {
+        "name": name.removesuffix(".png"),
+        "split": split,
+        "rgb_stamp_ns": rgb_stamp_ns,
+        "infrared_stamp_ns": infrared_stamp_ns,
+        "offset_ns": ready.pair.offset_ns,
+        "files": files,
+    }
+
+
+def _calibration(bag: Bag) -> dict[str, Any]:
+    """Return the first CameraInfo of each camera, as values; empty where none was recorded."""
+    return {camera: info for camera in ("infrared", "rgb") if (info := bag.camera_info(camera)) is not None}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `segmif export-dataset`."""
+    default = ExportConfig()
+    parser.add_argument("bag", type=Path, metavar="BAG", help="rosbag2 folder, .mcap or .db3 file")
+    parser.add_argument("--out", type=Path, default=Path("out/dataset"), help="default: %(default)s")
+    parser.add_argument("--every", type=int, default=default.every, metavar="N", help="take every n-th pair")
+    parser.add_argument(
+        "--scene-change",
+        type=float,
+        default=default.scene_change,
+        metavar="LEVELS",
+        help="leave out pairs that differ from the last one taken by less than this mean grey level (0..255)",
+    )
+    parser.add_argument(
+        "--test-every", type=int, default=default.test_every, metavar="N", help="every n-th goes into test/; 0: none"
+    )
+    add_replay_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `segmif export-dataset`: 0 done, 2 unusable input, 130 interrupted."""
+    topics = Topics(infrared=arguments.infrared, rgb=arguments.rgb, labels=arguments.labels)
+    try:
+        config = ExportConfig(
+            topics=topics,
+            pipeline=pipeline_config(node_parameters(arguments)),
+            every=arguments.every,
+            scene_change=arguments.scene_change,
+            test_every=arguments.test_every,
+        )
+        with progress_bar(arguments.bag.name, expected_pairs(arguments.bag, topics)) as advance:
+            count = export(arguments.bag, arguments.out, config, advance)
+    except EvaluationError as error:
+        print(f"segmif export-dataset: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"segmif export-dataset: stopped; {arguments.out} is incomplete (no {MANIFEST_FILE})", file=sys.stderr)
+        return 130
+    manifest = json.loads((arguments.out / MANIFEST_FILE).read_text(encoding="utf-8"))
+    print(f"{count} of {manifest['pairs_in_bag']} pairs in {arguments.out}, {len(manifest['skipped'])} undecodable")
+    if manifest["source"]["damage"]:
+        print(f"segmif export-dataset: the bag is damaged, {manifest['source']['damage']}", file=sys.stderr)
+        return 1
+    return 0
