@@ -16,9 +16,17 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]  # docstrings say shape, type and range
 
-GAIN_POLICIES = ("percentile", "fixed", "minmax", "clahe")
+GAIN_POLICIES = ("plateau", "percentile", "fixed", "minmax", "clahe")
 # percentiles are taken over about this many pixels: enough to be stable, few enough to cost a fraction of a millisecond
 _SAMPLES = 20_000
+# Of "plateau": its range leaves out only defective pixels, because people may be less than 1 % of the image; so many
+# levels tell occupied values from gaps; a level counts as at most this multiple of an even share; this share of the
+# mapping is linear, so that a gap keeps some contrast.
+_PLATEAU_PERCENTILES = (0.1, 99.95)
+_LEVELS = 512
+_PLATEAU = 2.0
+_LINEAR_SHARE = 0.2
+_FINE = 8192  # entries of the table for floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,20 +34,23 @@ class GainConfig:
     """How raw values become 0..255.
 
     Attributes:
-        policy: "percentile": the range between two percentiles, smoothed over time, so that one hot object that passes
+        policy: "plateau": grey values are given to the values that occur, each level counting up to a plateau, and
+            not to the gaps between them: a cold sky doesn't press the street into a few grey values, and a few hot
+            pixels keep theirs. Smoothed over time. It is the usual automatic gain of thermal cameras.
+            "percentile": the range between two percentiles, smoothed over time, so that one hot object that passes
             doesn't make the picture flicker. "fixed": ``fixed_low`` to ``fixed_high``. "minmax": this frame's range.
             "clahe": as percentile, then contrast limited adaptive histogram equalisation of the 8-bit image (of 16-bit
             values it would take 20 ms at 640x480).
-        low_percentile: Becomes 0.
-        high_percentile: Becomes 255.
-        time_constant_s: After this time the smoothed range has followed 63 % of a step; 0 follows at once.
+        low_percentile: Becomes 0 (percentile, clahe).
+        high_percentile: Becomes 255 (percentile, clahe).
+        time_constant_s: After this time the smoothed range or mapping has followed 63 % of a step; 0 follows at once.
         fixed_low: Raw value (counts or the unit of 32FC1) that becomes 0.
         fixed_high: Raw value that becomes 255.
         clahe_clip_limit: OpenCV's clip limit.
         clahe_tiles: Tiles in each direction.
     """
 
-    policy: str = "percentile"
+    policy: str = "plateau"
     low_percentile: float = 1.0
     high_percentile: float = 99.0
     time_constant_s: float = 1.0
@@ -71,6 +82,7 @@ class ThermalGain:
     def reset(self) -> None:
         """Forget the smoothed range: the next frame sets its own."""
         self._range: tuple[float, float] | None = None
+        self._curve: _Curve | None = None
         self._stamp_ns = 0
         self._dtype: np.dtype[Any] | None = None
 
@@ -86,27 +98,31 @@ class ThermalGain:
         """
         if infrared.dtype == np.uint8:
             return infrared
-        low, high = self._limits(infrared, stamp_ns)
-        scaled = _scale(infrared, low, high)
-        return self._clahe.apply(scaled) if self.config.policy == "clahe" else scaled
-
-    def _limits(self, infrared: Array, stamp_ns: int) -> tuple[float, float]:
         config = self.config
         if config.policy == "fixed":
-            return config.fixed_low, config.fixed_high
+            return _scale(infrared, config.fixed_low, config.fixed_high)
         if config.policy == "minmax":
             values = infrared[np.isfinite(infrared)] if infrared.dtype.kind == "f" else infrared
-            return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-        found = _percentiles(infrared, config.low_percentile, config.high_percentile)
+            return _scale(infrared, *((float(values.min()), float(values.max())) if values.size else (0.0, 0.0)))
+        weight = self._weight(infrared.dtype, stamp_ns)
+        sample = _sample(infrared)
+        if config.policy == "plateau":
+            self._curve = _Curve.of(sample).blended(self._curve, weight)
+            return self._curve.apply(infrared)
+        found = _percentiles(sample, config.low_percentile, config.high_percentile)
+        self._range = found if self._range is None else _towards(self._range, found, weight)
+        scaled = _scale(infrared, *self._range)
+        return self._clahe.apply(scaled) if config.policy == "clahe" else scaled
+
+    def _weight(self, dtype: np.dtype[Any], stamp_ns: int) -> float:
+        """How far the smoothing goes towards this frame; starts anew where the past doesn't apply."""
         elapsed_s = 1e-9 * (stamp_ns - self._stamp_ns)
         # a jump back in time is another recording or a looped one; another type is another camera or mode
-        fresh = self._range is None or elapsed_s < 0 or infrared.dtype != self._dtype
-        if fresh or self._range is None or config.time_constant_s <= 0:
-            smoothed = found
-        else:
-            smoothed = _towards(self._range, found, 1.0 - math.exp(-elapsed_s / config.time_constant_s))
-        self._range, self._stamp_ns, self._dtype = smoothed, stamp_ns, infrared.dtype
-        return smoothed
+        if elapsed_s < 0 or dtype != self._dtype:
+            self.reset()
+        self._stamp_ns, self._dtype = stamp_ns, dtype
+        constant_s = self.config.time_constant_s
+        return 1.0 if constant_s <= 0 else 1.0 - math.exp(-elapsed_s / constant_s)
 
 
 def _towards(old: tuple[float, float], new: tuple[float, float], weight: float) -> tuple[float, float]:
@@ -120,16 +136,63 @@ def _towards(old: tuple[float, float], new: tuple[float, float], weight: float) 
     return low, low + old_width * (new_width / old_width) ** weight
 
 
-def _percentiles(infrared: Array, low: float, high: float) -> tuple[float, float]:
+def _sample(infrared: Array) -> Array:
+    """Return finite values spread over the frame, flat; (0,) if there are none."""
     stride = max(1, math.isqrt(infrared.size // _SAMPLES))
     sample = infrared[::stride, ::stride].ravel()
-    if sample.dtype.kind == "f":
-        sample = sample[np.isfinite(sample)]
-        if not sample.size:
-            return 0.0, 0.0
+    return sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
+
+
+def _percentiles(sample: Array, low: float, high: float) -> tuple[float, float]:
+    if not sample.size:
+        return 0.0, 0.0
     ranks = [round(each / 100 * (sample.size - 1)) for each in (low, high)]
     ordered = np.partition(sample, ranks)
     return float(ordered[ranks[0]]), float(ordered[ranks[1]])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Curve:
+    """A rising mapping: float32 grey values (_LEVELS + 1,) at even steps of the raw value from ``low`` to ``high``."""
+
+    low: float
+    high: float
+    values: Array
+
+    @classmethod
+    def of(cls, sample: Array) -> _Curve:
+        low, high = _percentiles(sample, *_PLATEAU_PERCENTILES)
+        straight = np.linspace(0, 255, _LEVELS + 1, dtype=np.float32)
+        if not high > low:
+            return cls(low=low, high=low + 1, values=straight)
+        counts, _ = np.histogram(np.clip(sample, low, high), _LEVELS, (low, high))
+        shares = np.minimum(counts, _PLATEAU * sample.size / _LEVELS)
+        equalised = np.concatenate(([0.0], np.cumsum(shares) * (255 / shares.sum())))
+        values = _LINEAR_SHARE * straight + (1 - _LINEAR_SHARE) * equalised
+        return cls(low=low, high=high, values=values.astype(np.float32))
+
+    def at(self, raw: Array) -> Array:
+        return np.interp(raw, np.linspace(self.low, self.high, self.values.size), self.values)
+
+    def blended(self, old: _Curve | None, weight: float) -> _Curve:
+        """Go ``weight`` of the way from ``old``, compared at the same raw values: what lies still hardly changes."""
+        if old is None or weight >= 1:
+            return self
+        before = old.at(np.linspace(self.low, self.high, self.values.size))
+        values = (before + weight * (self.values - before)).astype(np.float32)
+        return _Curve(low=self.low, high=self.high, values=values)
+
+    def apply(self, infrared: Array) -> Array:
+        if infrared.dtype == np.uint16:
+            # only the values that can differ need an entry: below and above the range all are alike
+            first, last = max(math.floor(self.low), 0), min(math.ceil(self.high), 65535)
+            table = self.at(np.arange(first, last + 1)).round().astype(np.uint8)
+            return table[np.clip(infrared, first, last) - np.uint16(first)]
+        # floats by a fine table as well: np.interp over every pixel takes 20 times as long
+        table = self.at(np.linspace(self.low, self.high, _FINE)).round().astype(np.uint8)
+        per_unit = np.float32((_FINE - 1) / (self.high - self.low))
+        steps = np.clip((infrared - np.float32(self.low)) * per_unit, 0, _FINE - 1)
+        return table[np.nan_to_num(steps, copy=False, nan=0.0).astype(np.uint16)]
 
 
 def _scale(infrared: Array, low: float, high: float) -> Array:

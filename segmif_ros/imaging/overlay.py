@@ -27,5 +27,5 @@ def draw_overlay(image: UInt8Image, labels: UInt8Image, palette: UInt8Image, *, 
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(palette)] = palette
     blended = cv2.addWeighted(image, 1.0 - alpha, colours[labels], alpha, 0.0)
-    coloured = colours.any(axis=1)[labels]
+    coloured = np.asarray(colours.any(axis=1))[labels]
     return np.where(coloured[..., None], blended, image)

@@ -107,8 +107,9 @@ class NodeConfig:
 
     # thermal gain, for 16-bit and float infrared
     gain_policy: str = parameter(
-        "percentile",
-        "How raw thermal values become 8-bit: percentile (smoothed over time), fixed range, minmax a frame, clahe.",
+        "plateau",
+        "How raw thermal values become 8-bit: plateau (equalised and smoothed over time, the usual gain of thermal "
+        "cameras), percentile (linear, smoothed over time), fixed range, minmax a frame, clahe.",
         choices=GAIN_POLICIES,
     )
     gain_low_percentile: float = parameter(

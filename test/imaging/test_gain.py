@@ -42,7 +42,7 @@ def test_minmax_uses_the_whole_range_of_every_frame(dtype) -> None:
 def test_percentiles_leave_out_the_extremes(dtype) -> None:
     image = ramp(1000, 2000, dtype)
     image[0, 0], image[0, 1] = 0, 16000  # a dead and a hot pixel
-    out = ThermalGain().apply(image, 0)
+    out = ThermalGain(GainConfig(policy="percentile")).apply(image, 0)
     expected = np.clip((image.astype(float) - 1010) / 980 * 255, 0, 255)
     assert np.abs(out - expected).max() <= 3
 
@@ -59,7 +59,7 @@ def test_clahe_raises_local_contrast() -> None:
     board = (np.indices((64, 64)).sum(axis=0) // 4 % 2 * 200).astype(np.uint16)
     image = board + 2000
     image[:, 48:] += 10_000
-    plain = ThermalGain(GainConfig(low_percentile=0, high_percentile=100)).apply(image, 0)
+    plain = ThermalGain(GainConfig(policy="percentile", low_percentile=0, high_percentile=100)).apply(image, 0)
     clahe = ThermalGain(
         GainConfig(policy="clahe", low_percentile=0, high_percentile=100, clahe_clip_limit=40.0)
     ).apply(image, 0)
@@ -79,14 +79,44 @@ def flicker(policy) -> float:
     return max(abs(np.diff(means)))
 
 
-def test_one_hot_object_passing_a_still_scene_makes_less_flicker_than_frame_by_frame_scaling() -> None:
-    smoothed, frame_by_frame = flicker("percentile"), flicker("minmax")
-    assert frame_by_frame > 40
-    assert smoothed < 5
+@pytest.mark.parametrize("policy", ["plateau", "percentile"])
+def test_one_hot_object_passing_a_still_scene_makes_less_flicker_than_frame_by_frame_scaling(policy) -> None:
+    assert flicker("minmax") > 40
+    assert flicker(policy) < 5
+
+
+def street(sky) -> np.ndarray:
+    """Counts of a street of 7000 to 7400 with a few warm people of 7800 under a sky of ``sky``, half of the image."""
+    image = np.random.default_rng(0).uniform(7000, 7400, (100, 100)).astype(np.uint16)
+    image[:50] = sky + np.random.default_rng(1).uniform(0, 40, (50, 100)).astype(np.uint16)
+    image[90:95, 50:56] = 7800
+    return image
+
+
+def test_a_cold_sky_takes_no_contrast_from_the_street_under_the_plateau_policy() -> None:
+    def contrast(policy, sky) -> int:
+        out = ThermalGain(GainConfig(policy=policy)).apply(street(sky), 0)
+        return int(np.ptp(out[50:90]))
+
+    assert contrast("percentile", 3000) < 40
+    assert contrast("plateau", 3000) > 80
+
+
+def test_few_warm_people_stand_out_under_the_plateau_policy() -> None:
+    out = ThermalGain(GainConfig(policy="plateau")).apply(street(6500), 0)
+    assert out[92, 53] > int(out[50:90].max()) + 10
+
+
+def test_floats_and_counts_of_the_same_scene_look_the_same_under_the_plateau_policy() -> None:
+    counts = street(6000)
+    one, other = (ThermalGain(GainConfig(policy="plateau")).apply(counts.astype(each), 0) for each in ("u2", "f4"))
+    assert np.abs(one.astype(int) - other).max() <= 2
 
 
 def test_the_smoothed_range_follows_a_step_with_its_time_constant() -> None:
-    gain = ThermalGain(GainConfig(time_constant_s=2.0, low_percentile=0, high_percentile=100))
+    gain = ThermalGain(
+        GainConfig(policy="percentile", time_constant_s=2.0, low_percentile=0, high_percentile=100)
+    )
     gain.apply(ramp(0, 1000), 0)
     out = gain.apply(ramp(1000, 2000), 2 * S)
     # 63 % of the way from 0..1000 to 1000..2000 is 632..1632
@@ -168,7 +198,7 @@ def test_padded_rows_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"policy": "auto"}, "gain policy 'auto' is unknown: use one of percentile, fixed, minmax, clahe"),
+        ({"policy": "auto"}, "gain policy 'auto' is unknown: use one of plateau, percentile, fixed, minmax, clahe"),
         ({"low_percentile": 50, "high_percentile": 50}, "gain percentiles 50 and 50: 0 <= low < high <= 100"),
         ({"fixed_low": 5, "fixed_high": 1}, "fixed gain range 5 to 1: low must be below high"),
     ],
