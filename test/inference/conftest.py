@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """A checkpoint small enough for unit tests: random weights, three classes, a tiny fusion network."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _one_thread() -> Iterator[None]:
+    """One thread is faster on tiny tensors than two that wait for each other, above all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -35,23 +35,30 @@ def _require_installed(name: str) -> None:
         pytest.skip(f"{', '.join(missing)} not installed")
 
 
+@pytest.fixture(scope="module")
+def openvino(network: FrameNetwork) -> backends.Backend:
+    _require_installed("openvino")
+    return create_backend("openvino", network, CPU)
+
+
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
-def test_a_backend_gives_the_frame_that_torch_gives(network: FrameNetwork, name: str) -> None:
+def test_a_backend_gives_the_frame_that_torch_gives(
+    network: FrameNetwork, name: str, request: pytest.FixtureRequest
+) -> None:
     _require_installed(name)
-    backend, expected = create_backend(name, network, CPU), create_backend("torch", network, CPU)
+    backend = request.getfixturevalue("openvino") if name == "openvino" else create_backend(name, network, CPU)
+    expected = create_backend("torch", network, CPU)
     for result, wanted in zip(backend.run(*_images()), expected.run(*_images()), strict=True):
         assert (result.dtype, result.shape) == (np.uint8, wanted.shape)
         assert np.abs(result.astype(int) - wanted).max() <= 1
         assert (result == wanted).mean() > 0.99
 
 
-def test_results_of_openvino_belong_to_the_caller(network: FrameNetwork) -> None:
-    _require_installed("openvino")
-    backend = create_backend("openvino", network, CPU)
+def test_results_of_openvino_belong_to_the_caller(openvino: backends.Backend) -> None:
     infrared, rgb, prior = _images()
-    first = backend.run(infrared, rgb, prior)
+    first = openvino.run(infrared, rgb, prior)
     kept = [each.copy() for each in first]
-    backend.run(255 - infrared, 255 - rgb, 255 - prior)
+    openvino.run(255 - infrared, 255 - rgb, 255 - prior)
     for now, before in zip(first, kept, strict=True):
         np.testing.assert_array_equal(now, before)
 
