@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs under test, and the domains that they talk on."""
 
+import contextlib
 import os
 import queue
 import signal
@@ -59,10 +60,14 @@ class Process:
         return status
 
 
-def ends_cleanly(process: Process, *signals: signal.Signals) -> None:
+def ends_cleanly(process: Process, number: signal.Signals, *, repeated: bool = False) -> None:
+    """Send a signal, ``repeated`` until the process is gone, and check how it ends."""
     began = time.monotonic()
-    for each in signals:
-        process.popen.send_signal(each)
+    process.popen.send_signal(number)
+    while repeated and process.popen.poll() is None and time.monotonic() - began < END_S:
+        process.popen.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.popen.wait(0.01)
     status = process.end()
     took_s = time.monotonic() - began
     assert status == 0, process.lines

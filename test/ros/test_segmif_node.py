@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 
 import rclpy
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState, GetState
 from node_processes import NODE_DOMAIN
@@ -20,6 +21,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import Image
 
 from segmif_ros.imaging.encodings import view
@@ -287,6 +289,27 @@ def test_the_age_is_measured_with_the_nodes_clock_against_the_master_stamp(bench
     )
     table.until(lambda: table.value("processed") == "1")
     assert 500 <= float(table.value("age_ms_max")) < 500 + 1000 * WAIT_S
+
+
+def test_simulated_time_is_the_clock_of_ages_and_a_jump_back_starts_pairing_anew(bench) -> None:
+    table = bench(use_sim_time=True)
+    clock = table.others.create_publisher(ClockMessage, "/clock", 10)
+    clock_of_node = table.node.get_clock()
+
+    def set_clock(sec: int, nanosec: int) -> None:
+        clock.publish(ClockMessage(clock=Time(sec=sec, nanosec=nanosec)))
+        table.until(lambda: clock_of_node.now().nanoseconds == sec * 10**9 + nanosec)
+
+    table.until(clock.get_subscription_count)
+    set_clock(1_700_000_000, 250_000_000)
+    table.send(0)
+    table.until(lambda: table.value("processed") == "1")
+    assert table.value("age_ms_max") == "250.00"
+    table.send(1, cameras=("rgb",))
+    table.until(lambda: table.value("frames_rgb") == "2")
+    set_clock(1_699_999_999, 0)
+    assert any("the clock jumped back" in line for line in table.log)
+    table.until(lambda: table.value("dropped_orphan") == "1")
 
 
 def test_a_topic_that_nobody_publishes_is_said_once_and_taken_back_once_frames_come(bench) -> None:

@@ -83,6 +83,19 @@ def test_two_frames_that_are_each_others_second_choice_stay_together_if_the_near
     assert rig.stamps == [(0, 10), (18, 19), (36, 36)]
 
 
+def test_a_frame_is_orphaned_at_once_when_a_nearer_one_comes_before_the_partner() -> None:
+    rig = Rig().infrared(0, 8).rgb(10)
+    assert rig.pairer.drops["orphan"] == 1
+    assert rig.stamps == []  # a third infrared frame could still be nearer
+
+
+def test_a_camera_that_stops_does_not_keep_its_last_frame_from_its_partner() -> None:
+    rig = Rig(queue_size=3).infrared(0).rgb(5, 38, 71)
+    assert rig.stamps == []  # an infrared frame nearer to 5 could still come
+    assert rig.rgb(104).stamps == [(0, 5)]
+    assert rig.pairer.waiting == 3
+
+
 def test_frames_farther_apart_than_the_slop_never_pair() -> None:
     rig = Rig(slop_s=0.02).infrared(0, 100, 200).rgb(21, 121, 221)
     assert rig.stamps == []
@@ -96,6 +109,13 @@ def test_the_distance_of_what_did_not_pair_is_told() -> None:
     assert rig.stamps == []
     assert rig.pairer.misses.mean_ns == pytest.approx(30 * MS)
     assert rig.pairer.misses.deviation_ns == pytest.approx(0)
+
+
+def test_a_pair_ends_what_is_told_about_frames_that_did_not_pair() -> None:
+    rig = Rig().rgb(0, 100).infrared(50, 150, 250)
+    assert rig.pairer.misses.count == 3
+    rig.rgb(250)
+    assert rig.pairer.misses.count == 0
 
 
 def test_the_time_offset_is_taken_off_the_infrared_stamps() -> None:

@@ -114,6 +114,7 @@ def test_a_stopped_pipeline_can_start_again_and_forgets_what_waited() -> None:
         assert harness.pipeline.stop(WAIT_S)
         harness.pipeline.start()
         harness.pipeline.offer_infrared(infrared_frame(0))
+        assert harness.pipeline.snapshot().pairs == 0
         harness.offer(33)
         assert harness.output().rgb.stamp_ns == 33 * MS
 
