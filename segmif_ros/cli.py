@@ -54,10 +54,10 @@ def _rig(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("--lighting", help="of the synthetic road")
 
     def run(options: argparse.Namespace) -> int:
-        _give_ros(options, ("pairs_folder", "rate_hz", "lighting"))
-        from segmif_ros.ros import simulated_rig
+        from segmif_ros.ros import entry
 
-        return simulated_rig.main()
+        _give_ros(options, ("pairs_folder", "rate_hz", "lighting"))
+        return entry.simulated_rig()
 
     return run
 

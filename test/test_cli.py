@@ -97,6 +97,14 @@ def test_options_of_the_node_become_ros_arguments(monkeypatch: pytest.MonkeyPatc
     assert seen == [[*ours, "--ros-args", "-r", "__ns:=/car"]]
 
 
+def test_options_of_the_rig_become_ros_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr("segmif_ros.ros.entry.simulated_rig", lambda: seen.append(sys.argv[1:]) or 3)
+    monkeypatch.setattr(sys, "argv", ["segmif", "rig"])
+    assert cli.main(["rig", "--pairs", "/data", "--rate", "5"]) == 3
+    assert seen == [["--ros-args", "-p", "pairs_folder:=/data", "-p", "rate_hz:=5", "--"]]
+
+
 def test_without_options_the_node_gets_what_follows_ros_args(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
     monkeypatch.setattr("segmif_ros.ros.entry.segmif_node", lambda: seen.append(sys.argv[1:]) or 0)
