@@ -71,10 +71,6 @@ class Outputs:
             self._mask.publish(image_message(result.labels, "mono8", header))
         if _wanted(self._confidence):
             self._confidence.publish(image_message(result.confidence, "mono8", header))
-        if _wanted(self._overlay):
-            palette = self._engine.label_set.palette
-            overlay = draw_overlay(result.fused, result.labels, palette, alpha=self._config.overlay_alpha)
-            self._overlay.publish(image_message(overlay, "rgb8", header))
         if self._semantic_map is not None and _wanted(self._semantic_map):
             self._semantic_map.publish(
                 semantic_map_message(
@@ -87,6 +83,10 @@ class Outputs:
                     inference_ms=float(sum(result.stage_ms.values())),
                 )
             )
+        if _wanted(self._overlay):  # last: people can wait for what machines need
+            palette = self._engine.label_set.palette
+            overlay = draw_overlay(result.fused, result.labels, palette, alpha=self._config.overlay_alpha)
+            self._overlay.publish(image_message(overlay, "rgb8", header))
 
     def problems(self) -> list[Problem]:
         """Return the outputs that a subscriber wants with a QoS that doesn't match."""

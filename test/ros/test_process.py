@@ -58,6 +58,17 @@ def test_a_signal_while_a_pair_is_in_work_ends_the_node(started) -> None:
         cameras.destroy_node()
 
 
+def test_signals_are_taken_care_of_before_anything_heavy_is_imported(started) -> None:
+    program = """
+import sys
+import segmif_ros.ros.entry
+print(sorted({"rclpy", "numpy", "cv2", "torch"} & set(sys.modules)))
+"""
+    process = started("-c", program)
+    assert process.end() == 0
+    assert process.lines == ["[]"]
+
+
 def test_a_block_that_does_not_end_by_itself_is_ended_after_the_grace(started) -> None:
     program = """
 import threading
