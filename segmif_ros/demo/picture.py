@@ -23,7 +23,8 @@ class PictureError(ValueError):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `segmif picture`."""
-    parser.add_argument("--out", type=Path, default=Path("out/picture.jpg"), help="file to write (out/picture.jpg)")
+    out = Path("docs/images/overview.jpg")
+    parser.add_argument("--out", type=Path, default=out, help="file to write (default: %(default)s, the README's)")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS, help="name or files, as segmif_node's parameter")
     parser.add_argument("--seed", type=int, default=3, help="of the scenes")
     parser.add_argument("--time", type=float, default=2.0, metavar="S", help="moment of the scenes in seconds")

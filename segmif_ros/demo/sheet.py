@@ -38,8 +38,8 @@ def draw_sheet(
         raise ValueError(f"pictures of one sheet must have one size, not {sorted(sizes)}")
     height, width = sizes.pop()
     columns = columns or len(panels)
-    # letters as high as a 25th of a picture's width stay readable when the sheet is scaled to a page
-    scale = max(0.4, width / 800)
+    # letters of this share of a picture's width stay readable when the sheet is scaled to a page
+    scale = max(0.4, width / 560)
     line = round(34 * scale)
     rows = -(-len(panels) // columns)
     sheet_width = columns * width + (columns - 1) * _GAP_PX
