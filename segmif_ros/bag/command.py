@@ -16,6 +16,8 @@ from typing import Any
 import cv2
 import yaml
 
+from segmif_ros.bag.online import OnlineConfig, replay_online
+from segmif_ros.bag.online_figures import facts_of
 from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, BagError, Topics, open_bag
 from segmif_ros.bag.replay import ReplayConfig, replay
 from segmif_ros.evaluation import options
@@ -208,6 +210,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_replay_arguments(parser)
     options.add_engine_arguments(parser)
     options.add_run_arguments(parser, "out/replay")
+    online = parser.add_argument_group("online, over DDS")
+    online.add_argument("--online", action="store_true", help="play the bag to the node and measure how it keeps up")
+    online.add_argument("--rate", type=float, default=1.0, help="times the bag's own pace (default: %(default)s)")
+    online.add_argument("--loop", type=int, default=1, metavar="N", help="passes (default: %(default)s)")
+    online.add_argument("--clock", action="store_true", help="publish /clock, and have the node follow it")
+    online.add_argument("--running-node", action="store_true", help="play to a node that runs, instead of starting one")
+    online.add_argument(
+        "--attach", type=float, metavar="SECONDS", help="publish nothing: watch a running node and player for so long"
+    )
+    online.add_argument("--pid", type=int, help="process of the running node, for CPU and memory")
     parser.add_argument("--no-outputs", action="store_true", help="only the report, no bag of outputs")
 
 
@@ -246,6 +258,8 @@ def topics_of(arguments: argparse.Namespace) -> Topics:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `segmif replay`: 0 done, 1 a bag or a pair failed, 2 nothing could be done, 130 interrupted."""
+    if arguments.online or arguments.attach is not None:
+        return _run_online(arguments)
     failures: list[str] = []
 
     def tell(result: BagResult) -> None:
@@ -287,6 +301,42 @@ def run(arguments: argparse.Namespace) -> int:
     for line in failures[:5]:
         print(f"segmif replay: {line}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _run_online(arguments: argparse.Namespace) -> int:
+    try:
+        given = node_parameters(arguments)
+        own_node = not arguments.running_node and arguments.attach is None
+        if len(arguments.bags) != 1:
+            raise BagError("--online plays one bag: give one")
+        engine = {each: getattr(arguments, each) for each in _ENGINE}
+        engine = {name: value for name, value in engine.items() if value != _parser_default(name)}
+        if arguments.threads:
+            engine["num_threads"] = arguments.threads
+        config = OnlineConfig(
+            topics=topics_of(arguments),
+            pipeline=pipeline_config(given),
+            rate=arguments.rate,
+            loops=arguments.loop,
+            clock=arguments.clock,
+            attach_s=arguments.attach,
+            own_node=own_node,
+            node_parameters={**given, **engine} if own_node else {},
+            pid=arguments.pid,
+        )
+        [bag] = arguments.bags
+        report = replay_online(bag, arguments.out, config)
+    except UNUSABLE as error:
+        print(f"segmif replay: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    online = report["online"]
+    print(f"{online['processed']} of {online['offered']} pairs gave outputs")
+    print(", ".join(f"{name} {value}" for name, value in facts_of(online)))
+    print("\n".join(report["notes"]))
+    print(f"report: {arguments.out / PAGE_FILE}")
+    return 0 if online["processed"] else 1
 
 
 def _parser_default(name: str) -> Any:

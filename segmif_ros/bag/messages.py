@@ -86,7 +86,8 @@ def image_of(raw: bytes | memoryview, message_type: str) -> ImageBuffer:
     as it does with every damaged frame.
     """
     try:
-        message: Any = typestore().deserialize_cdr(raw, message_type)
+        # a bytearray, because arrays that look into bytes are read-only, about which torch warns
+        message: Any = typestore().deserialize_cdr(memoryview(bytearray(raw)), message_type)
     except Exception as error:  # noqa: BLE001  # the parser raises many types on damaged bytes; the frame is counted
         return _undecodable(f"damaged message: {type(error).__name__}")
     if message_type == COMPRESSED:

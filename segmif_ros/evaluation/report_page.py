@@ -70,7 +70,7 @@ def render(folder: Path, report: Mapping[str, Any], timing: Mapping[str, Any]) -
     header, pairs = report["header"], report["pairs"]
     return environment.from_string(_TEMPLATE).render(
         title=f"{report['kind'].capitalize()}: {header['data']['name']} {header['data'].get('split', '')}".strip(),
-        lead=f"{pairs['processed']} of {pairs['offered']} pairs, fused and segmented by {header['model']['name']} on "
+        lead=f"{pairs['processed']} of {pairs['offered']} pairs processed by {header['model']['name']} on "
         f"{header['model']['device']}.",
         facts=_facts(report, timing),
         tables=_tables(report, timing),
@@ -93,6 +93,7 @@ def _facts(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[tuple[s
         facts.append((f"mIoU, all {len(fixed['classes'])} classes", _percent(fixed["value"])))
         facts.append(("pixel accuracy", _percent(segmentation["all"]["pixel_accuracy"])))
     fusion = report["fusion"]["all"]
+    facts += report.get("facts", [])
     facts += [(name, _number(fusion[name]["mean"])) for name in ("Qabf", "VIF", "SSIM") if name in fusion]
     if timing.get("pairs_per_s"):
         facts.append(("pairs a second", f"{timing['pairs_per_s']:.2f}"))

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segmif replay --online`: a bag played to the node over DDS, and the report of how the node kept up.
+
+This module starts processes and does sums; what speaks ROS is segmif_ros.ros.online_replay, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segmif_ros.bag.online_figures import facts_of, remarks_on, summarise, tables_of
+from segmif_ros.bag.pairs import PairingFacts, no_pairs, pairs_of
+from segmif_ros.bag.reading import BagError, Topics, open_bag
+from segmif_ros.evaluation.report import (
+    REPORT_FILE,
+    TIMING_FILE,
+    Report,
+    ReportInput,
+    build_report,
+    write_json,
+)
+from segmif_ros.evaluation.report_page import write_page
+from segmif_ros.inference.weights import DEFAULT_WEIGHTS, resolve_weights, weights_hash
+from segmif_ros.labels import FMB
+from segmif_ros.stream.pipeline import PipelineConfig
+
+NODE_COMMAND = ("-c", "import sys; from segmif_ros.ros.entry import segmif_node; sys.exit(segmif_node())")
+DOMAIN_ID = 71
+_SAMPLE_S = 0.25
+_END_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlineConfig:
+    """How to play and what to measure.
+
+    Attributes:
+        topics: Where the images are.
+        pipeline: What the node pairs with; says how many pairs the bag offers.
+        rate: Times the bag's own pace.
+        loops: Passes over the bag.
+        clock: Publish /clock, and have the node follow it.
+        attach_s: Publish nothing and watch a running node for so long; None plays.
+        own_node: Start the node (on a domain of its own) instead of using a running one.
+        node_command: Python arguments of the node to start.
+        node_parameters: ROS parameters of the node to start.
+        pid: Process of a running node, for CPU and memory.
+        wait_s: How long the node may take to be ready.
+    """
+
+    topics: Topics = field(default_factory=Topics)
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+    rate: float = 1.0
+    loops: int = 1
+    clock: bool = False
+    attach_s: float | None = None
+    own_node: bool = True
+    node_command: tuple[str, ...] = NODE_COMMAND
+    node_parameters: Mapping[str, Any] = field(default_factory=dict)
+    pid: int | None = None
+    wait_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        if not self.rate > 0 or self.loops < 1:
+            raise BagError(f"rate {self.rate:g} and {self.loops} loops: a rate above 0 and 1 loop or more are needed")
+
+
+class ResourceWatch:
+    """CPU time and resident memory of a process, sampled from /proc on a thread."""
+
+    def __init__(self, pid: int) -> None:
+        self._stat, self._status = Path(f"/proc/{pid}/stat"), Path(f"/proc/{pid}/statm")
+        self.samples: list[tuple[float, float, float]] = []  # steady time s, CPU seconds, MiB
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="resources", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more samples."""
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        ticks, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+        while True:
+            try:
+                # after the command's name, which may hold anything: utime and stime are the 12th and 13th values
+                values = self._stat.read_text().rsplit(")", 1)[1].split()
+                memory = int(self._status.read_text().split()[1]) * page / 2**20
+            except (OSError, IndexError):
+                return  # the process has ended
+            self.samples.append((time.monotonic(), (int(values[11]) + int(values[12])) / ticks, memory))
+            if self._ended.wait(_SAMPLE_S):
+                return
+
+
+def replay_online(path: Path, out: Path, config: OnlineConfig) -> Report:
+    """Play one bag to the node and write report.json, timing.json and report.html.
+
+    Raises BagError if the bag can't be played, the node doesn't come up, or nothing comes back.
+    """
+    facts = PairingFacts()
+    with open_bag(path, config.topics) as bag:
+        counts = dict(bag.counts)
+        if config.attach_s is None:
+            if any(each.msgtype.endswith("CompressedImage") for each in bag.connections.values()):
+                raise BagError(f"{path}: holds compressed images: online replay publishes raw images as recorded")
+            for _ in pairs_of(bag, config.pipeline, facts):
+                pass
+            if not facts.pairs:
+                raise no_pairs(bag, config.pipeline, facts)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        measured, resources = _measure(path, out, config)
+    except OSError as error:
+        raise BagError(f"{out}: {error.strerror or error}") from error
+    offered = facts.pairs * config.loops if config.attach_s is None else len(measured["masters"])
+    online, series = summarise(measured, resources, offered)
+    last = measured["diagnostics_last"]
+    model = {"name": last.get("model", "unknown"), "sha256": _weights(config), "device": last.get("device", "unknown")}
+    report = build_report(
+        ReportInput(
+            kind="online replay",
+            data={"name": path.name, **{f"messages_{role}": count for role, count in counts.items()}},
+            model=model,
+            configuration={
+                "rate": config.rate,
+                "loops": config.loops,
+                "clock": config.clock,
+                "attach_s": config.attach_s,
+                **{f"node_{name}": str(value) for name, value in config.node_parameters.items()},
+            },
+            label_set=FMB,
+            records=[],
+            notes=remarks_on(online),
+            extra={"online": online, "tables": tables_of(online), "facts": facts_of(online)},
+        )
+    )
+    report["pairs"] = {"offered": offered, "processed": online["processed"], "failed": []}
+    timing = {"machine": sys.platform, "workers": 1, "stage_ms": {}, "series": series}
+    write_json(out / REPORT_FILE, report)
+    write_json(out / TIMING_FILE, timing)
+    write_page(out, report, timing)
+    return report
+
+
+def _weights(config: OnlineConfig) -> str:
+    """Return the hash of the weights of a node that we start; another's can't be known."""
+    if not config.own_node or config.node_command != NODE_COMMAND:
+        return "unknown"
+    names = str(config.node_parameters.get("weights", DEFAULT_WEIGHTS)).split(",")
+    return weights_hash(resolve_weights(names))
+
+
+def _measure(path: Path, out: Path, config: OnlineConfig) -> tuple[dict[str, Any], list[tuple[float, float, float]]]:
+    """Run the node and the player; return what the player measured, and the node's resources."""
+    environment = dict(os.environ, PYTHONUNBUFFERED="1")
+    if config.own_node:
+        # this machine only, and away from whatever else runs on it
+        local = {"ROS_LOCALHOST_ONLY": "1"} if environment.get("ROS_DISTRO") == "humble" else {}
+        environment |= local or {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        environment["ROS_DOMAIN_ID"] = str(DOMAIN_ID)
+    file = out / "online.json"
+    file.unlink(missing_ok=True)
+    node = watch = player = None
+    try:
+        with (out / "node.log").open("w") as log:
+            if config.own_node:
+                node = subprocess.Popen(
+                    [sys.executable, *config.node_command, *_ros_arguments(config)],
+                    env=environment,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C reaches only us, and we end it in order
+                )
+            pid = node.pid if node else config.pid
+            watch = ResourceWatch(pid) if pid else None
+            player = subprocess.Popen(
+                [sys.executable, "-m", "segmif_ros.ros.online_replay", *_player_arguments(path, file, config)],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+            said = _wait(player, node)
+    finally:
+        if watch:
+            watch.stop()
+        if player is not None:
+            _end(player)
+        status = _end(node) if node else 0
+    if player.returncode or not file.is_file():
+        lines = [line for line in said.splitlines() if line.strip()] or ["the player ended without a word"]
+        about = f" (the node's log: {out / 'node.log'})" if config.own_node else ""
+        raise BagError(f"{lines[-1].removeprefix('online replay: ')}{about}")
+    if status:
+        raise BagError(f"the node ended with status {status} when it was told to stop: see {out / 'node.log'}")
+    return json.loads(file.read_text(encoding="utf-8")), watch.samples if watch else []
+
+
+def _wait(player: subprocess.Popen[str], node: subprocess.Popen[bytes] | None) -> str:
+    """Wait for the player's end and return its stderr; a node that ends before it is the line to say."""
+    while True:
+        try:
+            return player.communicate(timeout=_SAMPLE_S)[1]
+        except subprocess.TimeoutExpired:
+            if node is not None and (status := node.poll()) is not None:
+                _end(player)
+                return f"the node ended by itself with status {status}"
+
+
+def _end(process: subprocess.Popen[Any]) -> int:
+    process.terminate()
+    try:
+        return process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _ros_arguments(config: OnlineConfig) -> list[str]:
+    given = dict(config.node_parameters)
+    if config.clock:
+        given["use_sim_time"] = True
+    arguments = []
+    for name, value in given.items():
+        arguments += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
+    return ["--ros-args", *arguments] if arguments else []
+
+
+def _player_arguments(path: Path, file: Path, config: OnlineConfig) -> list[str]:
+    arguments = [str(path), "--out", str(file), "--infrared", config.topics.infrared, "--rgb", config.topics.rgb]
+    arguments += ["--master", config.pipeline.master, "--rate", str(config.rate), "--loops", str(config.loops)]
+    arguments += ["--wait", str(config.wait_s)]
+    arguments += ["--clock"] if config.clock else []
+    return [*arguments, "--attach", str(config.attach_s)] if config.attach_s is not None else arguments
