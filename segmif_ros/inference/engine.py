@@ -48,6 +48,7 @@ class EngineConfig:
         label_set: "auto" (the checkpoint's own, or by class count) or a name of `segmif_ros.labels`.
         expected_classes: Refuse weights with another class count; 0 takes any.
         num_threads: Threads of the backend (and of torch) on the CPU; 0 leaves its choice.
+        tune_allocator: On the CPU, let glibc keep freed blocks; see `keep_large_blocks`. Off only to measure it.
     """
 
     weights: tuple[str, ...] = (DEFAULT_WEIGHTS,)
@@ -59,6 +60,7 @@ class EngineConfig:
     label_set: str = "auto"
     expected_classes: int = 0
     num_threads: int = 0
+    tune_allocator: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,7 +126,8 @@ class Engine:
         self.backend_name = "torch" if config.backend == "auto" else config.backend
         self._device = _resolve_device(config.device, BACKENDS[self.backend_name].devices)
         if self._device.type == "cpu":
-            keep_large_blocks()
+            if config.tune_allocator:
+                keep_large_blocks()
             if config.precision == "float16":
                 raise EngineError("precision 'float16' needs a CUDA device: use 'bfloat16' or 'float32' on the CPU")
         if config.num_threads > 0:
@@ -138,7 +141,9 @@ class Engine:
             FrameNetwork(model, cast(Mode, config.mode)),
             BackendOptions(device=self._device, precision=config.precision, num_threads=config.num_threads),
         )
-        self.prior = model.metadata.get("prior", AUTHORS_PRIOR) if config.prior == "auto" else config.prior
+        prior = model.metadata.get("prior", AUTHORS_PRIOR) if config.prior == "auto" else config.prior
+        _require("prior", prior, PRIOR_METHODS)  # a checkpoint's own can be anything
+        self.prior = cast(PriorMethod, prior)
         self.label_set = _resolve_label_set(config.label_set, model.metadata.get("label_set"), model.config.num_classes)
         self.model_name = model.metadata.get("name", "+".join(path.stem for path in paths))
         self.model_hash = weights_hash(paths)
@@ -161,7 +166,7 @@ class Engine:
         """
         _check_pair(infrared, rgb)
         started = time.perf_counter()
-        prior = prior_image(infrared, rgb, method=cast(PriorMethod, self.prior))
+        prior = prior_image(infrared, rgb, method=self.prior)
         prior_done = time.perf_counter()
         try:
             fused, labels, confidence = self._backend.run(

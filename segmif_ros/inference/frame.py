@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmif_ros.model import Mode, SegMiF
+from segmif_ros.model import Mode, SegMiFOutput
 
 
 class FrameOutput(NamedTuple):
@@ -34,18 +34,19 @@ class FrameNetwork(nn.Module):
     """`SegMiF` between uint8 images.
 
     Args:
-        model: The network, in evaluation mode.
+        model: The network in evaluation mode: `SegMiF`, or something with its `forward`.
         mode: See `SegMiF.forward`.
     """
 
-    def __init__(self, model: SegMiF, mode: Mode = "robot") -> None:
+    def __init__(self, model: nn.Module, mode: Mode = "robot") -> None:
         super().__init__()
         self.model = model
         self.mode: Mode = mode
 
     def forward(self, infrared: Tensor, rgb: Tensor, prior: Tensor) -> FrameOutput:
         """Infrared (H, W), RGB (H, W, 3) and prior (H, W), all uint8 on the model's device -> results, uint8."""
-        output = self.model(_planes(infrared[..., None]), _planes(rgb), _planes(prior[..., None]), mode=self.mode)
+        planes = (_planes(image) for image in (infrared[..., None], rgb, prior[..., None]))
+        output: SegMiFOutput = self.model(*planes, mode=self.mode)
         labels, confidence = labels_and_confidence(output.logits.float(), infrared.shape[0], infrared.shape[1])
         return FrameOutput(_to_bytes(output.fused_rgb[0].permute(1, 2, 0)), labels, confidence)
 

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark: runners take turns, ratios and tolerances are said, and the whole runs on tiny weights."""
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from segmif_ros.inference import bench
+from segmif_ros.inference.bench_worker import Ready, RunnerError, RunnerSpec
+
+
+def _arguments(*given: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    return parser.parse_args(given)
+
+
+class FakeRunner:
+    """Takes a set time a frame by backend, and says in which order frames were asked for."""
+
+    order: list[str]
+    total_ms: dict[str, float]
+    wrong: str | None
+    broken: str | None
+
+    def __init__(self, spec: RunnerSpec, images: bench.Pairs) -> None:
+        if spec.backend == self.broken:
+            raise RunnerError("no such instruction")
+        self.spec = spec
+        labels = np.full((len(images), spec.height, spec.width), int(spec.backend == self.wrong), np.uint8)
+        self.ready = Ready(
+            model_name="fake",
+            model_hash="0123",
+            device="cpu",
+            parameters=10,
+            operations=2e9,
+            load_ms=1.0,
+            first_frame_ms=5.0,
+            fused=np.zeros((len(images), spec.height, spec.width, 3), np.uint8),
+            labels=labels,
+        )
+
+    def frame(self, index: int) -> dict[str, float]:
+        self.order.append(self.spec.backend)
+        return {"prior": 0.0, "network": self.total_ms[self.spec.backend], "total": self.total_ms[self.spec.backend]}
+
+    def close(self) -> float:
+        return 100.0
+
+    def kill(self) -> None:
+        """Nothing to end."""
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeRunner]:
+    FakeRunner.order, FakeRunner.wrong, FakeRunner.broken = [], None, None
+    FakeRunner.total_ms = {"torch": 10.0, "compile": 5.0, "plain": 40.0, "plain, untuned allocator": 80.0}
+    monkeypatch.setattr(bench, "Runner", FakeRunner)
+    return FakeRunner
+
+
+def _run(*given: str) -> int:
+    return bench.run(_arguments("--backends", "torch", "compile", "--sizes", "16x8", *given))
+
+
+def test_runners_take_turns_frame_by_frame(fake: type[FakeRunner]) -> None:
+    assert _run("--frames", "2", "--warm-up", "1") == 0
+    assert fake.order == ["torch", "compile"] * 3
+
+
+def test_ratios_to_the_plain_forward_are_given_with_and_without_tuning(fake: type[FakeRunner], tmp_path: Path) -> None:
+    assert _run("--baseline", "plain", "--out", str(tmp_path)) == 0
+    rows = {row["backend"]: row for row in json.loads((tmp_path / "bench.json").read_text())["rows"]}
+    assert (rows["torch"]["ratio_to_plain"], rows["torch"]["ratio_to_untuned"]) == (4, 8)
+    assert (rows["compile"]["ratio_to_plain"], rows["compile"]["frames_per_s"]) == (8, 200)
+    assert rows["torch"]["gflop"] == 2
+    assert (tmp_path / "bench.png").stat().st_size > 1000
+
+
+def test_results_outside_the_tolerance_end_with_status_1(
+    fake: type[FakeRunner], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.wrong = "compile"
+    assert _run() == 1
+    assert "FAIL" in capsys.readouterr().out
+
+
+def test_a_backend_that_can_not_run_is_said_and_the_others_are_timed(
+    fake: type[FakeRunner], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.broken = "compile"
+    assert _run("--frames", "1", "--warm-up", "0") == 1
+    assert fake.order == ["torch"]
+    assert "compile, float32, 16x8: no such instruction" in capsys.readouterr().out
+
+
+def test_without_the_reference_nothing_is_timed(fake: type[FakeRunner], capsys: pytest.CaptureFixture[str]) -> None:
+    fake.broken = "torch"
+    assert _run() == 2
+    assert capsys.readouterr().err == "bench: no such instruction\n"
+
+
+@pytest.mark.parametrize("size", ["640", "640x", "x480", "0x480", "640x480x3", "-1x5"])
+def test_a_size_that_is_none_is_refused(fake: type[FakeRunner], size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.run(_arguments(f"--sizes={size}")) == 2
+    assert f"size '{size}': say WIDTHxHEIGHT" in capsys.readouterr().err
+
+
+def test_pairs_are_read_by_equal_names_as_rgb_of_the_asked_size(tmp_path: Path) -> None:
+    for side in ("infrared", "visible"):
+        (tmp_path / side).mkdir()
+    cv2.imwrite(str(tmp_path / "infrared" / "a.png"), np.full((20, 30), 7, np.uint8))
+    cv2.imwrite(str(tmp_path / "visible" / "a.png"), np.full((20, 30, 3), (1, 2, 3), np.uint8))  # blue first
+    cv2.imwrite(str(tmp_path / "visible" / "alone.png"), np.zeros((20, 30, 3), np.uint8))
+    ((infrared, rgb),) = bench.read_pairs(tmp_path, 10, 12)
+    assert infrared.shape == (10, 12)
+    assert (infrared[0, 0], tuple(rgb[0, 0])) == (7, (3, 2, 1))
+
+
+def test_a_folder_without_pairs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(bench.BenchError, match="no pairs: put images of the same names"):
+        bench.read_pairs(tmp_path, 10, 12)
+
+
+def test_psnr_is_that_of_one_level_everywhere() -> None:
+    zeros = np.zeros((4, 5, 3), np.uint8)
+    assert bench.psnr_db(zeros + np.uint8(1), zeros) == pytest.approx(48.13, abs=0.01)
+    assert bench.psnr_db(zeros, zeros) is None
+
+
+def test_the_real_thing_times_tiny_weights_and_agrees_with_the_plain_forward(
+    tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--weights", str(tiny_weights), "--backends", "torch", "--sizes", "47x33", "--frames", "1")
+    given += ("--threads", "1")
+    assert bench.run(_arguments(*given, "--baseline", "plain", "--out", str(tmp_path))) == 0
+    report = json.loads((tmp_path / "bench.json").read_text())
+    assert [row["backend"] for row in report["rows"]] == ["torch", "plain", "plain, untuned allocator"]
+    for row in report["rows"]:
+        assert row["p50_ms"] > 0
+        assert row["peak_mib"] > 50
+        assert row["mask_agreement"] > 0.99
+    rewritten, plain, _ = report["rows"]
+    assert rewritten["gflop"] < plain["gflop"]
+    assert "pass" in capsys.readouterr().out
+
+
+def test_a_failure_in_a_runner_comes_as_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.run(_arguments("--weights", str(tmp_path / "gone.pth"), "--sizes", "47x33")) == 2
+    assert "gone.pth': no such file" in capsys.readouterr().err
