@@ -164,7 +164,7 @@ setup(
         "console_scripts": [
             "segmif = segmif_ros.cli:main",
             "segmif_node = segmif_ros.ros.entry:segmif_node",
-            "simulated_rig = segmif_ros.ros.simulated_rig:main",
+            "simulated_rig = segmif_ros.ros.entry:simulated_rig",
         ]
     },
     zip_safe=False,

@@ -47,7 +47,7 @@ class LabelSet:
         """Turn (H, W) uint8 ids into a (H, W, 3) uint8 RGB picture; ids outside the set come out black."""
         table = np.zeros((256, 3), np.uint8)
         table[: len(self)] = self.palette
-        return table[labels]
+        return np.take(table, labels, axis=0)
 
 
 def _label_set(name: str, classes: Sequence[tuple[str, tuple[int, int, int]]]) -> LabelSet:

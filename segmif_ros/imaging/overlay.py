@@ -26,6 +26,7 @@ def draw_overlay(image: UInt8Image, labels: UInt8Image, palette: UInt8Image, *, 
         raise ValueError(f"image is {image.shape[:2]} and labels {labels.shape}: both must have the same size")
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(palette)] = palette
-    blended = cv2.addWeighted(image, 1.0 - alpha, colours[labels], alpha, 0.0)
-    coloured = np.asarray(colours.any(axis=1))[labels]
-    return np.where(coloured[..., None], blended, image)
+    drawn = cv2.addWeighted(image, 1.0 - alpha, np.take(colours, labels, axis=0), alpha, 0.0)
+    bare = cv2.LUT(labels, np.where(colours.any(axis=1), 0, 255).astype(np.uint8))
+    cv2.copyTo(np.ascontiguousarray(image), bare, drawn)
+    return np.asarray(drawn, np.uint8)

@@ -27,7 +27,7 @@ from segmif_ros.ros.rig_config import NODE_NAME, RigConfig
 from segmif_ros.ros.rig_frames import FrameFeed, RigFrame, make_source
 from segmif_ros.ros.rig_schedule import INFRARED, RGB, Player, PlayerCounts, Schedule, Shot
 
-CLOSE_TIMEOUT_S = 1.2
+CLOSE_TIMEOUT_S = 0.5
 POLL_S = 0.02  # until the first frames are ready
 WATCH_PERIOD_S = 1.0
 LEAVE_TIME_S = 0.3  # for the last messages to get out
