@@ -79,7 +79,6 @@ def summarise(
                 "label": "resident, MiB",
                 "times_s": [each[0] - begin_s for each in resources],
                 "values": memory,
-                "percentiles": percentiles(memory),
             }
         )
     return online, series

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -77,6 +78,13 @@ def _certain(pairs: list[Pair[Recorded | None]], facts: PairingFacts) -> Iterato
             facts.pairs += 1
             facts.offsets_ns.append(pair.offset_ns)
             yield Pair(infrared=pair.infrared, rgb=pair.rgb, offset_ns=pair.offset_ns)
+
+
+def pair_hash(pair: Pair[Recorded]) -> hashlib._Hash:
+    """Return the SHA-256 over both messages as recorded, open for more."""
+    digest = hashlib.sha256(pair.infrared.message.raw)
+    digest.update(pair.rgb.message.raw)
+    return digest
 
 
 def no_pairs(bag: Bag, config: PipelineConfig, facts: PairingFacts) -> BagError:

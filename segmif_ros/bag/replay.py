@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.bag.messages import IMAGE, SEMANTIC_MAP, image_message, image_of, semantic_map_message
-from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pairs_of
+from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pair_hash, pairs_of
 from segmif_ros.bag.reading import Bag, BagError, BagMessage, Topics, open_bag
 from segmif_ros.bag.spool import Spool
 from segmif_ros.bag.writing import new_bag
@@ -246,8 +246,7 @@ class _Replay:
 
     def _record(self, key: str, pair: Pair[Recorded]) -> Record:
         infrared, rgb = pair.infrared.message, pair.rgb.message
-        digest = hashlib.sha256(infrared.raw)
-        digest.update(rgb.raw)
+        digest = pair_hash(pair)
         about: Record = {"key": key, "lighting": "", "stamp_ns": rgb.stamp_ns, "offset_ns": pair.offset_ns}
         output = self._attempt(pair)
         if isinstance(output, PairRefusedError):

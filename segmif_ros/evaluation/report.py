@@ -111,7 +111,7 @@ def timing(records: Iterable[Record], wall_s: float, processed: int, workers: in
     return {
         "wall_s": wall_s,
         "processed_in_this_run": processed,
-        "pairs_per_s": processed / wall_s if wall_s > 0 else None,
+        "pairs_per_s": processed / wall_s if processed and wall_s > 0 else None,
         "workers": workers,
         "machine": f"{platform.system()} {platform.machine()}",
         "stage_ms": {stage: percentiles(values) for stage, values in sorted(stages.items())},

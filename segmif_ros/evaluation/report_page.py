@@ -196,13 +196,10 @@ def _plots(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[Plot]:
         if counts.sum():
             found.append(Plot(title="Confusion matrix", uri=_svg_uri(plots.confusion_matrix(names, counts))))
     for series in timing.get("series", ()):
-        marks = {name: series["percentiles"][name] for name in ("p50", "p95", "p99")}
-        found.append(
-            Plot(
-                title=f"{series['title']}, histogram",
-                uri=_svg_uri(plots.histogram(series["values"], series["label"], marks=marks)),
-            )
-        )
+        if series.get("percentiles"):
+            marks = {name.upper(): series["percentiles"][name] for name in ("p50", "p95", "p99")}
+            svg = plots.histogram(series["values"], series["label"], marks=marks)
+            found.append(Plot(title=f"{series['title']}, histogram", uri=_svg_uri(svg)))
         found.append(
             Plot(
                 title=f"{series['title']} over time",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rosbags.typesys import get_types_from_msg
 
@@ -34,6 +34,7 @@ def test_the_definitions_are_those_of_the_package(name: str) -> None:
     assert get_types_from_msg(DEFINITIONS[name], name) == get_types_from_msg(source, name)
 
 
+@settings(deadline=None)  # the first call loads the message types
 @given(
     stamp_ns=st.integers(0, 2**31 * 10**9 - 1),
     frame_id=st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=20),
@@ -43,6 +44,7 @@ def test_a_header_is_read_without_the_image(stamp_ns: int, frame_id: str) -> Non
     assert header_of(bytes(raw)) == (stamp_ns, frame_id)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_damaged_bytes_are_refused_not_read_past_their_end(raw: bytes) -> None:
     try:

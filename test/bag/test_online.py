@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_bag import FakeEngine
 
 from segmif_ros.bag.online import OnlineConfig, ResourceWatch, replay_online
 from segmif_ros.bag.online_figures import remarks_on, summarise
 from segmif_ros.bag.reading import BagError, Topics
+from segmif_ros.bag.replay import ReplayConfig, replay
 from segmif_ros.evaluation.compare import figures
 from segmif_ros.evaluation.report_page import PAGE_FILE
 
@@ -118,10 +120,12 @@ def test_a_bag_that_cannot_be_played_is_refused_before_anything_is_started(make_
 def test_a_looped_bag_goes_through_a_node_over_dds(make_bag: MakeBag, tmp_path: Path) -> None:
     pytest.importorskip("rclpy", reason="no ROS 2 here")
     out = tmp_path / "out"
+    offline = replay(make_bag(), tmp_path / "offline", FakeEngine(), ReplayConfig(metrics=()))
     config = OnlineConfig(
         loops=2, clock=True, node_command=FAKE_NODE, node_parameters={"diagnostics_period_s": 0.1}
     )
     report = replay_online(make_bag(), out, config)
+    assert report["header"]["data"] == offline["header"]["data"]
     online = report["online"]
     # five pairs a pass; the clock and the stamps jump back between the passes
     assert online["offered"] == 10

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which frames are the best and the worst."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segmif_ros.evaluation.pictures import Extremes
@@ -9,6 +9,7 @@ from segmif_ros.evaluation.pictures import Extremes
 SCORES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 99)), unique_by=lambda each: each[1], max_size=30)
 
 
+@settings(deadline=None)
 @given(SCORES, st.randoms())
 def test_the_extremes_do_not_depend_on_the_order(scores: list[tuple[int, int]], random: object) -> None:
     extremes = Extremes(3)
@@ -20,6 +21,7 @@ def test_the_extremes_do_not_depend_on_the_order(scores: list[tuple[int, int]], 
     assert extremes.best() == ordered[-3:][::-1]
 
 
+@settings(deadline=None)
 @given(SCORES)
 def test_what_was_wanted_and_not_given_up_are_the_extremes(scores: list[tuple[int, int]]) -> None:
     extremes = Extremes(2)
