@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segmif_ros.model.rewrites import Rewritable
+
 ENCODERS: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int]]] = {
     "mit_b0": ((32, 64, 160, 256), (2, 2, 2, 2)),
     "mit_b1": ((64, 128, 320, 512), (2, 2, 2, 2)),
@@ -68,13 +70,30 @@ class PatchEmbedding(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=_PATCH_EPS)
 
     def forward(self, feature_map: Tensor) -> tuple[Tensor, int, int]:
-        """(B, C_in, H, W) -> tokens (B, h * w, C), h, w with h = ceil(H / stride), w = ceil(W / stride)."""
-        embedded = self.proj(feature_map)
+        """(B, C_in, H, W) -> tokens (B, h * w, C), h, w with h = ceil(H / stride), w = ceil(W / stride).
+
+        A map of one channel stands for C_in equal ones.
+        """
+        if feature_map.shape[1] == self.proj.in_channels:
+            embedded = self.proj(feature_map)
+        else:
+            embedded = self._convolve(feature_map, self.proj.weight.sum(dim=1, keepdim=True))
+        return self._normalise(embedded)
+
+    def scaled(self, feature_map: Tensor, factor: Tensor) -> tuple[Tensor, int, int]:
+        """The same of factor * feature_map, factor (C_in, 1, 1), for the price of multiplying it into the weights."""
+        return self._normalise(self._convolve(feature_map, self.proj.weight * factor))
+
+    def _convolve(self, feature_map: Tensor, weight: Tensor) -> Tensor:
+        stride, padding = self.proj.stride[0], self.proj.kernel_size[0] // 2
+        return F.conv2d(feature_map, weight, self.proj.bias, stride=stride, padding=padding)
+
+    def _normalise(self, embedded: Tensor) -> tuple[Tensor, int, int]:
         height, width = embedded.shape[-2:]
         return self.norm(to_tokens(embedded)), height, width
 
 
-class EfficientAttention(nn.Module):
+class EfficientAttention(Rewritable):
     """Self-attention whose keys and values come from a map reduced by `reduction` in both directions."""
 
     def __init__(self, channels: int, heads: int, reduction: int) -> None:
@@ -95,7 +114,10 @@ class EfficientAttention(nn.Module):
             source = self.norm(to_tokens(self.sr(to_map(tokens, height, width))))
         query = self.q(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key, value = self.kv(source).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(query, key, value)
+        if self.rewrites.fused_attention:
+            attended = F.scaled_dot_product_attention(query, key, value)
+        else:
+            attended = (query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5).softmax(dim=-1) @ value
         return self.proj(attended.transpose(1, 2).flatten(2))
 
 
@@ -166,12 +188,13 @@ class MixTransformer(nn.Module):
             self.add_module(f"norm{stage}", nn.LayerNorm(channels, eps=_BLOCK_EPS))
         self.apply(_initialise)
 
-    def forward(self, image: Tensor, stages: int = 4) -> list[Tensor]:
+    def forward(self, image: Tensor, stages: int = 4, factor: Tensor | None = None) -> list[Tensor]:
         """Maps of the first `stages` stages; the later ones are not computed.
 
         Args:
-            image: (B, 3, H, W) float; sides of at least 29 pixels.
+            image: (B, 3, H, W) float, or (B, 1, H, W) for three equal planes; sides of at least 29 pixels.
             stages: how many, 1 to 4.
+            factor: (3, 1, 1), multiplied with the image.
 
         Returns:
             maps (B, C_i, h_i, w_i) with h_1 = ceil(H / 4) and h_i = ceil(h_{i-1} / 2), likewise w_i.
@@ -185,7 +208,11 @@ class MixTransformer(nn.Module):
         maps = []
         current = image
         for stage in range(1, stages + 1):
-            tokens, height, width = self.get_submodule(f"patch_embed{stage}")(current)
+            embedding: PatchEmbedding = getattr(self, f"patch_embed{stage}")
+            if stage == 1 and factor is not None:
+                tokens, height, width = embedding.scaled(current, factor)
+            else:
+                tokens, height, width = embedding(current)
             for block in self.get_submodule(f"block{stage}").children():
                 tokens = block(tokens, height, width)
             tokens = self.get_submodule(f"norm{stage}")(tokens)

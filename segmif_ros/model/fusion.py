@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segmif_ros.model.interaction import InteractionBlock
+from segmif_ros.model.rewrites import Rewritable
 
 FusionOutput = Literal["direct", "blend"]
 _LAYERS = 5
@@ -19,7 +20,7 @@ _LAYERS = 5
 _BLEND_REFERENCE_TOKENS = 4096
 
 
-class DenseBlock(nn.Module):
+class DenseBlock(Rewritable):
     """Dilated residual dense block: five 3x3 convolutions of dilation 2, each seeing all maps before it."""
 
     def __init__(self, channels: int, growth: int) -> None:
@@ -33,7 +34,7 @@ class DenseBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w)."""
         layers = [self.get_submodule(f"Dcov{layer + 1}") for layer in range(_LAYERS)]
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or not self.rewrites.dense_buffer:
             dense = x
             for layer in layers:
                 dense = torch.cat((dense, F.relu(layer(dense))), dim=1)
@@ -44,7 +45,10 @@ class DenseBlock(nn.Module):
     def _without_gradient(self, x: Tensor, layers: list[nn.Module]) -> Tensor:
         """The same maps in one buffer: no copy grows with each layer, and half the memory."""
         batch, channels, height, width = x.shape
-        dense = x.new_empty((batch, channels + self.growth * _LAYERS, height, width))
+        # what autocast would cast the buffer to before each convolution
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        dense = x.new_empty((batch, channels + self.growth * _LAYERS, height, width), dtype=dtype)
         dense[:, :channels] = x
         for layer in layers:
             dense[:, channels : channels + self.growth] = layer(dense[:, :channels]).relu_()
@@ -52,7 +56,7 @@ class DenseBlock(nn.Module):
         return dense
 
 
-class FusionNetwork(nn.Module):
+class FusionNetwork(Rewritable):
     """Fuses one infrared and one visible plane, guided by the semantic features of the prior image.
 
     Args:
@@ -107,9 +111,14 @@ class FusionNetwork(nn.Module):
             (B, 1, H, W), not clamped.
         """
         height, width = infrared.shape[-2:]
-        a = self.DRDB1(self.relu(self.conv1_ir(self._fold(infrared))))
-        b = self.DRDB2(self.relu(self.conv1_vis(self._fold(visible))))
-        # The 1x1 maps run before the resize inside the interaction block: equal, and much cheaper.
+        infrared_planes, visible_planes = self._fold(infrared), self._fold(visible)
+        if not self.rewrites.early_projection:
+            # The 1x1 maps run on small maps otherwise, and the interaction block enlarges: equal, and much cheaper.
+            size = infrared_planes.shape[-2:]
+            features1 = F.interpolate(features1, size=size, mode="bilinear", align_corners=False)
+            features2 = F.interpolate(features2, size=size, mode="bilinear", align_corners=False)
+        a = self.DRDB1(self.relu(self.conv1_ir(infrared_planes)))
+        b = self.DRDB2(self.relu(self.conv1_vis(visible_planes)))
         a, b = self.ffm(a, b, self.conv3(features1))
         a, b = self.DRDB3(a), self.DRDB4(b)
         a, b = self.ffm(a, b, self.conv4(features2))

@@ -6,8 +6,11 @@ Shapes: B images, h x w the size of the first stage's map, C_i channels of stage
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from segmif_ros.model.rewrites import Rewritable
 
 
 class StageProjection(nn.Module):
@@ -28,7 +31,7 @@ class FuseLayer(nn.Module):
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
 
-class SegmentationHead(nn.Module):
+class SegmentationHead(Rewritable):
     """Projects the four stages to one width, brings them to one size, mixes them and predicts classes.
 
     Args:
@@ -46,22 +49,52 @@ class SegmentationHead(nn.Module):
         self.linear_pred = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, stages: Sequence[Tensor]) -> Tensor:
-        """Four maps (B, C_i, h_i, w_i) -> logits (B, K, h_1, w_1).
+        """Four maps (B, C_i, h_i, w_i) -> logits (B, K, h_1, w_1)."""
+        mixed = self._mixed_early(stages) if self.rewrites.folded_head else self._mixed_late(stages)
+        return self.linear_pred(self.dropout(F.relu(mixed, inplace=not torch.is_grad_enabled())))
 
-        Projection and mixing are both linear and bilinear weights sum to one, so each stage passes through the product
-        of its two matrices at its own resolution and only the sum is taken at full size: the same numbers as
-        project, resize, concatenate, convolve for a fraction of the operations.
+    def _mixed_late(self, stages: Sequence[Tensor]) -> Tensor:
+        """Project, resize, concatenate, convolve, normalise."""
+        parts = []
+        for stage in (4, 3, 2, 1):
+            projection = self._projection(stage)
+            part = F.conv2d(stages[stage - 1], projection.weight[:, :, None, None], projection.bias)
+            parts.append(_enlarge(part, stages[0]))
+        return self.linear_fuse.bn(self.linear_fuse.conv(torch.cat(parts, dim=1)))
+
+    def _mixed_early(self, stages: Sequence[Tensor]) -> Tensor:
+        """The same numbers for a fraction of the operations.
+
+        Projection, mixing and BatchNorm's fixed statistics are all linear and bilinear weights sum to one, so each
+        stage passes through one product of matrices at its own resolution and only the sum is taken at full size.
         """
+        bn = self.linear_fuse.bn
+        gain, shift = None, None
+        if not self.training:
+            assert bn.running_mean is not None and bn.running_var is not None  # this layer tracks them
+            gain = bn.weight * (bn.running_var + bn.eps).rsqrt()
+            shift = bn.bias - gain * bn.running_mean
+        parts = []
         slices = self.linear_fuse.conv.weight[:, :, 0, 0].chunk(4, dim=1)
-        mixed: Tensor | None = None
         for stage, mix in zip((4, 3, 2, 1), slices, strict=True):
-            projection: StageProjection = getattr(self, f"linear_c{stage}")
-            weight, bias = mix @ projection.proj.weight, mix @ projection.proj.bias
-            part = F.conv2d(stages[stage - 1], weight[:, :, None, None], bias)
-            if stage > 1:
-                part = F.interpolate(part, size=stages[0].shape[-2:], mode="bilinear", align_corners=False)
-            mixed = part if mixed is None else mixed + part
-        return self.linear_pred(self.dropout(F.relu(self.linear_fuse.bn(mixed))))
+            projection = self._projection(stage)
+            if gain is not None:
+                mix = gain[:, None] * mix
+            weight, bias = mix @ projection.weight, mix @ projection.bias
+            if shift is not None and stage == 1:
+                bias = bias + shift
+            parts.append(_enlarge(F.conv2d(stages[stage - 1], weight[:, :, None, None], bias), stages[0]))
+        mixed = parts[0] + parts[1] + parts[2] + parts[3]
+        return bn(mixed) if self.training else mixed
+
+    def _projection(self, stage: int) -> nn.Linear:
+        return getattr(self, f"linear_c{stage}").proj
+
+
+def _enlarge(part: Tensor, like: Tensor) -> Tensor:
+    if part.shape[-2:] == like.shape[-2:]:
+        return part
+    return F.interpolate(part, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 __all__ = ["SegmentationHead"]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segmif_ros.model.encoder import to_map, to_tokens
+from segmif_ros.model.rewrites import Rewritable
 
 HEAD_WIDTH = 8
 _GRAM_CHUNK = 1024
@@ -31,7 +32,7 @@ class _ModalityContext(nn.Module):
         self.kv2 = nn.Linear(channels, 2 * channels, bias=False)
 
 
-class CrossInteraction(nn.Module):
+class CrossInteraction(Rewritable):
     """Semantic queries read the modalities' contexts, and modality queries read the semantic context."""
 
     def __init__(self, channels: int, reference_tokens: int | None = None) -> None:
@@ -47,21 +48,35 @@ class CrossInteraction(nn.Module):
         self.norm1 = nn.LayerNorm(channels, eps=1e-5)
         self.norm2 = nn.LayerNorm(channels, eps=1e-5)
 
-    def forward(self, infrared: Tensor, visible: Tensor, semantic: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens (B, N, C) of both modalities and the projected semantic tokens (B, N, 2C) -> both, updated."""
-        y1, u1 = F.relu(self.channel_proj1(infrared)).chunk(2, dim=-1)
-        y2, u2 = F.relu(self.channel_proj2(visible)).chunk(2, dim=-1)
-        y3, u3 = F.relu(semantic).chunk(2, dim=-1)
+    def forward(
+        self, infrared: Tensor, visible: Tensor, semantic: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens (B, N, C) of both modalities and both halves (B, N, C) of the projected semantic tokens -> updated."""
+        y1, u1 = self._projected(self.channel_proj1, infrared)
+        y2, u2 = self._projected(self.channel_proj2, visible)
+        y3, u3 = (F.relu(half) for half in semantic)
         scale = 1.0 if self.reference_tokens is None else self.reference_tokens / infrared.shape[1]
-        context1 = _context(y1, self.cross_attn2.kv1.weight, scale)
-        context2 = _context(y2, self.cross_attn2.kv2.weight, scale)
-        context3 = _context(u3, self.cross_attn.kv3.weight, scale)
-        infrared = self.norm1(infrared + _attend(y3, context1, u1, context3, self.end_proj1))
-        visible = self.norm2(visible + _attend(y3, context2, u2, context3, self.end_proj2))
+        context = _context if self.rewrites.gram_context else _context_of_every_token
+        context1 = context(y1, self.cross_attn2.kv1.weight, scale)
+        context2 = context(y2, self.cross_attn2.kv2.weight, scale)
+        context3 = context(u3, self.cross_attn.kv3.weight, scale)
+        attend = _attend if self.rewrites.folded_context else _attend_by_head
+        infrared = self.norm1(infrared + attend(y3, context1, u1, context3, self.end_proj1))
+        visible = self.norm2(visible + attend(y3, context2, u2, context3, self.end_proj2))
         return infrared, visible
 
+    def _projected(self, projection: nn.Linear, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """relu(projection(tokens)) in its two halves."""
+        inplace = not torch.is_grad_enabled()
+        if not self.rewrites.split_projection:
+            y, u = F.relu(projection(tokens), inplace=inplace).chunk(2, dim=-1)
+            return y, u
+        weights, biases = projection.weight.chunk(2), projection.bias.chunk(2)
+        y, u = (F.relu(F.linear(tokens, w, b), inplace=inplace) for w, b in zip(weights, biases, strict=True))
+        return y, u
 
-class InteractionBlock(nn.Module):
+
+class InteractionBlock(Rewritable):
     """`CrossInteraction` on maps; a module of its own for the checkpoints' key names.
 
     Args:
@@ -83,11 +98,21 @@ class InteractionBlock(nn.Module):
         commutes with a linear layer, though not with the ReLU after it.
         """
         size = infrared.shape[-2:]
-        projection = self.cross.channel_proj3
-        semantic = F.conv2d(semantic, projection.weight[:, :, None, None], projection.bias)
-        semantic = F.interpolate(semantic, size=size, mode="bilinear", align_corners=False)
-        updated = self.cross(to_tokens(infrared), to_tokens(visible), to_tokens(semantic))
+        weights, biases = self.cross.channel_proj3.weight.chunk(2), self.cross.channel_proj3.bias.chunk(2)
+        if not self.rewrites.early_projection:
+            semantic = _resize(semantic, size)
+        y, u = (
+            to_tokens(_resize(F.conv2d(semantic, weight[:, :, None, None], bias), size))
+            for weight, bias in zip(weights, biases, strict=True)
+        )
+        updated = self.cross(to_tokens(infrared), to_tokens(visible), (y, u))
         return to_map(updated[0], *size), to_map(updated[1], *size)
+
+
+def _resize(semantic: Tensor, size: torch.Size) -> Tensor:
+    if semantic.shape[-2:] == size:
+        return semantic
+    return F.interpolate(semantic, size=size, mode="bilinear", align_corners=False)
 
 
 def _context(tokens: Tensor, key_value: Tensor, scale: float) -> Tensor:
@@ -101,6 +126,13 @@ def _context(tokens: Tensor, key_value: Tensor, scale: float) -> Tensor:
         key, value = key_value.double().view(2, channels // HEAD_WIDTH, HEAD_WIDTH, channels)
         logits = scale * HEAD_WIDTH**-0.5 * (key @ _gram(tokens)[:, None] @ value.transpose(-2, -1))
     return logits.softmax(dim=-2).to(tokens.dtype)
+
+
+def _context_of_every_token(tokens: Tensor, key_value: Tensor, scale: float) -> Tensor:
+    """`_context` as it is defined: keys and values of all tokens, multiplied in the tokens' own precision."""
+    both = F.linear(tokens, key_value).reshape(*tokens.shape[:2], 2, -1, HEAD_WIDTH)
+    key, value = both.permute(2, 0, 3, 1, 4)
+    return (scale * HEAD_WIDTH**-0.5 * (key.transpose(-2, -1) @ value)).softmax(dim=-2)
 
 
 def _gram(tokens: Tensor) -> Tensor:
@@ -123,6 +155,15 @@ def _attend(y: Tensor, y_context: Tensor, u: Tensor, u_context: Tensor, end_proj
     y_weight, u_weight = end_proj.weight.chunk(2, dim=1)
     folded = torch.baddbmm(end_proj.bias, y, _fold(y_context, y_weight))
     return torch.baddbmm(folded, u, _fold(u_context, u_weight))
+
+
+def _attend_by_head(y: Tensor, y_context: Tensor, u: Tensor, u_context: Tensor, end_proj: nn.Linear) -> Tensor:
+    """`_attend` as it is defined."""
+    parts = [
+        (tokens.reshape(*tokens.shape[:2], -1, HEAD_WIDTH).transpose(1, 2) @ context).transpose(1, 2).flatten(2)
+        for tokens, context in ((y, y_context), (u, u_context))
+    ]
+    return end_proj(torch.cat(parts, dim=-1))
 
 
 def _fold(context: Tensor, weight: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from segmif_ros.model.encoder import ENCODERS, MixTransformer
 from segmif_ros.model.fusion import FusionNetwork, FusionOutput
 from segmif_ros.model.head import SegmentationHead
 from segmif_ros.model.interaction import HEAD_WIDTH
+from segmif_ros.model.rewrites import Rewritable
 
 Mode = Literal["robot", "authors"]
 
@@ -86,7 +87,7 @@ class _EncoderDecoder(nn.Module):
         self.classifier = nn.Conv2d(widths[3], config.num_classes, 1, bias=False)
 
 
-class SegmentationNetwork(nn.Module):
+class SegmentationNetwork(Rewritable):
     """Encoder and head behind the published key names (`denoise_net.*`)."""
 
     mean: Tensor
@@ -100,11 +101,14 @@ class SegmentationNetwork(nn.Module):
 
     def forward(self, rgb: Tensor) -> Tensor:
         """RGB (B, 3, H, W) in [0, 1] -> logits (B, K, ceil(H/4), ceil(W/4)); mean and std are applied inside."""
-        normalised = (255 * rgb - self.mean) / self.std
-        return self.denoise_net.decoder(self.denoise_net.encoder(normalised))
+        if self.rewrites.scaled_stem:
+            stages = self.denoise_net.encoder(rgb - self.mean / 255, factor=255 / self.std)
+        else:
+            stages = self.denoise_net.encoder((255 * rgb - self.mean) / self.std)
+        return self.denoise_net.decoder(stages)
 
 
-class SegMiF(nn.Module):
+class SegMiF(Rewritable):
     """Infrared and RGB in, fused image and class logits out.
 
     `fusion` and `segmentation` have the state-dict keys of the authors' two checkpoint files. In training mode
@@ -138,7 +142,8 @@ class SegMiF(nn.Module):
         Returns:
             (B, C1, ceil(H/4), ceil(W/4)) and (B, C2, ceil(H/8), ceil(W/8)).
         """
-        features = self.segmentation.denoise_net.encoder(prior.expand(-1, 3, -1, -1), stages=2)
+        planes = prior if self.rewrites.grey_stem else prior.expand(-1, 3, -1, -1)
+        features = self.segmentation.denoise_net.encoder(planes, stages=2 if self.rewrites.short_prior_pass else 4)
         return features[0], features[1]
 
     def fuse(self, infrared: Tensor, visible: Tensor, prior: Tensor) -> Tensor:

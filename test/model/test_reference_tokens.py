@@ -12,9 +12,10 @@ def _outputs(reference_tokens: int | None) -> tuple[torch.Tensor, torch.Tensor]:
     block = CrossInteraction(16, reference_tokens)
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    tokens = [torch.randn(1, 24, channels) for channels in (16, 16, 32)]
-    once = block(*tokens)[0]
-    repeated = block(*(each.repeat(1, 4, 1) for each in tokens))[0][:, :24]
+    infrared, visible, *semantic = (torch.randn(1, 24, 16) for _ in range(4))
+    once = block(infrared, visible, semantic)[0]
+    infrared, visible, *semantic = (each.repeat(1, 4, 1) for each in (infrared, visible, *semantic))
+    repeated = block(infrared, visible, semantic)[0][:, :24]
     return once, repeated
 
 
