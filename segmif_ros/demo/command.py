@@ -8,11 +8,14 @@ import json
 import os
 import platform
 import shutil
+import signal
+import sys
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -99,7 +102,7 @@ class _Run:
 
     config: DemoConfig
     group: Children
-    say: Callable[[str], None]
+    say: Callable[[str], Any]
     node: Child
 
 
@@ -129,6 +132,8 @@ def run(options: argparse.Namespace) -> int:
         weights=options.weights,
         device=options.device,
     )
+    # SIGTERM as an exception, so that the children are ended on the way out
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     demo(config, Console())
     return 0
 
@@ -146,13 +151,15 @@ def demo(config: DemoConfig, console: Console) -> Figures:
     logs = config.out / "logs"
     environment = child_environment(logs, free_domain())
     profile = use_profile(environment)
-    with Children(environment, logs) as group, console.status("starting") as status:
-        run = _start(config, group, status.update)
+    with Children(environment, logs) as group, console.status("") as status:
+        # where nothing can be drawn over, each step is a line of its own
+        say = status.update if console.is_terminal else partial(console.print, highlight=False)
+        run = _start(config, group, say)
         rate_hz = config.rate_hz or (_measured_rate(run) if pairs else _RATE_HZ)
         record_folder = _record(run, rate_hz, len(pairs) if pairs else 0)
         if (ended := run.node.stop()) != 0:
             raise DemoError(f"segmif_node ended with status {ended} after SIGINT{run.node.last_lines()}")
-        status.update("writing the report")
+        say("writing pictures and page")
         record = json.loads((record_folder / "record.json").read_text())
         found = figures(record)
         if not found.processed:
@@ -182,7 +189,7 @@ def demo(config: DemoConfig, console: Console) -> Figures:
 # --- the processes ---------------------------------------------------------------------------------------------------
 
 
-def _start(config: DemoConfig, group: Children, say: Callable[[str], None]) -> _Run:
+def _start(config: DemoConfig, group: Children, say: Callable[[str], Any]) -> _Run:
     """Start the node; whoever watches it waits until it is active."""
     given = {"weights": config.weights, "device": config.device}
     values = {name: value for name, value in given.items() if value}

@@ -3,6 +3,10 @@
 
 import io
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -64,6 +68,35 @@ def test_a_node_that_does_not_start_is_said_with_its_own_reason(tmp_path: Path) 
     config = DemoConfig(out=tmp_path, weights=str(tmp_path / "lost.safetensors"))
     with pytest.raises(DemoError, match=r"(?s)segmif_node ended too early, with status 1:.*lost\.safetensors"):
         demo(config, Console(file=io.StringIO()))
+
+
+def _processes_with(text: str) -> list[str]:
+    """Return the command lines of the processes that have ``text`` in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if text.encode() in path.read_bytes():
+                found.append((path.parent / "cmdline").read_text().replace("\0", " "))
+        except OSError:  # noqa: PERF203  ended meanwhile, or another user's
+            continue
+    return found
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_demo_leaves_nothing_behind(number: int, status: int, weights: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "segmif_ros.cli", "demo", "--weights", weights, "--out", str(tmp_path)]
+    demo_process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    recorder_log = tmp_path / "logs" / "recorder.log"
+    deadline = time.monotonic() + 60
+    while not (recorder_log.exists() and "ready" in recorder_log.read_text()):
+        assert demo_process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(_processes_with(f"ROS_LOG_DIR={tmp_path}")) == 2
+    demo_process.send_signal(number)
+    _, said = demo_process.communicate(timeout=30)
+    assert (demo_process.returncode, said) == (status, "")
+    assert _processes_with(f"ROS_LOG_DIR={tmp_path}") == []
 
 
 def test_a_folder_without_pairs_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
