@@ -47,10 +47,11 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """A plot as an SVG data URI."""
+    """A plot as an SVG data URI; a wide one scrolls on a phone instead of shrinking."""
 
     title: str
     uri: str
+    wide: bool = False
 
 
 def write_page(folder: Path, report: Mapping[str, Any], timing: Mapping[str, Any]) -> Path:
@@ -194,7 +195,8 @@ def _plots(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[Plot]:
         found.append(Plot(title="IoU by class", uri=_svg_uri(plots.iou_bars(names, bars))))
         counts = np.asarray(segmentation["confusion"], np.int64)
         if counts.sum():
-            found.append(Plot(title="Confusion matrix", uri=_svg_uri(plots.confusion_matrix(names, counts))))
+            svg = plots.confusion_matrix(names, counts)
+            found.append(Plot(title="Confusion matrix", uri=_svg_uri(svg), wide=True))
     for series in timing.get("series", ()):
         if series.get("percentiles"):
             marks = {name.upper(): series["percentiles"][name] for name in ("p50", "p95", "p99")}
@@ -235,7 +237,7 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     segmentation = report["segmentation"]
     if segmentation and segmentation["classes_without_truth"]:
         gaps = ", ".join(segmentation["classes_without_truth"])
-        notes.append(f"The truth holds no pixel of {gaps}: their IoU says nothing about finding them.")
+        notes.append(f"The truth holds no pixel of {gaps}: nothing is known about how well that is found.")
     if segmentation and segmentation["frames_without_truth"]:
         notes.append(f"{len(segmentation['frames_without_truth'])} frames have no labelled pixel at all.")
     return notes
@@ -308,6 +310,7 @@ th, td { text-align: right; padding: .25rem .5rem; border-bottom: 1px solid var(
 th { font-weight: 500; font-size: .85rem; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
 .plot { display: block; width: 100%; max-width: 38rem; height: auto; background: #fff; border-radius: .25rem; }
+.plot.wide { min-width: 30rem; }
 .stage { position: relative; background: #000; border-radius: .25rem; overflow: hidden; touch-action: pan-y;
   cursor: ew-resize; }
 .stage img { display: block; width: 100%; height: auto; user-select: none; -webkit-user-drag: none; }
@@ -373,7 +376,7 @@ select { font: inherit; font-size: .9rem; padding: .3rem; color: inherit; backgr
 {% for plot in plots %}
 <section>
 <h3>{{ plot.title }}</h3>
-<img class="plot" src="{{ plot.uri }}" alt="{{ plot.title }}">
+<div class="scroll"><img class="plot{{ " wide" if plot.wide }}" src="{{ plot.uri }}" alt="{{ plot.title }}"></div>
 </section>
 {% endfor %}
 </div>
