@@ -64,6 +64,20 @@ _LAYOUTS = {
     "yuv422_yuy2": (2, "u1"),
     "yuyv": (2, "u1"),
     "nv12": (1, "u1"),
+    # rare ones
+    "8SC1": (1, "i1"),
+    "16SC1": (1, "i2"),
+    "32SC1": (1, "i4"),
+    "64FC1": (1, "f8"),
+    "rgb16": (3, "u2"),
+    "bgr16": (3, "u2"),
+    "rgba16": (4, "u2"),
+    "bgra16": (4, "u2"),
+    "bayer_rggb16": (1, "u2"),
+    "bayer_bggr16": (1, "u2"),
+    "bayer_gbrg16": (1, "u2"),
+    "bayer_grbg16": (1, "u2"),
+    "nv21": (1, "u1"),
 }
 _TO_RGB = {
     "mono8": cv2.COLOR_GRAY2RGB,
@@ -76,6 +90,13 @@ _TO_RGB = {
     "bayer_bggr8": cv2.COLOR_BayerBGGR2RGB,
     "bayer_gbrg8": cv2.COLOR_BayerGBRG2RGB,
     "bayer_grbg8": cv2.COLOR_BayerGRBG2RGB,
+    "bgr16": cv2.COLOR_BGR2RGB,
+    "rgba16": cv2.COLOR_RGBA2RGB,
+    "bgra16": cv2.COLOR_BGRA2RGB,
+    "bayer_rggb16": cv2.COLOR_BayerRGGB2RGB,
+    "bayer_bggr16": cv2.COLOR_BayerBGGR2RGB,
+    "bayer_gbrg16": cv2.COLOR_BayerGBRG2RGB,
+    "bayer_grbg16": cv2.COLOR_BayerGRBG2RGB,
 }
 _TO_LUMA = {
     "rgb8": cv2.COLOR_RGB2GRAY,
@@ -85,9 +106,11 @@ _TO_LUMA = {
 }
 _UYVY = ("yuv422", "uyvy")
 _YUYV = ("yuv422_yuy2", "yuyv")
+_HALF_CHROMA = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
+_AS_FLOAT = ("8SC1", "16SC1", "32SC1", "64FC1")
 
-RGB_ENCODINGS = ("rgb8", *_TO_RGB, *_UYVY, *_YUYV, "nv12")
-INFRARED_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1", "32FC1", *_TO_LUMA)
+RGB_ENCODINGS = ("rgb8", "rgb16", *_TO_RGB, *_UYVY, *_YUYV, *_HALF_CHROMA)
+INFRARED_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1", "32FC1", *_AS_FLOAT, *_TO_LUMA)
 
 
 def view(image: ImageBuffer) -> Array:
@@ -95,7 +118,7 @@ def view(image: ImageBuffer) -> Array:
 
     Returns:
         (H, W) for one value a pixel, (H, W, C) for more, in the encoding's own order and the buffer's byte order;
-        (H + ceil(H / 2), W rounded up to even) for nv12, the chroma rows below the luma rows.
+        (H + ceil(H / 2), W rounded up to even) for nv12 and nv21, the chroma rows below the luma rows.
 
     Raises:
         EncodingError: If the encoding is unknown, a side is 0, the step is shorter than a row, or the buffer's length
@@ -110,7 +133,7 @@ def view(image: ImageBuffer) -> Array:
         raise EncodingError(f"the image is empty: {_said(image)}")
     dtype = np.dtype(kind).newbyteorder(">" if image.is_bigendian else "<")
     rows, columns = image.height, image.width
-    if image.encoding == "nv12":
+    if image.encoding in _HALF_CHROMA:
         rows, columns = rows + (rows + 1) // 2, columns + columns % 2
     row_bytes = columns * channels * dtype.itemsize
     step = image.step or row_bytes
@@ -128,29 +151,33 @@ def view(image: ImageBuffer) -> Array:
 
 
 def to_rgb(image: ImageBuffer) -> Array:
-    """Return (H, W, 3) uint8 RGB; for rgb8 a view, for the other encodings a new array.
+    """Return (H, W, 3) uint8 RGB; for rgb8 a view, for the other encodings a new array. 16 bits become 8 by rounding.
 
     Raises:
-        EncodingError: As `view`, and for an encoding that is no colour or grey 8-bit image.
+        EncodingError: As `view`, and for an encoding that is no colour image nor an 8-bit grey one.
     """
     if image.encoding not in RGB_ENCODINGS:
         raise EncodingError(_no_role(image.encoding, "an RGB image", RGB_ENCODINGS))
     pixels = view(image)
     if image.encoding == "rgb8":
         return pixels
+    pixels = _ours(pixels)
+    if image.encoding == "rgb16":
+        return _eight_bits(pixels)
     if image.encoding in _TO_RGB:
         if image.encoding.startswith("bayer") and min(image.height, image.width) < 3:
             raise EncodingError(f"a Bayer image needs at least 3x3 pixels: {_said(image)}")
-        return cv2.cvtColor(pixels, _TO_RGB[image.encoding])
-    if image.encoding == "nv12":
-        return _nv12_to_rgb(pixels, image.height, image.width)
+        return _eight_bits(cv2.cvtColor(pixels, _TO_RGB[image.encoding]))
+    if image.encoding in _HALF_CHROMA:
+        return _half_chroma_to_rgb(pixels, image)
     return _yuv422_to_rgb(pixels, luma=1 if image.encoding in _UYVY else 0)
 
 
 def to_infrared(image: ImageBuffer) -> Array:
     """Return (H, W) uint8, uint16 or float32 in the machine's byte order, values as the camera sent them.
 
-    A pseudo-coloured image (see `is_pseudo_coloured`) becomes its luminance, uint8.
+    Signed and 64-bit values become float32. A pseudo-coloured image (see `is_pseudo_coloured`) becomes its luminance,
+    uint8.
 
     Raises:
         EncodingError: As `view`, and for an encoding that no thermal camera driver uses.
@@ -160,7 +187,10 @@ def to_infrared(image: ImageBuffer) -> Array:
     pixels = view(image)
     if image.encoding in _TO_LUMA:
         return cv2.cvtColor(pixels, _TO_LUMA[image.encoding])
-    return pixels if pixels.dtype.isnative else pixels.astype(pixels.dtype.newbyteorder("="))
+    if image.encoding in _AS_FLOAT:
+        with np.errstate(over="ignore"):  # infinite, then; the gain stage copes
+            return pixels.astype(np.float32)
+    return _ours(pixels)
 
 
 def is_pseudo_coloured(encoding: str) -> bool:
@@ -182,13 +212,24 @@ def _yuv422_to_rgb(pixels: Array, *, luma: int) -> Array:
     return cv2.cvtColor(pixels, code)[:, :width]
 
 
-def _nv12_to_rgb(pixels: Array, height: int, width: int) -> Array:
-    """Luma rows and, below, rows of interleaved U, V at half resolution, BT.601 video range -> (H, W, 3) RGB."""
+def _half_chroma_to_rgb(pixels: Array, image: ImageBuffer) -> Array:
+    """Luma rows and, below, rows of interleaved U, V (nv21: V, U) at half resolution, BT.601 video range -> RGB."""
+    height, width = image.height, image.width
     luma, chroma = pixels[:height], pixels[height:]
     if height % 2 or width % 2:
         luma = cv2.copyMakeBorder(luma[:, :width], 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     chroma = np.ascontiguousarray(chroma).reshape(chroma.shape[0], -1, 2)
-    return cv2.cvtColorTwoPlane(luma, chroma, cv2.COLOR_YUV2RGB_NV12)[:height, :width]
+    return cv2.cvtColorTwoPlane(luma, chroma, _HALF_CHROMA[image.encoding])[:height, :width]
+
+
+def _ours(pixels: Array) -> Array:
+    """Return the same values in the machine's byte order, and in rows that OpenCV takes: whole values apart."""
+    return np.require(pixels, pixels.dtype.newbyteorder("="), ["ALIGNED"])
+
+
+def _eight_bits(pixels: Array) -> Array:
+    """uint16 -> uint8, 65535 becoming 255; uint8 stays."""
+    return pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=255 / 65535)
 
 
 def _said(image: ImageBuffer) -> str:

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.imaging.encodings import EncodingError, ImageBuffer, is_pseudo_coloured, to_infrared, to_rgb
+from segmif_ros.imaging.compressed import CompressedBuffer, decompress
+from segmif_ros.imaging.encodings import (
+    INFRARED_ENCODINGS,
+    RGB_ENCODINGS,
+    EncodingError,
+    ImageBuffer,
+    is_pseudo_coloured,
+    to_infrared,
+    to_rgb,
+)
 from segmif_ros.imaging.gain import ThermalGain
 from segmif_ros.stream.pairing import Pair
 
@@ -25,6 +34,9 @@ Array = npt.NDArray[Any]
 Clock = Callable[[], int]
 # (infrared (H, W) uint8, rgb (H', W', 3) uint8) -> both at one size; `PairRefusedError` where that can't be
 Register = Callable[[Array, Array], tuple[Array, Array]]
+# (image of an encoding that isn't ours, "infrared" or "rgb") -> the same image in one that is; ValueError with one line
+Convert = Callable[[ImageBuffer, str], ImageBuffer]
+_SPOKEN = {"infrared": "infrared", "rgb": "RGB"}
 
 
 class PairRefusedError(Exception):
@@ -51,7 +63,7 @@ class Frame:
 
     stamp_ns: int
     frame_id: str
-    image: ImageBuffer
+    image: ImageBuffer | CompressedBuffer
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,6 +107,7 @@ class PairProcessor:
         register: Brings both images to one view and size.
         now_ns: A clock that never steps back, for the stage times.
         notice: Takes a kind and a line, once for each kind.
+        convert: For encodings that `segmif_ros.imaging.encodings` doesn't know; None where there is no such help.
     """
 
     def __init__(
@@ -105,12 +118,14 @@ class PairProcessor:
         now_ns: Clock,
         register: Register = same_size,
         notice: Callable[[str, str], None] = lambda _kind, _line: None,
+        convert: Convert | None = None,
     ) -> None:
         self.engine = engine
         self.gain = gain
         self.register = register
         self._now_ns = now_ns
         self._notice = notice
+        self._convert = convert
 
     def process(self, pair: Pair[Frame], *, master: str = "rgb") -> Output:
         """Process one pair.
@@ -120,14 +135,7 @@ class PairProcessor:
         """
         stage_ms: dict[str, float] = {}
         with self._timed(stage_ms, "decode"):
-            infrared = self._decoded("infrared", pair.infrared, to_infrared)
-            rgb = self._decoded("RGB", pair.rgb, to_rgb)
-            if is_pseudo_coloured(pair.infrared.image.encoding):
-                self._notice(
-                    "pseudo-colour",
-                    f"infrared comes as {pair.infrared.image.encoding}: a palette's luminance is used, which is not "
-                    "temperature; have the camera driver publish mono8 or mono16",
-                )
+            infrared, rgb = self.decode(pair)
         try:
             with self._timed(stage_ms, "gain"):
                 infrared = self.gain.apply(infrared, pair.infrared.stamp_ns)
@@ -146,13 +154,32 @@ class PairProcessor:
             stage_ms={**stage_ms, **result.stage_ms},
         )
 
-    def _decoded(self, camera: str, frame: Frame, decode: Callable[[ImageBuffer], Array]) -> Array:
+    def decode(self, pair: Pair[Frame]) -> tuple[Array, Array]:
+        """Return infrared (H, W) uint8, uint16 or float32 and RGB (H', W', 3) uint8 as the cameras sent them.
+
+        Raises:
+            PairRefusedError: If a frame can't be decoded.
+        """
+        return self._decoded("infrared", pair.infrared), self._decoded("rgb", pair.rgb)
+
+    def _decoded(self, camera: str, frame: Frame) -> Array:
+        decode, known = (to_infrared, INFRARED_ENCODINGS) if camera == "infrared" else (to_rgb, RGB_ENCODINGS)
         try:
-            return decode(frame.image)
+            image = decompress(frame.image) if isinstance(frame.image, CompressedBuffer) else frame.image
+            if self._convert is not None and image.encoding not in known:
+                image = self._convert(image, camera)
+            if camera == "infrared" and is_pseudo_coloured(image.encoding):
+                self._notice(
+                    "pseudo-colour",
+                    f"infrared comes as {image.encoding}: a palette's luminance is used, which is not temperature; "
+                    "have the camera driver publish mono8 or mono16",
+                )
+            return decode(image)
         except EncodingError as error:
-            raise PairRefusedError("undecodable", f"pair dropped, {camera} frame: {error}") from error
+            raise PairRefusedError("undecodable", f"pair dropped, {_SPOKEN[camera]} frame: {error}") from error
         except Exception as error:  # a defect in a decoder must cost this pair only, too; the cause is kept
-            raise PairRefusedError("undecodable", f"pair dropped, {camera} frame: {in_one_line(error)}") from error
+            line = f"pair dropped, {_SPOKEN[camera]} frame: {in_one_line(error)}"
+            raise PairRefusedError("undecodable", line) from error
 
     @contextmanager
     def _timed(self, stage_ms: dict[str, float], stage: str) -> Iterator[None]:

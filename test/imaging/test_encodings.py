@@ -31,6 +31,14 @@ PLAIN = {
     "bgr8": (3, "B"),
     "rgba8": (4, "B"),
     "bgra8": (4, "B"),
+    "8SC1": (1, "b"),
+    "16SC1": (1, "h"),
+    "32SC1": (1, "i"),
+    "64FC1": (1, "d"),
+    "rgb16": (3, "H"),
+    "bgr16": (3, "H"),
+    "rgba16": (4, "H"),
+    "bgra16": (4, "H"),
 }
 
 
@@ -89,6 +97,28 @@ def test_rgb_is_what_the_encodings_name_says(image) -> None:
     assert rgb.tolist() == slow
 
 
+@given(plain_images(("rgb16", "bgr16", "rgba16", "bgra16")))
+def test_sixteen_bit_colours_are_rounded_to_eight(image) -> None:
+    order = (2, 1, 0) if image.encoding.startswith("bgr") else (0, 1, 2)
+    slow = [[[round(p[c] / 257) for c in order] for p in row] for row in read_slowly(image)]
+    assert to_rgb(image).tolist() == slow
+
+
+def test_every_sixteen_bit_value_is_rounded_to_eight() -> None:
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1).repeat(3, axis=2)
+    rgb = to_rgb(buffer("rgb16", 256, 256, values.tobytes(), step=256 * 6))
+    assert np.array_equal(rgb, np.round(values / 257))
+
+
+@given(plain_images(("8SC1", "16SC1", "32SC1", "64FC1")))
+def test_rare_infrared_becomes_float(image) -> None:
+    infrared = to_infrared(image)
+    assert infrared.dtype == np.float32
+    with np.errstate(over="ignore"):
+        expected = np.array(read_slowly(image))[..., 0].astype(np.float32)
+    assert np.array_equal(infrared, expected, equal_nan=True)
+
+
 @given(plain_images(("mono8", "8UC1", "mono16", "16UC1", "32FC1")))
 def test_infrared_keeps_its_values_in_the_machines_byte_order(image) -> None:
     infrared = to_infrared(image)
@@ -130,6 +160,38 @@ def test_a_flat_colour_behind_a_bayer_pattern_comes_back(pattern) -> None:
     assert (rgb[2:-2, 2:-2] == (200, 120, 40)).all()
 
 
+def bayer_slowly(mosaic, pattern, v, u, colour) -> float:
+    """Return the mean of the nearest pixels of a colour, as bilinear interpolation does away from the border."""
+    if pattern[2 * (v % 2) + u % 2] == colour:
+        return float(mosaic[v, u])
+    near = [(dv, du) for dv in (-1, 0, 1) for du in (-1, 0, 1) if pattern[2 * ((v + dv) % 2) + (u + du) % 2] == colour]
+    nearest = min(dv * dv + du * du for dv, du in near)
+    return float(np.mean([mosaic[v + dv, u + du] for dv, du in near if dv * dv + du * du == nearest]))
+
+
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+@given(st.integers(3, 8), st.integers(3, 8), st.integers(0, 3), st.sampled_from([8, 16]), st.booleans(),
+       st.integers(0, 1000))  # fmt: skip
+def test_bayer_of_any_size_is_interpolated_between_its_own_colours(
+    pattern, height, width, padding, bits, big, seed
+) -> None:
+    pixel = bits // 8
+    step = width * pixel + padding
+    data = np.random.default_rng(seed).bytes(height * step)
+    image = buffer(f"bayer_{pattern}{bits}", height, width, data, step=step, big=big)
+    rgb = to_rgb(image)
+    assert (rgb.shape, rgb.dtype) == ((height, width, 3), np.uint8)
+    mosaic = [
+        [int.from_bytes(data[v * step + u * pixel :][:pixel], "big" if big else "little") for u in range(width)]
+        for v in range(height)
+    ]
+    scale = 1 if bits == 8 else 257
+    for v in range(1, height - 1):
+        for u in range(1, width - 1):
+            expected = [bayer_slowly(np.array(mosaic), pattern, v, u, each) / scale for each in "rgb"]
+            assert np.abs(rgb[v, u] - expected).max() <= 1
+
+
 def yuv_to_rgb(y, u, v) -> np.ndarray:
     """BT.601, video range, the formula."""
     y, u, v = 1.164 * max(0.0, y - 16.0), u - 128.0, v - 128.0
@@ -153,17 +215,19 @@ def test_yuv422_of_any_width_follows_the_formula(encoding, height, width, paddin
             assert np.abs(rgb[v, u] - expected).max() <= 2
 
 
+@pytest.mark.parametrize("encoding", ["nv12", "nv21"])
 @given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 3), st.integers(0, 1000))
-def test_nv12_of_any_size_follows_the_formula(height, width, padding, seed) -> None:
+def test_half_chroma_of_any_size_follows_the_formula(encoding, height, width, padding, seed) -> None:
     step = width + width % 2 + padding
     rows = height + (height + 1) // 2
     data = np.random.default_rng(seed).bytes(rows * step)
-    rgb = to_rgb(buffer("nv12", height, width, data, step=step))
+    rgb = to_rgb(buffer(encoding, height, width, data, step=step))
     assert rgb.shape == (height, width, 3)
     for v in range(height):
         for u in range(width):
             chroma = (height + v // 2) * step + u // 2 * 2
-            expected = yuv_to_rgb(data[v * step + u], data[chroma], data[chroma + 1])
+            first, second = data[chroma], data[chroma + 1]
+            expected = yuv_to_rgb(data[v * step + u], *((first, second) if encoding == "nv12" else (second, first)))
             assert np.abs(rgb[v, u] - expected).max() <= 2
 
 

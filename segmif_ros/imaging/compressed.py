@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JPEG and PNG images as image_transport sends them, opened into what `segmif_ros.imaging.encodings` reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from segmif_ros.imaging.encodings import EncodingError, ImageBuffer
+
+# with the length of the first chunk: the decoder would reserve whatever a damaged one says
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_JPEG_SCAN, _JPEG_END, _PNG_END = b"\xff\xda", b"\xff\xd9", b"IEND"
+_CHANNELS = {1: "mono", 3: "bgr", 4: "bgra"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompressedBuffer:
+    """One compressed image as it came, not yet looked into.
+
+    Attributes:
+        format: As in sensor_msgs/CompressedImage, for example "jpeg" or "mono16; png compressed ".
+        data: Anything with the buffer protocol: bytes, bytearray, array.array, memoryview.
+    """
+
+    format: str
+    data: Any
+
+    @property
+    def encoding(self) -> str:
+        """What the image was before its compression, if the format says so, else the format."""
+        return self.format.partition(";")[0].strip()
+
+
+def decompress(image: CompressedBuffer) -> ImageBuffer:
+    """Return the image that was compressed: mono8, bgr8, bgra8, rgb8, bayer_*8 or, from a PNG, mono16 and bgr16.
+
+    Raises:
+        EncodingError: If it is neither JPEG nor PNG, incomplete, or damaged beyond what the decoder can open.
+    """
+    data = bytes(image.data)
+    if "compresseddepth" in image.format.lower():
+        raise EncodingError("a compressedDepth image is no camera image: subscribe to the compressed one")
+    if data.startswith(_JPEG):
+        # the decoder would fill what is missing with grey; in a scan's data the end marker can't occur
+        complete = data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN)
+    elif data.startswith(_PNG):
+        complete = _PNG_END in data[-64:]
+    else:
+        raise EncodingError(f"neither JPEG nor PNG: {_said(image, data)}")
+    if not complete:
+        raise EncodingError(f"the end is missing: {_said(image, data)}")
+    try:
+        # unchanged: 16 bits stay 16, and nothing is turned by a camera's orientation tag
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise EncodingError(f"OpenCV can't open it ({error.err}): {_said(image, data)}") from error
+    if pixels is None:
+        raise EncodingError(f"OpenCV can't open it: {_said(image, data)}")
+    height, width = pixels.shape[:2]
+    return ImageBuffer(
+        encoding=_encoding(image, pixels),
+        height=height,
+        width=width,
+        step=pixels.strides[0],
+        is_bigendian=False,
+        data=pixels.astype(pixels.dtype.newbyteorder("<"), copy=False),
+    )
+
+
+def _encoding(image: CompressedBuffer, pixels: np.ndarray[Any, Any]) -> str:
+    """Name what the decoder gave; it orders colours as BGR."""
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    bits = 8 * pixels.dtype.itemsize
+    if channels == 1:
+        # image_transport leaves a Bayer pattern as it is in a PNG and says so in front
+        pattern = image.encoding if image.encoding.startswith("bayer_") and image.encoding.endswith(str(bits)) else ""
+        return pattern or f"mono{bits}"
+    # image_transport's publisher names the order of what it gave to the encoder, which stores blue where red should be
+    swapped = "compressed rgb" in image.format
+    name = _CHANNELS[channels]
+    return f"{name.replace('bgr', 'rgb') if swapped else name}{bits}"
+
+
+def _said(image: CompressedBuffer, data: bytes) -> str:
+    return f"{len(data)} bytes with format '{image.format}'"
