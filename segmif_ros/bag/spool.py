@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _HEAD = struct.Struct("<BqI")  # topic's index, recording time, bytes
@@ -45,6 +46,8 @@ class Spool:
 
     def close(self, *, remove: bool = False) -> None:
         """Close the file."""
-        self._stream.close()
+        # what could not be written has been said by flush, and closing would try it again
+        with suppress(OSError):
+            self._stream.close()
         if remove:
             self._path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,9 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        self._stream.close()
+        # what could not be written has been said when it was added, and closing would try it again
+        with suppress(OSError):
+            self._stream.close()
 
     def _take_up(self) -> None:
         content = self._path.read_bytes() if self._path.is_file() else b""

@@ -69,10 +69,10 @@ def histogram(values: Sequence[float], label: str, *, marks: Mapping[str, float]
     axes.hist(values, bins=min(60, max(10, len(values) // 5)), color=BAR)
     for i, (name, value) in enumerate((marks or {}).items()):
         axes.axvline(value, color=INK, linewidth=0.8, linestyle="--")
-        axes.annotate(  # at a height of its own: percentiles often lie close together
-            name, (value, 0.98 - 0.2 * i), xycoords=("data", "axes fraction"), fontsize=7, rotation=90, ha="right", va="top",
-            color=INK,
-        )  # fmt: skip
+        place = value, 0.98 - 0.2 * i  # at a height of its own: percentiles often lie close together
+        axes.annotate(
+            name, place, xycoords=("data", "axes fraction"), fontsize=7, rotation=90, ha="right", va="top", color=INK
+        )
     axes.set_xlabel(label)
     axes.set_ylabel("pairs")
     return _svg(figure)

@@ -2,7 +2,9 @@
 """Offline replay: every pair, in order, to the same bytes each time."""
 
 import json
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +245,27 @@ def test_the_output_bag_says_its_types_itself(make_bag: MakeBag, tmp_path: Path)
         definitions = {each.topic: each.msgdef.data for each in reader.connections}
     assert "float64 pair_offset_s" in definitions["/segmentation/semantic_map"]
     assert "MSG: segmif_ros/SemanticClass" in definitions["/segmentation/semantic_map"]
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Let the system refuse larger files, which for a program is what a full disk is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [4_000, 40_000, 70_000])
+def test_a_full_disk_is_one_line_and_what_was_done_stays_usable(make_bag: MakeBag, tmp_path: Path, size: int) -> None:
+    path = make_bag()
+    replay(path, tmp_path / "whole", FakeEngine(), config())
+    with files_up_to(size), pytest.raises(EvaluationError) as raised:
+        replay(path, tmp_path / "out", FakeEngine(), config())
+    assert "\n" not in str(raised.value)
+    engine = FakeEngine()
+    replay(path, tmp_path / "out", engine, config())
+    assert engine.pairs < 5 or size < 10_000
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
