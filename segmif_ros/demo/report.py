@@ -95,6 +95,7 @@ def tables(found: Figures) -> tuple[Table, ...]:
     return (
         Table(
             title="Pairs",
+            explained=True,
             columns=("", "count", ""),
             rows=(
                 ("in", str(found.pairs), "infrared and RGB images put together by stamp"),

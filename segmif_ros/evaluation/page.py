@@ -57,12 +57,21 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table; the first column holds the rows' names, the others figures."""
+    """A table.
+
+    Attributes:
+        title: Above it.
+        columns: Their headings.
+        rows: The first column holds the rows' names, the others figures.
+        note: Below it.
+        explained: The last column holds words.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    explained: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,13 +150,14 @@ p { max-width: 45rem; margin: .4rem 0; }
 .facts dt { color: var(--soft); font-size: .85rem; }
 .facts dd { margin: 0; font-size: 1.3rem; font-variant-numeric: tabular-nums; }
 .tables { display: grid; gap: 0 2rem; align-items: start;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 36rem), 1fr)); }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: right; padding: .25rem .5rem; border-bottom: 1px solid var(--line); white-space: nowrap;
   font-variant-numeric: tabular-nums; }
 th { font-weight: 500; font-size: .85rem; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
+.explained :is(th, td):last-child { text-align: left; white-space: normal; line-height: 1.25; }
 .panels { display: grid; gap: .5rem; grid-template-columns: repeat(auto-fit, minmax(min(48%, 15rem), 1fr)); }
 figure { margin: 0; }
 figure img { width: 100%; height: auto; display: block; border-radius: .25rem; background: #000; }
@@ -202,7 +212,7 @@ a { color: inherit; }
 {% for table in page.tables %}
 <section>
 <h3>{{ table.title }}</h3>
-<div class="scroll"><table>
+<div class="scroll"><table{% if table.explained %} class="explained"{% endif %}>
 <thead><tr>{% for column in table.columns %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in table.rows %}

@@ -63,7 +63,7 @@ class Sample:
     Attributes:
         stamp_ns: The RGB image's stamp, which the outputs carry.
         arrived_ns: When it was complete, same clock as the stamps.
-        infrared: (H, W) uint8, raw counts stretched for people's eyes.
+        infrared: (H, W) uint8, raw counts through the default gain.
         rgb: (H, W, 3) uint8.
         fused: (H, W, 3) uint8.
         labels: (H, W) uint8 class ids.
@@ -249,7 +249,7 @@ class Record:
         content = zlib.crc32(memoryview(rgb.data))
         if not self._choose(stamp_ns, content):
             return
-        stretch = ThermalGain(GainConfig(policy="percentile", time_constant_s=0.0))
+        stretch = ThermalGain(GainConfig(time_constant_s=0.0))
         try:
             self.samples.append(
                 Sample(
