@@ -235,6 +235,7 @@ def _check_pair(infrared: UInt8Image, rgb: UInt8Image) -> None:
 
 
 __all__ = [
+    "BACKENDS",
     "MIN_SIDE",
     "MODES",
     "PRECISIONS",

@@ -22,6 +22,7 @@ there, and copy this file to change values for a robot. QoS per topic can be ove
 PRIORS = ("auto", "vsm_wls", "visible", "mean")
 MODES = ("robot", "authors")
 PRECISIONS = ("float32", "bfloat16", "float16")
+BACKENDS = ("auto", "torch", "compile", "openvino", "onnxruntime")
 RELIABILITIES = ("best_effort", "reliable")
 
 _UNCONFIGURED = Changes.UNCONFIGURED
@@ -41,6 +42,12 @@ class NodeConfig:
     )
     device: str = parameter(
         "auto", "Where to run: auto (CUDA where there is one), cpu, cuda or cuda:N.", changes=_UNCONFIGURED
+    )
+    backend: str = parameter(
+        "auto",
+        "What runs the network: torch, compile (torch.compile), openvino or onnxruntime (CPU); auto is torch.",
+        choices=BACKENDS,
+        changes=_UNCONFIGURED,
     )
     precision: str = parameter(
         "float32",
@@ -190,6 +197,7 @@ class NodeConfig:
         return EngineConfig(
             weights=tuple(each.strip() for each in self.weights.split(",") if each.strip()),
             device=self.device,
+            backend=self.backend,
             precision=self.precision,
             prior=self.prior,
             mode=self.mode,
