@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.bag.command import add_replay_arguments, expected_pairs, node_parameters, pipeline_config
+from segmif_ros.bag.messages import opened
 from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pairs_of
 from segmif_ros.bag.reading import Bag, BagError, Topics, open_bag
 from segmif_ros.bag.replay import label_map
@@ -125,11 +126,11 @@ def _chosen(
     for number, pair in enumerate(pairs_of(bag, config.pipeline, facts)):
         advance(1)
         try:
-            raw = to_infrared(pair.infrared.frame().image)
+            raw = to_infrared(opened(pair.infrared.frame().image))
             infrared = gain.apply(raw, pair.infrared.message.stamp_ns)
             if number % config.every:
                 continue
-            infrared, rgb = same_size(infrared, to_rgb(pair.rgb.frame().image))
+            infrared, rgb = same_size(infrared, to_rgb(opened(pair.rgb.frame().image)))
         except (EncodingError, PairRefusedError) as error:
             skipped.append({"pair": number, "stamp_ns": pair.rgb.message.stamp_ns, "reason": str(error)})
             continue

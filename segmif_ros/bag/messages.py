@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from segmif_ros.imaging.compressed import CompressedBuffer, decompress
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.labels import LabelSet
 
@@ -79,11 +80,11 @@ def header_of(raw: bytes | memoryview) -> tuple[int, str]:
     return seconds * NS_PER_S + nanoseconds, bytes(raw[16 : 16 + max(0, length - 1)]).decode(errors="replace")
 
 
-def image_of(raw: bytes | memoryview, message_type: str) -> ImageBuffer:
-    """Return the image behind a serialized Image (a view) or CompressedImage (decoded).
+def image_of(raw: bytes | memoryview, message_type: str) -> ImageBuffer | CompressedBuffer:
+    """Return the image behind a serialized Image or CompressedImage, not yet looked into.
 
-    What can't be decoded comes back with an encoding that says so, which the pipeline drops and counts as undecodable,
-    as it does with every damaged frame.
+    A message that can't be read comes back with an encoding that says so, which the pipeline drops and counts as
+    undecodable, as it does with every damaged frame.
     """
     try:
         # a bytearray, because arrays that look into bytes are read-only, about which torch warns
@@ -91,7 +92,7 @@ def image_of(raw: bytes | memoryview, message_type: str) -> ImageBuffer:
     except Exception as error:  # noqa: BLE001  # the parser raises many types on damaged bytes; the frame is counted
         return _undecodable(f"damaged message: {type(error).__name__}")
     if message_type == COMPRESSED:
-        return _decompressed(message)
+        return CompressedBuffer(format=message.format, data=message.data)
     return ImageBuffer(
         encoding=message.encoding,
         height=message.height,
@@ -100,6 +101,11 @@ def image_of(raw: bytes | memoryview, message_type: str) -> ImageBuffer:
         is_bigendian=bool(message.is_bigendian),
         data=message.data,
     )
+
+
+def opened(image: ImageBuffer | CompressedBuffer) -> ImageBuffer:
+    """Return the image, decompressed if it was compressed; EncodingError if it can't be."""
+    return decompress(image) if isinstance(image, CompressedBuffer) else image
 
 
 def image_message(image: npt.NDArray[Any], encoding: str, stamp_ns: int, frame_id: str) -> memoryview:
@@ -210,26 +216,6 @@ def _header(stamp_ns: int, frame_id: str) -> Any:
     types = typestore().types
     stamp = types["builtin_interfaces/msg/Time"](sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S)
     return types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame_id)
-
-
-def _decompressed(message: Any) -> ImageBuffer:
-    pixels = cv2.imdecode(np.asarray(message.data, np.uint8), cv2.IMREAD_UNCHANGED) if len(message.data) else None
-    if pixels is None:
-        return _undecodable(f"damaged {message.format.strip() or 'compressed image'}")
-    names = {(2, "u1"): "mono8", (2, "u2"): "mono16", (3, "u1"): "bgr8"}
-    encoding = names.get((pixels.ndim, pixels.dtype.str[1:]))
-    if pixels.ndim == 3 and pixels.shape[2] == 4 and pixels.dtype == np.uint8:
-        encoding = "bgra8"
-    if encoding is None:
-        return _undecodable(f"{message.format.strip()} of {pixels.dtype} {pixels.shape}")
-    return ImageBuffer(
-        encoding=encoding,
-        height=pixels.shape[0],
-        width=pixels.shape[1],
-        step=pixels.strides[0],
-        is_bigendian=pixels.dtype.byteorder == ">",
-        data=pixels.data,
-    )
 
 
 def _undecodable(what: str) -> ImageBuffer:

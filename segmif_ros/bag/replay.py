@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.bag.messages import IMAGE, SEMANTIC_MAP, image_message, image_of, semantic_map_message
+from segmif_ros.bag.messages import IMAGE, SEMANTIC_MAP, image_message, image_of, opened, semantic_map_message
 from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pair_hash, pairs_of
 from segmif_ros.bag.reading import Bag, BagError, BagMessage, Topics, open_bag
 from segmif_ros.bag.spool import Spool
@@ -328,10 +328,10 @@ class _Replay:
 
 def label_map(message: BagMessage) -> Image:
     """Return the class ids (H, W) uint8 of a ground truth message; BagError if it isn't mono8."""
-    image = image_of(message.raw, message.message_type)
-    if image.encoding not in ("mono8", "8UC1"):
-        raise BagError(f"the ground truth comes as '{image.encoding}': mono8, one class id a pixel, is needed")
     try:
+        image = opened(image_of(message.raw, message.message_type))
+        if image.encoding not in ("mono8", "8UC1"):
+            raise BagError(f"the ground truth comes as '{image.encoding}': mono8, one class id a pixel, is needed")
         return np.asarray(view(image), np.uint8)
     except EncodingError as error:
         raise BagError(f"ground truth: {error}") from error

@@ -18,6 +18,7 @@ from segmif_ros.bag.messages import (
     header_of,
     image_message,
     image_of,
+    opened,
     semantic_map_message,
     typestore,
 )
@@ -68,20 +69,20 @@ def test_an_image_comes_back_as_it_was(encoding: str) -> None:
 def test_a_16_bit_png_comes_back_as_it_was() -> None:
     counts = np.random.default_rng(1).integers(0, 2**14, (6, 7)).astype(np.uint16)
     back = image_of(compressed_message(counts, "mono16", "png", 5, "camera"), COMPRESSED)
-    assert np.array_equal(to_infrared(back), counts)
+    assert np.array_equal(to_infrared(opened(back)), counts)
 
 
 def test_the_colours_of_a_jpeg_are_in_order() -> None:
     red = np.full((16, 16, 3), (250, 10, 10), np.uint8)
-    back = to_rgb(image_of(compressed_message(red, "rgb8", "jpeg", 5, "camera"), COMPRESSED))
+    back = to_rgb(opened(image_of(compressed_message(red, "rgb8", "jpeg", 5, "camera"), COMPRESSED)))
     assert np.abs(back.astype(int) - red).max() < 8
 
 
 def test_a_damaged_jpeg_is_undecodable() -> None:
     raw = bytearray(compressed_message(np.zeros((16, 16, 3), np.uint8), "rgb8", "jpeg", 5, "camera"))
     raw[60:] = bytes(len(raw) - 60)
-    with pytest.raises(EncodingError, match="damaged rgb8; jpeg"):
-        to_rgb(image_of(bytes(raw), COMPRESSED))
+    with pytest.raises(EncodingError, match="rgb8; jpeg"):
+        to_rgb(opened(image_of(bytes(raw), COMPRESSED)))
 
 
 def test_a_semantic_map_holds_what_the_engine_made() -> None:
