@@ -46,6 +46,7 @@ REQUIRES = [
     "PyYAML>=6",
     "rich>=13",
     "matplotlib>=3.6",
+    "jinja2>=3.1",
     "rosbags>=0.11,<0.12",  # its type stores and writers change between minor versions
 ]
 BACKENDS = {"openvino": ["openvino>=2026.0"], "onnxruntime": ["onnxruntime>=1.20", "onnx>=1.16", "onnxscript>=0.5"]}

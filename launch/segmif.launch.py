@@ -57,9 +57,8 @@ RIG_PARAMETERS = {
 
 def generate_launch_description():
     """Describe the arguments; what they lead to is decided by `_start` when their values are known."""
-    from launch.actions import DeclareLaunchArgument, OpaqueFunction
-
     from launch import LaunchDescription
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
 
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=f"{description} (topic)")
