@@ -31,7 +31,9 @@ class InputFacts:
         camera: "infrared" or "rgb".
         topic: Its full name.
         publishers: How many publishers of images there are on it.
-        wrong_type: Message type of a publisher that sends something else than images; empty if there is none.
+        message_type: What is subscribed to.
+        wrong_type: Message type of a publisher that sends something else; empty if there is none.
+        other_transport: "raw" or "compressed" where the images come that way and not on ``topic``; else empty.
         incompatible: Why the QoS of a publisher doesn't match, in the middleware's words; empty if all match.
         silent_s: Seconds since the last frame, or since activation if there was none.
         received: Whether any frame came since activation.
@@ -43,7 +45,9 @@ class InputFacts:
     camera: str
     topic: str
     publishers: int = 1
+    message_type: str = "sensor_msgs/msg/Image"
     wrong_type: str = ""
+    other_transport: str = ""
     incompatible: str = ""
     silent_s: float = 0.0
     received: bool = True
@@ -73,8 +77,11 @@ def input_problem(facts: InputFacts, timeout_s: float) -> Problem | None:
             return None
         return Problem(f"{camera} unstamped", f"{camera} frames on {topic} have no stamp (0): frames pair by stamp")
     if facts.publishers == 0 and facts.wrong_type:
-        line = f"{camera}: {topic} carries {facts.wrong_type}, sensor_msgs/msg/Image is needed"
+        line = f"{camera}: {topic} carries {facts.wrong_type}, {facts.message_type} is needed"
         return Problem(f"{camera} type", line)
+    if facts.publishers == 0 and facts.other_transport:
+        line = f"{camera}: nobody publishes {topic}, but there is a {facts.other_transport} one: set {camera}_transport"
+        return Problem(f"{camera} transport", line)
     if facts.publishers == 0:
         line = f"{camera}: nobody publishes {topic}; start the camera or remap {camera}/image_raw to its topic"
         return Problem(f"{camera} absent", line)

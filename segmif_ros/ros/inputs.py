@@ -4,18 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
+from segmif_ros.imaging.compressed import CompressedBuffer
+from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.ros.health import InputFacts
 from segmif_ros.ros.messages import image_buffer, stamp_ns
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, mismatch, overridable
 from segmif_ros.stream.processing import Frame
 from segmif_ros.stream.statistics import RateMeter
 
-_IMAGE_TYPE = "sensor_msgs/msg/Image"
+# how images come -> message type, its name, and what image_transport adds to the topic of the images
+TRANSPORTS: dict[str, tuple[Any, str, str]] = {
+    "raw": (Image, "sensor_msgs/msg/Image", ""),
+    "compressed": (CompressedImage, "sensor_msgs/msg/CompressedImage", "/compressed"),
+}
 
 
 class CameraInput:
@@ -27,10 +34,18 @@ class CameraInput:
         qos: Of its own; rclpy writes what ``qos_overrides`` say into it.
         offer: Takes the frames, on the executor's thread.
         now_ns: A clock that never steps back.
+        transport: "raw" or "compressed".
     """
 
     def __init__(
-        self, node: Node, camera: str, qos: QoSProfile, offer: Callable[[Frame], None], now_ns: Callable[[], int]
+        self,
+        node: Node,
+        camera: str,
+        qos: QoSProfile,
+        offer: Callable[[Frame], None],
+        now_ns: Callable[[], int],
+        *,
+        transport: str = "raw",
     ) -> None:
         self._node = node
         self._camera = camera
@@ -42,15 +57,24 @@ class CameraInput:
         self._frame_bytes = 0
         self._unstamped = False
         self._qos = qos
+        message_type, self._type_name, suffix = TRANSPORTS[transport]
+        # as image_transport does it: whoever remaps the topic of the images means the compressed ones beside it
+        name = f"{camera}/image_raw" if transport == "raw" else node.resolve_topic_name(f"{camera}/image_raw") + suffix
         self._subscription = node.create_subscription(
-            Image,
-            f"{camera}/image_raw",
+            message_type,
+            name,
             self._receive,
             qos,
             event_callbacks=SUBSCRIPTION_EVENTS,
             qos_overriding_options=overridable(),
         )
-        self.topic: str = node.resolve_topic_name(f"{camera}/image_raw")
+        self.topic: str = node.resolve_topic_name(name)
+        # where the same images may come the other way
+        self._elsewhere = {
+            each: node.resolve_topic_name(f"{camera}/image_raw") + TRANSPORTS[each][2]
+            for each in TRANSPORTS
+            if each != transport
+        }
 
     def close(self) -> None:
         """End the subscription."""
@@ -59,15 +83,17 @@ class CameraInput:
     def facts(self) -> InputFacts:
         """Look at the input and at who publishes to it."""
         publishers = self._node.get_publishers_info_by_topic(self.topic)
-        images = [each for each in publishers if each.topic_type == _IMAGE_TYPE]
-        others = [each.topic_type for each in publishers if each.topic_type != _IMAGE_TYPE]
+        images = [each for each in publishers if each.topic_type == self._type_name]
+        others = [each.topic_type for each in publishers if each.topic_type != self._type_name]
         mismatches = [reason for each in images if (reason := mismatch(each.qos_profile, self._qos))]
         now_ns = self._now_ns()
         return InputFacts(
             camera=self._camera,
             topic=self.topic,
             publishers=len(images),
+            message_type=self._type_name,
             wrong_type=others[0] if others else "",
+            other_transport=next((each for each in self._elsewhere if not images and self._published(each)), ""),
             incompatible=mismatches[0] if mismatches else "",
             silent_s=1e-9 * (now_ns - self._since_ns),
             received=self._received,
@@ -76,11 +102,21 @@ class CameraInput:
             unstamped=self._unstamped,
         )
 
-    def _receive(self, message: Image) -> None:
+    def _published(self, transport: str) -> bool:
+        found = self._node.get_publishers_info_by_topic(self._elsewhere[transport])
+        return any(each.topic_type == TRANSPORTS[transport][1] for each in found)
+
+    def _receive(self, message: Image | CompressedImage) -> None:
         now_ns = self._now_ns()
         self._since_ns, self._received = now_ns, True
         self._rate.tick(now_ns)
         self._frame_bytes = len(message.data)
         stamp = stamp_ns(message.header)
         self._unstamped = stamp == 0
-        self._offer(Frame(stamp_ns=stamp, frame_id=message.header.frame_id, image=image_buffer(message)))
+        self._offer(Frame(stamp_ns=stamp, frame_id=message.header.frame_id, image=_buffer(message)))
+
+
+def _buffer(message: Image | CompressedImage) -> ImageBuffer | CompressedBuffer:
+    if isinstance(message, CompressedImage):
+        return CompressedBuffer(format=message.format, data=message.data)
+    return image_buffer(message)

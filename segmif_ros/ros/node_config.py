@@ -24,6 +24,7 @@ MODES = ("robot", "authors")
 PRECISIONS = ("float32", "bfloat16", "float16")
 BACKENDS = ("auto", "torch", "compile", "openvino", "onnxruntime")
 RELIABILITIES = ("best_effort", "reliable")
+TRANSPORTS = ("raw", "compressed")
 
 _UNCONFIGURED = Changes.UNCONFIGURED
 _NEVER = Changes.NEVER
@@ -90,6 +91,18 @@ class NodeConfig:
     )
     opencv_threads: int = parameter(
         0, "Threads of OpenCV; 0 leaves OpenCV's choice.", minimum=0, maximum=1024, changes=_UNCONFIGURED
+    )
+
+    # inputs
+    infrared_transport: str = parameter(
+        "raw",
+        "How infrared images come: raw, or compressed (JPEG or PNG, 8 and 16 bit) on the image topic with /compressed "
+        "added.",
+        choices=TRANSPORTS,
+        changes=_UNCONFIGURED,
+    )
+    rgb_transport: str = parameter(
+        "raw", "How RGB images come, as infrared_transport.", choices=TRANSPORTS, changes=_UNCONFIGURED
     )
 
     # pairing

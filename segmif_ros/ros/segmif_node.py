@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """segmif_node: infrared and RGB in, fused image and labels out.
 
-In: ``infrared/image_raw``, ``rgb/image_raw``. Out: ``fused/image``, ``segmentation/mask``, ``segmentation/confidence``,
-``segmentation/overlay``, ``segmentation/semantic_map`` and ``/diagnostics``. All names but the last are relative and
-remappable; all outputs carry the master frame's header. Parameters: `segmif_ros.ros.node_config`.
+In: ``infrared/image_raw``, ``rgb/image_raw``, or ``/compressed`` of either. Out: ``fused/image``,
+``segmentation/mask``, ``segmentation/confidence``, ``segmentation/overlay``, ``segmentation/semantic_map`` and
+``/diagnostics``. All names but the last are relative and remappable; all outputs carry the master frame's header.
+Parameters: `segmif_ros.ros.node_config`.
 
 The executor's thread receives and pairs; one worker thread decodes, computes and publishes.
 """
@@ -23,6 +24,7 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from segmif_ros.ros import health, parameters
+from segmif_ros.ros.conversion import cv_bridge_conversion
 from segmif_ros.ros.diagnostics import diagnostic_array, pipeline_values
 from segmif_ros.ros.inputs import CameraInput
 from segmif_ros.ros.node_config import NODE_NAME, NodeConfig
@@ -123,6 +125,7 @@ class SegmifNode(LifecycleNode):
             stamp_clock_ns=lambda: int(self.get_clock().now().nanoseconds),
             say=self.get_logger().warning,
             trace=self._trace,
+            convert=cv_bridge_conversion(),
         )
         self.get_logger().info(
             f"model {engine.model_name} ({engine.model_hash}), {len(engine.label_set)} classes of "
@@ -137,8 +140,13 @@ class SegmifNode(LifecycleNode):
         self._pipeline.start()
         qos = self._config.input_reliability, self._config.input_depth
         try:
-            for camera, offer in (("infrared", self._pipeline.offer_infrared), ("rgb", self._pipeline.offer_rgb)):
-                self._inputs.append(CameraInput(self, camera, profile(*qos), offer, time.monotonic_ns))
+            for camera, offer, transport in (
+                ("infrared", self._pipeline.offer_infrared, self._config.infrared_transport),
+                ("rgb", self._pipeline.offer_rgb, self._config.rgb_transport),
+            ):
+                self._inputs.append(
+                    CameraInput(self, camera, profile(*qos), offer, time.monotonic_ns, transport=transport)
+                )
         except RuntimeError as error:  # QoS overrides
             self.get_logger().error(f"can't activate: {' '.join(str(error).split())}")
             self._stop_work(DEACTIVATE_TIMEOUT_S)

@@ -16,6 +16,7 @@ from segmif_ros.stream.notices import Notices
 from segmif_ros.stream.pairing import NearestStampPairer, OffsetSummary, Pair
 from segmif_ros.stream.processing import (
     Clock,
+    Convert,
     Frame,
     Output,
     PairProcessor,
@@ -62,6 +63,7 @@ class Pipeline:
         say: Takes lines for the log, at most one of a kind in ten seconds.
         trace: Takes every refusal with its cause, for whoever debugs.
         register: Brings both images to one view and size.
+        convert: For encodings that aren't ours.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Pipeline:
         say: Callable[[str], None],
         trace: Callable[[PairRefusedError], None] = lambda _refusal: None,
         register: Register = same_size,
+        convert: Convert | None = None,
     ) -> None:
         self._trace = trace
         self._config = config
@@ -83,7 +86,12 @@ class Pipeline:
         self._stamp_clock_ns = stamp_clock_ns
         self._notices = Notices(say, now_ns)
         self._processor = PairProcessor(
-            engine, gain=ThermalGain(config.gain), now_ns=now_ns, register=register, notice=self._notices.once
+            engine,
+            gain=ThermalGain(config.gain),
+            now_ns=now_ns,
+            register=register,
+            notice=self._notices.once,
+            convert=convert,
         )
         self._statistics = Statistics()
         self._pairing = threading.Lock()

@@ -22,6 +22,22 @@ def ros_context():
 
 
 @pytest.fixture
+def bench(ros_context):
+    """Make benches (`node_bench.Bench`) with the node, its cameras and a listener; all are closed after the test."""
+    from node_bench import Bench  # needs rclpy, which not every machine has
+
+    made = []
+
+    def make(**options) -> Bench:
+        made.append(Bench(ros_context, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
 def started():
     """Start programs; whatever still runs after the test is killed."""
     processes = []
