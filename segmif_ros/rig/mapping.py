@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a pixel of one camera's view is in the other camera's image, both at their calibrated sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.rig.calibration import Extrinsics, Homography, Plane
+from segmif_ros.rig.camera import Array, CameraModel
+from segmif_ros.rig.errors import RegistrationError
+
+FAR_M = 1e9  # stands for infinity
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mapping:
+    """From the view to the other image.
+
+    Attributes:
+        view_size: (width, height) of the view's image.
+        other_size: (width, height) of the other image.
+        to_other: Takes (N, 2) pixels of the view; returns (N, 2) pixels of the other camera, also outside its image,
+            and (N,) whether they mean anything.
+    """
+
+    view_size: tuple[int, int]
+    other_size: tuple[int, int]
+    to_other: Callable[[Array], tuple[Array, npt.NDArray[np.bool_]]]
+
+
+def homography_mapping(homography: Homography, view: str) -> Mapping:
+    """Return the mapping of a homography into the "rgb" or the "infrared" view."""
+    into_rgb = view == "rgb"
+    matrix = np.linalg.inv(homography.matrix) if into_rgb else homography.matrix
+    sizes = homography.rgb_size, homography.infrared_size
+
+    def to_other(pixels: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+        points = np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1) @ matrix.T
+        # what lies beyond the homography's horizon would come back mirrored
+        ahead = points[:, 2] > 0
+        return points[:, :2] / np.where(ahead, points[:, 2], 1.0)[:, None], ahead
+
+    return Mapping(
+        view_size=sizes[0] if into_rgb else sizes[1], other_size=sizes[1] if into_rgb else sizes[0], to_other=to_other
+    )
+
+
+def stereo_mapping(infrared: CameraModel, rgb: CameraModel, extrinsics: Extrinsics, plane: Plane, view: str) -> Mapping:
+    """Return the mapping between two calibrated cameras that look at a plane.
+
+    Where a pixel of the view looks past the plane, it looks at infinity.
+
+    Raises:
+        RegistrationError: If the plane isn't before the infrared camera.
+    """
+    normal, distance_m = plane.normal, plane.distance_m
+    if view == "rgb":
+        here, there, mount = rgb, infrared, extrinsics.inverse()
+    else:
+        here, there, mount = infrared, rgb, extrinsics
+        # the same plane in the infrared camera's frame
+        distance_m -= float(normal @ extrinsics.translation_m)
+        normal = normal @ extrinsics.rotation
+        if distance_m <= 0:
+            raise RegistrationError("the reference plane passes behind the infrared camera: take a larger distance")
+
+    def to_other(pixels: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+        rays, known = here.rays(pixels)
+        rays = np.concatenate([np.where(known[:, None], rays, 0.0), np.ones((len(rays), 1))], axis=1)
+        # one over the depth where a ray meets the plane, 0 where it doesn't
+        nearness = np.maximum(rays @ normal / distance_m, 0.0)
+        found, visible = there.pixels(rays @ mount.rotation.T + nearness[:, None] * mount.translation_m)
+        return found, known & visible
+
+    return Mapping(view_size=here.size, other_size=there.size, to_other=to_other)
+
+
+def depth_plane(depth_m: float) -> Plane:
+    """Return the plane that faces the RGB camera at this distance; `FAR_M` at most."""
+    return Plane(normal=np.array([0.0, 0.0, 1.0]), distance_m=min(depth_m, FAR_M))

@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Registration: the image of one camera brought into the view of the other, as one precomputed remap.
+
+The outputs have the view of one camera (`RegistrationConfig.view`), pixel by pixel as it sent its image: that image
+isn't touched. The other one is warped into it. Where the other camera sees nothing, nothing is invented:
+
+* the pixel is marked (`Registered.valid` is 0);
+* the warped image has there the median of what it has elsewhere, channel by channel. In infrared that is the
+  temperature of the background, so that no edge of the field of view looks like a hot object, and a salient object is
+  never salient because of it;
+* the confidence there is at most `UNSEEN_CONFIDENCE` of what the network gives (`lower_confidence`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.rig.calibration import Plane, RigCalibration
+from segmif_ros.rig.camera import Array, CameraModel, scaled_projection
+from segmif_ros.rig.errors import RegistrationError
+from segmif_ros.rig.mapping import Mapping, depth_plane, homography_mapping, stereo_mapping
+
+Image = npt.NDArray[np.uint8]
+
+MODES = ("none", "resize", "homography", "stereo")
+VIEWS = ("rgb", "infrared")
+UNSEEN_CONFIDENCE = 0.5
+DEFAULT_DEPTH_M = 10.0
+
+_KEPT = 4  # pairs of sizes whose maps are kept
+_MIN_SEEN = 0.01  # of the view
+_SHRINK_FROM = 1.5  # source pixels per pixel of the view, in one direction
+_SAMPLES = 4096  # pixels that the median is taken over
+_EDGE_PX = 1e-3  # rounding at the very edge of an image
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrationConfig:
+    """How to register.
+
+    Attributes:
+        mode: "none": both images show the same and have one size. "resize": both show the same at different sizes.
+            "homography": the calibration's homography. "stereo": two calibrated cameras and what they look at, the
+            plane at `reference_depth_m` before the RGB camera; what is nearer or farther is displaced.
+        view: "rgb" or "infrared", the camera whose view the outputs have.
+        reference_depth_m: Distance along the RGB camera's optical axis, for "stereo"; 0 takes the calibration's plane,
+            and infinity where that plane ends at the horizon.
+
+    Raises:
+        RegistrationError: If a value isn't one of these.
+    """
+
+    mode: str = "none"
+    view: str = "rgb"
+    reference_depth_m: float = DEFAULT_DEPTH_M
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("mode", MODES), ("view", VIEWS)):
+            if getattr(self, name) not in allowed:
+                raise RegistrationError(
+                    f"registration {name} '{getattr(self, name)}' is unknown: use {', '.join(allowed)}"
+                )
+        if not (math.isfinite(self.reference_depth_m) and self.reference_depth_m >= 0):
+            raise RegistrationError(f"reference_depth_m is {self.reference_depth_m:g}: 0 or more is needed")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Registered:
+    """A pair in one view.
+
+    Attributes:
+        infrared: (H, W) uint8.
+        rgb: (H, W, 3) uint8, RGB.
+        valid: (H, W) uint8, 1 where both cameras see, 0 where only the view's does; None if both see everywhere.
+    """
+
+    infrared: Image
+    rgb: Image
+    valid: Image | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Maps:
+    """Where each pixel (u, v) of the view is in the other camera's image, for one pair of sizes.
+
+    Attributes:
+        pixels: (H, W, 2) float32, pixels (u, v) of the other image; means nothing where `valid` is 0.
+        valid: (H, W) uint8, 1 where the other camera sees.
+        seen: Share of the view that the other camera sees.
+    """
+
+    pixels: npt.NDArray[np.float32]
+    valid: Image
+    seen: float
+
+
+class Registration:
+    """Registers pairs; not thread-safe.
+
+    Args:
+        config: How.
+        calibration: What is known of the rig, for "homography" and "stereo".
+
+    Raises:
+        RegistrationError: If the calibration lacks what the mode needs, or the cameras share no view.
+    """
+
+    def __init__(self, config: RegistrationConfig, calibration: RigCalibration | None = None) -> None:
+        self.config = config
+        self._calibration = calibration or RigCalibration()
+        self._warps: dict[tuple[tuple[int, int], tuple[int, int]], _Warp] = {}
+        self._mapping = self._make_mapping()
+        self._seen = 1.0 if self._mapping is None else self._coarse_seen(self._mapping)
+        if self._seen < _MIN_SEEN:
+            raise RegistrationError(
+                f"{_name(_other(config.view))} sees {self._seen:.1%} of the {_name(config.view)} view: is the "
+                "calibration from infrared to RGB, in optical frames, and is the reference depth right?"
+            )
+
+    @property
+    def camera(self) -> CameraModel | None:
+        """The camera whose view the outputs have, if the calibration has it."""
+        return self._calibration.rgb if self.config.view == "rgb" else self._calibration.infrared
+
+    def apply(self, infrared: Image, rgb: Image) -> Registered:
+        """Register one pair.
+
+        Args:
+            infrared: (H, W) uint8.
+            rgb: (H', W', 3) uint8, RGB.
+
+        Raises:
+            RegistrationError: If the sizes don't fit the mode or the calibration.
+        """
+        into_rgb = self.config.view == "rgb"
+        view, other = (rgb, infrared) if into_rgb else (infrared, rgb)
+        valid: Image | None = None
+        if self.config.mode == "none":
+            if infrared.shape != rgb.shape[:2]:
+                raise RegistrationError(
+                    f"infrared is {_said(_size(infrared))} and RGB {_said(_size(rgb))}; both must have the same size "
+                    "and show the same view, or the parameter registration must say how they lie on each other"
+                )
+            return Registered(infrared=infrared, rgb=rgb)
+        if self.config.mode == "resize":
+            other = _resized(other, _size(view))
+        else:
+            warp = self._warp(_size(view), _size(other))
+            other, valid = warp.apply(other), None if warp.all_seen else warp.valid
+        return Registered(infrared=other if into_rgb else view, rgb=view if into_rgb else other, valid=valid)
+
+    def maps(self, view_size: tuple[int, int], other_size: tuple[int, int]) -> Maps:
+        """Return the map behind `apply` for images of these sizes (width, height), for "homography" and "stereo".
+
+        Raises:
+            RegistrationError: If the sizes don't fit the calibration, or the mode has no map.
+        """
+        mapping = self._mapping
+        if mapping is None:
+            raise RegistrationError(f"registration mode '{self.config.mode}' has no map")
+        _refuse_other_proportions(self.config.view, view_size, mapping.view_size)
+        _refuse_other_proportions(_other(self.config.view), other_size, mapping.other_size)
+        u, v = np.meshgrid(np.arange(view_size[0], dtype=np.float64), np.arange(view_size[1], dtype=np.float64))
+        pixels = np.stack([u.ravel(), v.ravel()], axis=1)
+        there, known = mapping.to_other(_rescaled(pixels, view_size, mapping.view_size))
+        there = _rescaled(there, mapping.other_size, other_size)
+        edge = np.array(other_size) - 0.5 + _EDGE_PX
+        with np.errstate(invalid="ignore"):
+            seen = known & (there >= -0.5 - _EDGE_PX).all(axis=1) & (there <= edge).all(axis=1)
+        there = np.where(seen[:, None], there, -1.0)
+        shape = view_size[1], view_size[0]
+        return Maps(
+            pixels=there.reshape(*shape, 2).astype(np.float32),
+            valid=seen.reshape(shape).astype(np.uint8),
+            seen=float(seen.mean()),
+        )
+
+    def describe(self) -> str:
+        """Return one line that says what is done and what it is worth."""
+        config, other = self.config, _name(_other(self.config.view))
+        if config.mode == "none":
+            return "registration none: both cameras must show the same view at one size"
+        if config.mode == "resize":
+            return f"registration resize: {other} images get the size of {_name(config.view)} images"
+        seen = f"{other} sees {self._seen:.0%} of the {_name(config.view)} view"
+        if config.mode == "homography":
+            return f"registration homography: {seen}"
+        if not config.reference_depth_m:
+            return f"registration stereo onto the calibration's plane: {seen}"
+        reference_m = config.reference_depth_m
+        return (
+            f"registration stereo at {reference_m:g} m: {seen}; things at {0.5 * reference_m:g} m are displaced by "
+            f"{self.displacement_px(0.5 * reference_m):.1f} px, far ones by {self.displacement_px(math.inf):.1f} px"
+        )
+
+    def displacement_px(self, depth_m: float) -> float:
+        """Return how far a thing at ``depth_m`` in the middle of the view is displaced, in pixels of the view.
+
+        For "stereo"; at the calibrated size. About focal length * baseline * |1 / depth - 1 / reference|.
+
+        Raises:
+            RegistrationError: If the mode isn't "stereo", or the depth is behind the infrared camera.
+        """
+        if self._mapping is None or self.config.mode != "stereo":
+            raise RegistrationError(f"registration mode '{self.config.mode}' knows no depth")
+        middle = 0.5 * (np.array([self._mapping.view_size]) - 1)
+        here, there = (each.to_other(middle)[0] for each in (self._mapping, self._stereo(depth_plane(depth_m))))
+        scale = np.array(self._mapping.view_size) / np.array(self._mapping.other_size)
+        return float(np.linalg.norm((here - there) * scale))
+
+    def _make_mapping(self) -> Mapping | None:
+        config, calibration = self.config, self._calibration
+        if config.mode == "homography":
+            if calibration.homography is None:
+                raise RegistrationError("registration 'homography' needs a calibration_file with a 'homography'")
+            return homography_mapping(calibration.homography, config.view)
+        if config.mode == "stereo":
+            return self._stereo(self._reference())
+        return None
+
+    def _reference(self) -> Plane:
+        if self.config.reference_depth_m:
+            return depth_plane(self.config.reference_depth_m)
+        if self._calibration.plane is None:
+            raise RegistrationError("reference_depth_m is 0, but the calibration has no 'plane'")
+        return self._calibration.plane
+
+    def _stereo(self, plane: Plane) -> Mapping:
+        infrared, rgb, extrinsics = (getattr(self._calibration, name) for name in ("infrared", "rgb", "extrinsics"))
+        parts = {"infrared": infrared, "rgb": rgb, "extrinsics": extrinsics}
+        if missing := [name for name, part in parts.items() if part is None]:
+            raise RegistrationError(
+                f"registration 'stereo' lacks {' and '.join(missing)}: give a calibration_file with it, or cameras "
+                f"whose camera_info is calibrated{' as a stereo pair' if 'extrinsics' in missing else ''}"
+            )
+        return stereo_mapping(infrared, rgb, extrinsics, plane, self.config.view)
+
+    def _coarse_seen(self, mapping: Mapping) -> float:
+        """Return about what share of the view the other camera sees."""
+        width, height = mapping.view_size
+        shrink = max(1.0, max(width, height) / 80)
+        return self.maps((max(1, round(width / shrink)), max(1, round(height / shrink))), mapping.other_size).seen
+
+    def _warp(self, view_size: tuple[int, int], other_size: tuple[int, int]) -> _Warp:
+        key = view_size, other_size
+        if key not in self._warps:
+            warp = _Warp(self.maps(*key), other_size)
+            while len(self._warps) >= _KEPT:
+                del self._warps[next(iter(self._warps))]
+            self._warps[key] = warp
+        return self._warps[key]
+
+
+class _Warp:
+    """A map in the form that OpenCV remaps fastest with: 1/32 pixel in fixed point."""
+
+    def __init__(self, maps: Maps, other_size: tuple[int, int]) -> None:
+        self.valid = maps.valid
+        self.valid.setflags(write=False)
+        self.all_seen = bool(maps.valid.all())
+        pixels = maps.pixels
+        self._source_size = other_size
+        # a remap looks at 2x2 pixels: of a much finer image it would see a sample with all its noise and aliasing
+        if (shrink := _pixels_per_pixel(maps)) >= _SHRINK_FROM:
+            smaller = max(1, round(other_size[0] / shrink)), max(1, round(other_size[1] / shrink))
+            pixels = _rescaled(pixels, other_size, smaller).astype(np.float32)
+            self._source_size = smaller
+        self._map = cv2.convertMaps(pixels, np.zeros(0, np.float32), cv2.CV_16SC2)
+        self._unseen = maps.valid == 0
+        seen = np.flatnonzero(maps.valid)
+        self._sample = seen[:: max(1, seen.size // _SAMPLES)]
+
+    def apply(self, image: Image) -> Image:
+        image = _resized(image, self._source_size)
+        warped: Image = np.asarray(
+            cv2.remap(image, self._map[0], self._map[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
+        )
+        if not self.all_seen:
+            sample = warped.reshape(self.valid.size, -1)[self._sample]
+            fill = np.sort(sample, axis=0)[len(sample) // 2] if len(sample) else np.zeros(sample.shape[1], np.uint8)
+            where = self._unseen if warped.ndim == 2 else self._unseen[..., None]
+            np.copyto(warped, fill, where=where)
+        return warped
+
+
+def lower_confidence(confidence: Image, valid: Image | None) -> Image:
+    """Return the confidence with `UNSEEN_CONFIDENCE` of its value where only one camera sees.
+
+    So it is at most 127 there: under one half, whatever the network thinks of the fill.
+
+    Args:
+        confidence: (H, W) uint8.
+        valid: (H, W) uint8, 1 where both cameras see; None if they do everywhere.
+
+    Returns:
+        (H, W) uint8; ``confidence`` itself if there is nothing to lower.
+    """
+    if valid is None:
+        return confidence
+    table = (np.arange(256) * UNSEEN_CONFIDENCE).astype(np.uint8)
+    return np.where(valid, confidence, cv2.LUT(confidence, table)).astype(np.uint8, copy=False)
+
+
+def _resized(image: Image, size: tuple[int, int]) -> Image:
+    if _size(image) == size:
+        return image
+    shrinks = size[0] < image.shape[1] and size[1] < image.shape[0]
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)
+
+
+def _rescaled(pixels: npt.NDArray[Any], from_size: tuple[int, int], to_size: tuple[int, int]) -> Array:
+    """Return pixels (..., 2) of an image as those of the same image resized."""
+    if from_size == to_size:
+        return pixels
+    matrix = scaled_projection(np.eye(3), to_size[0] / from_size[0], to_size[1] / from_size[1])
+    return pixels * (matrix[0, 0], matrix[1, 1]) + matrix[:2, 2]
+
+
+def _pixels_per_pixel(maps: Maps) -> float:
+    """Return how many pixels of the other image one of the view spans in each direction, in the median."""
+    right, down = np.diff(maps.pixels, axis=1)[:-1], np.diff(maps.pixels, axis=0)[:, :-1]
+    area = np.abs(right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0])
+    inside = (maps.valid[:-1, :-1] & maps.valid[:-1, 1:] & maps.valid[1:, :-1]).astype(bool)
+    return math.sqrt(float(np.median(area[inside]))) if inside.any() else 1.0
+
+
+def _refuse_other_proportions(camera: str, size: tuple[int, int], calibrated: tuple[int, int]) -> None:
+    """Images that are binned or enlarged show the same view; cropped ones or with additional rows don't."""
+    off_rows = size[0] * calibrated[1] / calibrated[0] - size[1]
+    off_columns = size[1] * calibrated[0] / calibrated[1] - size[0]
+    if min(abs(off_rows), abs(off_columns)) >= 1:
+        raise RegistrationError(
+            f"{_name(camera)} images are {_said(size)} but the calibration is for {_said(calibrated)}: other "
+            "proportions are another view; calibrate at this size"
+        )
+
+
+def _size(image: Image) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]
+
+
+def _said(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _other(view: str) -> str:
+    return "infrared" if view == "rgb" else "rgb"
+
+
+def _name(camera: str) -> str:
+    return "RGB" if camera == "rgb" else camera
