@@ -4,20 +4,18 @@
 from __future__ import annotations
 
 import array
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.labels import LabelSet
-
-if TYPE_CHECKING:  # torch would come with it
-    from segmif_ros.inference.engine import EngineResult
 
 NS_PER_S = 1_000_000_000
 
@@ -91,29 +89,58 @@ def byte_array(values: npt.NDArray[Any]) -> array.array[int]:
     return filled
 
 
+def compressed_message(rgb: npt.NDArray[Any], quality: int, header: Header) -> CompressedImage:
+    """Return (H, W, 3) uint8 RGB or (H, W) uint8 as a JPEG in image_transport's words; ``quality`` is 1 to 100."""
+    colour = rgb.ndim == 3
+    pixels = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR) if colour else rgb
+    _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    form = "rgb8; jpeg compressed bgr8" if colour else "mono8; jpeg compressed "
+    return CompressedImage(header=header, format=form, data=byte_array(encoded))
+
+
 def semantic_map_type() -> tuple[Any, str]:
     """Return the class of segmif_ros/SemanticMap and "", or None and why it can't be published."""
+    return _publishable("segmif_ros.msg", "SemanticMap", "segmif_ros.msg was not built")
+
+
+def label_info_type() -> tuple[Any, str]:
+    """Return the class of vision_msgs/LabelInfo and "", or None and why it can't be published."""
+    missing = "vision_msgs is not installed: apt install ros-$ROS_DISTRO-vision-msgs brings it"
+    return _publishable("vision_msgs.msg", "LabelInfo", missing)
+
+
+def _publishable(module: str, name: str, missing: str) -> tuple[Any, str]:
     from rclpy.exceptions import NoTypeSupportImportedException
     from rclpy.type_support import check_for_type_support
     from rosidl_generator_py.import_type_support_impl import UnsupportedTypeSupport  # type: ignore[import-untyped]
 
     try:
-        from segmif_ros.msg import SemanticMap
-
-        check_for_type_support(SemanticMap)
-    except (ImportError, UnsupportedTypeSupport) as error:
-        return None, f"segmif_ros.msg was not built ({error})"
+        message_type = getattr(importlib.import_module(module), name)
+        check_for_type_support(message_type)
+    except (ImportError, AttributeError, UnsupportedTypeSupport) as error:
+        return None, f"{missing} ({error})"
     except NoTypeSupportImportedException:
-        return None, "segmif_ros.msg has no type support for this middleware"
-    return SemanticMap, ""
+        return None, f"{module} has no type support for this middleware"
+    return message_type, ""
 
 
-def semantic_map_message(result: EngineResult, label_set: LabelSet, header: Header, **facts: float | str) -> Any:
+def label_info_message(label_set: LabelSet, header: Header) -> Any:
+    """Return a vision_msgs/LabelInfo with the names of the class ids; ImportError where there is no vision_msgs."""
+    from vision_msgs.msg import LabelInfo, VisionClass
+
+    classes = [VisionClass(class_id=i, class_name=name) for i, name in enumerate(label_set.names)]
+    return LabelInfo(header=header, class_map=classes, threshold=0.0)
+
+
+def semantic_map_message(
+    labels: npt.NDArray[Any], confidence: npt.NDArray[Any], label_set: LabelSet, header: Header, **facts: float | str
+) -> Any:
     """Return a segmif_ros/SemanticMap.
 
     Args:
-        result: The engine's.
-        label_set: The classes of ``result.labels``.
+        labels: (H, W) uint8 class ids.
+        confidence: (H, W) uint8, 0..255.
+        label_set: The classes of ``labels``.
         header: Used as it is, not copied.
         facts: The message's pair_offset_s, model_name, model_hash and inference_ms.
 
@@ -122,16 +149,16 @@ def semantic_map_message(result: EngineResult, label_set: LabelSet, header: Head
     """
     from segmif_ros.msg import SemanticClass, SemanticMap  # a machine without a compiler doesn't have it
 
-    height, width = result.labels.shape
+    height, width = labels.shape
     # a quarter of the time of numpy's bincount, and exact up to 2^24 pixels a class
-    counts = cv2.calcHist([result.labels], [0], None, [256], [0, 256]).astype(int).ravel().tolist()
+    counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).astype(int).ravel().tolist()
     colours = label_set.palette.tolist()
     return SemanticMap(
         header=header,
         height=height,
         width=width,
-        labels=byte_array(result.labels),
-        confidence=byte_array(result.confidence),
+        labels=byte_array(labels),
+        confidence=byte_array(confidence),
         classes=[
             SemanticClass(id=i, name=name, r=colours[i][0], g=colours[i][1], b=colours[i][2], pixel_count=counts[i])
             for i, name in enumerate(label_set.names)

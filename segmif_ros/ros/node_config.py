@@ -147,6 +147,22 @@ class NodeConfig:
     gain_clahe_tiles: int = parameter(8, "Tiles in each direction (clahe).", minimum=1, maximum=64)
 
     # outputs
+    mask_classes: str = parameter(
+        "",
+        "Names of the classes, separated by commas, that are 255 in segmentation/classes_mask; empty publishes none.",
+    )
+    output_width: int = parameter(
+        0,
+        "Columns of the class and confidence images and of the semantic map; 0 as the cameras' images.",
+        minimum=0,
+        maximum=8192,
+    )
+    output_height: int = parameter(
+        0, "Rows of the same; set both or neither. Ids are taken from the nearest pixel.", minimum=0, maximum=8192
+    )
+    jpeg_quality: int = parameter(
+        90, "Quality of fused/image/compressed in percent.", minimum=1, maximum=100
+    )
     fused_encoding: str = parameter("rgb8", "Encoding of fused/image.", choices=("rgb8", "mono8"))
     overlay_alpha: float = parameter(
         0.5, "Weight of the class colours in segmentation/overlay.", minimum=0.0, maximum=1.0
@@ -179,6 +195,10 @@ class NodeConfig:
 
     def __post_init__(self) -> None:
         self.gain()  # says what doesn't go together
+        if bool(self.output_width) != bool(self.output_height):
+            raise ValueError(
+                f"output_width is {self.output_width} and output_height {self.output_height}: set both or neither"
+            )
 
     def gain(self) -> GainConfig:
         """Return the gain stage's part."""

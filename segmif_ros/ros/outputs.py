@@ -3,21 +3,43 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import Image
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
 
 from segmif_ros.imaging.overlay import draw_overlay
+from segmif_ros.labels import LabelSet
 from segmif_ros.ros.health import Problem
-from segmif_ros.ros.messages import image_message, make_header, semantic_map_message, semantic_map_type
+from segmif_ros.ros.messages import (
+    compressed_message,
+    image_message,
+    label_info_message,
+    label_info_type,
+    make_header,
+    semantic_map_message,
+    semantic_map_type,
+)
+from segmif_ros.ros.parameters import ParameterError
 from segmif_ros.ros.qos import PUBLISHER_EVENTS, mismatch, overridable, profile
 
 if TYPE_CHECKING:
     from segmif_ros.inference.engine import EngineProtocol
     from segmif_ros.ros.node_config import NodeConfig
     from segmif_ros.stream.processing import Output
+
+Array = npt.NDArray[Any]
+LABEL_INFO = "segmentation/label_info"
+CLASSES_MASK = "segmentation/classes_mask"
+# whoever comes later gets it, too: consumers drop everything until they have it
+_LATCHED = QoSProfile(
+    depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL
+)
 
 
 class Outputs:
@@ -26,14 +48,17 @@ class Outputs:
     Args:
         node: Publishes; only while it is active, as lifecycle publishers do.
         config: The node's.
-        engine: Says which classes the labels mean and which model they are from.
+        engine: Says which classes the labels mean.
+
+    Raises:
+        segmif_ros.ros.parameters.ParameterError: If the engine doesn't have a class that the configuration names.
+        RuntimeError: If a QoS override is wrong.
     """
 
     def __init__(self, node: LifecycleNode, config: NodeConfig, engine: EngineProtocol) -> None:
         self._node = node
-        self._engine = engine
-        self._publishers: dict[str, tuple[Any, Any]] = {}
-        self.configure(config)
+        self._publishers: dict[str, tuple[Any, QoSProfile]] = {}
+        self.configure(config, engine)
         try:
             self._create()
         except RuntimeError:  # a wrong QoS override
@@ -42,10 +67,14 @@ class Outputs:
 
     def _create(self) -> None:
         self._fused = self._publisher(Image, "fused/image")
+        # beside the image wherever that is remapped to, as image_transport does it
+        beside = self._node.resolve_topic_name("fused/image") + "/compressed"
+        self._compressed = self._publisher(CompressedImage, beside)
         self._mask = self._publisher(Image, "segmentation/mask")
+        self._classes_mask = self._publisher(Image, CLASSES_MASK)
         self._confidence = self._publisher(Image, "segmentation/confidence")
         self._overlay = self._publisher(Image, "segmentation/overlay")
-        self._semantic_map = None
+        self._semantic_map = self._label_info = None
         message_type, reason = semantic_map_type()
         if message_type is not None:
             self._semantic_map = self._publisher(message_type, "segmentation/semantic_map")
@@ -54,42 +83,59 @@ class Outputs:
                 f"segmentation/semantic_map is not published, the other topics are: {reason}. Build the package's "
                 "messages (colcon build, or pip install with a C compiler) to get it"
             )
+        message_type, self._why_no_label_info = label_info_type()
+        if message_type is not None:
+            self._label_info = self._publisher(message_type, LABEL_INFO, _LATCHED)
 
-    def configure(self, config: NodeConfig) -> None:
-        """Change settings from the next output on."""
+    def configure(self, config: NodeConfig, engine: EngineProtocol) -> None:
+        """Change settings from the next output on; ParameterError leaves them as they are."""
+        self._chosen = chosen_classes(config.mask_classes, engine.label_set)
         self._config = config
+
+    def announce(self, label_set: LabelSet) -> None:
+        """Publish the names of the classes, for now and for whoever subscribes later; call it once active."""
+        if self._label_info is not None:
+            now_ns = self._node.get_clock().now().nanoseconds
+            self._label_info.publish(label_info_message(label_set, make_header(now_ns, "")))
 
     def publish(self, output: Output) -> None:
         """Publish what somebody listens to; called on the worker's thread."""
-        result = output.result
+        config, result, engine = self._config, output.result, output.engine
         header = make_header(output.master.stamp_ns, output.master.frame_id)
-        if _wanted(self._fused):
-            mono = self._config.fused_encoding == "mono8"
+        if _wanted(self._fused) or _wanted(self._compressed):
+            mono = config.fused_encoding == "mono8"
             fused = cv2.cvtColor(result.fused, cv2.COLOR_RGB2GRAY) if mono else result.fused
-            self._fused.publish(image_message(fused, self._config.fused_encoding, header))
+            if _wanted(self._fused):
+                self._fused.publish(image_message(fused, config.fused_encoding, header))
+            if _wanted(self._compressed):
+                self._compressed.publish(compressed_message(fused, config.jpeg_quality, header))
+        labels, confidence = (_sized(each, config) for each in (result.labels, result.confidence))
         if _wanted(self._mask):
-            self._mask.publish(image_message(result.labels, "mono8", header))
+            self._mask.publish(image_message(labels, "mono8", header))
+        if config.mask_classes and _wanted(self._classes_mask):
+            self._classes_mask.publish(image_message(cv2.LUT(labels, self._chosen), "mono8", header))
         if _wanted(self._confidence):
-            self._confidence.publish(image_message(result.confidence, "mono8", header))
+            self._confidence.publish(image_message(confidence, "mono8", header))
         if self._semantic_map is not None and _wanted(self._semantic_map):
             self._semantic_map.publish(
                 semantic_map_message(
-                    result,
-                    self._engine.label_set,
+                    labels,
+                    confidence,
+                    engine.label_set,
                     header,
                     pair_offset_s=1e-9 * output.offset_ns,
-                    model_name=self._engine.model_name,
-                    model_hash=self._engine.model_hash,
+                    model_name=engine.model_name,
+                    model_hash=engine.model_hash,
                     inference_ms=float(sum(result.stage_ms.values())),
                 )
             )
         if _wanted(self._overlay):  # last: people can wait for what machines need
-            palette = self._engine.label_set.palette
-            overlay = draw_overlay(result.fused, result.labels, palette, alpha=self._config.overlay_alpha)
+            palette = engine.label_set.palette
+            overlay = draw_overlay(result.fused, result.labels, palette, alpha=config.overlay_alpha)
             self._overlay.publish(image_message(overlay, "rgb8", header))
 
     def problems(self) -> list[Problem]:
-        """Return the outputs that a subscriber wants with a QoS that doesn't match."""
+        """Return what subscribers want and can't get: with another QoS, or of a topic that has nothing to carry."""
         found = []
         for topic, (_publisher, qos) in self._publishers.items():
             full = self._node.resolve_topic_name(topic)
@@ -97,6 +143,14 @@ class Outputs:
                 if reason := mismatch(qos, each.qos_profile):
                     line = f"{full}: subscriber '{each.node_name}' and this node don't match: {reason}"
                     found.append(Problem(f"{topic} {each.node_name}", line))
+        if not self._config.mask_classes and _wanted(self._classes_mask):
+            full = self._node.resolve_topic_name(CLASSES_MASK)
+            found.append(Problem(CLASSES_MASK, f"{full} has a subscriber but no classes: set mask_classes"))
+        if self._label_info is None:
+            full = self._node.resolve_topic_name(LABEL_INFO)
+            if self._node.count_subscribers(full):
+                line = f"{full} has a subscriber and can't be published: {self._why_no_label_info}"
+                found.append(Problem(LABEL_INFO, line))
         return found
 
     def close(self) -> None:
@@ -105,13 +159,37 @@ class Outputs:
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers.clear()
 
-    def _publisher(self, message_type: Any, topic: str) -> Any:
-        qos = profile(self._config.output_reliability, self._config.output_depth)
+    def _publisher(self, message_type: Any, topic: str, qos: QoSProfile | None = None) -> Any:
+        options = None if qos else overridable()
+        qos = qos or profile(self._config.output_reliability, self._config.output_depth)
         publisher = self._node.create_lifecycle_publisher(
-            message_type, topic, qos, event_callbacks=PUBLISHER_EVENTS, qos_overriding_options=overridable()
+            message_type, topic, qos, event_callbacks=PUBLISHER_EVENTS, qos_overriding_options=options
         )
         self._publishers[topic] = publisher, qos
         return publisher
+
+
+def chosen_classes(names: str, label_set: LabelSet) -> Array:
+    """Return (256,) uint8 that is 255 at the ids of the classes named, else 0.
+
+    Raises:
+        ParameterError: If there is no such class.
+    """
+    table = np.zeros(256, np.uint8)
+    for name in filter(None, (each.strip() for each in names.split(","))):
+        if name not in label_set.names:
+            close = difflib.get_close_matches(name, label_set.names, n=1)
+            meant = f", did you mean '{close[0]}'?" if close else f": they are {', '.join(label_set.names)}"
+            raise ParameterError(f"mask_classes: there is no class '{name}' in {label_set.name}{meant}")
+        table[label_set.names.index(name)] = 255
+    return table
+
+
+def _sized(image: Array, config: NodeConfig) -> Array:
+    """Return (H, W) at the size that the configuration asks for, by the nearest pixel's centre."""
+    if not config.output_width or image.shape == (config.output_height, config.output_width):
+        return image
+    return cv2.resize(image, (config.output_width, config.output_height), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _wanted(publisher: Any) -> bool:

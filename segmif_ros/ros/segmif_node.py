@@ -152,6 +152,9 @@ class SegmifNode(LifecycleNode):
             self._stop_work(DEACTIVATE_TIMEOUT_S)
             super().on_deactivate(state)
             return TransitionCallbackReturn.FAILURE
+        assert self._outputs is not None
+        assert self._engine is not None
+        self._outputs.announce(self._engine.label_set)
         self._say_unknown_parameters(qos=True)
         self.get_logger().info("active: " + " and ".join(f"{each.topic}" for each in self._inputs))
         return result
@@ -200,10 +203,10 @@ class SegmifNode(LifecycleNode):
         return None
 
     def _apply(self, config: NodeConfig) -> None:
-        self._config = config
-        if self._pipeline is not None and self._outputs is not None:
+        if self._pipeline is not None and self._outputs is not None and self._engine is not None:
+            self._outputs.configure(config, self._engine)  # first: it may refuse
             self._pipeline.configure(config.pipeline())
-            self._outputs.configure(config)
+        self._config = config
 
     def _say_unknown_parameters(self, *, qos: bool = False) -> None:
         for name, line in parameters.undeclared_overrides(self).items():

@@ -76,6 +76,7 @@ class Output:
         master: The one of the two whose header the outputs carry.
         offset_ns: Infrared stamp minus RGB stamp, after the time offset was taken off.
         result: The engine's.
+        engine: The one that it is from.
         stage_ms: Milliseconds by stage: "decode", "gain", and the engine's own.
     """
 
@@ -84,6 +85,7 @@ class Output:
     master: Frame
     offset_ns: int
     result: EngineResult
+    engine: EngineProtocol
     stage_ms: dict[str, float]
 
 
@@ -134,13 +136,14 @@ class PairProcessor:
             PairRefusedError: If it can't be processed, whatever the cause; the next one may be.
         """
         stage_ms: dict[str, float] = {}
+        engine = self.engine
         with self._timed(stage_ms, "decode"):
             infrared, rgb = self.decode(pair)
         try:
             with self._timed(stage_ms, "gain"):
                 infrared = self.gain.apply(infrared, pair.infrared.stamp_ns)
                 infrared, rgb = self.register(infrared, rgb)
-            result = self.engine.infer(np.ascontiguousarray(infrared), np.ascontiguousarray(rgb))
+            result = engine.infer(np.ascontiguousarray(infrared), np.ascontiguousarray(rgb))
         except PairRefusedError:
             raise
         except Exception as error:  # whatever the model raises must cost this pair only; the cause is kept
@@ -151,6 +154,7 @@ class PairProcessor:
             master=pair.infrared if master == "infrared" else pair.rgb,
             offset_ns=pair.offset_ns,
             result=result,
+            engine=engine,
             stage_ms={**stage_ms, **result.stage_ms},
         )
 

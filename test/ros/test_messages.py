@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arrays become messages without a loss, in the layout that consumers read, and back without a copy."""
 
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -62,9 +61,8 @@ def test_a_stamp_survives_to_the_nanosecond() -> None:
 def test_a_semantic_map_carries_the_whole_class_table_with_pixel_counts() -> None:
     pytest.importorskip("segmif_ros.msg", reason="the package's own messages were not built here")
     labels = np.array([[8, 8, 1]], np.uint8)
-    result = SimpleNamespace(labels=labels, confidence=labels)
     message = semantic_map_message(
-        result, FMB, HEADER, pair_offset_s=0.002, model_name="m", model_hash="h", inference_ms=12.5
+        labels, labels, FMB, HEADER, pair_offset_s=0.002, model_name="m", model_hash="h", inference_ms=12.5
     )
     assert [each.name for each in message.classes] == list(FMB.names)
     assert [each.pixel_count for each in message.classes if each.pixel_count] == [1, 2]
