@@ -25,6 +25,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 BACKENDS = ("auto", "torch", "compile", "openvino", "onnxruntime")
 RELIABILITIES = ("best_effort", "reliable")
 TRANSPORTS = ("raw", "compressed")
+SYNC_POLICIES = ("nearest", "exact", "approximate")
 
 _UNCONFIGURED = Changes.UNCONFIGURED
 _NEVER = Changes.NEVER
@@ -106,6 +107,13 @@ class NodeConfig:
     )
 
     # pairing
+    sync_policy: str = parameter(
+        "nearest",
+        "How frames pair: nearest stamp within slop_s; exact or approximate as message_filters, which must be "
+        "installed, does it (approximate pairs greedily on arrival).",
+        choices=SYNC_POLICIES,
+        changes=_UNCONFIGURED,
+    )
     slop_s: float = parameter(
         0.02,
         "Largest difference of the stamps of a pair in seconds; half a frame period or more pairs wrongly.",

@@ -31,6 +31,7 @@ from segmif_ros.ros.node_config import NODE_NAME, NodeConfig
 from segmif_ros.ros.outputs import Outputs
 from segmif_ros.ros.process import run_node
 from segmif_ros.ros.qos import profile
+from segmif_ros.ros.synchronizers import pairer_maker
 from segmif_ros.stream.pairing import JUMP_BACK_NS
 from segmif_ros.stream.pipeline import Pipeline
 from segmif_ros.stream.processing import PairRefusedError
@@ -105,6 +106,7 @@ class SegmifNode(LifecycleNode):
             cv2.setNumThreads(config.opencv_threads)
         started = time.monotonic()
         try:
+            make_pairer = pairer_maker(config.sync_policy, self.get_logger().error)
             engine = self._make_engine(config)
             engine.warm_up(config.warm_up_height, config.warm_up_width)
             self._outputs = Outputs(self, config, engine)
@@ -126,6 +128,7 @@ class SegmifNode(LifecycleNode):
             say=self.get_logger().warning,
             trace=self._trace,
             convert=cv_bridge_conversion(),
+            make_pairer=make_pairer,
         )
         self.get_logger().info(
             f"model {engine.model_name} ({engine.model_hash}), {len(engine.label_set)} classes of "

@@ -13,7 +13,7 @@ import statistics
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar("Item")
 
@@ -48,6 +48,27 @@ class OffsetSummary:
     mean_ns: float = 0.0
     max_ns: int = 0
     deviation_ns: float = 0.0
+
+
+class Pairer(Protocol[Item]):
+    """What a pipeline needs of whatever pairs; `NearestStampPairer` says what each member means."""
+
+    @property
+    def drops(self) -> dict[str, int]: ...  # noqa: D102
+
+    @property
+    def offsets(self) -> OffsetSummary: ...  # noqa: D102
+
+    @property
+    def misses(self) -> OffsetSummary: ...  # noqa: D102
+
+    def configure(self, slop_s: float, queue_size: int, time_offset_s: float = 0.0) -> None: ...  # noqa: D102
+
+    def reset(self) -> None: ...  # noqa: D102
+
+    def add_infrared(self, stamp_ns: int, item: Item) -> list[Pair[Item]]: ...  # noqa: D102
+
+    def add_rgb(self, stamp_ns: int, item: Item) -> list[Pair[Item]]: ...  # noqa: D102
 
 
 class _Verdict(Enum):
@@ -110,13 +131,11 @@ class NearestStampPairer(Generic[Item]):
         time_offset_s: Taken off the infrared stamps before they are compared.
 
     Attributes:
-        drops: Frames that got no partner, by reason. "orphan": none within the slop, or a nearer frame took it.
-            "late": came after its partner had been given up, or out of order.
         resets: How often pairing started anew.
     """
 
     def __init__(self, slop_s: float, queue_size: int, time_offset_s: float = 0.0) -> None:
-        self.drops = {"late": 0, "orphan": 0}
+        self._drops = {"late": 0, "orphan": 0}
         self.resets = 0
         self._infrared: _Stream[Item] = _Stream()
         self._rgb: _Stream[Item] = _Stream()
@@ -148,10 +167,19 @@ class NearestStampPairer(Generic[Item]):
 
     def reset(self) -> None:
         """Forget all waiting frames (counted as orphans) and both streams' past; stamps may start anywhere."""
-        self.drops["orphan"] += self.waiting
+        self._drops["orphan"] += self.waiting
         self.resets += 1
         self._infrared.clear()
         self._rgb.clear()
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """Frames that got no partner, by reason.
+
+        "orphan": none within the slop, or a nearer frame took it. "late": came after its partner had been given up, or
+        out of order.
+        """
+        return dict(self._drops)
 
     @property
     def waiting(self) -> int:
@@ -161,17 +189,17 @@ class NearestStampPairer(Generic[Item]):
     @property
     def offsets(self) -> OffsetSummary:
         """Offsets of the last 256 pairs."""
-        return _summary(self._offsets_ns)
+        return summary(self._offsets_ns)
 
     @property
     def misses(self) -> OffsetSummary:
         """How far the nearest stamps were apart (infrared minus RGB) for the last 64 frames without any in reach."""
-        return _summary(self._misses_ns)
+        return summary(self._misses_ns)
 
     def _add(self, stream: _Stream[Item], stamp_ns: int, item: Item) -> list[Pair[Item]]:
         if stream.newest_ns is not None and stamp_ns <= stream.newest_ns:
             if stamp_ns >= stream.newest_ns - JUMP_BACK_NS:
-                self.drops["late"] += 1
+                self._drops["late"] += 1
                 return []
             self.reset()
         stream.add(stamp_ns, item)
@@ -189,7 +217,7 @@ class NearestStampPairer(Generic[Item]):
                 self._drop(earlier, later, verdict)
         while len(stream.waiting) > self._queue_size:
             stream.given_up_ns, _ = stream.take()
-            self.drops["orphan"] += 1
+            self._drops["orphan"] += 1
         return pairs
 
     def _verdict(self, earlier: _Stream[Item], later: _Stream[Item], *, crowded: bool) -> _Verdict:
@@ -226,7 +254,7 @@ class NearestStampPairer(Generic[Item]):
     def _drop(self, earlier: _Stream[Item], later: _Stream[Item], verdict: _Verdict) -> None:
         stamp_ns, _ = earlier.take()
         given_up = later.given_up_ns is not None and stamp_ns <= later.given_up_ns + self._slop_ns
-        self.drops["late" if given_up else "orphan"] += 1
+        self._drops["late" if given_up else "orphan"] += 1
         if verdict is _Verdict.OUT_OF_REACH:
             miss_ns = stamp_ns - later.oldest_ns
             if later.decided_ns is not None and stamp_ns - later.decided_ns < -miss_ns:
@@ -234,7 +262,8 @@ class NearestStampPairer(Generic[Item]):
             self._misses_ns.append(miss_ns if earlier is self._infrared else -miss_ns)
 
 
-def _summary(offsets_ns: deque[int]) -> OffsetSummary:
+def summary(offsets_ns: deque[int]) -> OffsetSummary:
+    """Sum up offsets in nanoseconds."""
     if not offsets_ns:
         return OffsetSummary()
     return OffsetSummary(

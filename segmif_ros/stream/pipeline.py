@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.stream.notices import Notices
-from segmif_ros.stream.pairing import NearestStampPairer, OffsetSummary, Pair
+from segmif_ros.stream.pairing import NearestStampPairer, OffsetSummary, Pair, Pairer
 from segmif_ros.stream.processing import (
     Clock,
     Convert,
@@ -64,6 +64,7 @@ class Pipeline:
         trace: Takes every refusal with its cause, for whoever debugs.
         register: Brings both images to one view and size.
         convert: For encodings that aren't ours.
+        make_pairer: Returns what pairs, from the slop in seconds, the queue size and the time offset in seconds.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Pipeline:
         trace: Callable[[PairRefusedError], None] = lambda _refusal: None,
         register: Register = same_size,
         convert: Convert | None = None,
+        make_pairer: Callable[[float, int, float], Pairer[Frame]] = NearestStampPairer,
     ) -> None:
         self._trace = trace
         self._config = config
@@ -95,9 +97,7 @@ class Pipeline:
         )
         self._statistics = Statistics()
         self._pairing = threading.Lock()
-        self._pairer: NearestStampPairer[Frame] = NearestStampPairer(
-            config.slop_s, config.queue_size, config.time_offset_s
-        )
+        self._pairer = make_pairer(config.slop_s, config.queue_size, config.time_offset_s)
         self._slot: LatestSlot[tuple[Pair[Frame], int]] = LatestSlot()
         self._worker: threading.Thread | None = None
 
@@ -149,7 +149,7 @@ class Pipeline:
     def snapshot(self) -> Snapshot:
         """Return the statistics now."""
         with self._pairing:
-            drops = dict(self._pairer.drops)
+            drops = self._pairer.drops
         return self._statistics.snapshot(self._now_ns(), drops)
 
     @property

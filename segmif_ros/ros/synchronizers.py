@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pairing in the vocabulary of message_filters, in both directions.
+
+`PairSynchronizer` offers this package's pairing where a program has message_filters' filters. `SynchronizerPairer` lets
+the node pair as message_filters does, with what that lacks: it goes on after an exception and after a bag that loops,
+and it counts what it drops. message_filters is asked for only when one of its policies is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, Generic, Protocol, TypeVar
+
+from builtin_interfaces.msg import Time
+
+from segmif_ros.ros.messages import NS_PER_S, stamp_ns
+from segmif_ros.stream.pairing import JUMP_BACK_NS, NearestStampPairer, OffsetSummary, Pair, Pairer, summary
+from segmif_ros.stream.processing import in_one_line
+
+Item = TypeVar("Item")
+PairerMaker = Callable[[float, int, float], Pairer[Any]]
+
+
+class Filter(Protocol):
+    """What message_filters calls a filter."""
+
+    def registerCallback(self, callback: Callable[..., None], *args: Any) -> Any:  # noqa: N802  message_filters' name
+        """Call ``callback`` with every message, and ``args``."""
+
+
+class PairSynchronizer:
+    """A filter that gives out pairs of messages; stands where message_filters' ApproximateTimeSynchronizer would.
+
+    Args:
+        infrared: Filter of the infrared messages, for example a message_filters.Subscriber.
+        rgb: Filter of the RGB messages.
+        queue_size: Messages of one filter that wait for a partner at most.
+        slop: Largest difference of the stamps of a pair in seconds.
+        time_offset: Taken off the infrared stamps before pairing, in seconds.
+        make_pairer: Another way of pairing, as from `pairer_maker`.
+    """
+
+    def __init__(
+        self,
+        infrared: Filter,
+        rgb: Filter,
+        *,
+        queue_size: int = 10,
+        slop: float = 0.02,
+        time_offset: float = 0.0,
+        make_pairer: PairerMaker = NearestStampPairer,
+    ) -> None:
+        self.pairer = make_pairer(slop, queue_size, time_offset)
+        self._callbacks: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        infrared.registerCallback(lambda message: self._signal(self.pairer.add_infrared, message))
+        rgb.registerCallback(lambda message: self._signal(self.pairer.add_rgb, message))
+
+    def registerCallback(self, callback: Callable[..., None], *args: Any) -> int:  # noqa: N802  message_filters' name
+        """Call ``callback(infrared, rgb, *args)`` with every pair; return the callback's number."""
+        self._callbacks.append((callback, args))
+        return len(self._callbacks) - 1
+
+    def _signal(self, add: Callable[[int, Any], list[Pair[Any]]], message: Any) -> None:
+        failure: Exception | None = None
+        for pair in add(stamp_ns(message.header), message):
+            for callback, args in self._callbacks:
+                try:
+                    callback(pair.infrared, pair.rgb, *args)
+                except Exception as error:  # noqa: BLE001, PERF203  others get their pairs first; raised below
+                    failure = failure or error
+        if failure is not None:
+            raise failure
+
+
+def pairer_maker(policy: str, say: Callable[[str], None]) -> PairerMaker:
+    """Return what makes the pairer of a policy: "nearest" (ours), "exact" or "approximate" (message_filters').
+
+    Args:
+        policy: Its name.
+        say: Takes a line when message_filters itself fails.
+
+    Raises:
+        RuntimeError: If message_filters is needed and not installed; one line.
+    """
+    if policy == "nearest":
+        return NearestStampPairer
+    try:
+        import message_filters
+    except ImportError as error:
+        raise RuntimeError(
+            f"sync_policy '{policy}' needs message_filters, which is not installed ({error}): "
+            "apt install ros-$ROS_DISTRO-message-filters brings it, or set sync_policy to nearest"
+        ) from error
+
+    def synchronizer(filters: list[Any], queue_size: int, slop_s: float) -> Any:
+        # keywords: the positions of the last ones have changed between versions
+        if policy == "exact":
+            return message_filters.TimeSynchronizer(filters, queue_size=queue_size)
+        return message_filters.ApproximateTimeSynchronizer(filters, queue_size=queue_size, slop=slop_s)
+
+    def make(slop_s: float, queue_size: int, time_offset_s: float) -> Pairer[Any]:
+        return SynchronizerPairer(
+            message_filters.SimpleFilter, synchronizer, say, slop_s=slop_s, queue_size=queue_size,
+            time_offset_s=time_offset_s,
+        )  # fmt: skip
+
+    return make
+
+
+class SynchronizerPairer(Generic[Item]):
+    """Pairs as a synchroniser of message_filters does; keeps `segmif_ros.stream.pairing.Pairer`. Not thread-safe.
+
+    Args:
+        make_filter: Returns an input: message_filters' SimpleFilter.
+        make_synchronizer: Returns the synchroniser of two inputs, a queue size and a slop in seconds.
+        say: Takes a line when the synchroniser raises.
+        slop_s: Largest difference of the stamps of a pair.
+        queue_size: Frames of one stream that wait for a partner at most.
+        time_offset_s: Taken off the infrared stamps before they are compared.
+    """
+
+    def __init__(
+        self,
+        make_filter: Callable[[], Any],
+        make_synchronizer: Callable[[list[Any], int, float], Any],
+        say: Callable[[str], None],
+        *,
+        slop_s: float,
+        queue_size: int,
+        time_offset_s: float = 0.0,
+    ) -> None:
+        self._make_filter = make_filter
+        self._make_synchronizer = make_synchronizer
+        self._say = say
+        self._late = self._added = self._paired = 0
+        self._pairs: list[Pair[Item]] = []
+        self._offsets_ns: deque[int] = deque(maxlen=256)
+        self.configure(slop_s, queue_size, time_offset_s)
+
+    def configure(self, slop_s: float, queue_size: int, time_offset_s: float = 0.0) -> None:
+        """Change the settings; pairing starts anew."""
+        self._slop_s, self._queue_size = slop_s, queue_size
+        self._time_offset_ns = round(time_offset_s * NS_PER_S)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all waiting frames (counted as orphans)."""
+        self._newest_ns: list[int | None] = [None, None]
+        self._inputs = [self._make_filter(), self._make_filter()]
+        self._synchronizer = self._make_synchronizer(self._inputs, self._queue_size, self._slop_s)
+        # only kept here: it calls back under a lock that an exception would leave locked for good
+        self._synchronizer.registerCallback(self._keep)
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """Frames that got no partner: "late" came out of order, "orphan" is all that message_filters let go."""
+        waiting = sum(map(len, self._synchronizer.queues))
+        return {"late": self._late, "orphan": self._added - 2 * self._paired - waiting}
+
+    @property
+    def offsets(self) -> OffsetSummary:
+        """Offsets of the last 256 pairs."""
+        return summary(self._offsets_ns)
+
+    @property
+    def misses(self) -> OffsetSummary:
+        """Nothing: message_filters doesn't tell."""
+        return OffsetSummary()
+
+    def add_infrared(self, stamp_ns: int, item: Item) -> list[Pair[Item]]:
+        """Take an infrared frame; return the pairs that it completes."""
+        return self._add(0, stamp_ns - self._time_offset_ns, item)
+
+    def add_rgb(self, stamp_ns: int, item: Item) -> list[Pair[Item]]:
+        """Take an RGB frame; return the pairs that it completes."""
+        return self._add(1, stamp_ns, item)
+
+    def _add(self, stream: int, stamp_ns: int, item: Item) -> list[Pair[Item]]:
+        newest_ns = self._newest_ns[stream]
+        if newest_ns is not None and stamp_ns < newest_ns - JUMP_BACK_NS:
+            self.reset()  # a bag that loops: queues full of frames from its end would starve all that follow
+        elif stamp_ns < 0 or (newest_ns is not None and stamp_ns <= newest_ns):
+            self._late += 1
+            return []
+        self._newest_ns[stream] = stamp_ns
+        self._added += 1
+        stamp = Time(sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S)
+        self._pairs = []
+        try:
+            self._inputs[stream].signalMessage(
+                SimpleNamespace(header=SimpleNamespace(stamp=stamp), stamp_ns=stamp_ns, item=item)
+            )
+        except Exception as error:  # noqa: BLE001  whatever it is, its lock would stay locked: start anew, and say why
+            self._say(f"message_filters failed, pairing starts anew: {in_one_line(error)}")
+            self.reset()
+        return self._pairs
+
+    def _keep(self, infrared: Any, rgb: Any) -> None:
+        self._paired += 1
+        offset_ns = infrared.stamp_ns - rgb.stamp_ns
+        self._offsets_ns.append(offset_ns)
+        self._pairs.append(Pair(infrared=infrared.item, rgb=rgb.item, offset_ns=offset_ns))
