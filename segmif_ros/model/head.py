@@ -84,7 +84,9 @@ class SegmentationHead(Rewritable):
             if shift is not None and stage == 1:
                 bias = bias + shift
             parts.append(_enlarge(F.conv2d(stages[stage - 1], weight[:, :, None, None], bias), stages[0]))
-        mixed = parts[0] + parts[1] + parts[2] + parts[3]
+        mixed = parts[0]
+        for part in parts[1:]:
+            mixed = mixed + part if torch.is_grad_enabled() else mixed.add_(part)
         return bn(mixed) if self.training else mixed
 
     def _projection(self, stage: int) -> nn.Linear:

@@ -23,6 +23,10 @@ class Rewrites:
         gram_context: contexts come from the Gram matrix of the tokens, Wk (A^T A) Wv^T, summed in float64.
         folded_context: contexts are multiplied into the interaction's last projection.
         fused_attention: the encoder's attention is PyTorch's fused one.
+        dense_scatter: in evaluation mode, dense blocks of small growth convolve each map once for all later layers and
+            add up, instead of convolving all earlier maps for each layer.
+        channels_last: the fusion network's maps lie in memory pixel by pixel where its dense blocks scatter, so that
+            maps and tokens share memory.
         dense_buffer: without gradients, dense blocks write into one buffer instead of concatenating.
     """
 
@@ -35,6 +39,8 @@ class Rewrites:
     gram_context: bool = True
     folded_context: bool = True
     fused_attention: bool = True
+    dense_scatter: bool = True
+    channels_last: bool = True
     dense_buffer: bool = True
 
 
