@@ -27,7 +27,7 @@ from rich.table import Table as RichTable
 from segmif_ros.data.pair_folder import PairFolder, PairFolderError
 from segmif_ros.demo.children import END_S, Child, Children, DemoError, child_environment, free_domain
 from segmif_ros.demo.report import Figures, Picture, figures, read_picture, tables, write_report
-from segmif_ros.evaluation.page import Table
+from segmif_ros.evaluation.page_frame import Table
 from segmif_ros.ros.transport import use_profile
 
 LIGHTINGS = ("cycle", "day", "dusk", "night")

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.demo.page import LegendEntry, Page, Panel, Sample, render_page
 from segmif_ros.demo.sheet import draw_sheet
-from segmif_ros.evaluation.page import LegendEntry, Page, Panel, Sample, Table, render_page
+from segmif_ros.evaluation.page_frame import Table
 
 UInt8Image = npt.NDArray[np.uint8]
 

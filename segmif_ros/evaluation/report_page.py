@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report as one HTML file that needs nothing else: figures, plots, and frames to swipe through."""
+"""The page of a report: figures, plots, and frames to swipe through."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from segmif_ros.evaluation import plots
+from segmif_ros.evaluation.page_frame import Table, data_uri, render_in_frame
 from segmif_ros.evaluation.pictures import LAYERS, picture_folder
 
 PAGE_FILE = "report.html"
@@ -36,16 +35,6 @@ class Frame:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
-    """The first column holds names, the others figures."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Plot:
     """A plot as an SVG data URI; a wide one scrolls on a phone instead of shrinking."""
 
@@ -65,22 +54,20 @@ def write_page(folder: Path, report: Mapping[str, Any], timing: Mapping[str, Any
 
 def render(folder: Path, report: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
     """Return the page; ``folder`` holds the pictures of the best and worst frames."""
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
     header, pairs = report["header"], report["pairs"]
-    return environment.from_string(_TEMPLATE).render(
+    return render_in_frame(
+        _BODY,
         title=f"{report['kind'].capitalize()}: {header['data']['name']} {header['data'].get('split', '')}".strip(),
         lead=f"{pairs['processed']} of {pairs['offered']} pairs processed by {header['model']['name']} on "
         f"{header['model']['device']}.",
         facts=_facts(report, timing),
         tables=_tables(report, timing),
-        plots=_plots(report, timing),
-        ranked_by=report["frames"]["ranked_by"],
-        frames=_frames(folder, report),
-        notes=_notes(report),
+        notes=_identity(header),
+        remarks=_remarks(report),
         failed=pairs["failed"],
-        identity=_identity(header),
+        frames=_frames(folder, report),
+        ranked_by=report["frames"]["ranked_by"],
+        plots=_plots(report, timing),
     )
 
 
@@ -232,15 +219,15 @@ def _frames(folder: Path, report: Mapping[str, Any]) -> list[Frame]:
     return frames
 
 
-def _notes(report: Mapping[str, Any]) -> list[str]:
-    notes = list(report["notes"])
+def _remarks(report: Mapping[str, Any]) -> list[str]:
+    remarks = list(report["notes"])
     segmentation = report["segmentation"]
     if segmentation and segmentation["classes_without_truth"]:
         gaps = ", ".join(segmentation["classes_without_truth"])
-        notes.append(f"The truth holds no pixel of {gaps}: nothing is known about how well that is found.")
+        remarks.append(f"The truth holds no pixel of {gaps}: nothing is known about how well that is found.")
     if segmentation and segmentation["frames_without_truth"]:
-        notes.append(f"{len(segmentation['frames_without_truth'])} frames have no labelled pixel at all.")
-    return notes
+        remarks.append(f"{len(segmentation['frames_without_truth'])} frames have no labelled pixel at all.")
+    return remarks
 
 
 def _identity(header: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -265,50 +252,17 @@ def _number(value: float | None) -> str:
 
 
 def _svg_uri(svg: str) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode('ascii')}"
+    return data_uri("svg+xml", svg.encode())
 
 
 def _picture_uri(path: Path) -> str:
-    kind = "png" if path.suffix == ".png" else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+    return data_uri("png" if path.suffix == ".png" else "jpeg", path.read_bytes())
 
 
-_TEMPLATE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{{ title }}</title>
-<link rel="icon" href="data:,">
-<style>
-:root { --ink: #1c2430; --soft: #5b6675; --ground: #ffffff; --card: #f3f5f8; --line: #d9dee5; --mark: #3f7ab8; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e8ecf1; --soft: #9aa6b5; --ground: #12161c; --card: #1c222b; --line: #323b47; --mark: #7db1e8; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 90rem; color: var(--ink); background: var(--ground);
-  font: 1rem/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; line-height: 1.2; margin: .5rem 0; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-h3 { font-size: 1rem; margin: 1.5rem 0 .4rem; overflow-wrap: anywhere; }
-p, ul.plain { max-width: 45rem; margin: .4rem 0; }
-ul.plain { padding-left: 1.2rem; }
-.soft, th { color: var(--soft); }
-.facts { display: grid; gap: .6rem; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); margin: 1rem 0; }
-.facts div { background: var(--card); border-radius: .5rem; padding: .6rem .8rem; }
-.facts dt { color: var(--soft); font-size: .85rem; }
-.facts dd { margin: 0; font-size: 1.3rem; font-variant-numeric: tabular-nums; }
-.columns { display: grid; gap: 0 2rem; align-items: start;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
-.columns > section { min-width: 0; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: right; padding: .25rem .5rem; border-bottom: 1px solid var(--line); white-space: nowrap;
-  font-variant-numeric: tabular-nums; }
-th { font-weight: 500; font-size: .85rem; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
+_BODY = """\
+{% extends "frame" %}
+{% block style %}
+ul.plain { max-width: 45rem; margin: .4rem 0; padding-left: 1.2rem; }
 .plot { display: block; width: 100%; max-width: 38rem; height: auto; background: #fff; border-radius: .25rem; }
 .plot.wide { min-width: 30rem; }
 .stage { position: relative; background: #000; border-radius: .25rem; overflow: hidden; touch-action: pan-y;
@@ -324,24 +278,13 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; white-space:
 .pick { display: flex; justify-content: space-between; gap: 1rem; }
 select { font: inherit; font-size: .9rem; padding: .3rem; color: inherit; background: var(--card);
   border: 1px solid var(--line); border-radius: .3rem; }
-.notes { display: grid; grid-template-columns: minmax(7rem, auto) 1fr; gap: .2rem 1rem; font-size: .9rem; }
-.notes dt { color: var(--soft); }
-.notes dd { margin: 0; overflow-wrap: anywhere; }
-</style>
-</head>
-<body>
-<h1>{{ title }}</h1>
-<p>{{ lead }}</p>
-<dl class="facts">
-{% for label, value in facts %}
-<div><dt>{{ label }}</dt><dd>{{ value }}</dd></div>
-{% endfor %}
-</dl>
-{% if notes %}
+{% endblock %}
+{% block body %}
+{% if remarks %}
 <h2>What to know when reading this</h2>
 <ul class="plain">
-{% for note in notes %}
-<li>{{ note }}</li>
+{% for remark in remarks %}
+<li>{{ remark }}</li>
 {% endfor %}
 </ul>
 {% endif %}
@@ -381,31 +324,8 @@ select { font: inherit; font-size: .9rem; padding: .3rem; color: inherit; backgr
 {% endfor %}
 </div>
 {% endif %}
-<h2>Figures</h2>
-<div class="columns">
-{% for table in tables %}
-<section>
-<h3>{{ table.title }}</h3>
-<div class="scroll"><table>
-<thead><tr>{% for column in table.columns %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
-<tbody>
-{% for row in table.rows %}
-<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody>
-</table></div>
-{% if table.note %}
-<p class="soft">{{ table.note }}</p>
-{% endif %}
-</section>
-{% endfor %}
-</div>
-<h2>About this run</h2>
-<dl class="notes">
-{% for label, value in identity %}
-<dt>{{ label }}</dt><dd>{{ value }}</dd>
-{% endfor %}
-</dl>
+{% endblock %}
+{% block script %}
 <script>
 for (const swipe of document.querySelectorAll(".swipe")) {
   const stage = swipe.querySelector(".stage"), layers = [...stage.querySelectorAll("img")];
@@ -443,6 +363,5 @@ for (const swipe of document.querySelectorAll(".swipe")) {
   show();
 }
 </script>
-</body>
-</html>
+{% endblock %}
 """

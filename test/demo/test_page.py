@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.evaluation.page import LegendEntry, Page, Panel, Sample, Table, render_page
+from segmif_ros.demo.page import LegendEntry, Page, Panel, Sample, render_page
+from segmif_ros.evaluation.page_frame import Table
 
 VOID = {"meta", "link", "img", "br"}
 
