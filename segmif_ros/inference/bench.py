@@ -8,9 +8,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from rich.table import Table
 
 from segmif_ros.inference.backends import BACKENDS, TOLERANCES, missing_packages
 from segmif_ros.inference.bench_worker import PLAIN, PLAIN_UNTUNED, Ready, Runner, RunnerError, RunnerSpec
+from segmif_ros.inference.choice import mask_agreement, package_version, pattern_pairs, processor_name, psnr_db
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
 
 UInt8Image = npt.NDArray[np.uint8]
@@ -233,7 +232,7 @@ def _row(
     plain: dict[str, npt.NDArray[np.float64]],
 ) -> Row:
     total = _totals(times)
-    agreement = float((ready.labels == reference.labels).mean())
+    agreement = mask_agreement(ready.labels, reference.labels)
     psnr = psnr_db(ready.fused, reference.fused)
     tolerance = TOLERANCES[spec.precision]
     p50, p95, p99 = (float(value) for value in np.percentile(total, (50, 95, 99)))
@@ -265,25 +264,6 @@ def _row(
     )
 
 
-def psnr_db(found: UInt8Image, expected: UInt8Image) -> float | None:
-    """Peak signal-to-noise ratio in dB, peak 255; None for equal images."""
-    error = float(np.square(found.astype(np.float64) - expected).mean())
-    return 10 * float(np.log10(255**2 / error)) if error else None
-
-
-def pattern_pairs(height: int, width: int, count: int = 2) -> Pairs:
-    """Reproducible pairs of blurred blobs with some noise: infrared (H, W) and RGB (H, W, 3), uint8."""
-    generator = np.random.default_rng(0)
-    pairs = []
-    for _ in range(count):
-        coarse = generator.random((max(2, height // 40), max(2, width // 40), 4), np.float32)
-        smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-        noisy = 255 * smooth + 4 * generator.standard_normal(smooth.shape, np.float32)
-        planes = noisy.clip(0, 255).astype(np.uint8)
-        pairs.append((planes[..., 3].copy(), planes[..., :3].copy()))
-    return pairs
-
-
 def read_pairs(folder: Path, height: int, width: int, most: int = 8) -> Pairs:
     """Read the first pairs of FOLDER/infrared and FOLDER/visible (same file stems), resized."""
     infrared, visible = (
@@ -308,11 +288,11 @@ def read_pairs(folder: Path, height: int, width: int, most: int = 8) -> Pairs:
 def machine() -> dict[str, Any]:
     """What the figures belong to."""
     return {
-        "processor": next(_processor_names(), platform.machine()),
+        "processor": processor_name() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "load_average_1min": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
-        **{name: found for name in _PACKAGES if (found := _version(name))},
+        **{name: found for name in _PACKAGES if (found := package_version(name))},
     }
 
 
@@ -389,23 +369,6 @@ def _size(text: str) -> tuple[int, int]:
     if not separator or not width.isdigit() or not height.isdigit() or min(int(width), int(height)) < 1:
         raise BenchError(f"size '{text}': say WIDTHxHEIGHT, like 640x480")
     return int(height), int(width)
-
-
-def _processor_names() -> Iterator[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        if line.startswith("model name"):
-            yield line.partition(":")[2].strip()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 if __name__ == "__main__":

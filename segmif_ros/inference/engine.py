@@ -7,8 +7,10 @@ a fake fits wherever the network isn't the point.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, cast, get_args
 
 import numpy as np
@@ -17,7 +19,15 @@ import torch
 
 from segmif_ros.imaging.prior import PriorMethod, prior_image
 from segmif_ros.inference.allocator import keep_large_blocks
-from segmif_ros.inference.backends import BACKENDS, BackendOptions, create_backend
+from segmif_ros.inference.backends import (
+    BACKENDS,
+    TOLERANCES,
+    Backend,
+    BackendOptions,
+    available_backends,
+    create_backend,
+)
+from segmif_ros.inference.choice import REFERENCE, ChoiceCache, choice_key, pattern_pairs, try_backends
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.frame import FrameNetwork
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, resolve_weights, weights_hash
@@ -28,9 +38,11 @@ UInt8Image = npt.NDArray[np.uint8]
 
 MODES: tuple[str, ...] = get_args(Mode)
 PRIOR_METHODS: tuple[str, ...] = get_args(PriorMethod)
+CHOICES: tuple[str, ...] = ("auto", "fastest")
 PRECISIONS: tuple[str, ...] = ("float32", "bfloat16", "float16")
 # What the authors' checkpoints were trained with; our own checkpoints say it in their metadata.
 AUTHORS_PRIOR = "vsm_wls"
+_LOGGER = logging.getLogger(__name__)
 MIN_SIDE = 29  # the encoder's first stage must keep 8 rows for its 8x8 reduction
 
 
@@ -41,7 +53,8 @@ class EngineConfig:
     Attributes:
         weights: A packaged name, one file, or the authors' two files.
         device: "auto" (CUDA where there is one and the backend runs on it), "cpu", "cuda" or "cuda:N".
-        backend: "auto" (torch) or a name of `segmif_ros.inference.backends.BACKENDS`.
+        backend: A name of `segmif_ros.inference.backends.BACKENDS`; "auto" (torch), or "fastest": what a short trial
+            in `warm_up` finds fastest of all that is installed, remembered in the user's cache folder.
         precision: "float32", "bfloat16" or "float16" (CUDA only).
         prior: How the prior image is made: "auto" (as the weights were trained), "vsm_wls", "visible" or "mean".
         mode: "robot" (luma in, no frame-dependent stretch) or "authors" (their test script); see docs/modes.md.
@@ -122,8 +135,8 @@ class Engine:
         _require("mode", config.mode, MODES)
         _require("precision", config.precision, PRECISIONS)
         _require("prior", config.prior, ("auto", *PRIOR_METHODS))
-        _require("backend", config.backend, ("auto", *BACKENDS))
-        self.backend_name = "torch" if config.backend == "auto" else config.backend
+        _require("backend", config.backend, (*CHOICES, *BACKENDS))
+        self.backend_name = REFERENCE if config.backend in CHOICES else config.backend
         self._device = _resolve_device(config.device, BACKENDS[self.backend_name].devices)
         if self._device.type == "cpu":
             if config.tune_allocator:
@@ -136,11 +149,9 @@ class Engine:
         # refused in the loader when the count differs, so that the message can name the file
         model = load_checkpoint(paths, expected_classes=config.expected_classes or None)
         model = model.to(self._device).eval().requires_grad_(False)
-        self._backend = create_backend(
-            self.backend_name,
-            FrameNetwork(model, cast(Mode, config.mode)),
-            BackendOptions(device=self._device, precision=config.precision, num_threads=config.num_threads),
-        )
+        self._config = config
+        self._network = FrameNetwork(model, cast(Mode, config.mode))
+        self._backend = self._create(self.backend_name)
         prior = model.metadata.get("prior", AUTHORS_PRIOR) if config.prior == "auto" else config.prior
         _require("prior", prior, PRIOR_METHODS)  # a checkpoint's own can be anything
         self.prior = cast(PriorMethod, prior)
@@ -150,7 +161,12 @@ class Engine:
         self.device_name = str(self._device)
 
     def warm_up(self, height: int, width: int) -> None:
-        """Run once at this size, so that the first real pair runs at full speed."""
+        """Run once at this size, so that the first real pair runs at full speed.
+
+        With the backend "fastest" this is where it is chosen, for this and all sizes until the next call.
+        """
+        if self._config.backend == "fastest":
+            self._choose(height, width)
         grey = np.full((height, width), 128, np.uint8)
         self.infer(grey, np.repeat(grey[..., None], 3, axis=2))
 
@@ -183,6 +199,40 @@ class Engine:
         done = time.perf_counter()
         stage_ms = {"prior": 1e3 * (prior_done - started), "network": 1e3 * (done - prior_done)}
         return EngineResult(fused=fused, labels=labels, confidence=confidence, stage_ms=stage_ms)
+
+
+    def _create(self, name: str) -> Backend:
+        options = BackendOptions(
+            device=self._device, precision=self._config.precision, num_threads=self._config.num_threads
+        )
+        return create_backend(name, self._network, options)
+
+    def _choose(self, height: int, width: int) -> None:
+        """Take the backend that a trial found fastest, now or when it was last asked the same."""
+        precision = self._config.precision
+        # compiling by torch takes minutes: it is there for who asks for it by name
+        names = [name for name in available_backends(self._device.type, precision) if name != "compile"]
+        key = choice_key(
+            model_hash=self.model_hash,
+            mode=self._config.mode,
+            height=height,
+            width=width,
+            precision=precision,
+            device=self.device_name,
+            num_threads=self._config.num_threads,
+        )
+        cache = ChoiceCache()
+        chosen = cache.get(key)
+        if chosen not in names:
+            ((infrared, rgb),) = pattern_pairs(height, width, count=1)
+            makers = {name: partial(self._create, name) for name in names}
+            choice = try_backends(makers, (infrared, rgb, infrared), TOLERANCES[precision])
+            _LOGGER.info("%s", choice.line())
+            chosen = choice.backend
+            cache.put(key, chosen)
+        if chosen != self.backend_name:
+            self._backend = self._create(chosen)
+            self.backend_name = chosen
 
 
 def _resolve_device(name: str, supported: tuple[str, ...]) -> torch.device:
@@ -236,6 +286,7 @@ def _check_pair(infrared: UInt8Image, rgb: UInt8Image) -> None:
 
 __all__ = [
     "BACKENDS",
+    "CHOICES",
     "MIN_SIDE",
     "MODES",
     "PRECISIONS",

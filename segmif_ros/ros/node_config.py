@@ -22,7 +22,7 @@ there, and copy this file to change values for a robot. QoS per topic can be ove
 PRIORS = ("auto", "vsm_wls", "visible", "mean")
 MODES = ("robot", "authors")
 PRECISIONS = ("float32", "bfloat16", "float16")
-BACKENDS = ("auto", "torch", "compile", "openvino", "onnxruntime")
+BACKENDS = ("auto", "fastest", "torch", "compile", "openvino", "onnxruntime")
 RELIABILITIES = ("best_effort", "reliable")
 TRANSPORTS = ("raw", "compressed")
 SYNC_POLICIES = ("nearest", "exact", "approximate")
@@ -40,14 +40,15 @@ class NodeConfig:
         "segmif-s",
         "Model to run: a name that comes with the package, a checkpoint file, or the two files of the SegMiF authors "
         "separated by a comma.",
-        changes=_UNCONFIGURED,
+        changes=Changes.RELOAD,
     )
     device: str = parameter(
         "auto", "Where to run: auto (CUDA where there is one), cpu, cuda or cuda:N.", changes=_UNCONFIGURED
     )
     backend: str = parameter(
         "auto",
-        "What runs the network: torch, compile (torch.compile), openvino or onnxruntime (CPU); auto is torch.",
+        "What runs the network: torch, compile (torch.compile), openvino or onnxruntime (both CPU); auto is torch; "
+        "fastest tries what is installed when it configures, and remembers.",
         choices=BACKENDS,
         changes=_UNCONFIGURED,
     )
@@ -177,6 +178,9 @@ class NodeConfig:
     )
 
     # life
+    snapshot_folder: str = parameter(
+        "", "Where ~/snapshot writes, a folder for each; empty means $ROS_HOME/segmif_snapshots (~/.ros without it)."
+    )
     autostart: bool = parameter(
         True, "Configure and activate at start; false waits for lifecycle transitions.", changes=_NEVER
     )

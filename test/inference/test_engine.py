@@ -117,7 +117,7 @@ def test_a_pair_that_does_not_fit_is_refused(
         ({"precision": "int3"}, "precision 'int3' is unknown"),
         ({"prior": "guess"}, "prior 'guess' is unknown"),
         ({"mode": "paper"}, "mode 'paper' is unknown"),
-        ({"backend": "abacus"}, "backend 'abacus' is unknown: use one of auto, torch"),
+        ({"backend": "abacus"}, "backend 'abacus' is unknown: use one of auto, fastest, torch"),
         ({"label_set": "fmb"}, "label set 'fmb' has 15 classes, the weights have 3"),
     ],
 )

@@ -59,7 +59,7 @@ def test_the_choices_are_those_of_the_engine() -> None:
     assert ("auto", *engine.PRIOR_METHODS) == node_config.PRIORS
     assert node_config.MODES == engine.MODES
     assert tuple(engine.PRECISIONS) == node_config.PRECISIONS
-    assert ("auto", *engine.BACKENDS) == node_config.BACKENDS
+    assert (*engine.CHOICES, *engine.BACKENDS) == node_config.BACKENDS
 
 
 def test_the_tables_import_neither_ros_nor_torch() -> None:

@@ -102,7 +102,7 @@ def create_backend(name: str, network: FrameNetwork, options: BackendOptions) ->
     """
     entry = BACKENDS.get(name)
     if entry is None:
-        raise EngineError(f"backend '{name}' is unknown: use one of auto, {', '.join(BACKENDS)}")
+        raise EngineError(f"backend '{name}' is unknown: use one of auto, fastest, {', '.join(BACKENDS)}")
     if options.device.type not in entry.devices:
         raise EngineError(f"backend '{name}' runs on {' or '.join(entry.devices)} only, not on '{options.device}'")
     if options.precision not in entry.precisions:

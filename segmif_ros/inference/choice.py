@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choosing a backend by a short trial on this machine, remembered for next time."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.inference.backends import Backend, Tolerance
+from segmif_ros.inference.errors import EngineError
+
+UInt8Image = npt.NDArray[np.uint8]
+Images = tuple[UInt8Image, UInt8Image, UInt8Image]
+
+REFERENCE = "torch"
+_ROUNDS = 5
+# A tie is no reason to leave the reference; a machine at work varies by about this much.
+_NEEDED_GAIN = 1.1
+_PACKAGES = ("torch", "openvino", "onnxruntime", "segmif_ros")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a trial found.
+
+    Attributes:
+        backend: The one to use.
+        median_ms: Median time of a frame by backend that ran.
+        refused: By backend: why it doesn't come into question.
+    """
+
+    backend: str
+    median_ms: dict[str, float]
+    refused: dict[str, str]
+
+    def line(self) -> str:
+        """Say it in one line."""
+        order = sorted(self.median_ms, key=lambda name: self.median_ms[name])
+        times = ", ".join(f"{name} {self.median_ms[name]:.0f} ms" for name in order)
+        refused = "".join(f"; not {name}: {why}" for name, why in self.refused.items())
+        return f"backend {self.backend} chosen by trial: {times}{refused}"
+
+
+def try_backends(
+    makers: Mapping[str, Callable[[], Backend]],
+    images: Images,
+    tolerance: Tolerance,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Choice:
+    """Time all backends frame by frame in turn and choose the fastest that agrees with torch.
+
+    Args:
+        makers: By name; must hold `REFERENCE`, whose failure is raised.
+        images: Infrared, RGB and prior of the size that will be used.
+        tolerance: What a backend must keep against the reference.
+        clock: Seconds.
+
+    Raises:
+        EngineError: The reference can't be made.
+    """
+    backends: dict[str, Backend] = {REFERENCE: makers[REFERENCE]()}
+    expected = backends[REFERENCE].run(*images)
+    refused: dict[str, str] = {}
+    for name, make in makers.items():
+        if name == REFERENCE:
+            continue
+        try:
+            backend = make()
+            found = backend.run(*images)
+        except (EngineError, RuntimeError, ImportError) as error:  # a trial of what is optional: said, and left out
+            refused[name] = str(error).strip().partition("\n")[0] or type(error).__name__
+            continue
+        agreement, psnr = mask_agreement(found[1], expected[1]), psnr_db(found[0], expected[0])
+        if agreement < tolerance.mask_agreement or (psnr is not None and psnr < tolerance.fused_psnr_db):
+            refused[name] = f"masks agree {100 * agreement:.2f} %, fused {psnr or np.inf:.1f} dB"
+            continue
+        backends[name] = backend
+    times: dict[str, list[float]] = {name: [] for name in backends}
+    for _ in range(_ROUNDS):
+        for name, backend in backends.items():
+            started = clock()
+            backend.run(*images)
+            times[name].append(1e3 * (clock() - started))
+    median_ms = {name: statistics.median(each) for name, each in times.items()}
+    fastest = min(median_ms, key=lambda name: median_ms[name])
+    if median_ms[REFERENCE] < _NEEDED_GAIN * median_ms[fastest]:
+        fastest = REFERENCE
+    return Choice(backend=fastest, median_ms=median_ms, refused=refused)
+
+
+class ChoiceCache:
+    """Remembered choices, one small JSON file.
+
+    A file that can't be read counts as empty and one that can't be written is left: the trial then runs again.
+
+    Args:
+        path: The file; None for `default_path()`.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or default_path()
+
+    def get(self, key: str) -> str | None:
+        """Return the backend that was chosen for this key."""
+        found = self._read().get(key)
+        return found if isinstance(found, str) else None
+
+    def put(self, key: str, backend: str) -> None:
+        """Remember it."""
+        entries = self._read() | {key: backend}
+        part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(entries, indent=1) + "\n")
+            part.replace(self.path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+    def _read(self) -> dict[str, object]:
+        try:
+            entries = json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return entries if isinstance(entries, dict) else {}
+
+
+def default_path() -> Path:
+    """The user's cache folder, as the XDG base directory specification says."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    folder = Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache"
+    return folder / "segmif_ros" / "backends.json"
+
+
+def choice_key(
+    *, model_hash: str, mode: str, height: int, width: int, precision: str, device: str, num_threads: int
+) -> str:
+    """Everything that a choice depends on, as one hash: the arguments, the processor and the packages' versions."""
+    facts = {
+        "model": model_hash,
+        "mode": mode,
+        "size": [height, width],
+        "precision": precision,
+        "device": device,
+        "threads": num_threads,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": processor_name(),
+        "packages": {name: package_version(name) for name in _PACKAGES},
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def mask_agreement(found: UInt8Image, expected: UInt8Image) -> float:
+    """Share of pixels with the same class id."""
+    return float((found == expected).mean())
+
+
+def psnr_db(found: UInt8Image, expected: UInt8Image) -> float | None:
+    """Peak signal-to-noise ratio in dB, peak 255; None for equal images."""
+    error = float(np.square(found.astype(np.float64) - expected).mean())
+    return 10 * float(np.log10(255**2 / error)) if error else None
+
+
+def pattern_pairs(height: int, width: int, count: int = 2) -> list[tuple[UInt8Image, UInt8Image]]:
+    """Reproducible pairs of blurred blobs with some noise: infrared (H, W) and RGB (H, W, 3), uint8."""
+    generator = np.random.default_rng(0)
+    pairs = []
+    for _ in range(count):
+        coarse = generator.random((max(2, height // 40), max(2, width // 40), 4), np.float32)
+        smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        noisy = 255 * smooth + 4 * generator.standard_normal(smooth.shape, np.float32)
+        planes = noisy.clip(0, 255).astype(np.uint8)
+        pairs.append((planes[..., 3].copy(), planes[..., :3].copy()))
+    return pairs
+
+
+def processor_name() -> str:
+    """As the kernel says it; empty where it doesn't."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def package_version(name: str) -> str | None:
+    """None for what isn't installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
