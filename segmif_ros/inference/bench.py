@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,7 @@ from rich.table import Table
 from segmif_ros.inference.backends import BACKENDS, TOLERANCES, missing_packages
 from segmif_ros.inference.bench_worker import PLAIN, PLAIN_UNTUNED, Ready, Runner, RunnerError, RunnerSpec
 from segmif_ros.inference.choice import mask_agreement, package_version, pattern_pairs, processor_name, psnr_db
+from segmif_ros.inference.operations import Rates, measure_rates
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
 
 UInt8Image = npt.NDArray[np.uint8]
@@ -49,6 +51,8 @@ class Row:
         width: Columns.
         device: Where it ran.
         gflop: Operations of a frame in 1e9; a multiply-add counts two.
+        operations_floor_ms: These at the rate of a large matrix product in the same precision on this device.
+        bytes_floor_ms: What they read and write, at the rate of a large copy; half of float32's in 16 bit.
         parameters: Of the network.
         load_ms: Loading the weights and making the backend.
         first_frame_ms: The first frame with everything that is compiled for its size.
@@ -74,6 +78,8 @@ class Row:
     width: int
     device: str
     gflop: float
+    operations_floor_ms: float
+    bytes_floor_ms: float
     parameters: int
     load_ms: float
     first_frame_ms: float
@@ -216,8 +222,10 @@ def _group(
         if runner.spec.backend in (PLAIN, PLAIN_UNTUNED)
     }
     reference = runners[0].ready
+    precisions = tuple(sorted({runner.spec.precision for runner in runners}))
+    rates = measure_rates(torch.device(reference.device), precisions)
     rows = [
-        _row(runner.spec, runner.ready, own, peak, reference, plain)
+        _row(runner.spec, runner.ready, own, peak, reference, plain, rates)
         for runner, own, peak in zip(runners, times, peaks, strict=True)
     ]
     return rows, failures
@@ -230,6 +238,7 @@ def _row(
     peak_mib: float,
     reference: Ready,
     plain: dict[str, npt.NDArray[np.float64]],
+    rates: Rates,
 ) -> Row:
     total = _totals(times)
     agreement = mask_agreement(ready.labels, reference.labels)
@@ -245,6 +254,8 @@ def _row(
         width=spec.width,
         device=ready.device,
         gflop=1e-9 * ready.operations,
+        operations_floor_ms=1e3 * ready.operations / rates.operations_per_s[spec.precision],
+        bytes_floor_ms=1e3 * ready.bytes_moved / rates.bytes_per_s / (1 if spec.precision == "float32" else 2),
         parameters=ready.parameters,
         load_ms=ready.load_ms,
         first_frame_ms=ready.first_frame_ms,
@@ -302,13 +313,14 @@ def table(rows: list[Row]) -> Table:
     made = Table(
         title=f"{first.model} ({first.model_hash}), {first.width}x{first.height}, {1e-6 * first.parameters:.1f} M "
         f"parameters, on {host['processor']}, {host['cores']} cores, load {host['load_average_1min']}",
-        caption="ms a frame with everything; x plain: times faster than the plain float32 forward, allocator tuned; "
+        caption="ms a frame with everything; floors: operations at the rate of a large matrix product + bytes at that "
+        "of a copy; x plain: times faster than the plain float32 forward, allocator tuned; "
         "x untuned: than the same with the allocator as it comes",
         box=box.SIMPLE_HEAD,
     )
     made.add_column("backend")
     made.add_column("precision")
-    for name in ("GFLOP", "first s", "P50 ms", "P95 ms", "P99 ms", "1/s", "MiB", "masks %", "PSNR dB"):
+    for name in ("GFLOP", "floors ms", "first s", "P50 ms", "P95 ms", "P99 ms", "1/s", "MiB", "masks %", "PSNR dB"):
         made.add_column(name, justify="right")
     for name in ("x plain", "x untuned"):
         made.add_column(name, justify="right")
@@ -318,6 +330,7 @@ def table(rows: list[Row]) -> Table:
             row.backend,
             row.precision,
             f"{row.gflop:.1f}",
+            f"{row.operations_floor_ms:.0f} + {row.bytes_floor_ms:.0f}",
             f"{1e-3 * row.first_frame_ms:.1f}",
             *(f"{value:.1f}" for value in (row.p50_ms, row.p95_ms, row.p99_ms, row.frames_per_s)),
             f"{row.peak_mib:.0f}",

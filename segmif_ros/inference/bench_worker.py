@@ -58,7 +58,8 @@ class Ready:
         model_hash: Of the weights' files.
         device: Where it runs.
         parameters: Of the network.
-        operations: Floating-point operations of one frame.
+        operations: Floating-point operations of one frame, see `Work`.
+        bytes_moved: Bytes of one frame, see `Work`.
         load_ms: Time to load the weights and to make the backend.
         first_frame_ms: Time of the first frame, with all that is compiled for its size.
         fused: (frames, H, W, 3) uint8, results of all images.
@@ -70,6 +71,7 @@ class Ready:
     device: str
     parameters: int
     operations: float
+    bytes_moved: float
     load_ms: float
     first_frame_ms: float
     fused: UInt8Image
@@ -156,7 +158,7 @@ def _prepare(spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> t
     from segmif_ros.inference.backends.torch_eager import TorchBackend
     from segmif_ros.inference.engine import Engine, EngineConfig
     from segmif_ros.inference.frame import FrameNetwork
-    from segmif_ros.inference.operations import count_operations, count_parameters
+    from segmif_ros.inference.operations import count_parameters, count_work
     from segmif_ros.inference.plain import PlainSegMiF
     from segmif_ros.inference.weights import resolve_weights
     from segmif_ros.model import load_checkpoint
@@ -177,7 +179,7 @@ def _prepare(spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> t
     )
     model = load_checkpoint(resolve_weights(spec.weights)).requires_grad_(False)
     counted = PlainSegMiF(model) if plain else model
-    operations = count_operations(counted, spec.height, spec.width)
+    work = count_work(counted, spec.height, spec.width)
     if plain:
         options = BackendOptions(device=torch.device(engine.device_name), precision=spec.precision)
         backend = TorchBackend(FrameNetwork(PlainSegMiF(model.to(options.device))), options)
@@ -200,7 +202,8 @@ def _prepare(spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> t
         model_hash=engine.model_hash,
         device=engine.device_name,
         parameters=count_parameters(model),
-        operations=operations,
+        operations=work.operations,
+        bytes_moved=work.bytes_moved,
         load_ms=load_ms,
         first_frame_ms=results[0][0]["total"],
         fused=np.stack([fused for _, fused, _ in results]),

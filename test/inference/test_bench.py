@@ -11,6 +11,7 @@ import pytest
 
 from segmif_ros.inference import bench
 from segmif_ros.inference.bench_worker import Ready, RunnerError, RunnerSpec
+from segmif_ros.inference.operations import Rates
 
 
 def _arguments(*given: str) -> argparse.Namespace:
@@ -38,6 +39,7 @@ class FakeRunner:
             device="cpu",
             parameters=10,
             operations=2e9,
+            bytes_moved=1e6,
             load_ms=1.0,
             first_frame_ms=5.0,
             fused=np.zeros((len(images), spec.height, spec.width, 3), np.uint8),
@@ -60,6 +62,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeRunner]:
     FakeRunner.order, FakeRunner.wrong, FakeRunner.broken = [], None, None
     FakeRunner.total_ms = {"torch": 10.0, "compile": 5.0, "plain": 40.0, "plain, untuned allocator": 80.0}
     monkeypatch.setattr(bench, "Runner", FakeRunner)
+    rates = Rates(operations_per_s={"float32": 1e12}, bytes_per_s=1e9)
+    monkeypatch.setattr(bench, "measure_rates", lambda device, precisions: rates)
     return FakeRunner
 
 
@@ -77,7 +81,7 @@ def test_ratios_to_the_plain_forward_are_given_with_and_without_tuning(fake: typ
     rows = {row["backend"]: row for row in json.loads((tmp_path / "bench.json").read_text())["rows"]}
     assert (rows["torch"]["ratio_to_plain"], rows["torch"]["ratio_to_untuned"]) == (4, 8)
     assert (rows["compile"]["ratio_to_plain"], rows["compile"]["frames_per_s"]) == (8, 200)
-    assert rows["torch"]["gflop"] == 2
+    assert (rows["torch"]["gflop"], rows["torch"]["operations_floor_ms"], rows["torch"]["bytes_floor_ms"]) == (2, 2, 1)
     assert (tmp_path / "bench.png").stat().st_size > 1000
 
 
