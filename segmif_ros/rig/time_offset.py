@@ -1,15 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimate of a constant difference between the two cameras' stamps, from what both see move.
 
-Whatever the two cameras see, it moves at the same moments. Two signals over each camera's stamps say how:
-
-* how far the whole image moved from frame to frame (phase correlation): the robot turns, nods, shakes. It doesn't
-  depend on what the cameras see, so it is preferred;
-* how much the image changed: people walk before a robot that stands. What comes into view and leaves it changes this
-  signal as well, differently for each camera, so it must agree much better before it is believed.
-
-The shift at which the cameras' signals agree best is the offset. It can be told only if the motion varies, and not
-always in the same rhythm; where it can't, there is no estimate and a reason.
+Whatever the two cameras see, it moves at the same moments: the robot turns, nods, shakes. How far the whole image moved
+from frame to frame (phase correlation) is a signal over its stamps that doesn't depend on what the camera sees, and the
+shift at which both cameras' signals agree best is the offset. It can be told only if the motion varies, and not always
+in the same rhythm; where it can't, there is no estimate and a reason.
 """
 
 from __future__ import annotations
@@ -26,17 +21,16 @@ Array = npt.NDArray[np.float64]
 
 WINDOW_S = 20.0
 MAX_OFFSET_S = 0.5
-# of the signal, the least correlation at the offset
-MIN_CORRELATION = {"shift": 0.5, "change": 0.85}
+MIN_CORRELATION = 0.5
 MIN_PEAK_RATIO = 1.5
 MAX_SPREAD_S = 0.015
 
 _STEP_S = 0.01  # of the signals' common time axis
 _MIN_SPAN_S = 6.0
-_MIN_CHANGES = 40  # of each camera
+_MIN_FRAMES = 40  # of each camera
 _THUMBNAIL_PX = 64
-_TREND_S = 2.0  # slower changes than this say little about the moment, and much about exposure and gain
-_OUTLIERS = (2.0, 98.0)  # percentiles: a shutter or a gain step is no motion
+_TREND_S = 2.0  # slower changes than this say little about the moment
+_OUTLIERS = (2.0, 98.0)  # percentiles: a shutter or a cut is no motion
 _JUMP_BACK_NS = 100_000_000  # as pairing: another recording, or a clock that was set
 _LEAST = 0.05  # correlation that chance gives; a second peak below it counts as this
 
@@ -48,21 +42,19 @@ class TimeOffset:
     Attributes:
         offset_s: How much later the infrared stamps are than the RGB stamps of the same moment; as the node's
             time_offset_s.
-        signal: What it was told by, "shift" or "change".
-        correlation: Of the cameras' signals at this offset, `MIN_CORRELATION` to 1.
+        correlation: Of the two cameras' motion at this offset, `MIN_CORRELATION` to 1.
         peak_ratio: This correlation by that of the next best offset, `MIN_PEAK_RATIO` or more.
         spread_s: By how much the estimates from the two halves of the window differ.
     """
 
     offset_s: float
-    signal: str
     correlation: float
     peak_ratio: float
     spread_s: float
 
 
 class TimeOffsetEstimator:
-    """Collects how both cameras' images change and compares; not thread-safe.
+    """Collects how both cameras' images move and compares; not thread-safe.
 
     Args:
         window_s: How far back it looks.
@@ -99,33 +91,22 @@ class TimeOffsetEstimator:
 
     def _estimate(self) -> TimeOffset | str:
         for name, motion in (("infrared", self._infrared), ("RGB", self._rgb)):
-            if motion.count < _MIN_CHANGES:
+            if motion.count < _MIN_FRAMES:
                 return f"only {motion.count} {name} frames so far"
         origin_ns = self._rgb.first_ns
-        infrared, rgb = self._infrared.signals(origin_ns), self._rgb.signals(origin_ns)
+        infrared, rgb = self._infrared.signal(origin_ns), self._rgb.signal(origin_ns)
         start, end = max(infrared[0][0], rgb[0][0]), min(infrared[0][-1], rgb[0][-1])
         if end - start < _MIN_SPAN_S:
             return f"both cameras' stamps have {max(0.0, end - start):.1f} s in common: {_MIN_SPAN_S:g} s are needed"
         times = np.arange(start, end, _STEP_S)
-        reasons = []
-        for signal, least in MIN_CORRELATION.items():
-            # (N, C): as many components as the signal has
-            values = [
-                np.stack([_without_trend(np.interp(times, at, each)) for each in by_name[signal].T], axis=1)
-                for at, by_name in (infrared, rgb)
-            ]
-            found = self._compare(signal, least, *values)
-            if isinstance(found, TimeOffset):
-                return found
-            reasons.append(found)
-        return reasons[0]
+        return self._compare(*(_even(times, *each) for each in (infrared, rgb)))
 
-    def _compare(self, signal: str, least: float, infrared: Array, rgb: Array) -> TimeOffset | str:
+    def _compare(self, infrared: Array, rgb: Array) -> TimeOffset | str:
         lags = np.arange(-round(self._max_offset_s / _STEP_S), round(self._max_offset_s / _STEP_S) + 1)
         correlations = _correlations(infrared, rgb, lags)
         peak = int(np.argmax(correlations))
         correlation = float(correlations[peak])
-        if correlation < least:
+        if correlation < MIN_CORRELATION:
             return f"the two cameras' images don't move together (correlation {correlation:.2f}): is there any motion?"
         if peak in (0, lags.size - 1):
             return f"the offset is {self._max_offset_s:g} s or more"
@@ -139,7 +120,6 @@ class TimeOffsetEstimator:
             return f"the offset isn't certain: it differs by {spread_s:.3f} s between the window's halves"
         return TimeOffset(
             offset_s=_STEP_S * _peak_lag(correlations, lags),
-            signal=signal,
             correlation=correlation,
             peak_ratio=ratio,
             spread_s=spread_s,
@@ -147,11 +127,11 @@ class TimeOffsetEstimator:
 
 
 class _Motion:
-    """How one camera's image moves and changes, over its stamps."""
+    """How one camera's image moves, over its stamps."""
 
     def __init__(self, window_s: float) -> None:
         self._window_ns = round(1e9 * window_s)
-        self._values: deque[tuple[int, int, float, float, float]] = deque()  # both stamps; shift (u, v), change
+        self._values: deque[tuple[int, int, float, float]] = deque()  # both stamps, pixels to the right and down
         self._last: tuple[int, npt.NDArray[np.float32]] | None = None
 
     def clear(self) -> None:
@@ -175,21 +155,19 @@ class _Motion:
         if self._last is not None and self._last[1].shape == thumbnail.shape:
             window = cv2.createHanningWindow(thumbnail.shape[::-1], cv2.CV_32F)
             (right, down), _ = cv2.phaseCorrelate(self._last[1], thumbnail, window)
-            change = float(np.abs(thumbnail - self._last[1]).mean())
-            self._values.append((self._last[0], stamp_ns, right, down, change))
+            self._values.append((self._last[0], stamp_ns, right, down))
         self._last = stamp_ns, thumbnail
         while self._values and self._values[0][0] < stamp_ns - self._window_ns:
             self._values.popleft()
 
-    def signals(self, origin_ns: int) -> tuple[Array, dict[str, Array]]:
-        """Return (N,) seconds since ``origin_ns`` and by signal (N, C) values, without those across lost frames."""
+    def signal(self, origin_ns: int) -> tuple[Array, Array]:
+        """Return (N,) seconds since ``origin_ns`` and (N, 2) motion, without that across lost frames."""
         before, after = (np.array([each[i] - origin_ns for each in self._values]) * 1e-9 for i in (0, 1))
-        values = np.array([each[2:] for each in self._values])
+        motion = np.array([each[2:] for each in self._values])
         whole = after - before < 1.7 * np.median(after - before)
-        values = values[whole]
-        values = np.clip(values, *np.percentile(values, _OUTLIERS, axis=0))
+        motion = motion[whole]
         # what moves does so between two frames
-        return 0.5 * (before + after)[whole], {"shift": values[:, :2], "change": values[:, 2:]}
+        return 0.5 * (before + after)[whole], np.clip(motion, *np.percentile(motion, _OUTLIERS, axis=0))
 
 
 def _thumbnail(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -201,6 +179,11 @@ def _thumbnail(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         height = max(1, round(values.shape[0] * _THUMBNAIL_PX / values.shape[1]))
         values = np.asarray(cv2.resize(values, (_THUMBNAIL_PX, height), interpolation=cv2.INTER_AREA), np.float32)
     return np.asarray((values - values.mean()) / max(float(values.std()), 1e-3), np.float32)
+
+
+def _even(times: Array, at: Array, motion: Array) -> Array:
+    """Return the motion (N, 2) at even times, less its running mean."""
+    return np.stack([_without_trend(np.interp(times, at, each)) for each in motion.T], axis=1)
 
 
 def _without_trend(signal: Array) -> Array:

@@ -74,34 +74,11 @@ def test_an_offset_is_found_to_a_part_of_a_frame(case) -> None:
     Drive(seconds=14.0).fill(estimator, **case)
     found = estimator.estimate()
     assert found is not None, estimator.reason
-    assert found.signal == "shift"
     assert found.offset_s == pytest.approx(case["offset_s"], abs=0.01)
     assert found.correlation > 0.5
     assert found.peak_ratio > 1.5
     assert found.spread_s <= 0.015
     assert estimator.reason == ""
-
-
-def test_people_before_a_robot_that_stands_tell_the_offset_by_how_much_changes() -> None:
-    """Nothing turns: a hot figure grows and shrinks before a wall that stands still."""
-    rng = np.random.default_rng(5)
-    wall = {camera: cv2.GaussianBlur(rng.normal(size=(36, 48)), (0, 0), 1.5) for camera in ("infrared", "rgb")}
-    times = np.arange(0, 14, 1 / 30)
-    pace = np.interp(times, np.arange(0, 15, 0.4), rng.gamma(0.5, 1.0, 38))
-    phase = np.cumsum(pace) / 6
-    estimator = TimeOffsetEstimator()
-    for t, angle in zip(times, phase, strict=True):
-        for camera, late_s, add in (("infrared", 0.06, estimator.add_infrared), ("rgb", 0.0, estimator.add_rgb)):
-            image = 120 + 60 * wall[camera]
-            half = 8 + 6 * np.sin(angle)
-            far = np.hypot(*np.mgrid[-18:18, -24:24])
-            image += np.clip(half - far, 0, 1) * (200 if camera == "infrared" else -150)
-            image += 0.5 * rng.normal(size=image.shape)
-            add(START_NS + round((t + late_s) * NS), image.astype(np.float32))
-    found = estimator.estimate()
-    assert found is not None, estimator.reason
-    assert found.offset_s == pytest.approx(0.06, abs=0.01)
-    assert found.signal == "change"
 
 
 def test_brightness_that_pumps_is_no_motion() -> None:
@@ -199,7 +176,7 @@ def test_a_frame_that_comes_twice_or_late_changes_nothing() -> None:
     assert once._infrared._values == twice._infrared._values
 
 
-def test_a_resolution_that_changes_in_flight_costs_one_change() -> None:
+def test_a_resolution_that_changes_in_flight_costs_one_step() -> None:
     estimator, drive = TimeOffsetEstimator(), Drive()
     for number, t in enumerate(np.arange(0, 1, 1 / 30)):
         image = drive.image("infrared", t)
@@ -213,4 +190,4 @@ def test_temperatures_with_missing_values_are_taken() -> None:
     image[0, 0] = np.nan
     for number in range(3):
         estimator.add_infrared(START_NS + number * NS // 30, image + number % 2)
-    assert all(np.isfinite(change) for *_, change in estimator._infrared._values)
+    assert np.isfinite([each[2:] for each in estimator._infrared._values]).all()
