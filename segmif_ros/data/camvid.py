@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.data.images import DatasetError as DatasetError
+from segmif_ros.data.images import read_label_map, read_rgb
 from segmif_ros.data.transforms import IGNORE_ID, Image, Sample
 
 # CamVid id -> FMB id; fence has no counterpart and bicyclists are what FMB calls bicycle
@@ -33,10 +35,6 @@ _THERMAL_OF_CAMVID: dict[int, tuple[int, int, float]] = {
     10: (150, 240, 0.15),
     11: (50, 150, 0.25),
 }
-
-
-class DatasetError(ValueError):
-    """A data set folder that isn't laid out as expected, or a file in it that cannot be used."""
 
 
 def camvid_to_fmb(labels: Image, source: str = "") -> Image:
@@ -131,12 +129,8 @@ class CamVid:
 
     def _read(self, index: int) -> tuple[Image, Image]:
         if index not in self._cache:
-            rgb = cv2.imread(str(self.paths[index]), cv2.IMREAD_COLOR_RGB)
-            labels = cv2.imread(str(self._truth[index]), cv2.IMREAD_UNCHANGED)
-            if rgb is None or labels is None:
-                bad = self.paths[index] if rgb is None else self._truth[index]
-                raise DatasetError(f"{bad}: not a readable image")
-            if labels.ndim != 2 or rgb.shape[:2] != labels.shape:
+            rgb, labels = read_rgb(self.paths[index]), read_label_map(self._truth[index])
+            if rgb.shape[:2] != labels.shape:
                 raise DatasetError(f"{self._truth[index]}: labels of {labels.shape} for an image of {rgb.shape}")
-            self._cache[index] = np.asarray(rgb, dtype=np.uint8), np.asarray(labels, dtype=np.uint8)
+            self._cache[index] = rgb, labels
         return self._cache[index]

@@ -14,7 +14,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from segmif_ros.data.camvid import DatasetError
+from segmif_ros.data.images import DatasetError, require_8_bits
+from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.data.scenes import LIGHTINGS, RoadScene
 from segmif_ros.data.transforms import IGNORE_ID, AugmentConfig, Image, Sample, augment
 
@@ -53,46 +54,45 @@ class Mixture:
 
 
 class PairSource:
-    """Registered pairs without labels, from a folder with ``infrared/`` and ``visible/`` and files of equal names.
+    """Registered pairs of a folder, their labels left aside; see `segmif_ros.data.pair_folder`.
 
     Args:
         root: The folder.
         hold_out_every: With n > 0 the files are sorted by name and every n-th is kept apart. Equal for every user of a
             folder, so a number on the held-out part means something.
         held_out: False for the pairs to train on, True for those kept apart.
+
+    Raises DatasetError where nothing is left.
     """
 
     def __init__(self, root: Path, *, hold_out_every: int = 0, held_out: bool = False) -> None:
-        infrared, visible = root / "infrared", root / "visible"
-        if not infrared.is_dir() or not visible.is_dir():
-            raise DatasetError(f"{root}: expected folders infrared/ and visible/ in it")
-        other = {path.stem: path for path in visible.iterdir()}
-        pairs = [(path, other[path.stem]) for path in sorted(infrared.iterdir()) if path.stem in other]
-        kept = split_hold_out(len(pairs), hold_out_every, held_out)
-        self.pairs = [pairs[i] for i in kept]
-        if not self.pairs:
-            raise DatasetError(f"{root}: no pair of equal names in infrared/ and visible/")
+        self._folder = PairFolder(root)
+        self._kept = split_hold_out(len(self._folder), hold_out_every, held_out)
+        if not self._kept:
+            raise DatasetError(f"{root}: {len(self._folder)} pairs are too few to hold out every {hold_out_every}th")
         self._cache: dict[int, tuple[Image, Image]] = {}
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self._kept)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the pairs, in the order of `sample`."""
+        return tuple(self._folder.files[i].name for i in self._kept)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """Return pair ``index`` with labels of 255."""
+        """Return pair ``index`` with labels of 255; DatasetError for an unreadable file, 16 bits or unequal sizes."""
         infrared, rgb = self._read(index)
         labels = np.full(infrared.shape, IGNORE_ID, np.uint8)
-        return Sample(infrared=infrared, rgb=rgb, labels=labels, name=str(self.pairs[index][0]))
+        return Sample(infrared=infrared, rgb=rgb, labels=labels, name=str(self._path(index)))
+
+    def _path(self, index: int) -> Path:
+        return self._folder.files[self._kept[index]].infrared
 
     def _read(self, index: int) -> tuple[Image, Image]:
         if index not in self._cache:
-            infrared_path, visible_path = self.pairs[index]
-            infrared = cv2.imread(str(infrared_path), cv2.IMREAD_GRAYSCALE)
-            rgb = cv2.imread(str(visible_path), cv2.IMREAD_COLOR_RGB)
-            if infrared is None or rgb is None:
-                raise DatasetError(f"{infrared_path if infrared is None else visible_path}: not a readable image")
-            if infrared.shape != rgb.shape[:2]:
-                raise DatasetError(f"{visible_path}: {rgb.shape[:2]} pixels, but its infrared has {infrared.shape}")
-            self._cache[index] = np.asarray(infrared, dtype=np.uint8), np.asarray(rgb, dtype=np.uint8)
+            infrared, rgb = self._folder.load_images(self._kept[index])
+            self._cache[index] = require_8_bits(infrared, self._path(index)), rgb
         return self._cache[index]
 
 

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.data.camvid import DatasetError
-from segmif_ros.data.published import IMAGE_SUFFIXES
+from segmif_ros.data.images import (
+    DatasetError,
+    folders_in,
+    images_by_name,
+    read_grey,
+    read_label_map,
+    read_rgb,
+    size_of,
+)
 
 # Names are compared without regard to case; of several the first is taken.
 INFRARED_FOLDERS = ("infrared", "ir", "thermal")
@@ -20,8 +26,7 @@ RGB_FOLDERS = ("visible", "vi", "rgb")
 LABEL_FOLDERS = ("labels", "label")
 
 
-class PairFolderError(DatasetError):
-    """A folder or a file of it that can't be used; one line that says which and why."""
+PairFolderError = DatasetError  # what a folder of pairs is refused with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +67,10 @@ class PairFolder:
         self.root = Path(root).expanduser()
         if not self.root.is_dir():
             raise PairFolderError(f"{self.root}: no such folder")
-        infrared = _images(self._folder(INFRARED_FOLDERS, "infrared"))
-        rgb = _images(self._folder(RGB_FOLDERS, "RGB"))
+        infrared = images_by_name(self._folder(INFRARED_FOLDERS, "infrared"))
+        rgb = images_by_name(self._folder(RGB_FOLDERS, "RGB"))
         label_folder = _find(self.root, LABEL_FOLDERS)
-        labels = _images(label_folder) if label_folder else {}
+        labels = images_by_name(label_folder) if label_folder else {}
         self.files = tuple(
             PairFiles(name=name, infrared=infrared[name], rgb=rgb[name], labels=labels.get(name))
             for name in sorted(infrared.keys() & rgb.keys())
@@ -92,72 +97,38 @@ class PairFolder:
     def load(self, index: int) -> Pair:
         """Read pair ``index``; PairFolderError for an unreadable file or sizes that differ."""
         files = self.files[index]
-        infrared, rgb = _infrared(files.infrared), _rgb(files.rgb)
-        labels = None if files.labels is None else _labels(files.labels)
-        for image, path in ((rgb, files.rgb), (labels, files.labels)):
-            if image is not None and image.shape[:2] != infrared.shape:
-                raise PairFolderError(
-                    f"{path}: {_size(image)}, but {files.infrared.name} of {files.infrared.parent.name}/ has "
-                    f"{_size(infrared)}: register the pair first"
-                )
+        infrared, rgb = self.load_images(index)
+        labels = None
+        if files.labels is not None:
+            labels = read_label_map(files.labels)
+            self._require_same_size(infrared, files.infrared, labels, files.labels)
         return Pair(name=files.name, infrared=infrared, rgb=rgb, labels=labels)
+
+    def load_images(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+        """Read infrared, uint8 or uint16 (H, W), and RGB, uint8 (H, W, 3); the labels are not looked at."""
+        files = self.files[index]
+        infrared, rgb = read_grey(files.infrared), read_rgb(files.rgb)
+        self._require_same_size(infrared, files.infrared, rgb, files.rgb)
+        return infrared, rgb
+
+    @staticmethod
+    def _require_same_size(infrared: npt.NDArray[Any], path: Path, other: npt.NDArray[Any], other_path: Path) -> None:
+        if other.shape[:2] != infrared.shape:
+            raise PairFolderError(
+                f"{other_path}: {size_of(other)}, but {path.name} of {path.parent.name}/ has {size_of(infrared)}: "
+                "register the pair first"
+            )
 
     def _folder(self, names: tuple[str, ...], what: str) -> Path:
         found = _find(self.root, names)
         if found is None:
-            there = ", ".join(sorted(path.name for path in self.root.iterdir() if path.is_dir())) or "none"
             wanted = ", ".join(f"{name}/" for name in names)
-            raise PairFolderError(f"{self.root}: no folder of {what} images (looked for {wanted}; there: {there})")
+            raise PairFolderError(
+                f"{self.root}: no folder of {what} images (looked for {wanted}; there: {folders_in(self.root)})"
+            )
         return found
 
 
 def _find(root: Path, names: tuple[str, ...]) -> Path | None:
     folders = {path.name.lower(): path for path in sorted(root.iterdir(), reverse=True) if path.is_dir()}
     return next((folders[name] for name in names if name in folders), None)
-
-
-def _images(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            if path.stem in found:
-                raise PairFolderError(f"{folder}: {found[path.stem].name} and {path.name}: which one is meant?")
-            found[path.stem] = path
-    return found
-
-
-def _read(path: Path, flags: int) -> npt.NDArray[Any]:
-    try:
-        content = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise PairFolderError(f"{path}: {error.strerror or error}") from None
-    image = cv2.imdecode(content, flags) if content.size else None
-    if image is None:
-        raise PairFolderError(f"{path}: not a readable image")
-    return image
-
-
-def _infrared(path: Path) -> npt.NDArray[Any]:
-    image = _read(path, cv2.IMREAD_UNCHANGED)
-    if image.dtype not in (np.uint8, np.uint16):
-        raise PairFolderError(f"{path}: {image.dtype} values; infrared of 8 or 16 bits is needed")
-    if image.ndim == 3:  # grey or pseudo-colour saved in three channels
-        image = cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_BGR2GRAY)
-    return image
-
-
-def _rgb(path: Path) -> npt.NDArray[np.uint8]:
-    # An orientation tag is left alone: the infrared image has none, and the two are registered as stored.
-    image = _read(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _labels(path: Path) -> npt.NDArray[np.uint8]:
-    image = _read(path, cv2.IMREAD_UNCHANGED)
-    if image.ndim != 2 or image.dtype != np.uint8:
-        raise PairFolderError(f"{path}: not a map of ids (one channel, 8 bit): is it the coloured version?")
-    return np.asarray(image, np.uint8)
-
-
-def _size(image: npt.NDArray[Any]) -> str:
-    return f"{image.shape[1]}x{image.shape[0]}"

@@ -14,20 +14,30 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.data.camvid import DatasetError
+from segmif_ros.data.images import (
+    DatasetError,
+    Image,
+    decode,
+    folders_in,
+    images_by_name,
+    read_content,
+    require_8_bits,
+    size_of,
+    to_grey,
+    to_label_map,
+    to_rgb,
+)
+from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.labels import FMB, MFNET, LabelSet
 
-Image = npt.NDArray[np.uint8]
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 # The order of ids and the colours of the data set's own paper; another public loader orders the classes differently.
 PST900 = LabelSet(
     name="pst900",
@@ -86,37 +96,31 @@ class PairSample:
 
 @dataclass(frozen=True, kw_only=True)
 class _Layout:
-    infrared: tuple[str, ...]
-    rgb: tuple[str, ...]
-    labels: tuple[str, ...]
-    splits: tuple[str, ...] = ("train", "test")
-    label_set: LabelSet | None = None
-    labels_needed: bool = True
-    notes: tuple[str, ...] = field(default=())
+    """Names of the folders in {train,test}/, and what the ids in the label maps mean."""
+
+    infrared: str
+    rgb: str
+    labels: str
+    label_set: LabelSet
+    notes: tuple[str, ...] = ()
 
 
-_FOLDERS = {
-    "fmb": _Layout(infrared=("Infrared",), rgb=("Visible",), labels=("Label",), label_set=FMB),
+_SPLITS = ("train", "test")
+_LAYOUTS = {
+    "fmb": _Layout(infrared="Infrared", rgb="Visible", labels="Label", label_set=FMB),
     "msrs": _Layout(
-        infrared=("ir",),
-        rgb=("vi",),
-        labels=("Segmentation_labels",),
+        infrared="ir",
+        rgb="vi",
+        labels="Segmentation_labels",
         label_set=MFNET,
         notes=("MSRS: its author says that some pairs are not registered.",),
     ),
     "pst900": _Layout(
-        infrared=("thermal",),
-        rgb=("rgb",),
-        labels=("labels",),
+        infrared="thermal",
+        rgb="rgb",
+        labels="labels",
         label_set=PST900,
         notes=(f"PST900: ids are {', '.join(f'{i} {name}' for i, name in enumerate(PST900.names))}.",),
-    ),
-    "pairs": _Layout(
-        infrared=("infrared", "ir", "thermal", "Infrared"),
-        rgb=("visible", "rgb", "vi", "Visible"),
-        labels=("labels", "Label", "label"),
-        splits=("",),
-        labels_needed=False,
     ),
 }
 DATASETS = ("fmb", "mfnet", "msrs", "pst900", "pairs")
@@ -135,11 +139,14 @@ def open_dataset(name: str, root: Path, split: str = "") -> PublishedDataset:
         raise DatasetError(f"{root}: no such folder")
     if name == "mfnet":
         return _open_mfnet(root, split or "test")
-    layout = _FOLDERS[name]
-    split = split or layout.splits[-1]
-    if split not in layout.splits:
-        raise DatasetError(f"{name} has no split '{split}': choose from {', '.join(filter(None, layout.splits))}")
-    return _open_folders(name, layout, root, split)
+    if name == "pairs":
+        if split:
+            raise DatasetError(f"pairs has no split '{split}': give the folder that holds infrared/ and visible/")
+        return _open_pairs(root)
+    split = split or "test"
+    if split not in _SPLITS:
+        raise DatasetError(f"{name} has no split '{split}': choose from {', '.join(_SPLITS)}")
+    return _open_split(name, _LAYOUTS[name], root, split)
 
 
 def read_pair(item: PairItem, label_set: LabelSet | None) -> PairSample:
@@ -148,23 +155,29 @@ def read_pair(item: PairItem, label_set: LabelSet | None) -> PairSample:
     Raises DatasetError for an unreadable file, sizes that differ, or label ids that ``label_set`` doesn't have.
     """
     digest = hashlib.sha256()
-    colour = _decode(item.rgb, digest)
-    if item.infrared is None:
-        if colour.ndim != 3 or colour.shape[2] != 4:
-            raise DatasetError(f"{item.rgb}: not a PNG of four channels (R, G, B, thermal)")
-        infrared = np.ascontiguousarray(colour[..., 3])
+
+    def decoded(path: Path) -> npt.NDArray[Any]:
+        content = read_content(path)
+        digest.update(content)
+        return decode(content, path)
+
+    colour = decoded(item.rgb)
+    if item.infrared is not None:
+        infrared = require_8_bits(to_grey(decoded(item.infrared)), item.infrared)
+    elif colour.ndim == 3 and colour.shape[2] == 4:
+        infrared = require_8_bits(np.ascontiguousarray(colour[..., 3]), item.rgb)
     else:
-        infrared = _grey(_decode(item.infrared, digest), item.infrared)
-    rgb = _rgb(colour, item.rgb)
+        raise DatasetError(f"{item.rgb}: not a PNG of four channels (R, G, B, thermal)")
+    rgb = to_rgb(colour)
     if infrared.shape != rgb.shape[:2]:
-        raise DatasetError(f"{item.key}: infrared is {_size(infrared)} and RGB {_size(rgb)}: register the pair first")
+        raise DatasetError(
+            f"{item.key}: infrared is {size_of(infrared)} and RGB {size_of(rgb)}: register the pair first"
+        )
     labels = None
     if item.labels is not None:
-        labels = _decode(item.labels, digest)
-        if labels.ndim != 2 or labels.dtype != np.uint8:
-            raise DatasetError(f"{item.labels}: not a map of ids (one channel, 8 bit): is it the coloured version?")
+        labels = to_label_map(decoded(item.labels), item.labels)
         if labels.shape != infrared.shape:
-            raise DatasetError(f"{item.key}: labels are {_size(labels)} and the images {_size(infrared)}")
+            raise DatasetError(f"{item.key}: labels are {size_of(labels)} and the images {size_of(infrared)}")
         if label_set is not None:
             present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
             unknown = [int(i) for i in present if i >= len(label_set) and i != label_set.ignore_id]
@@ -173,33 +186,46 @@ def read_pair(item: PairItem, label_set: LabelSet | None) -> PairSample:
     return PairSample(infrared=infrared, rgb=rgb, labels=labels, sha256=digest.hexdigest())
 
 
-def _open_folders(name: str, layout: _Layout, root: Path, split: str) -> PublishedDataset:
-    base = root / split if split else root
-    infrared = _images(_folder(base, layout.infrared, "infrared"))
-    rgb = _images(_folder(base, layout.rgb, "RGB"))
-    labels: dict[str, Path] = {}
-    if layout.labels_needed or any((base / each).is_dir() for each in layout.labels):
-        labels = _images(_folder(base, layout.labels, "label"))
-    stems = sorted(infrared.keys() & rgb.keys())
-    complete = [stem for stem in stems if stem in labels] if layout.labels_needed else stems
+def _open_split(name: str, layout: _Layout, root: Path, split: str) -> PublishedDataset:
+    base = root / split
+    if not base.is_dir():
+        raise DatasetError(f"{base}: no such folder")
+    infrared = images_by_name(_folder(base, layout.infrared, "infrared"))
+    rgb = images_by_name(_folder(base, layout.rgb, "RGB"))
+    labels = images_by_name(_folder(base, layout.labels, "label"))
+    complete = sorted(infrared.keys() & rgb.keys() & labels.keys())
     if not complete:
-        raise DatasetError(f"{base}: no pair of images with one name in {layout.infrared[0]} and {layout.rgb[0]}")
-    notes = list(layout.notes)
-    alone = len(infrared.keys() | rgb.keys()) - len(complete)
-    if alone:
-        notes.append(f"{alone} images without a counterpart of the same name were left out.")
-    told = all(re.search(r"\d[DN]$", stem) for stem in complete) and name != "fmb"
+        raise DatasetError(f"{base}: no image of one name in {layout.infrared}/, {layout.rgb}/ and {layout.labels}/")
+    told = name != "fmb" and _tell_lighting(complete)
     items = tuple(
         PairItem(
             key=stem,
             infrared=infrared[stem],
             rgb=rgb[stem],
-            labels=labels.get(stem),
+            labels=labels[stem],
             lighting=_lighting(stem) if told else "",
         )
         for stem in complete
     )
-    return PublishedDataset(name=name, split=split, label_set=layout.label_set, items=items, notes=tuple(notes))
+    notes = (*layout.notes, *_left_out(len(infrared.keys() | rgb.keys()) - len(complete)))
+    return PublishedDataset(name=name, split=split, label_set=layout.label_set, items=items, notes=notes)
+
+
+def _open_pairs(root: Path) -> PublishedDataset:
+    folder = PairFolder(root)
+    told = _tell_lighting([files.name for files in folder.files])
+    items = tuple(
+        PairItem(
+            key=files.name,
+            infrared=files.infrared,
+            rgb=files.rgb,
+            labels=files.labels,
+            lighting=_lighting(files.name) if told else "",
+        )
+        for files in folder.files
+    )
+    notes = _left_out(len(folder.without_partner))
+    return PublishedDataset(name="pairs", split="", label_set=None, items=items, notes=notes)
 
 
 def _open_mfnet(root: Path, split: str) -> PublishedDataset:
@@ -232,52 +258,20 @@ def _open_mfnet(root: Path, split: str) -> PublishedDataset:
     return PublishedDataset(name="mfnet", split=split, label_set=MFNET, items=items, notes=tuple(notes))
 
 
+def _tell_lighting(stems: Sequence[str]) -> bool:
+    """Whether the names say day or night, as MFNet's and MSRS's do: a number, and D or N."""
+    return all(re.search(r"\d[DN]$", stem) for stem in stems)
+
+
 def _lighting(stem: str) -> str:
     return {"D": "day", "N": "night"}.get(stem[-1:], "")
 
 
-def _folder(base: Path, names: tuple[str, ...], what: str) -> Path:
-    for name in names:
-        if (base / name).is_dir():
-            return base / name
-    if not base.is_dir():
-        raise DatasetError(f"{base}: no such folder")
-    there = ", ".join(sorted(path.name for path in base.iterdir() if path.is_dir())) or "none"
-    raise DatasetError(f"{base}: no folder {' or '.join(names)} with the {what} images (folders there: {there})")
+def _left_out(count: int) -> tuple[str, ...]:
+    return (f"{count} images without a counterpart of the same name were left out.",) if count else ()
 
 
-def _images(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES}
-
-
-def _decode(path: Path, digest: hashlib._Hash) -> npt.NDArray[Any]:
-    """Read and decode one file in OpenCV's channel order, adding its bytes to ``digest``."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror or error}") from None
-    digest.update(content)
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
-    if image is None or image.dtype not in (np.uint8, np.uint16):
-        raise DatasetError(f"{path}: not a readable image")
-    return image
-
-
-def _grey(image: npt.NDArray[Any], path: Path) -> Image:
-    if image.dtype != np.uint8:
-        raise DatasetError(f"{path}: {image.dtype.itemsize * 8} bits a pixel; 8-bit infrared is needed")
-    if image.ndim == 2:
-        return image
-    return np.asarray(cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2GRAY), np.uint8)
-
-
-def _rgb(image: npt.NDArray[Any], path: Path) -> Image:
-    if image.dtype != np.uint8:
-        raise DatasetError(f"{path}: {image.dtype.itemsize * 8} bits a channel; 8-bit RGB is needed")
-    if image.ndim == 2:
-        return np.repeat(image[..., None], 3, axis=2)
-    return np.ascontiguousarray(image[..., 2::-1])
-
-
-def _size(image: npt.NDArray[Any]) -> str:
-    return f"{image.shape[1]}x{image.shape[0]}"
+def _folder(base: Path, name: str, what: str) -> Path:
+    if not (base / name).is_dir():
+        raise DatasetError(f"{base}: no folder {name} with the {what} images (folders there: {folders_in(base)})")
+    return base / name

@@ -24,7 +24,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from segmif_ros.data.pair_folder import PairFolder, PairFolderError
+from segmif_ros.data.images import DatasetError
+from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.demo.children import END_S, Child, Children, DemoError, child_environment, free_domain
 from segmif_ros.demo.report import Figures, Picture, figures, read_picture, tables, write_report
 from segmif_ros.evaluation.page_frame import Table
@@ -143,7 +144,7 @@ def demo(config: DemoConfig, console: Console) -> Figures:
 
     Raises:
         DemoError: A process could not start, failed or did not end; or nothing was processed.
-        PairFolderError: ``config.pairs`` holds no image pairs.
+        DatasetError: ``config.pairs`` holds no image pairs.
     """
     pairs = PairFolder(config.pairs) if config.pairs else None
     began = time.monotonic()
@@ -302,7 +303,7 @@ def _names(pairs: PairFolder) -> dict[int, str]:
     for index in range(min(len(pairs), _MAX_PICTURES)):
         try:
             pair = pairs.load(index)
-        except PairFolderError:
+        except DatasetError:
             continue
         names[zlib.crc32(pair.rgb.tobytes())] = pair.name
     return names

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 
-from segmif_ros.data.camvid import DatasetError
+from segmif_ros.data.images import DatasetError
 from segmif_ros.data.published import DATASETS, PairItem, PublishedDataset, open_dataset, read_pair
 from segmif_ros.evaluation import options, pictures
 from segmif_ros.evaluation.errors import EvaluationError

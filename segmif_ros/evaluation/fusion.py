@@ -23,6 +23,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.data.images import read_rgb
+
 Grey = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
 _Array = npt.NDArray[np.float64]
 
@@ -252,13 +254,6 @@ def _edge_preservation(gs: _Array, angle_s: _Array, gf: _Array, angle_f: _Array)
     return np.asarray(strength * direction)
 
 
-def _read_grey(path: Path) -> npt.NDArray[np.uint8]:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise ValueError(f"{path}: not a readable image")
-    return luma(np.asarray(image, dtype=np.uint8))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print every metric of one fused image (``FUSED`` may be ``average`` or ``maximum`` of the pair)."""
     parser = argparse.ArgumentParser(
@@ -269,11 +264,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("fused", metavar="FUSED", help="an image file, or 'average' or 'maximum' of the two sources")
     options = parser.parse_args(arguments)
     try:
-        infrared, visible = _read_grey(options.infrared), _read_grey(options.visible)
+        infrared, visible = luma(read_rgb(options.infrared)), luma(read_rgb(options.visible))
         if options.fused in BASELINES and infrared.shape == visible.shape:
             fused = BASELINES[options.fused](infrared, visible)
         else:
-            fused = _read_grey(Path(options.fused))
+            fused = luma(read_rgb(Path(options.fused)))
         values = fusion_metrics(infrared, visible, fused, TEXTBOOK_METRICS + TOOLBOX_METRICS)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -25,7 +25,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.data.camvid import CamVid, DatasetError, camvid_to_fmb
+from segmif_ros.data.camvid import CamVid, camvid_to_fmb
+from segmif_ros.data.images import DatasetError
 from segmif_ros.data.mixture import PairSource, SceneSource
 from segmif_ros.data.transforms import Sample
 from segmif_ros.evaluation.fusion import BASELINES, fusion_metrics, luma, structural_similarity

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmif_ros.data.camvid import DatasetError
+from segmif_ros.data.images import DatasetError
 from segmif_ros.data.mixture import Mixture, PairSource, SceneSource, split_hold_out
 from segmif_ros.data.transforms import AugmentConfig, Sample
 
@@ -73,8 +73,8 @@ def pairs(tmp_path):
 def test_a_pair_folder_never_trains_on_what_it_holds_out(pairs):
     kept = PairSource(pairs, hold_out_every=4)
     apart = PairSource(pairs, hold_out_every=4, held_out=True)
-    assert [path.stem for path, _ in apart.pairs] == ["3", "7"]
-    assert not {path for path, _ in kept.pairs} & {path for path, _ in apart.pairs}
+    assert apart.names == ("3", "7")
+    assert not set(kept.names) & set(apart.names)
 
 
 def test_a_pair_has_no_truth(pairs):
@@ -90,8 +90,25 @@ def test_a_pair_of_different_sizes_is_named(pairs):
         PairSource(pairs).sample(2, np.random.default_rng(0))
 
 
+def test_labels_beside_the_pairs_are_left_aside(pairs):
+    (pairs / "labels").mkdir()
+    (pairs / "labels/2.png").write_bytes(b"no image")
+    assert (PairSource(pairs).sample(2, np.random.default_rng(0)).labels == 255).all()
+
+
+def test_infrared_of_16_bits_is_refused_by_name(pairs):
+    cv2.imwrite(str(pairs / "infrared/2.png"), np.full((6, 7), 3000, np.uint16))
+    with pytest.raises(DatasetError, match=r"2\.png: 16 bits a pixel; 8-bit infrared is needed"):
+        PairSource(pairs).sample(2, np.random.default_rng(0))
+
+
+def test_too_few_pairs_to_hold_one_out_is_said(pairs):
+    with pytest.raises(DatasetError, match="8 pairs are too few to hold out every 9th"):
+        PairSource(pairs, hold_out_every=9, held_out=True)
+
+
 def test_a_folder_without_pairs_is_named(tmp_path):
-    with pytest.raises(DatasetError, match="expected folders infrared/ and visible/"):
+    with pytest.raises(DatasetError, match=r"no folder of infrared images \(looked for infrared/"):
         PairSource(tmp_path)
 
 

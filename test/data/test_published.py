@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.data.camvid import DatasetError
+from segmif_ros.data.images import DatasetError
 from segmif_ros.data.published import PST900, open_dataset, read_pair
 
 RED = (250, 10, 20)  # RGB
@@ -118,6 +118,21 @@ def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
         open_dataset("fmb", tmp_path, "val")
 
 
+def test_pairs_have_no_splits(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no split 'train'"):
+        open_dataset("pairs", tmp_path, "train")
+
+
+def test_images_without_a_label_are_left_out_and_said(tmp_path: Path) -> None:
+    folders = ("Infrared", "Visible", "Label")
+    write_triple(tmp_path / "test", folders, "1")
+    write_triple(tmp_path / "test", folders, "2")
+    (tmp_path / "test/Label/2.png").unlink()
+    dataset = open_dataset("fmb", tmp_path)
+    assert [item.key for item in dataset.items] == ["1"]
+    assert any("1 images without a counterpart" in note for note in dataset.notes)
+
+
 def broken(tmp_path: Path, **images: np.ndarray) -> DatasetError:
     write_triple(tmp_path / "test", ("Infrared", "Visible", "Label"), "1")
     for folder, image in images.items():
@@ -143,6 +158,10 @@ def test_ids_that_the_data_set_does_not_have_are_refused(tmp_path: Path) -> None
 
 def test_images_of_different_sizes_are_refused(tmp_path: Path) -> None:
     assert "register the pair" in str(broken(tmp_path, Infrared=grey_image(1, (8, 8))))
+
+
+def test_infrared_of_16_bits_is_refused(tmp_path: Path) -> None:
+    assert "16 bits a pixel" in str(broken(tmp_path, Infrared=np.full((4, 6), 3000, np.uint16)))
 
 
 def test_a_truncated_file_is_refused_by_name(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_real_pairs_are_measured_on_the_held_out_part(pairs, tmp_path):
     engine = BrightIsRoad()
     figures = weights_report.report_pairs(engine, pairs, 4, tmp_path / "sheet.png")
     assert figures["pairs"] == 2
-    fourth = cv2.imread(str(pairs / "infrared/3.png"), cv2.IMREAD_GRAYSCALE)
+    fourth = cv2.cvtColor(cv2.imread(str(pairs / "infrared/3.png")), cv2.COLOR_BGR2GRAY)
     assert np.array_equal(engine.pairs[0][0], fourth)
     visible = luma(engine.pairs[0][1])
     first = entropy(BASELINES["average"](fourth, visible))
