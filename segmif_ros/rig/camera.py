@@ -210,6 +210,16 @@ def scaled_projection(matrix: npt.ArrayLike, by_u: float, by_v: float) -> Array:
     return scale @ np.asarray(matrix, np.float64)
 
 
+def same_proportions(size: tuple[int, int], calibrated: tuple[int, int]) -> bool:
+    """Whether an image (width, height) may be the calibrated one resized, with the sides rounded to whole pixels.
+
+    Binned and enlarged images show the same view; cropped ones, and ones with rows of telemetry, don't.
+    """
+    off_rows = size[0] * calibrated[1] / calibrated[0] - size[1]
+    off_columns = size[1] * calibrated[0] / calibrated[1] - size[0]
+    return min(abs(off_rows), abs(off_columns)) < 1
+
+
 def as_matrix(values: npt.ArrayLike, shape: tuple[int, ...], name: str) -> Array:
     """Return a read-only float64 copy; CalibrationError if it isn't finite numbers of this shape."""
     matrix = as_numbers(values, name).copy()

@@ -8,3 +8,7 @@ class CalibrationError(ValueError):
 
 class RegistrationError(ValueError):
     """A registration that can't be had: the calibration lacks what the mode needs, or the images don't fit it."""
+
+
+class UncalibratedError(RegistrationError):
+    """There is no registration yet: the calibration that it needs hasn't come."""

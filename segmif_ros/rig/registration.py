@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.rig.calibration import Plane, RigCalibration
-from segmif_ros.rig.camera import Array, CameraModel, scaled_projection
-from segmif_ros.rig.errors import RegistrationError
+from segmif_ros.rig.camera import Array, CameraModel, same_proportions, scaled_projection
+from segmif_ros.rig.errors import RegistrationError, UncalibratedError
 from segmif_ros.rig.mapping import Mapping, depth_plane, homography_mapping, stereo_mapping
 
 Image = npt.NDArray[np.uint8]
@@ -257,6 +257,29 @@ class Registration:
         return self._warps[key]
 
 
+class Unregistered:
+    """Stands in for a registration that can't be had yet, as before the first camera_info: it refuses every pair.
+
+    Args:
+        config: How it is to be registered.
+        reason: One line.
+    """
+
+    camera: CameraModel | None = None
+
+    def __init__(self, config: RegistrationConfig, reason: str) -> None:
+        self.config = config
+        self.reason = reason
+
+    def apply(self, _infrared: Image, _rgb: Image) -> Registered:
+        """Raise `UncalibratedError` with the reason."""
+        raise UncalibratedError(self.reason)
+
+    def describe(self) -> str:
+        """Return the reason."""
+        return self.reason
+
+
 class _Warp:
     """A map in the form that OpenCV remaps fastest with: 1/32 pixel in fixed point."""
 
@@ -331,10 +354,7 @@ def _pixels_per_pixel(maps: Maps) -> float:
 
 
 def _refuse_other_proportions(camera: str, size: tuple[int, int], calibrated: tuple[int, int]) -> None:
-    """Images that are binned or enlarged show the same view; cropped ones or with additional rows don't."""
-    off_rows = size[0] * calibrated[1] / calibrated[0] - size[1]
-    off_columns = size[1] * calibrated[0] / calibrated[1] - size[0]
-    if min(abs(off_rows), abs(off_columns)) >= 1:
+    if not same_proportions(size, calibrated):
         raise RegistrationError(
             f"{_name(camera)} images are {_said(size)} but the calibration is for {_said(calibrated)}: other "
             "proportions are another view; calibrate at this size"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rig_fakes import EQUIDISTANT, PLUMB_BOB, RATIONAL, camera, grid, plain_projection, plain_rays, plain_rotation
 
-from segmif_ros.rig.camera import CameraModel, camera_from_info, scaled_projection
+from segmif_ros.rig.camera import CameraModel, camera_from_info, same_proportions, scaled_projection
 from segmif_ros.rig.errors import CalibrationError
 
 OPTICS = {
@@ -79,6 +79,21 @@ def test_scaling_keeps_the_middle_of_an_image_in_the_middle() -> None:
 def test_scaling_takes_the_rectified_projection_along() -> None:
     P = [[90.0, 0, 48.0, -5.0], [0, 90.0, 36.0, 0], [0, 0, 1, 0]]
     assert camera(P=P).scaled(48, 36).P.tolist() == [[45.0, 0, 23.75, -2.5], [0, 45.0, 17.75, 0], [0, 0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("size", "same"),
+    [
+        ((640, 512), True),
+        ((320, 256), True),
+        ((213, 171), True),  # a third, rounded up
+        ((1280, 1024), True),
+        ((640, 514), False),  # two rows of telemetry
+        ((640, 480), False),
+    ],
+)
+def test_only_a_resized_image_has_the_same_proportions(size, same) -> None:
+    assert same_proportions(size, (640, 512)) is same
 
 
 def test_cameras_are_equal_if_all_their_numbers_are() -> None:

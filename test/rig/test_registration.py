@@ -23,9 +23,9 @@ from rig_fakes import (
 
 from segmif_ros.data.scenes import RoadScene
 from segmif_ros.rig.calibration import Extrinsics, Homography, RigCalibration
-from segmif_ros.rig.errors import RegistrationError
+from segmif_ros.rig.errors import RegistrationError, UncalibratedError
 from segmif_ros.rig.mapping import depth_plane, homography_mapping, stereo_mapping
-from segmif_ros.rig.registration import Registration, RegistrationConfig, lower_confidence
+from segmif_ros.rig.registration import Registration, RegistrationConfig, Unregistered, lower_confidence
 
 GREY = np.full((48, 64, 3), 90, np.uint8)
 
@@ -437,6 +437,14 @@ def test_a_plane_behind_the_infrared_camera_is_refused() -> None:
 )
 def test_a_registration_says_what_it_does(registration, line) -> None:
     assert re.fullmatch("registration " + line, registration.describe())
+
+
+def test_a_registration_that_is_not_there_yet_refuses_every_pair_with_the_reason() -> None:
+    waiting = Unregistered(RegistrationConfig(mode="stereo", view="infrared"), "no camera_info yet")
+    assert waiting.config.view == "infrared"
+    assert waiting.describe() == "no camera_info yet"
+    with pytest.raises(UncalibratedError, match="no camera_info yet"):
+        waiting.apply(noise(48, 64), GREY)
 
 
 def test_the_camera_of_the_view_is_known_where_the_calibration_has_it() -> None:
