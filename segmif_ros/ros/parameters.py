@@ -41,6 +41,7 @@ class Changes(Enum):
     """When a parameter may change."""
 
     ANY_TIME = "at any time"
+    RELOAD = "at any time, in force after ~/reload_weights"
     UNCONFIGURED = "while unconfigured"
     NEVER = "at start only"
 

@@ -4,7 +4,7 @@
 In: ``infrared/image_raw``, ``rgb/image_raw``, or ``/compressed`` of either. Out: ``fused/image``,
 ``segmentation/mask``, ``segmentation/confidence``, ``segmentation/overlay``, ``segmentation/semantic_map`` and
 ``/diagnostics``. All names but the last are relative and remappable; all outputs carry the master frame's header.
-Parameters: `segmif_ros.ros.node_config`.
+Services: `segmif_ros.ros.services`. Parameters: `segmif_ros.ros.node_config`.
 
 The executor's thread receives and pairs; one worker thread decodes, computes and publishes.
 """
@@ -12,6 +12,7 @@ The executor's thread receives and pairs; one worker thread decodes, computes an
 from __future__ import annotations
 
 import gc
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -28,9 +29,10 @@ from segmif_ros.ros.conversion import cv_bridge_conversion
 from segmif_ros.ros.diagnostics import diagnostic_array, pipeline_values
 from segmif_ros.ros.inputs import CameraInput
 from segmif_ros.ros.node_config import NODE_NAME, NodeConfig
-from segmif_ros.ros.outputs import Outputs
+from segmif_ros.ros.outputs import Outputs, chosen_classes
 from segmif_ros.ros.process import run_node
 from segmif_ros.ros.qos import profile
+from segmif_ros.ros.services import Services
 from segmif_ros.ros.synchronizers import pairer_maker
 from segmif_ros.stream.pairing import JUMP_BACK_NS
 from segmif_ros.stream.pipeline import Pipeline
@@ -70,11 +72,13 @@ class SegmifNode(LifecycleNode):
         self._inputs: list[CameraInput] = []
         self._engine: EngineProtocol | None = None
         self._conditions = health.Conditions()
+        self._changing = threading.Lock()  # services have a thread of their own
 
         self._config = parameters.declare(self, NodeConfig)
         parameters.watch(self, self._config, self._apply, may_change=self._why_not_now)
         self._say_unknown_parameters()
 
+        self._control = Services(self, self)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # steady time, so that a paused or jumping simulation doesn't silence the diagnostics
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -92,7 +96,7 @@ class SegmifNode(LifecycleNode):
 
     def close(self) -> bool:
         """Stop work for good; False if the worker is still busy with a pair."""
-        stopped = self._stop_work(CLOSE_TIMEOUT_S)
+        stopped = self._control.close(CLOSE_TIMEOUT_S) and self._stop_work(CLOSE_TIMEOUT_S)
         if stopped and self._state_machine.current_state[1] in ("unconfigured", "inactive", "active"):
             self.trigger_shutdown()  # lifecycle managers hear of it
         return stopped
@@ -193,10 +197,48 @@ class SegmifNode(LifecycleNode):
         return self._pipeline is None or self._pipeline.stop(timeout_s)
 
     def _free(self) -> None:
-        if self._outputs is not None:
-            self._outputs.close()
-        self._outputs = self._pipeline = self._engine = None
+        with self._changing:
+            if self._outputs is not None:
+                self._outputs.close()
+            self._outputs = self._pipeline = self._engine = None
         gc.collect()  # so that the model's memory goes now and not at some later time
+
+    # --- control -----------------------------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> NodeConfig:
+        """The parameters' values."""
+        return self._config
+
+    @property
+    def pipeline(self) -> Pipeline | None:
+        """The pipeline, while the node is configured."""
+        return self._pipeline
+
+    @property
+    def active(self) -> bool:
+        """Whether the node takes frames."""
+        return bool(self._inputs)
+
+    def load_engine(self) -> EngineProtocol:
+        """Return another engine as the parameters say, warmed up; ValueError, RuntimeError or OSError say why not."""
+        config = self._config
+        engine = self._make_engine(config)
+        engine.warm_up(config.warm_up_height, config.warm_up_width)
+        chosen_classes(config.mask_classes, engine.label_set)  # says so if it doesn't have one of them
+        return engine
+
+    def use_engine(self, engine: EngineProtocol, pipeline: Pipeline) -> bool:
+        """Run another engine in ``pipeline`` from the next pair on; False if that isn't the node's any more."""
+        with self._changing:
+            if self._pipeline is not pipeline or self._outputs is None:
+                return False
+            self._outputs.configure(self._config, engine)
+            pipeline.replace_engine(engine)
+            self._engine = engine
+            if self.active:
+                self._outputs.announce(engine.label_set)
+        return True
 
     # --- parameters --------------------------------------------------------------------------------------------------
 
@@ -206,10 +248,11 @@ class SegmifNode(LifecycleNode):
         return None
 
     def _apply(self, config: NodeConfig) -> None:
-        if self._pipeline is not None and self._outputs is not None and self._engine is not None:
-            self._outputs.configure(config, self._engine)  # first: it may refuse
-            self._pipeline.configure(config.pipeline())
-        self._config = config
+        with self._changing:
+            if self._pipeline is not None and self._outputs is not None and self._engine is not None:
+                self._outputs.configure(config, self._engine)  # first: it may refuse
+                self._pipeline.configure(config.pipeline())
+            self._config = config
 
     def _say_unknown_parameters(self, *, qos: bool = False) -> None:
         for name, line in parameters.undeclared_overrides(self).items():
@@ -225,6 +268,7 @@ class SegmifNode(LifecycleNode):
         for line in ended:
             self.get_logger().info(f"solved: {line}")
         values = {}
+        enabled = self._pipeline is None or self._pipeline.enabled
         if self._pipeline is not None and self._engine is not None:
             values = pipeline_values(self._pipeline.snapshot(), self._pipeline.offsets)
             values |= {
@@ -235,7 +279,7 @@ class SegmifNode(LifecycleNode):
             diagnostic_array(
                 self.get_clock().now().to_msg(),
                 self.get_fully_qualified_name().lstrip("/"),
-                state=self._state_machine.current_state[1],
+                state=self._state_machine.current_state[1] + ("" if enabled else ", disabled"),
                 problems=self._conditions.lines,
                 values=values,
                 hardware_id=values.get("device", ""),

@@ -15,6 +15,7 @@ from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.stream.notices import Notices
 from segmif_ros.stream.pairing import NearestStampPairer, OffsetSummary, Pair, Pairer
 from segmif_ros.stream.processing import (
+    Array,
     Clock,
     Convert,
     Frame,
@@ -100,6 +101,30 @@ class Pipeline:
         self._pairer = make_pairer(config.slop_s, config.queue_size, config.time_offset_s)
         self._slot: LatestSlot[tuple[Pair[Frame], int]] = LatestSlot()
         self._worker: threading.Thread | None = None
+        self._enabled = True
+        self._watch: Callable[[Pair[Frame], Output | PairRefusedError], None] | None = None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether frames are paired and processed."""
+        return self._enabled
+
+    def enable(self, on: bool) -> None:
+        """Pair and process frames from now on, or only count them."""
+        self._enabled = on
+        self.reset()
+
+    def replace_engine(self, engine: EngineProtocol) -> None:
+        """Run another engine from the next pair on."""
+        self._processor.engine = engine
+
+    def watch_next(self, watch: Callable[[Pair[Frame], Output | PairRefusedError], None] | None) -> None:
+        """Call ``watch`` on the worker's thread after the next pair was delivered or refused; None takes that back."""
+        self._watch = watch
+
+    def decode(self, pair: Pair[Frame]) -> tuple[Array, Array]:
+        """Return what `segmif_ros.stream.processing.PairProcessor.decode` makes of a pair."""
+        return self._processor.decode(pair)
 
     def start(self) -> None:
         """Start the worker; what was received before is forgotten."""
@@ -135,6 +160,8 @@ class Pipeline:
     def offer_infrared(self, frame: Frame) -> None:
         """Take an infrared frame; returns at once."""
         self._statistics.frame("infrared")
+        if not self._enabled:
+            return
         with self._pairing:
             pairs = self._pairer.add_infrared(frame.stamp_ns, frame)
         self._put(pairs)
@@ -142,6 +169,8 @@ class Pipeline:
     def offer_rgb(self, frame: Frame) -> None:
         """Take an RGB frame; returns at once."""
         self._statistics.frame("rgb")
+        if not self._enabled:
+            return
         with self._pairing:
             pairs = self._pairer.add_rgb(frame.stamp_ns, frame)
         self._put(pairs)
@@ -173,15 +202,23 @@ class Pipeline:
     def _work(self, slot: LatestSlot[tuple[Pair[Frame], int]]) -> None:
         while (taken := slot.take()) is not None:
             pair, paired_ns = taken
+            if not self._enabled:
+                self._statistics.drop("superseded")
+                continue
+            outcome: Output | PairRefusedError
             wait_ms = 1e-6 * (self._now_ns() - paired_ns)
             try:
-                self._run(pair, paired_ns, wait_ms)
+                outcome = self._run(pair, paired_ns, wait_ms)
             except PairRefusedError as refusal:
+                outcome = refusal
                 self._statistics.drop(refusal.reason)
                 self._notices(refusal.reason, str(refusal))
                 self._trace(refusal)
+            watch, self._watch = self._watch, None
+            if watch is not None:
+                watch(pair, outcome)
 
-    def _run(self, pair: Pair[Frame], paired_ns: int, wait_ms: float) -> None:
+    def _run(self, pair: Pair[Frame], paired_ns: int, wait_ms: float) -> Output:
         output = self._processor.process(pair, master=self._config.master)
         started_ns = self._now_ns()
         try:
@@ -197,3 +234,4 @@ class Pipeline:
         }
         age_ms = 1e-6 * (self._stamp_clock_ns() - output.master.stamp_ns)
         self._statistics.done(age_ms=age_ms, stage_ms=stage_ms, now_ns=now_ns)
+        return output

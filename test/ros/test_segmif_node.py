@@ -397,7 +397,7 @@ def test_a_changed_value_takes_effect_from_the_next_pair_on(bench) -> None:
     [
         ("slop_s", "wide", "parameter 'slop_s' is 'wide': a number is needed"),
         ("gain_low_percentile", 99.5, "gain percentiles 99.5 and 99: 0 <= low < high <= 100 is needed"),
-        ("weights", "other", "parameter 'weights' can change only while the node is unconfigured"),
+        ("device", "other", "parameter 'device' can change only while the node is unconfigured"),
         ("master", None, "parameter 'master' is not set: a text is needed"),
         ("autostart", False, "Trying to set a read-only parameter: autostart."),
     ],
