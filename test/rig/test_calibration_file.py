@@ -90,6 +90,12 @@ def test_a_rigs_file_holds_cameras_and_names_files_of_cameras_beside_it(tmp_path
     assert made.plane.distance_m == 1.5
 
 
+def test_the_documents_example_can_be_read(tmp_path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "calibration.md").read_text()
+    made = load_calibration(written(tmp_path, page.split("```yaml")[1].split("```")[0]))
+    assert None not in vars(made).values()
+
+
 def test_every_part_may_be_left_out(tmp_path) -> None:
     made = load_calibration(written(tmp_path, "plane: {normal: [0, 1, 0], distance_m: 1}"))
     assert (made.infrared, made.rgb, made.extrinsics, made.homography) == (None,) * 4
