@@ -37,6 +37,7 @@ ROS_WHEELS = [
     "ros-kilted-std-msgs==5.5.1",
     "ros-kilted-diagnostic-msgs==5.5.1",
     "ros-kilted-lifecycle-msgs==2.3.0",
+    "ros-kilted-std-srvs==5.5.1",
 ]
 REQUIRES = [
     "numpy>=1.23",

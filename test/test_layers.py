@@ -26,7 +26,7 @@ ALLOWED = {
 TOP = {"cli", "demo"}
 ROS_MODULES = {
     *("rclpy", "sensor_msgs", "std_msgs", "diagnostic_msgs", "lifecycle_msgs", "builtin_interfaces", "rcl_interfaces"),
-    *("ament_index_python", "message_filters", "cv_bridge", "vision_msgs", "std_srvs"),
+    *("ament_index_python", "message_filters", "cv_bridge", "vision_msgs", "std_srvs", "rosgraph_msgs"),
 }
 
 

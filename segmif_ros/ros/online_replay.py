@@ -133,7 +133,7 @@ class Player:
         self._topics = {"infrared": options.infrared, "rgb": options.rgb}
         self.publishers = {each: node.create_publisher(Image, f"{each}/image_raw", 10) for each in self._topics}
         if options.clock:
-            from rosgraph_msgs.msg import Clock  # type: ignore[import-untyped]
+            from rosgraph_msgs.msg import Clock
 
             self._clock = node.create_publisher(Clock, "/clock", 10)
             # time runs already while the node starts, or its timers would stand still

@@ -62,7 +62,7 @@ class Services:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         try:
-            from std_srvs.srv import SetBool, Trigger  # type: ignore[import-untyped]
+            from std_srvs.srv import SetBool, Trigger
         except ImportError as error:
             self._log.warning(
                 f"~/enable, ~/reload_weights and ~/snapshot are not offered: std_srvs is not installed ({error}); "
