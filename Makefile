@@ -4,6 +4,9 @@
 #   make test                    ruff, mypy and the tests
 #   make parity VECTORS=folder   the network against recorded outputs of the authors' network
 #   make weights-report          figures of the shipped weights on held-out synthetic scenes
+#   make bench [ARGS=...]        how fast the network runs on this machine
+#   make soak [MINUTES=10]       rig and node for minutes, with the node's memory and PASS or FAIL
+#   make overhead                what the node costs beside its engine
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -16,7 +19,7 @@ STAMP := $(VENV)/.segmif_ros-installed
 # The venv is the ament prefix of the ROS wheels.
 RUN := $(if $(ROS_DISTRO),,AMENT_PREFIX_PATH=$(abspath $(VENV))) $(BIN)/python
 
-.PHONY: demo test lint parity weights-report params clean
+.PHONY: demo test lint parity weights-report bench soak overhead params clean
 
 demo: $(STAMP)
 	$(RUN) -m segmif_ros.cli demo --out $(OUT)/demo $(if $(PAIRS),--pairs "$(PAIRS)") $(ARGS)
@@ -34,6 +37,15 @@ parity: $(STAMP)
 
 weights-report: $(STAMP)
 	$(RUN) -m segmif_ros.cli weights-report --out $(OUT)/weights $(ARGS)
+
+bench: $(STAMP)
+	$(RUN) -m segmif_ros.cli bench $(ARGS)
+
+soak: $(STAMP)
+	$(RUN) -m segmif_ros.ros.soak --minutes $(or $(MINUTES),10) $(ARGS)
+
+overhead: $(STAMP)
+	$(RUN) -m segmif_ros.ros.overhead $(ARGS)
 
 # config/segmif.yaml and the README's table are written from the one parameter table in the code
 params: $(STAMP)
