@@ -58,6 +58,8 @@ class DemoConfig:
         pictures: How many moments of the synthetic road become pictures.
         weights: As the node's parameter; empty takes the default.
         device: As the node's parameter; empty takes the default.
+        backend: As the node's parameter; empty takes the default.
+        precision: As the node's parameter; empty takes the default.
     """
 
     out: Path
@@ -70,6 +72,8 @@ class DemoConfig:
     pictures: int = 9
     weights: str = ""
     device: str = ""
+    backend: str = ""
+    precision: str = ""
 
     @property
     def time_s(self) -> float:
@@ -117,6 +121,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--size", nargs=2, type=int, default=(640, 480), metavar=("W", "H"), help="of the synthetic images (640 480)")
     add("--weights", default="", help="model name, file, or the authors' two files with a comma between")
     add("--device", default="", help="auto, cpu, cuda or cuda:N")
+    add("--backend", default="", help="what runs the network: auto, torch, openvino, ...")
+    add("--precision", default="", help="float32, bfloat16 or float16")
     add("--out", type=Path, default=Path("out/demo"), help="folder to write to (out/demo)")
 
 
@@ -132,6 +138,8 @@ def run(options: argparse.Namespace) -> int:
         height=options.size[1],
         weights=options.weights,
         device=options.device,
+        backend=options.backend,
+        precision=options.precision,
     )
     # SIGTERM as an exception, so that the children are ended on the way out
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -192,7 +200,7 @@ def demo(config: DemoConfig, console: Console) -> Figures:
 
 def _start(config: DemoConfig, group: Children, say: Callable[[str], Any]) -> _Run:
     """Start the node; whoever watches it waits until it is active."""
-    given = {"weights": config.weights, "device": config.device}
+    given = {name: getattr(config, name) for name in ("weights", "device", "backend", "precision")}
     values = {name: value for name, value in given.items() if value}
     if config.pairs is None:
         values |= {"warm_up_width": str(config.width), "warm_up_height": str(config.height)}

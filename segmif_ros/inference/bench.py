@@ -30,7 +30,7 @@ UInt8Image = npt.NDArray[np.uint8]
 Pairs = list[tuple[UInt8Image, UInt8Image]]
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_LOG_COLUMNS = 130  # of a table that goes to a file or pipe
+_LOG_COLUMNS = 160  # of a table that goes to a file or pipe
 _PACKAGES = ("torch", "openvino", "onnxruntime", "numpy", "opencv-python-headless")
 
 
