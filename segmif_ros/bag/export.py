@@ -31,9 +31,9 @@ from segmif_ros.evaluation.report import canonical_hash, software, write_json
 from segmif_ros.evaluation.workers import progress_bar
 from segmif_ros.imaging.encodings import EncodingError, to_infrared, to_rgb
 from segmif_ros.imaging.gain import ThermalGain
+from segmif_ros.rig.errors import RegistrationError
 from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.pipeline import PipelineConfig
-from segmif_ros.stream.processing import PairRefusedError, same_size
 
 Image = npt.NDArray[np.uint8]
 MANIFEST_FILE = "manifest.json"
@@ -101,7 +101,7 @@ def export(path: Path, out: Path, config: ExportConfig, advance: Callable[[int],
                 "pairs_in_bag": facts.pairs,
                 "labels_in_bag": found_truth,
                 "calibration": _calibration(bag),
-                "registration": "none: both images must show the same view at the same size",
+                "registration": config.pipeline.make_registration().describe(),
                 "configuration": asdict(config),
                 "configuration_sha256": canonical_hash(asdict(config)),
                 "software": software(),
@@ -122,6 +122,7 @@ def _chosen(
 ) -> Iterator[_Ready]:
     """Yield the pairs to be written; the gain sees every pair, so that it is what the node's would be."""
     gain = ThermalGain(config.pipeline.gain)
+    registration = config.pipeline.make_registration()
     last: npt.NDArray[np.float32] | None = None
     for number, pair in enumerate(pairs_of(bag, config.pipeline, facts)):
         advance(1)
@@ -130,16 +131,16 @@ def _chosen(
             infrared = gain.apply(raw, pair.infrared.message.stamp_ns)
             if number % config.every:
                 continue
-            infrared, rgb = same_size(infrared, to_rgb(opened(pair.rgb.frame().image)))
-        except (EncodingError, PairRefusedError) as error:
+            registered = registration.apply(infrared, to_rgb(opened(pair.rgb.frame().image)))
+        except (EncodingError, RegistrationError) as error:
             skipped.append({"pair": number, "stamp_ns": pair.rgb.message.stamp_ns, "reason": str(error)})
             continue
-        small = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), _THUMBNAIL, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(cv2.cvtColor(registered.rgb, cv2.COLOR_RGB2GRAY), _THUMBNAIL, interpolation=cv2.INTER_AREA)
         thumbnail = small.astype(np.float32)
         if last is not None and float(np.abs(thumbnail - last).mean()) < config.scene_change:
             continue
         last = thumbnail
-        yield _Ready(pair=pair, infrared=infrared, rgb=rgb)
+        yield _Ready(pair=pair, infrared=registered.infrared, rgb=registered.rgb)
 
 
 def _write(bag: Bag, out: Path, ready: _Ready, number: int, config: ExportConfig) -> dict[str, Any]:

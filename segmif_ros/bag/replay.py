@@ -44,9 +44,10 @@ from segmif_ros.imaging.gain import ThermalGain
 from segmif_ros.imaging.overlay import draw_overlay
 from segmif_ros.inference.engine import EngineProtocol, EngineResult
 from segmif_ros.labels import LabelSet
+from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.pipeline import PipelineConfig
-from segmif_ros.stream.processing import Output, PairProcessor, PairRefusedError, same_size
+from segmif_ros.stream.processing import Output, PairProcessor, PairRefusedError
 
 Image = npt.NDArray[np.uint8]
 
@@ -59,6 +60,9 @@ FUSED, MASK, CONFIDENCE, OVERLAY, MAP = OUTPUT_TOPICS = (
     "/segmentation/overlay",
     "/segmentation/semantic_map",
 )
+
+
+_NESTED = ("gain", "calibration_file")  # of the pipeline's settings; a file is what it holds, wherever it lies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +89,12 @@ class ReplayConfig:
 
     def as_values(self) -> dict[str, Any]:
         """Return what the figures depend on, as JSON values."""
+        calibration = calibration_yaml(self.pipeline.calibration()).encode() if self.pipeline.calibration_file else b""
         return {
             **self.settings,
             **{f"topic_{role}": topic for role, topic in asdict(self.topics).items()},
-            **{name: value for name, value in asdict(self.pipeline).items() if name != "gain"},
+            **{name: value for name, value in asdict(self.pipeline).items() if name not in _NESTED},
+            "calibration_sha256": hashlib.sha256(calibration).hexdigest() if calibration else "",
             **{f"gain_{name}": value for name, value in asdict(self.pipeline.gain).items()},
             "overlay_alpha": self.overlay_alpha,
             "fusion_metrics": list(self.metrics),
@@ -121,14 +127,6 @@ def replay(
             raise disk_error(out, error) from error
         finally:
             run.close()
-
-
-@dataclass
-class _Seen:
-    """What the engine got for the pair in work: registered and with the gain applied."""
-
-    infrared: Image
-    rgb: Image
 
 
 class _Skip:
@@ -167,13 +165,12 @@ class _Replay:
         for record in done:
             self._extremes.offer(record["key"], record.get("score"))
         self._facts = PairingFacts()
-        self._seen: _Seen | None = None
         self._notes: list[str] = []
         self._processor = PairProcessor(
             engine,
             gain=ThermalGain(config.pipeline.gain),
             now_ns=time.perf_counter_ns,
-            register=self._register,
+            registration=config.pipeline.make_registration(),
             notice=lambda _kind, line: self._notes.append(line),
         )
         self._started_s = time.monotonic()
@@ -238,9 +235,8 @@ class _Replay:
 
     def _attempt(self, pair: Pair[Recorded]) -> Output | PairRefusedError:
         frames = Pair(infrared=pair.infrared.frame(), rgb=pair.rgb.frame(), offset_ns=pair.offset_ns)
-        self._seen = None
         try:
-            return self._processor.process(frames, master=self._config.pipeline.master)
+            return self._processor.process(frames)
         except PairRefusedError as refusal:
             return refusal
 
@@ -255,13 +251,12 @@ class _Replay:
             recorded_ns = max(infrared.recorded_ns, rgb.recorded_ns)
             for topic, raw in enumerate(_messages(output, self._engine, self._config.overlay_alpha)):
                 self._spool.add(topic, recorded_ns, raw)
-        assert self._seen is not None  # the engine has seen the pair, or there were no output
         try:
             truth = self._truth(output, digest)
             record = measure(
                 key=key,
-                infrared=self._seen.infrared,
-                rgb=self._seen.rgb,
+                infrared=output.registered.infrared,
+                rgb=output.registered.rgb,
                 result=output.result,
                 truth=truth,
                 label_set=self._engine.label_set,
@@ -269,12 +264,8 @@ class _Replay:
             )
         except ValueError as error:  # the outputs are good, what they are measured against is not
             return {**about, "error": str(error), "reason": "measure"}
-        self._picture(record, output.result, truth)
+        self._picture(record, output, truth)
         return {**about, **record, "sha256": digest.hexdigest(), "stage_ms": output.stage_ms}
-
-    def _register(self, infrared: Image, rgb: Image) -> tuple[Image, Image]:
-        self._seen = _Seen(*same_size(infrared, rgb))
-        return self._seen.infrared, self._seen.rgb
 
     def _truth(self, output: Output, digest: hashlib._Hash) -> Image | None:
         """Return the label map that belongs to the pair; ValueError if it doesn't fit it."""
@@ -291,15 +282,15 @@ class _Replay:
             raise BagError(f"the ground truth is {sizes[0]} and the labels are {sizes[1]}: record both at one size")
         return labels
 
-    def _picture(self, record: Record, result: EngineResult, truth: Image | None) -> None:
+    def _picture(self, record: Record, output: Output, truth: Image | None) -> None:
         wanted, gone = self._extremes.offer(record["key"], record["score"])
         pictures.drop(self._out, filter(None, [gone]))
-        if wanted and self._seen is not None:
+        if wanted:
             files = pictures.encode(
-                infrared=self._seen.infrared,
-                rgb=self._seen.rgb,
-                fused=result.fused,
-                labels=result.labels,
+                infrared=output.registered.infrared,
+                rgb=output.registered.rgb,
+                fused=output.result.fused,
+                labels=output.result.labels,
                 truth=truth,
                 label_set=self._engine.label_set,
             )

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
+from segmif_ros.rig.calibration import RigCalibration
+from segmif_ros.rig.calibration_file import load_calibration
+from segmif_ros.rig.registration import DEFAULT_DEPTH_M, Registration, RegistrationConfig, Unregistered
 from segmif_ros.stream.notices import Notices
 from segmif_ros.stream.pairing import NearestStampPairer, OffsetSummary, Pair, Pairer
 from segmif_ros.stream.processing import (
@@ -22,9 +25,7 @@ from segmif_ros.stream.processing import (
     Output,
     PairProcessor,
     PairRefusedError,
-    Register,
     in_one_line,
-    same_size,
 )
 from segmif_ros.stream.slot import LatestSlot
 from segmif_ros.stream.statistics import Snapshot, Statistics
@@ -41,15 +42,41 @@ class PipelineConfig:
         slop_s: Largest difference of the stamps of a pair.
         queue_size: Frames of one camera that wait for a partner at most.
         time_offset_s: Taken off the infrared stamps before pairing.
-        master: "rgb" or "infrared".
+        master: "rgb" or "infrared", the camera whose view and header the outputs have.
+        registration: "none", "resize", "homography" or "stereo".
+        calibration_file: What is known of the rig, for the last two.
+        reference_depth_m: For "stereo"; 0 takes the file's plane.
         gain: For 16-bit and float infrared.
+
+    Raises:
+        segmif_ros.rig.errors.RegistrationError: If a value of the registration isn't one.
     """
 
     slop_s: float = 0.02
     queue_size: int = 10
     time_offset_s: float = 0.0
     master: str = "rgb"
+    registration: str = "none"
+    calibration_file: str = ""
+    reference_depth_m: float = DEFAULT_DEPTH_M
     gain: GainConfig = field(default_factory=GainConfig)
+
+    def __post_init__(self) -> None:
+        self.registration_config()
+
+    def registration_config(self) -> RegistrationConfig:
+        """Return how to register."""
+        return RegistrationConfig(
+            mode=self.registration, view=self.master, reference_depth_m=self.reference_depth_m
+        )
+
+    def calibration(self) -> RigCalibration:
+        """Return what the calibration file says, nothing if there is none; CalibrationError says what is wrong."""
+        return load_calibration(self.calibration_file) if self.calibration_file else RigCalibration()
+
+    def make_registration(self) -> Registration:
+        """Return the registration by parameters and file; CalibrationError or RegistrationError say what is wrong."""
+        return Registration(self.registration_config(), self.calibration())
 
 
 class Pipeline:
@@ -63,7 +90,7 @@ class Pipeline:
         stamp_clock_ns: The clock that stamps are compared with, for the age.
         say: Takes lines for the log, at most one of a kind in ten seconds.
         trace: Takes every refusal with its cause, for whoever debugs.
-        register: Brings both images to one view and size.
+        registration: Brings both images to one view and size; None: the one that ``config`` says.
         convert: For encodings that aren't ours.
         make_pairer: Returns what pairs, from the slop in seconds, the queue size and the time offset in seconds.
     """
@@ -78,7 +105,7 @@ class Pipeline:
         stamp_clock_ns: Clock,
         say: Callable[[str], None],
         trace: Callable[[PairRefusedError], None] = lambda _refusal: None,
-        register: Register = same_size,
+        registration: Registration | Unregistered | None = None,
         convert: Convert | None = None,
         make_pairer: Callable[[float, int, float], Pairer[Frame]] = NearestStampPairer,
     ) -> None:
@@ -92,7 +119,7 @@ class Pipeline:
             engine,
             gain=ThermalGain(config.gain),
             now_ns=now_ns,
-            register=register,
+            registration=registration or config.make_registration(),
             notice=self._notices.once,
             convert=convert,
         )
@@ -117,6 +144,10 @@ class Pipeline:
     def replace_engine(self, engine: EngineProtocol) -> None:
         """Run another engine from the next pair on."""
         self._processor.engine = engine
+
+    def replace_registration(self, registration: Registration | Unregistered) -> None:
+        """Register so from the next pair on."""
+        self._processor.registration = registration
 
     def watch_next(self, watch: Callable[[Pair[Frame], Output | PairRefusedError], None] | None) -> None:
         """Call ``watch`` on the worker's thread after the next pair was delivered or refused; None takes that back."""
@@ -144,8 +175,15 @@ class Pipeline:
         self._worker.join(timeout_s)
         return not self._worker.is_alive()
 
-    def configure(self, config: PipelineConfig) -> None:
-        """Change settings from the next pair on."""
+    def configure(
+        self, config: PipelineConfig, registration: Registration | Unregistered | None = None
+    ) -> None:
+        """Change settings from the next pair on; without ``registration`` it is the one that ``config`` says.
+
+        Raises:
+            segmif_ros.rig.errors.CalibrationError, segmif_ros.rig.errors.RegistrationError: If there can't be one.
+        """
+        self._processor.registration = registration or config.make_registration()
         with self._pairing:
             self._pairer.configure(config.slop_s, config.queue_size, config.time_offset_s)
         if config.gain != self._config.gain:
@@ -219,7 +257,7 @@ class Pipeline:
                 watch(pair, outcome)
 
     def _run(self, pair: Pair[Frame], paired_ns: int, wait_ms: float) -> Output:
-        output = self._processor.process(pair, master=self._config.master)
+        output = self._processor.process(pair)
         started_ns = self._now_ns()
         try:
             self._deliver(output)

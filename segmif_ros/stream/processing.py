@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from segmif_ros.imaging.encodings import (
     to_rgb,
 )
 from segmif_ros.imaging.gain import ThermalGain
+from segmif_ros.rig.errors import RegistrationError, UncalibratedError
+from segmif_ros.rig.registration import Registered, Registration, RegistrationConfig, Unregistered, lower_confidence
 from segmif_ros.stream.pairing import Pair
 
 if TYPE_CHECKING:  # torch would come with it
@@ -32,8 +34,6 @@ if TYPE_CHECKING:  # torch would come with it
 
 Array = npt.NDArray[Any]
 Clock = Callable[[], int]
-# (infrared (H, W) uint8, rgb (H', W', 3) uint8) -> both at one size; `PairRefusedError` where that can't be
-Register = Callable[[Array, Array], tuple[Array, Array]]
 # (image of an encoding that isn't ours, "infrared" or "rgb") -> the same image in one that is; ValueError with one line
 Convert = Callable[[ImageBuffer, str], ImageBuffer]
 _SPOKEN = {"infrared": "infrared", "rgb": "RGB"}
@@ -73,31 +73,22 @@ class Output:
     Attributes:
         infrared: The infrared frame.
         rgb: The RGB frame.
-        master: The one of the two whose header the outputs carry.
+        master: The one of the two whose header the outputs carry, as they have its view.
         offset_ns: Infrared stamp minus RGB stamp, after the time offset was taken off.
-        result: The engine's.
+        registered: What the engine got.
+        result: The engine's, with the confidence lowered where only the master camera sees.
         engine: The one that it is from.
-        stage_ms: Milliseconds by stage: "decode", "gain", and the engine's own.
+        stage_ms: Milliseconds by stage: "decode", "gain", "register" if there is anything to do, and the engine's own.
     """
 
     infrared: Frame
     rgb: Frame
     master: Frame
     offset_ns: int
+    registered: Registered
     result: EngineResult
     engine: EngineProtocol
     stage_ms: dict[str, float]
-
-
-def same_size(infrared: Array, rgb: Array) -> tuple[Array, Array]:
-    """The registration of two cameras that see the same: nothing to do, if the sizes agree."""
-    if infrared.shape != rgb.shape[:2]:
-        raise PairRefusedError(
-            "size",
-            f"pair dropped: infrared is {infrared.shape[1]}x{infrared.shape[0]} and RGB {rgb.shape[1]}x{rgb.shape[0]}; "
-            "both must have the same size and show the same view",
-        )
-    return infrared, rgb
 
 
 class PairProcessor:
@@ -106,7 +97,7 @@ class PairProcessor:
     Args:
         engine: Anything that keeps `segmif_ros.inference.engine.EngineProtocol`.
         gain: The infrared camera's.
-        register: Brings both images to one view and size.
+        registration: Brings both images to one view and size; the view's camera is the master. None: both are so.
         now_ns: A clock that never steps back, for the stage times.
         notice: Takes a kind and a line, once for each kind.
         convert: For encodings that `segmif_ros.imaging.encodings` doesn't know; None where there is no such help.
@@ -118,41 +109,48 @@ class PairProcessor:
         *,
         gain: ThermalGain,
         now_ns: Clock,
-        register: Register = same_size,
+        registration: Registration | Unregistered | None = None,
         notice: Callable[[str, str], None] = lambda _kind, _line: None,
         convert: Convert | None = None,
     ) -> None:
         self.engine = engine
         self.gain = gain
-        self.register = register
+        self.registration = registration or Registration(RegistrationConfig())
         self._now_ns = now_ns
         self._notice = notice
         self._convert = convert
 
-    def process(self, pair: Pair[Frame], *, master: str = "rgb") -> Output:
+    def process(self, pair: Pair[Frame]) -> Output:
         """Process one pair.
 
         Raises:
             PairRefusedError: If it can't be processed, whatever the cause; the next one may be.
         """
         stage_ms: dict[str, float] = {}
-        engine = self.engine
+        engine, registration = self.engine, self.registration
         with self._timed(stage_ms, "decode"):
             infrared, rgb = self.decode(pair)
         try:
             with self._timed(stage_ms, "gain"):
                 infrared = self.gain.apply(infrared, pair.infrared.stamp_ns)
-                infrared, rgb = self.register(infrared, rgb)
-            result = engine.infer(np.ascontiguousarray(infrared), np.ascontiguousarray(rgb))
-        except PairRefusedError:
-            raise
+            with self._timed(stage_ms, "register"):
+                registered = registration.apply(infrared, rgb)
+            if registration.config.mode == "none":
+                del stage_ms["register"]
+            result = engine.infer(np.ascontiguousarray(registered.infrared), np.ascontiguousarray(registered.rgb))
+        except RegistrationError as error:
+            reason = "uncalibrated" if isinstance(error, UncalibratedError) else "size"
+            raise PairRefusedError(reason, f"pair dropped: {error}") from error
         except Exception as error:  # whatever the model raises must cost this pair only; the cause is kept
             raise PairRefusedError("error", f"pair dropped, the engine failed: {in_one_line(error)}") from error
+        if registered.valid is not None:
+            result = replace(result, confidence=lower_confidence(result.confidence, registered.valid))
         return Output(
             infrared=pair.infrared,
             rgb=pair.rgb,
-            master=pair.infrared if master == "infrared" else pair.rgb,
+            master=pair.infrared if registration.config.view == "infrared" else pair.rgb,
             offset_ns=pair.offset_ns,
+            registered=registered,
             result=result,
             engine=engine,
             stage_ms={**stage_ms, **result.stage_ms},

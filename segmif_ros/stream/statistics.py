@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-DROP_REASONS = ("late", "orphan", "superseded", "undecodable", "size", "error")
+DROP_REASONS = ("late", "orphan", "superseded", "undecodable", "uncalibrated", "size", "error")
 PERCENTILES = (50, 95, 99)
 _WINDOW = 512  # samples that percentiles are taken over: 17 s at 30 Hz
 _RATE_WINDOW_NS = 5_000_000_000

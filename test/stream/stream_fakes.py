@@ -3,7 +3,7 @@
 
 import queue
 import threading
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +13,16 @@ from segmif_ros.stream.processing import Frame, Output
 
 WAIT_S = 10.0  # before a test gives up on an event that never comes
 MS = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """As the engine's, which would bring torch."""
+
+    fused: np.ndarray
+    labels: np.ndarray
+    confidence: np.ndarray
+    stage_ms: dict[str, float]
 
 
 class FakeClock:
@@ -46,7 +56,7 @@ class FakeEngine:
             raise error
         if self._clock is not None:
             self._clock.now_ns += self._takes_ns
-        return SimpleNamespace(fused=rgb, labels=infrared, confidence=infrared, stage_ms={"network": 7.0})
+        return Result(fused=rgb, labels=infrared, confidence=infrared, stage_ms={"network": 7.0})
 
 
 def infrared_frame(stamp_ms=0, *, height=4, width=6, value=100, encoding="mono8", frame_id="infrared") -> Frame:
@@ -67,14 +77,13 @@ def _frame(stamp_ms, frame_id, encoding, height, width, data) -> Frame:
 class Harness:
     """A running pipeline with a fake on every side."""
 
-    def __init__(self, engine=None, *, config=None, clock=None, deliver=None, register=None) -> None:
+    def __init__(self, engine=None, *, config=None, clock=None, deliver=None, registration=None) -> None:
         self.engine = engine or FakeEngine()
         self.clock = clock or FakeClock()
         self.stamp_clock = FakeClock()
         self.delivered: queue.Queue[Output] = queue.Queue()
         self.said: queue.Queue[str] = queue.Queue()
         self.traced: queue.Queue[Exception] = queue.Queue()
-        more = {"register": register} if register else {}
         self.pipeline = Pipeline(
             config or PipelineConfig(),
             self.engine,
@@ -83,7 +92,7 @@ class Harness:
             stamp_clock_ns=self.stamp_clock,
             say=self.said.put,
             trace=self.traced.put,
-            **more,
+            registration=registration,
         )
 
     def __enter__(self) -> "Harness":

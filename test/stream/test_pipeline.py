@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pipeline processes the newest pair, and whatever goes wrong with one pair costs that pair only."""
 
+import queue
 import threading
 
 import pytest
 from stream_fakes import MS, WAIT_S, FakeClock, FakeEngine, Harness, infrared_frame, rgb_frame
 
 from segmif_ros.imaging.gain import GainConfig
-from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.stream.pairing import NearestStampPairer
+from segmif_ros.stream.pipeline import Pipeline, PipelineConfig
+from segmif_ros.stream.processing import Output, PairRefusedError
 
 
 def test_a_pair_in_comes_out_once() -> None:
@@ -163,3 +166,83 @@ def test_stages_and_age_are_measured_with_the_clocks_passed_in() -> None:
     assert snapshot.stage_ms["total"].max == 20
     assert snapshot.stage_ms["network"].p99 == 7
     assert set(snapshot.stage_ms) == {"wait", "decode", "gain", "network", "publish", "total"}
+
+
+# --- control ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_disabled_pipeline_counts_frames_and_forms_no_pair_until_it_is_enabled() -> None:
+    with Harness() as rig:
+        rig.offer(0)
+        rig.output()
+        rig.pipeline.enable(False)
+        rig.offer(33)
+        assert not rig.pipeline.enabled
+        assert (rig.pipeline.snapshot().frames_rgb, rig.pipeline.snapshot().pairs) == (2, 1)
+        rig.pipeline.enable(True)
+        rig.offer(66)
+        assert rig.output().master.stamp_ns == 66_000_000
+
+
+def test_a_pair_that_waits_when_the_pipeline_is_disabled_is_not_processed() -> None:
+    engine = FakeEngine(gated=True)
+    with Harness(engine) as rig:
+        rig.offer(0)
+        assert engine.entered.acquire(timeout=10)
+        rig.offer(33)  # waits in the slot
+        rig.pipeline.enable(False)
+        engine.gate.release()
+        rig.output()
+        rig.pipeline.enable(True)
+        rig.offer(66)
+        engine.gate.release()
+        assert rig.output().master.stamp_ns == 66_000_000
+        assert rig.pipeline.snapshot().dropped["superseded"] == 1
+
+
+def test_another_engine_takes_over_with_the_next_pair_and_outputs_say_whose_they_are() -> None:
+    first, second = FakeEngine(), FakeEngine()
+    with Harness(first) as rig:
+        rig.offer(0)
+        assert rig.output().engine is first
+        rig.pipeline.replace_engine(second)
+        rig.offer(33)
+        assert rig.output().engine is second
+    assert (len(first.calls), len(second.calls)) == (1, 1)
+
+
+def test_who_watches_gets_the_next_pair_once_whether_it_was_delivered_or_refused() -> None:
+    seen: queue.Queue = queue.Queue()
+    with Harness(FakeEngine(errors={2: ValueError("a defect")})) as rig:
+        for stamp_ms in (0, 33):
+            rig.pipeline.watch_next(lambda pair, outcome: seen.put((pair, outcome)))
+            rig.offer(stamp_ms)
+            pair, outcome = seen.get(timeout=10)
+            assert pair.rgb.stamp_ns == stamp_ms * 1_000_000
+            assert isinstance(outcome, Output if stamp_ms == 0 else PairRefusedError)
+        rig.output()
+        rig.offer(66)
+        rig.output()
+    assert seen.empty()
+
+
+def test_a_pipeline_pairs_with_whatever_pairer_it_is_given() -> None:
+    made = []
+
+    class Never(NearestStampPairer):
+        def add_rgb(self, stamp_ns, item):
+            return []
+
+    def make(slop_s, queue_size, time_offset_s):
+        made.append(Never(slop_s, queue_size, time_offset_s))
+        return made[0]
+
+    rig = Harness()
+    pipeline = Pipeline(
+        PipelineConfig(slop_s=0.5), rig.engine, rig.delivered.put, now_ns=rig.clock, stamp_clock_ns=rig.clock,
+        say=rig.said.put, make_pairer=make,
+    )  # fmt: skip
+    pipeline.offer_infrared(infrared_frame(0))
+    pipeline.offer_rgb(rgb_frame(0))
+    assert pipeline.snapshot().pairs == 0
+    assert made[0].waiting == 1

@@ -9,6 +9,8 @@ import pytest
 from stream_fakes import MS, FakeClock, FakeEngine, infrared_frame, rgb_frame
 
 from segmif_ros.imaging.gain import ThermalGain
+from segmif_ros.rig.calibration import Homography, RigCalibration
+from segmif_ros.rig.registration import Registration, RegistrationConfig, Unregistered
 from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.processing import PairProcessor, PairRefusedError
 
@@ -35,8 +37,9 @@ def test_the_engine_gets_decoded_contiguous_8_bit_images_of_one_size() -> None:
 
 
 @pytest.mark.parametrize("master", ["rgb", "infrared"])
-def test_the_output_names_the_master_frame(master) -> None:
-    output = processor().process(pair_of(infrared_frame(3), rgb_frame(1)), master=master)
+def test_the_camera_of_the_view_is_the_master(master) -> None:
+    registration = Registration(RegistrationConfig(view=master))
+    output = processor(registration=registration).process(pair_of(infrared_frame(3), rgb_frame(1)))
     assert output.master is getattr(output, master)
     assert output.master.frame_id == master
     assert output.offset_ns == 2 * MS
@@ -63,16 +66,32 @@ def test_sizes_that_differ_are_refused_in_one_line_with_both_sizes() -> None:
         processor().process(pair_of(infrared_frame(height=3, width=5), rgb_frame()))
     assert caught.value.reason == "size"
     assert str(caught.value) == (
-        "pair dropped: infrared is 5x3 and RGB 6x4; both must have the same size and show the same view"
+        "pair dropped: infrared is 5x3 and RGB 6x4; both must have the same size and show the same view, or the "
+        "parameter registration must say how they lie on each other"
     )
 
 
-def test_another_registration_can_bring_both_to_one_size() -> None:
-    def enlarge(infrared, rgb):
-        return cv2.resize(infrared, rgb.shape[1::-1]), rgb
-
-    output = processor(register=enlarge).process(pair_of(infrared_frame(height=2, width=3), rgb_frame()))
+def test_a_registration_can_bring_both_to_one_size() -> None:
+    resize = Registration(RegistrationConfig(mode="resize"))
+    output = processor(registration=resize).process(pair_of(infrared_frame(height=2, width=3), rgb_frame()))
     assert output.result.labels.shape == (4, 6)
+    assert output.registered.infrared.shape == (4, 6)
+    assert "register" in output.stage_ms
+
+
+def test_confidence_is_lowered_where_only_the_master_camera_sees() -> None:
+    shifted = Homography(matrix=[[1, 0, 2], [0, 1, 0], [0, 0, 1]], infrared_size=(6, 4), rgb_size=(6, 4))
+    registration = Registration(RegistrationConfig(mode="homography"), RigCalibration(homography=shifted))
+    output = processor(registration=registration).process(pair_of(infrared_frame(value=100), rgb_frame()))
+    assert output.registered.valid[0].tolist() == [0, 0, 1, 1, 1, 1]
+    assert output.result.confidence[0].tolist() == [50, 50, 100, 100, 100, 100]
+
+
+def test_a_registration_that_waits_for_its_calibration_is_a_reason_of_its_own() -> None:
+    waiting = Unregistered(RegistrationConfig(mode="stereo"), "waits for rgb/camera_info")
+    with pytest.raises(PairRefusedError, match="pair dropped: waits for rgb/camera_info") as caught:
+        processor(registration=waiting).process(pair_of(infrared_frame(), rgb_frame()))
+    assert caught.value.reason == "uncalibrated"
 
 
 def test_what_the_engine_raises_is_refused_in_one_line_with_its_cause() -> None:
