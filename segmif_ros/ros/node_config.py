@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segmif_ros.imaging.gain import GAIN_POLICIES, GainConfig
+from segmif_ros.rig.registration import DEFAULT_DEPTH_M, VIEWS
+from segmif_ros.rig.registration import MODES as REGISTRATION_MODES
 from segmif_ros.ros.parameters import Changes, parameter
 from segmif_ros.stream.pipeline import PipelineConfig
 
@@ -131,7 +133,31 @@ class NodeConfig:
         maximum=10.0,
     )
     master: str = parameter(
-        "rgb", "Camera whose stamp and frame_id all outputs carry.", choices=("rgb", "infrared")
+        "rgb", "Camera whose view, stamp and frame_id all outputs have.", choices=VIEWS
+    )
+
+    # registration
+    registration: str = parameter(
+        "none",
+        "How the other camera's image gets into the master's view: none (they show the same at one size), resize (at "
+        "two sizes), homography, stereo (two calibrated cameras). See docs/calibration.md.",
+        choices=REGISTRATION_MODES,
+    )
+    calibration_file: str = parameter(
+        "",
+        "Calibration of the rig, for homography and stereo; what it leaves out for stereo is taken from camera_info. "
+        "Read when it is set and when the node is configured.",
+    )
+    reference_depth_m: float = parameter(
+        DEFAULT_DEPTH_M,
+        "Distance in metres at which stereo registers exactly; 0 takes the calibration's plane.",
+        minimum=0.0,
+        maximum=100_000.0,
+    )
+    estimate_time_offset: bool = parameter(
+        False,
+        "Compare how both images move and report in /diagnostics by how much the infrared stamps are late; corrects "
+        "nothing.",
     )
 
     # thermal gain, for 16-bit and float infrared
@@ -206,7 +232,7 @@ class NodeConfig:
     output_depth: int = parameter(5, "Queue depth of the outputs.", minimum=1, maximum=1000, changes=_NEVER)
 
     def __post_init__(self) -> None:
-        self.gain()  # says what doesn't go together
+        self.pipeline()  # says what doesn't go together
         if bool(self.output_width) != bool(self.output_height):
             raise ValueError(
                 f"output_width is {self.output_width} and output_height {self.output_height}: set both or neither"
@@ -232,6 +258,9 @@ class NodeConfig:
             queue_size=self.queue_size,
             time_offset_s=self.time_offset_s,
             master=self.master,
+            registration=self.registration,
+            calibration_file=self.calibration_file,
+            reference_depth_m=self.reference_depth_m,
             gain=self.gain(),
         )
 

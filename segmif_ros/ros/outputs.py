@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
 from segmif_ros.imaging.overlay import draw_overlay
 from segmif_ros.labels import LabelSet
+from segmif_ros.ros.camera_infos import InfoOfOutputs
 from segmif_ros.ros.health import Problem
 from segmif_ros.ros.messages import (
     compressed_message,
@@ -50,6 +52,9 @@ class Outputs:
         config: The node's.
         engine: Says which classes the labels mean.
 
+    Attributes:
+        info: What fused/camera_info and segmentation/camera_info say.
+
     Raises:
         segmif_ros.ros.parameters.ParameterError: If the engine doesn't have a class that the configuration names.
         RuntimeError: If a QoS override is wrong.
@@ -58,6 +63,7 @@ class Outputs:
     def __init__(self, node: LifecycleNode, config: NodeConfig, engine: EngineProtocol) -> None:
         self._node = node
         self._publishers: dict[str, tuple[Any, QoSProfile]] = {}
+        self.info = InfoOfOutputs()
         self.configure(config, engine)
         try:
             self._create()
@@ -70,7 +76,9 @@ class Outputs:
         # beside the image wherever that is remapped to, as image_transport does it
         beside = self._node.resolve_topic_name("fused/image") + "/compressed"
         self._compressed = self._publisher(CompressedImage, beside)
+        self._fused_info = self._publisher(CameraInfo, "fused/camera_info")
         self._mask = self._publisher(Image, "segmentation/mask")
+        self._mask_info = self._publisher(CameraInfo, "segmentation/camera_info")
         self._classes_mask = self._publisher(Image, CLASSES_MASK)
         self._confidence = self._publisher(Image, "segmentation/confidence")
         self._overlay = self._publisher(Image, "segmentation/overlay")
@@ -109,9 +117,12 @@ class Outputs:
                 self._fused.publish(image_message(fused, config.fused_encoding, header))
             if _wanted(self._compressed):
                 self._compressed.publish(compressed_message(fused, config.jpeg_quality, header))
+        view_size = output.registered.rgb.shape[1::-1]
+        self._publish_info(self._fused_info, header, view_size, result.fused)
         labels, confidence = (_sized(each, config) for each in (result.labels, result.confidence))
         if _wanted(self._mask):
             self._mask.publish(image_message(labels, "mono8", header))
+        self._publish_info(self._mask_info, header, view_size, labels)
         if config.mask_classes and _wanted(self._classes_mask):
             self._classes_mask.publish(image_message(cv2.LUT(labels, self._chosen), "mono8", header))
         if _wanted(self._confidence):
@@ -134,6 +145,13 @@ class Outputs:
             overlay = draw_overlay(result.fused, result.labels, palette, alpha=config.overlay_alpha)
             self._overlay.publish(image_message(overlay, "rgb8", header))
 
+    def _publish_info(self, publisher: Any, header: Header, view_size: tuple[int, int], image: Array) -> None:
+        if not _wanted(publisher):
+            return
+        message = self.info.message(header, view_size, image.shape[1::-1])
+        if message is not None:
+            publisher.publish(message)
+
     def problems(self) -> list[Problem]:
         """Return what subscribers want and can't get: with another QoS, or of a topic that has nothing to carry."""
         found = []
@@ -146,6 +164,10 @@ class Outputs:
         if not self._config.mask_classes and _wanted(self._classes_mask):
             full = self._node.resolve_topic_name(CLASSES_MASK)
             found.append(Problem(CLASSES_MASK, f"{full} has a subscriber but no classes: set mask_classes"))
+        infos = {"fused/camera_info": self._fused_info, "segmentation/camera_info": self._mask_info}
+        wanted = [self._node.resolve_topic_name(topic) for topic, each in infos.items() if _wanted(each)]
+        if problem := self.info.problem(self._config.master, wanted):
+            found.append(problem)
         if self._label_info is None:
             full = self._node.resolve_topic_name(LABEL_INFO)
             if self._node.count_subscribers(full):

@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -23,8 +24,13 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from sensor_msgs.msg import CameraInfo
 
+from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.rig.registration import Registration, Unregistered
 from segmif_ros.ros import health, parameters
+from segmif_ros.ros.camera_infos import CameraInfoInput, camera_model, info_of
 from segmif_ros.ros.conversion import cv_bridge_conversion
 from segmif_ros.ros.diagnostics import diagnostic_array, pipeline_values
 from segmif_ros.ros.inputs import CameraInput
@@ -32,11 +38,13 @@ from segmif_ros.ros.node_config import NODE_NAME, NodeConfig
 from segmif_ros.ros.outputs import Outputs, chosen_classes
 from segmif_ros.ros.process import run_node
 from segmif_ros.ros.qos import profile
+from segmif_ros.ros.rig_source import RigSource
 from segmif_ros.ros.services import Services
 from segmif_ros.ros.synchronizers import pairer_maker
+from segmif_ros.ros.time_offset_watch import TimeOffsetWatch
 from segmif_ros.stream.pairing import JUMP_BACK_NS
 from segmif_ros.stream.pipeline import Pipeline
-from segmif_ros.stream.processing import PairRefusedError
+from segmif_ros.stream.processing import Frame, PairRefusedError
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineProtocol
@@ -70,11 +78,16 @@ class SegmifNode(LifecycleNode):
         self._pipeline: Pipeline | None = None
         self._outputs: Outputs | None = None
         self._inputs: list[CameraInput] = []
+        self._info_inputs: list[CameraInfoInput] = []
+        self._infos: dict[str, CameraInfo] = {}
+        self._registration: Registration | Unregistered | None = None
+        self._time_offset = TimeOffsetWatch()
         self._engine: EngineProtocol | None = None
         self._conditions = health.Conditions()
         self._changing = threading.Lock()  # services have a thread of their own
 
         self._config = parameters.declare(self, NodeConfig)
+        self._rig = RigSource(self._config)
         parameters.watch(self, self._config, self._apply, may_change=self._why_not_now)
         self._say_unknown_parameters()
 
@@ -113,6 +126,7 @@ class SegmifNode(LifecycleNode):
             make_pairer = pairer_maker(config.sync_policy, self.get_logger().error)
             engine = self._make_engine(config)
             engine.warm_up(config.warm_up_height, config.warm_up_width)
+            self._rig = RigSource(config)
             self._outputs = Outputs(self, config, engine)
         except (RuntimeError, ValueError, OSError) as error:  # bad parameters, weights, device, QoS overrides
             self.get_logger().error(f"can't configure: {' '.join(str(error).split())}")
@@ -131,6 +145,7 @@ class SegmifNode(LifecycleNode):
             stamp_clock_ns=lambda: int(self.get_clock().now().nanoseconds),
             say=self.get_logger().warning,
             trace=self._trace,
+            registration=self._rig.registration,
             convert=cv_bridge_conversion(),
             make_pairer=make_pairer,
         )
@@ -138,6 +153,7 @@ class SegmifNode(LifecycleNode):
             f"model {engine.model_name} ({engine.model_hash}), {len(engine.label_set)} classes of "
             f"{engine.label_set.name}, on {engine.device_name}, ready after {time.monotonic() - started:.1f} s"
         )
+        self._use_rig(self._rig)
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -151,8 +167,16 @@ class SegmifNode(LifecycleNode):
                 ("infrared", self._pipeline.offer_infrared, self._config.infrared_transport),
                 ("rgb", self._pipeline.offer_rgb, self._config.rgb_transport),
             ):
+                self._info_inputs.append(CameraInfoInput(self, camera, profile(*qos), self._take_info))
                 self._inputs.append(
-                    CameraInput(self, camera, profile(*qos), offer, time.monotonic_ns, transport=transport)
+                    CameraInput(
+                        self,
+                        camera,
+                        profile(*qos),
+                        partial(self._take_frame, camera, offer),
+                        time.monotonic_ns,
+                        transport=transport,
+                    )
                 )
         except RuntimeError as error:  # QoS overrides
             self.get_logger().error(f"can't activate: {' '.join(str(error).split())}")
@@ -191,17 +215,52 @@ class SegmifNode(LifecycleNode):
         return super().on_error(state)
 
     def _stop_work(self, timeout_s: float) -> bool:
-        for each in self._inputs:
+        inputs: list[CameraInput | CameraInfoInput] = [*self._inputs, *self._info_inputs]
+        for each in inputs:
             each.close()
         self._inputs.clear()
+        self._info_inputs.clear()
+        self._time_offset.reset()
         return self._pipeline is None or self._pipeline.stop(timeout_s)
 
     def _free(self) -> None:
         with self._changing:
             if self._outputs is not None:
                 self._outputs.close()
-            self._outputs = self._pipeline = self._engine = None
+            self._outputs = self._pipeline = self._engine = self._registration = None
+            self._infos.clear()
         gc.collect()  # so that the model's memory goes now and not at some later time
+
+    # --- the rig -----------------------------------------------------------------------------------------------------
+
+    def _take_frame(self, camera: str, offer: Callable[[Frame], None], frame: Frame) -> None:
+        offer(frame)
+        if self._config.estimate_time_offset:
+            self._time_offset.see(camera, frame)
+
+    def _take_info(self, camera: str, message: CameraInfo) -> None:
+        """Take camera_info that isn't as before."""
+        said: CameraModel | CalibrationError
+        try:
+            said = camera_model(message)
+        except CalibrationError as error:
+            said = error
+        with self._changing:
+            self._infos[camera] = message
+            self._rig.told(camera, said)
+            self._use_rig(self._rig)
+
+    def _use_rig(self, rig: RigSource) -> None:
+        """Register and describe the outputs by what is known now."""
+        changed = rig.registration is not self._registration
+        self._rig, self._registration = rig, rig.registration
+        if self._pipeline is None or self._outputs is None:
+            return
+        self._pipeline.replace_registration(rig.registration)
+        own = self._infos.get(self._config.master)
+        self._outputs.info.use(own if rig.camera is None else info_of(rig.camera))
+        if changed and not isinstance(rig.registration, Unregistered) and rig.registration.config.mode != "none":
+            self.get_logger().info(rig.registration.describe())
 
     # --- control -----------------------------------------------------------------------------------------------------
 
@@ -249,10 +308,12 @@ class SegmifNode(LifecycleNode):
 
     def _apply(self, config: NodeConfig) -> None:
         with self._changing:
+            rig = self._rig.after(config)  # this and the outputs may refuse
             if self._pipeline is not None and self._outputs is not None and self._engine is not None:
-                self._outputs.configure(config, self._engine)  # first: it may refuse
-                self._pipeline.configure(config.pipeline())
+                self._outputs.configure(config, self._engine)
+                self._pipeline.configure(config.pipeline(), rig.registration)
             self._config = config
+            self._use_rig(rig)
 
     def _say_unknown_parameters(self, *, qos: bool = False) -> None:
         for name, line in parameters.undeclared_overrides(self).items():
@@ -275,6 +336,9 @@ class SegmifNode(LifecycleNode):
                 "model": f"{self._engine.model_name} {self._engine.model_hash}",
                 "device": self._engine.device_name,
             }
+            if self._config.estimate_time_offset:
+                self._time_offset.look(time.monotonic_ns())
+                values |= self._time_offset.values()
         self._diagnostics.publish(
             diagnostic_array(
                 self.get_clock().now().to_msg(),
@@ -298,6 +362,8 @@ class SegmifNode(LifecycleNode):
             health.starved_problem(rgb, infrared),
             health.pairing_problem(self._pipeline.misses, config.slop_s),
             health.offset_problem(self._pipeline.offsets, config.slop_s, config.time_offset_s),
+            self._time_offset.problem(config.time_offset_s) if config.estimate_time_offset else None,
+            self._rig.problem,
             *self._outputs.problems(),
         )
         return [each for each in possible if each is not None]
@@ -305,6 +371,7 @@ class SegmifNode(LifecycleNode):
     def _clock_jumped(self, jump: TimeJump) -> None:
         if self._pipeline is not None:
             self._pipeline.reset()
+            self._time_offset.reset()
             self.get_logger().info("the clock jumped back: pairing starts anew")
 
     def _trace(self, refusal: PairRefusedError) -> None:

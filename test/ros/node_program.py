@@ -8,12 +8,22 @@ import argparse
 import sys
 import threading
 import time
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 import numpy as np
 
 from segmif_ros.labels import FMB
 from segmif_ros.ros.process import run_node
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """As the engine's, which would bring torch."""
+
+    fused: np.ndarray
+    labels: np.ndarray
+    confidence: np.ndarray
+    stage_ms: dict[str, float]
 
 
 class FakeEngine:
@@ -45,7 +55,7 @@ class FakeEngine:
         if error := self.errors.get(self.calls):
             raise error
         labels = infrared % np.uint8(len(FMB))
-        return SimpleNamespace(fused=255 - rgb, labels=labels, confidence=infrared, stage_ms={"network": 12.5})
+        return Result(fused=255 - rgb, labels=labels, confidence=infrared, stage_ms={"network": 12.5})
 
 
 def main() -> int:

@@ -17,10 +17,10 @@ def test_the_readme_has_the_table_of_now() -> None:
 
 
 def test_only_what_is_between_the_marks_is_replaced() -> None:
-    text = with_table(f"above\n{BEGIN}\nold\n{END}\nbelow\n")
+    text = with_table(f"above\n{BEGIN}\nstale line\n{END}\nbelow\n")
     assert text.startswith(f"above\n{BEGIN}\n| parameter |")
     assert text.endswith(f"|\n{END}\nbelow\n")
-    assert "old" not in text
+    assert "stale line" not in text
     assert with_table(text) == text
 
 

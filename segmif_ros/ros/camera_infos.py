@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""camera_info in and out: what the cameras say about themselves, and what describes the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import copy
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, RegionOfInterest
+from std_msgs.msg import Header
+
+from segmif_ros.rig.camera import CameraModel, camera_from_info, same_proportions, scaled_projection
+from segmif_ros.ros.health import Problem
+from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, overridable
+
+_STAMP_END = 12  # bytes: what CDR begins with, and the stamp
+_KEPT = 8  # scaled messages
+
+
+class CameraInfoInput:
+    """The subscription to one camera's camera_info; tells only what is new.
+
+    Args:
+        node: Subscribes.
+        camera: "infrared" or "rgb".
+        qos: Of its own; rclpy writes what ``qos_overrides`` say into it.
+        take: Takes the camera and its message, on the executor's thread, when anything but the stamp has changed.
+    """
+
+    def __init__(self, node: Node, camera: str, qos: QoSProfile, take: Callable[[str, CameraInfo], None]) -> None:
+        self._node = node
+        self._camera = camera
+        self._take = take
+        self._last = b""
+        # a camera sends the same numbers with every frame: they are compared as bytes, and parsed only if they differ
+        self._subscription = node.create_subscription(
+            CameraInfo,
+            f"{camera}/camera_info",
+            self._receive,
+            qos,
+            event_callbacks=SUBSCRIPTION_EVENTS,
+            qos_overriding_options=overridable(),
+            raw=True,
+        )
+        self.topic: str = node.resolve_topic_name(f"{camera}/camera_info")
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._node.destroy_subscription(self._subscription)
+
+    def _receive(self, serialized: bytes) -> None:
+        if serialized[_STAMP_END:] != self._last:
+            self._last = serialized[_STAMP_END:]
+            self._take(self._camera, deserialize_message(serialized, CameraInfo))
+
+
+def camera_model(message: CameraInfo) -> CameraModel:
+    """Return the calibrated camera that a message describes.
+
+    Raises:
+        segmif_ros.rig.errors.CalibrationError: If it is not calibrated, or its numbers can't be a camera's.
+    """
+    return camera_from_info(
+        width=message.width,
+        height=message.height,
+        distortion_model=message.distortion_model,
+        d=message.d,
+        k=message.k,
+        r=message.r,
+        p=message.p,
+    )
+
+
+def info_of(camera: CameraModel) -> CameraInfo:
+    """Return the message of a camera; without a P of its own the raw image's K stands in, as for a single camera."""
+    P = np.hstack([camera.K, np.zeros((3, 1))]) if camera.P is None else camera.P
+    return CameraInfo(
+        width=camera.width,
+        height=camera.height,
+        distortion_model=camera.distortion_model,
+        d=camera.D.tolist() or [0.0] * 5,
+        k=camera.K.ravel().tolist(),
+        r=camera.R.ravel().tolist(),
+        p=P.ravel().tolist(),
+    )
+
+
+def scaled_info(info: CameraInfo, view_size: tuple[int, int], size: tuple[int, int]) -> CameraInfo | None:
+    """Return what describes an output that is a camera's image at another size; None if the camera sends another view.
+
+    K and P are scaled as the image was (see `segmif_ros.rig.camera.scaled_projection`); R and D depend on no size.
+    Binning and region of interest are left out: the numbers are those of the image as it is.
+
+    Args:
+        info: The camera's own.
+        view_size: (width, height) of the images that it sends.
+        size: (width, height) of the output.
+    """
+    # drivers that aren't calibrated may leave out the size as well
+    calibrated = (info.width, info.height) if info.width and info.height else view_size
+    if not same_proportions(view_size, calibrated):
+        return None
+    by = size[0] / calibrated[0], size[1] / calibrated[1]
+    made = copy(info)
+    made.header = Header()
+    made.width, made.height = size
+    made.k = scaled_projection(np.reshape(info.k, (3, 3)), *by).ravel().tolist()
+    made.p = scaled_projection(np.reshape(info.p, (3, 4)), *by).ravel().tolist()
+    made.binning_x = made.binning_y = 0
+    made.roi = RegionOfInterest()
+    return made
+
+
+class InfoOfOutputs:
+    """Describes outputs by the master camera's camera_info; remembers what it has scaled."""
+
+    def __init__(self) -> None:
+        self._info: CameraInfo | None = None
+        self._made: dict[tuple[tuple[int, int], tuple[int, int]], CameraInfo | None] = {}
+
+    def use(self, info: CameraInfo | None) -> None:
+        """Describe the outputs by this one from now on."""
+        # both at once: the worker may be reading
+        self._info, self._made = info, {}
+
+    def message(self, header: Header, view_size: tuple[int, int], size: tuple[int, int]) -> CameraInfo | None:
+        """Return `scaled_info` with this header; None if there is no camera_info or it is of another view."""
+        info, made = self._info, self._made
+        if info is None:
+            return None
+        key = view_size, size
+        if key not in made:
+            if len(made) > _KEPT:
+                made.clear()
+            made[key] = scaled_info(info, view_size, size)
+        found = made[key]
+        if found is None:
+            return None
+        message = copy(found)
+        message.header = header
+        return message
+
+    def problem(self, camera: str, topics: Sequence[str]) -> Problem | None:
+        """Return why ``topics``, which have subscribers, carry nothing, or None; ``camera`` is the master."""
+        wanted = " and ".join(topics)
+        if not topics:
+            return None
+        if self._info is None:
+            return Problem("camera_info", f"{wanted}: there is a subscriber, but no {camera}/camera_info comes")
+        if None in self._made.values():
+            size = f"{self._info.width}x{self._info.height}"
+            return Problem(
+                "camera_info",
+                f"{wanted}: not published, because {camera}/camera_info is for {size} images and these have other "
+                "proportions",
+            )
+        return None

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's registration, made from its parameters, the calibration file and what the cameras say in camera_info."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from segmif_ros.rig.calibration import RigCalibration
+from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.errors import CalibrationError, RegistrationError
+from segmif_ros.rig.registration import Registration, Unregistered
+from segmif_ros.ros.health import Problem
+from segmif_ros.ros.parameters import ParameterError
+
+if TYPE_CHECKING:
+    from segmif_ros.ros.node_config import NodeConfig
+
+# camera -> its model, or why its camera_info gives none
+Said = Mapping[str, CameraModel | CalibrationError]
+_CAMERAS = ("infrared", "rgb")
+
+
+class RigSource:
+    """What is known of the rig, and the registration that follows from it.
+
+    Args:
+        config: The node's. The calibration file is read here.
+        said: What the cameras have said about themselves.
+
+    Attributes:
+        registration: The one to use.
+
+    Raises:
+        ParameterError: If the calibration file can't be used, or lacks what only it can give.
+    """
+
+    def __init__(self, config: NodeConfig, said: Said | None = None) -> None:
+        self._pipeline = config.pipeline()
+        self._said: Said = said or {}
+        wanted = self._pipeline.registration_config()
+        try:
+            self._file = self._pipeline.calibration()
+            if wanted.mode == "stereo" and not wanted.reference_depth_m and self._file.plane is None:
+                raise RegistrationError("reference_depth_m is 0, but calibration_file has no 'plane'")
+            complete = self._file.infrared and self._file.rgb and self._file.extrinsics
+            if wanted.mode == "homography" or (wanted.mode == "stereo" and complete):
+                Registration(wanted, self._file)
+        except CalibrationError as error:
+            raise ParameterError(f"parameter 'calibration_file': {error}") from error
+        except RegistrationError as error:
+            raise ParameterError(str(error)) from error
+        self.registration = self._registration()
+
+    def after(self, config: NodeConfig) -> RigSource:
+        """Return what is known after parameters have changed; itself if they have nothing to do with the rig."""
+        new, old = config.pipeline(), self._pipeline
+        same = new.registration_config() == old.registration_config() and new.calibration_file == old.calibration_file
+        return self if same else RigSource(config, self._said)
+
+    def told(self, camera: str, said: CameraModel | CalibrationError) -> None:
+        """Take what a camera says about itself, "infrared" or "rgb", and register accordingly from now on."""
+        self._said = {**self._said, camera: said}
+        if self._pipeline.registration == "stereo":
+            self.registration = self._registration()
+
+    @property
+    def camera(self) -> CameraModel | None:
+        """The master camera as the calibration file has it."""
+        return self._file.rgb if self._pipeline.master == "rgb" else self._file.infrared
+
+    @property
+    def problem(self) -> Problem | None:
+        """Why there is no registration now, or None."""
+        waits = isinstance(self.registration, Unregistered)
+        return Problem("registration", f"no pairs are processed: {self.registration.describe()}") if waits else None
+
+    def _registration(self) -> Registration | Unregistered:
+        wanted = self._pipeline.registration_config()
+        try:
+            return Registration(wanted, self._completed() if wanted.mode == "stereo" else self._file)
+        except (CalibrationError, RegistrationError) as error:
+            return Unregistered(wanted, str(error))
+
+    def _completed(self) -> RigCalibration:
+        """Return the file's calibration with what the cameras say; CalibrationError if that doesn't do for stereo."""
+        models: dict[str, CameraModel] = {}
+        for camera in _CAMERAS:
+            said = self._said.get(camera)
+            needed = getattr(self._file, camera) is None or self._file.extrinsics is None
+            if needed and said is None:
+                raise CalibrationError(f"registration 'stereo' waits for {camera}/camera_info")
+            if needed and isinstance(said, CalibrationError):
+                raise CalibrationError(f"registration 'stereo': {camera}/camera_info: {said}")
+            if isinstance(said, CameraModel):
+                models[camera] = said
+        completed = self._file.completed(**models)
+        if completed.extrinsics is None:
+            raise CalibrationError(
+                "registration 'stereo': the two camera_info don't say how the cameras are mounted (their R and P are "
+                "not a stereo pair's): give 'extrinsics' in calibration_file"
+            )
+        return completed

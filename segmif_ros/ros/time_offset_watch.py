@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The estimate of the cameras' time offset beside the node's work: it looks at the frames and reports."""
+
+from __future__ import annotations
+
+from segmif_ros.imaging.compressed import CompressedBuffer, decompress
+from segmif_ros.imaging.encodings import EncodingError, view
+from segmif_ros.rig.time_offset import TimeOffset, TimeOffsetEstimator
+from segmif_ros.ros.health import Problem
+from segmif_ros.stream.processing import Frame
+
+PERIOD_NS = 5_000_000_000  # between two estimates, each of which takes some tens of milliseconds
+_MIN_DIFFERENCE_S = 0.01
+
+
+class TimeOffsetWatch:
+    """Collects frames and estimates from time to time; for the executor's thread alone."""
+
+    def __init__(self) -> None:
+        self._estimator = TimeOffsetEstimator()
+        self._found: TimeOffset | None = None
+        self._next_ns: int | None = None
+
+    def see(self, camera: str, frame: Frame) -> None:
+        """Look at a frame of "infrared" or "rgb"; whatever is wrong with it is said where it is decoded."""
+        try:
+            image = decompress(frame.image) if isinstance(frame.image, CompressedBuffer) else frame.image
+            pixels = view(image)
+        except EncodingError:
+            return
+        (self._estimator.add_infrared if camera == "infrared" else self._estimator.add_rgb)(frame.stamp_ns, pixels)
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._estimator.reset()
+        self._found = self._next_ns = None
+
+    def look(self, now_ns: int) -> None:
+        """Estimate anew if it is time; ``now_ns`` is of a clock that never steps back."""
+        if self._next_ns is None or now_ns >= self._next_ns:
+            self._next_ns = now_ns + PERIOD_NS
+            self._found = self._estimator.estimate()
+
+    def values(self) -> dict[str, str]:
+        """Return the keys and values of the diagnostics."""
+        found = self._found
+        if found is None:
+            return {"time_offset_estimate_ms": "", "time_offset_estimate_quality": f"none: {self._estimator.reason}"}
+        quality = (
+            f"correlation {found.correlation:.2f}, peak ratio {found.peak_ratio:.1f}, "
+            f"halves differ by {1e3 * found.spread_s:.1f} ms"
+        )
+        return {
+            "time_offset_estimate_ms": f"{1e3 * found.offset_s:.1f}",
+            "time_offset_estimate_quality": quality,
+        }
+
+    def problem(self, time_offset_s: float) -> Problem | None:
+        """Return the warning that the images tell another offset than the parameter, or None."""
+        found = self._found
+        if found is None or abs(found.offset_s - time_offset_s) < _MIN_DIFFERENCE_S + found.spread_s:
+            return None
+        late = "late" if found.offset_s > 0 else "early"
+        return Problem(
+            "time offset",
+            f"the images move as if infrared stamps were {1e3 * abs(found.offset_s):.0f} ms {late} (correlation "
+            f"{found.correlation:.2f}): set time_offset_s to {found.offset_s:.3f}, it is {time_offset_s:g}",
+        )

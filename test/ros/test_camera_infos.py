@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""camera_info: what is new in it, and how it is scaled to what it describes."""
+
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 here")
+
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo
+
+from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.ros.camera_infos import CameraInfoInput, camera_model, info_of, scaled_info
+from segmif_ros.ros.messages import make_header
+from segmif_ros.ros.qos import profile
+
+K = [[100.0, 0, 63.5], [0, 110.0, 47.5], [0, 0, 1]]
+CAMERA = CameraModel(width=128, height=96, K=K, D=[-0.1, 0.01, 0, 0, 0])
+
+
+def test_a_camera_and_its_message_say_the_same() -> None:
+    message = info_of(CAMERA)
+    assert message.p.tolist() == [100, 0, 63.5, 0, 0, 110, 47.5, 0, 0, 0, 1, 0]
+    back = camera_model(message)
+    assert (back.K.tolist(), back.D.tolist(), back.size) == (K, CAMERA.D.tolist(), (128, 96))
+
+
+def test_an_output_of_another_size_is_described_about_the_images_corner() -> None:
+    message = info_of(CAMERA)
+    message.binning_x = 2
+    message.roi.width = 5
+    scaled = scaled_info(message, (128, 96), (64, 24))
+    assert (scaled.width, scaled.height) == (64, 24)
+    assert scaled.k.tolist() == [50, 0, 31.5, 0, 27.5, 11.5, 0, 0, 1]
+    assert scaled.p.tolist() == [50, 0, 31.5, 0, 0, 27.5, 11.5, 0, 0, 0, 1, 0]
+    assert scaled.d == message.d
+    assert (scaled.binning_x, scaled.roi.width) == (0, 0)
+    assert (message.width, message.k[0], message.binning_x) == (128, 100, 2)  # left as it was
+
+
+def test_a_binned_camera_is_described_at_the_size_that_it_sends() -> None:
+    assert scaled_info(info_of(CAMERA), (64, 48), (64, 48)).k.tolist() == [50, 0, 31.5, 0, 55, 23.5, 0, 0, 1]
+
+
+def test_a_cropped_camera_is_not_described_wrongly() -> None:
+    assert scaled_info(info_of(CAMERA), (128, 72), (128, 72)) is None
+
+
+def test_an_uncalibrated_camera_stays_uncalibrated() -> None:
+    for message in (CameraInfo(width=128, height=96), CameraInfo()):
+        scaled = scaled_info(message, (128, 96), (64, 48))
+        assert (scaled.width, scaled.height) == (64, 48)
+        assert not np.any(scaled.k)
+        with pytest.raises(CalibrationError, match="not calibrated"):
+            camera_model(scaled)
+
+
+def test_only_what_is_new_is_told(ros_context) -> None:
+    """Stamps that go on are nothing new; a number that changes is."""
+    node = Node("listener", context=ros_context)
+    told = []
+    source = CameraInfoInput(node, "rgb", profile("reliable", 5), lambda camera, info: told.append((camera, info)))
+    publisher = node.create_publisher(CameraInfo, source.topic, 5)
+    executor = SingleThreadedExecutor(context=ros_context)
+    executor.add_node(node)
+    deadline = time.monotonic() + 20
+
+    def spin_until(condition) -> None:
+        while not condition():
+            assert time.monotonic() < deadline
+            executor.spin_once(timeout_sec=0.02)
+
+    spin_until(publisher.get_subscription_count)
+    for number, focal in enumerate((100.0, 100.0, 100.0, 120.0)):
+        message = info_of(CAMERA)
+        message.k[0] = focal
+        message.header = make_header(number, "camera")
+        publisher.publish(message)
+    spin_until(lambda: told and told[-1][1].k[0] == 120)
+    assert [(camera, info.k[0]) for camera, info in told] == [("rgb", 100), ("rgb", 120)]
+    assert told[-1][1].header.stamp.nanosec == 3
+    source.close()
+    executor.shutdown(timeout_sec=0)
+    node.destroy_node()

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From parameters, file and camera_info to a registration, or to the line that says what is missing."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segmif_ros.rig.calibration import Extrinsics, RigCalibration
+from segmif_ros.rig.calibration_file import calibration_yaml
+from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.rig.registration import Registration, Unregistered
+from segmif_ros.ros.node_config import NodeConfig
+from segmif_ros.ros.parameters import ParameterError
+from segmif_ros.ros.rig_source import RigSource
+
+K = np.array([[50.0, 0, 31.5], [0, 50.0, 23.5], [0, 0, 1]])
+P = np.hstack([K, np.zeros((3, 1))])
+INFRARED = CameraModel(width=64, height=48, K=K, P=P)
+BASELINE = np.array([[0, 0, 0, -5.0], [0] * 4, [0] * 4])  # the RGB camera is 0.1 m to the right
+RGB = CameraModel(width=64, height=48, K=K, P=P + BASELINE)
+SINGLE = dataclasses.replace(RGB, P=P)
+MOUNT = Extrinsics(rotation=np.eye(3), translation_m=(0.2, 0, 0))
+
+
+def source(tmp_path: Path, calibration: RigCalibration | None = None, **values) -> RigSource:
+    if calibration is not None:
+        (tmp_path / "rig.yaml").write_text(calibration_yaml(calibration))
+        values["calibration_file"] = str(tmp_path / "rig.yaml")
+    return RigSource(NodeConfig(**values))
+
+
+def baseline_px(made: RigSource) -> float:
+    """How far apart the two views are at the reference of 10 m, which tells the baseline in use."""
+    assert isinstance(made.registration, Registration)
+    maps = made.registration.maps((64, 48), (64, 48))
+    return float(maps.pixels[24, 32, 0]) - 32
+
+
+def test_without_parameters_both_images_must_agree(tmp_path) -> None:
+    made = source(tmp_path)
+    assert made.registration.config.mode == "none"
+    assert made.problem is None
+
+
+def test_the_master_is_the_view(tmp_path) -> None:
+    assert source(tmp_path, master="infrared").registration.config.view == "infrared"
+
+
+def test_a_whole_calibration_file_needs_no_camera_info(tmp_path) -> None:
+    made = source(tmp_path, RigCalibration(infrared=INFRARED, rgb=RGB, extrinsics=MOUNT), registration="stereo")
+    assert baseline_px(made) == pytest.approx(-50 * 0.2 / 10, abs=1e-4)
+    assert made.problem is None
+    assert made.camera == RGB
+
+
+def test_stereo_waits_for_both_camera_infos_and_says_so(tmp_path) -> None:
+    made = source(tmp_path, registration="stereo")
+    assert made.problem.line == "no pairs are processed: registration 'stereo' waits for infrared/camera_info"
+    made.told("infrared", INFRARED)
+    assert made.problem.line.endswith("waits for rgb/camera_info")
+    made.told("rgb", RGB)
+    assert made.problem is None
+    assert baseline_px(made) == pytest.approx(-50 * -0.1 / 10, abs=1e-4)
+
+
+def test_a_camera_that_is_not_calibrated_is_named_with_the_reason(tmp_path) -> None:
+    made = source(tmp_path, registration="stereo")
+    made.told("infrared", CalibrationError("the focal length is 0: the camera is not calibrated"))
+    assert "infrared/camera_info: the focal length is 0: the camera is not calibrated" in made.problem.line
+    made.told("infrared", INFRARED)
+    made.told("rgb", RGB)
+    assert made.problem is None
+
+
+def test_single_cameras_do_not_say_how_they_are_mounted(tmp_path) -> None:
+    made = source(tmp_path, registration="stereo")
+    made.told("infrared", INFRARED)
+    made.told("rgb", SINGLE)
+    assert "how the cameras are mounted" in made.problem.line
+    assert "give 'extrinsics' in calibration_file" in made.problem.line
+
+
+def test_a_file_of_extrinsics_is_completed_by_the_cameras(tmp_path) -> None:
+    made = source(tmp_path, RigCalibration(extrinsics=MOUNT), registration="stereo")
+    made.told("infrared", INFRARED)
+    made.told("rgb", SINGLE)
+    assert baseline_px(made) == pytest.approx(-1.0, abs=1e-4)
+    assert made.camera is None
+
+
+def test_what_the_file_has_stands_against_the_cameras(tmp_path) -> None:
+    made = source(tmp_path, RigCalibration(infrared=INFRARED, rgb=RGB, extrinsics=MOUNT), registration="stereo")
+    wide = CameraModel(width=64, height=48, K=[[25.0, 0, 31.5], [0, 25.0, 23.5], [0, 0, 1]])
+    made.told("infrared", wide)
+    made.told("rgb", CalibrationError("the focal length is 0"))
+    assert baseline_px(made) == pytest.approx(-1.0, abs=1e-4)
+
+
+def test_camera_info_means_nothing_to_other_modes(tmp_path) -> None:
+    made = source(tmp_path, registration="resize")
+    before = made.registration
+    made.told("rgb", RGB)
+    assert made.registration is before
+
+
+def test_cameras_that_share_no_view_are_a_problem_and_no_error(tmp_path) -> None:
+    aside = CameraModel(width=64, height=48, K=K, P=RGB.P, R=[[0.0, 0, -1], [0, 1, 0], [1, 0, 0.0]])
+    made = source(tmp_path, registration="stereo")
+    made.told("infrared", INFRARED)
+    made.told("rgb", aside)
+    assert isinstance(made.registration, Unregistered)
+    assert "degrees apart" in made.problem.line
+
+
+REFUSED = {
+    "no homography": ({"registration": "homography"}, None, "needs a calibration_file with a 'homography'"),
+    "no plane": ({"registration": "stereo", "reference_depth_m": 0.0}, None, "calibration_file has no 'plane'"),
+    "no file": ({"calibration_file": "/nowhere/rig.yaml"}, None, "'calibration_file': /nowhere/rig.yaml: No such file"),
+    "no shared view": (
+        {"registration": "stereo"},
+        RigCalibration(
+            infrared=INFRARED,
+            rgb=RGB,
+            extrinsics=Extrinsics(rotation=[[0.17, 0, 0.985], [0, 1, 0], [-0.985, 0, 0.17]], translation_m=(0, 0, 0)),
+        ),
+        "infrared sees 0.0% of the RGB view",
+    ),
+}
+
+
+@pytest.mark.parametrize(("values", "calibration", "line"), REFUSED.values(), ids=REFUSED)
+def test_what_only_parameters_can_cure_is_refused(tmp_path, values, calibration, line) -> None:
+    with pytest.raises(ParameterError) as caught:
+        source(tmp_path, calibration, **values)
+    assert line in str(caught.value)
+
+
+def test_parameters_that_have_nothing_to_do_with_the_rig_leave_the_maps_as_they_are(tmp_path) -> None:
+    made = source(tmp_path, registration="resize")
+    assert made.after(NodeConfig(registration="resize", slop_s=0.5)) is made
+
+
+def test_what_the_cameras_said_outlives_a_change_of_parameters(tmp_path) -> None:
+    made = source(tmp_path)
+    made.told("infrared", INFRARED)
+    made.told("rgb", RGB)
+    changed = made.after(NodeConfig(registration="stereo", master="infrared"))
+    assert changed.problem is None
+    assert changed.registration.config.view == "infrared"
+    assert made.registration.config.mode == "none"
