@@ -3,6 +3,7 @@
 
 import queue
 import threading
+import time
 
 import pytest
 from stream_fakes import MS, WAIT_S, FakeClock, FakeEngine, Harness, infrared_frame, rgb_frame
@@ -193,6 +194,9 @@ def test_a_pair_that_waits_when_the_pipeline_is_disabled_is_not_processed() -> N
         rig.pipeline.enable(False)
         engine.gate.release()
         rig.output()
+        deadline = time.monotonic() + WAIT_S
+        while not rig.pipeline.snapshot().dropped["superseded"] and time.monotonic() < deadline:
+            time.sleep(0.001)  # until the worker has looked at it
         rig.pipeline.enable(True)
         rig.offer(66)
         engine.gate.release()
