@@ -215,7 +215,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     online.add_argument("--rate", type=float, default=1.0, help="times the bag's own pace (default: %(default)s)")
     online.add_argument("--loop", type=int, default=1, metavar="N", help="passes (default: %(default)s)")
     online.add_argument("--clock", action="store_true", help="publish /clock, and have the node follow it")
-    online.add_argument("--running-node", action="store_true", help="play to a node that runs, instead of starting one")
+    online.add_argument("--running-node", action="store_true", help="play to a node that runs already")
     online.add_argument(
         "--attach", type=float, metavar="SECONDS", help="publish nothing: watch a running node and player for so long"
     )
@@ -258,7 +258,7 @@ def topics_of(arguments: argparse.Namespace) -> Topics:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `segmif replay`: 0 done, 1 a bag or a pair failed, 2 nothing could be done, 130 interrupted."""
-    if arguments.online or arguments.attach is not None:
+    if arguments.online or arguments.running_node or arguments.attach is not None:
         return _run_online(arguments)
     failures: list[str] = []
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,8 +107,12 @@ class ResourceWatch:
 def replay_online(path: Path, out: Path, config: OnlineConfig) -> Report:
     """Play one bag to the node and write report.json, timing.json and report.html.
 
-    Raises BagError if the bag can't be played, the node doesn't come up, or nothing comes back.
+    A node that gives no output is a report, too; without images there is none.
+
+    Raises BagError if the bag can't be played, the node doesn't come up or ends, or, with ``attach_s``, no image comes.
     """
+    if config.pid is not None and not Path(f"/proc/{config.pid}").exists():
+        raise BagError(f"no process has the id {config.pid}: give the node's as --pid")
     facts = PairingFacts()
     contents: list[dict[str, str]] = []
     with open_bag(path, config.topics) as bag:
@@ -126,6 +130,11 @@ def replay_online(path: Path, out: Path, config: OnlineConfig) -> Report:
     except OSError as error:
         raise BagError(f"{out}: {error.strerror or error}") from error
     offered = facts.pairs * config.loops if config.attach_s is None else len(measured["masters"])
+    if not offered:
+        raise BagError(
+            f"no image came on {config.pipeline.master}/image_raw within {config.attach_s:g} s: start the player "
+            "(`ros2 bag play`) before, on the same ROS_DOMAIN_ID"
+        )
     online, series = summarise(measured, resources, offered)
     last = measured["diagnostics_last"]
     model = {"name": last.get("model", "unknown"), "sha256": _weights(config), "device": last.get("device", "unknown")}
@@ -196,7 +205,7 @@ def _measure(path: Path, out: Path, config: OnlineConfig) -> tuple[dict[str, Any
                 text=True,
                 start_new_session=True,
             )
-            said = _wait(player, node)
+            said = _wait(player, lambda: _end_of_node(node, config.pid))
     finally:
         if watch:
             watch.stop()
@@ -212,15 +221,23 @@ def _measure(path: Path, out: Path, config: OnlineConfig) -> tuple[dict[str, Any
     return json.loads(file.read_text(encoding="utf-8")), watch.samples if watch else []
 
 
-def _wait(player: subprocess.Popen[str], node: subprocess.Popen[bytes] | None) -> str:
+def _wait(player: subprocess.Popen[str], node_ended: Callable[[], str]) -> str:
     """Wait for the player's end and return its stderr; a node that ends before it is the line to say."""
     while True:
         try:
             return player.communicate(timeout=_SAMPLE_S)[1]
         except subprocess.TimeoutExpired:  # noqa: PERF203  # waiting is all this loop does
-            if node is not None and (status := node.poll()) is not None:
+            if line := node_ended():
                 _end(player)
-                return f"the node ended by itself with status {status}"
+                return line
+
+
+def _end_of_node(node: subprocess.Popen[bytes] | None, pid: int | None) -> str:
+    """Return the line about a node that ended while it was measured; empty while it runs, or where nothing is known."""
+    if node is not None:
+        status = node.poll()
+        return "" if status is None else f"the node ended by itself with status {status}"
+    return f"the node, process {pid}, has ended" if pid is not None and not Path(f"/proc/{pid}").exists() else ""
 
 
 def _end(process: subprocess.Popen[Any]) -> int:

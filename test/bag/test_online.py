@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Online replay: the sums, and one real run over DDS against a node with an engine that costs nothing."""
 
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +28,7 @@ FAKE_NODE = (str(Path(__file__).parents[1] / "ros" / "node_program.py"),)
 def measured(**changes: Any) -> dict[str, Any]:
     """Three masters 100 ms apart in each of two passes; the second one of the second pass gave nothing."""
     masters = [[stamp, (1000 * loop + 100 * stamp) * MS, loop] for loop in (0, 1) for stamp in (0, 1, 2)]
-    outputs = [
-        [at + 30 * MS, stamp, 30 * MS, loop] for stamp, at, loop in masters if (stamp, loop) != (1, 1)
-    ]
+    outputs = [[at + 30 * MS, stamp, 30 * MS, loop] for stamp, at, loop in masters if (stamp, loop) != (1, 1)]
     values = {
         "masters": masters,
         "outputs": outputs,
@@ -90,9 +93,6 @@ def test_a_player_that_is_late_itself_is_said() -> None:
 
 
 def test_the_watch_of_resources_ends_with_the_process() -> None:
-    import subprocess
-    import sys
-
     process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     watch = ResourceWatch(process.pid)
     process.communicate(b"")
@@ -121,9 +121,7 @@ def test_a_looped_bag_goes_through_a_node_over_dds(make_bag: MakeBag, tmp_path: 
     pytest.importorskip("rclpy", reason="no ROS 2 here")
     out = tmp_path / "out"
     offline = replay(make_bag(), tmp_path / "offline", FakeEngine(), ReplayConfig(metrics=()))
-    config = OnlineConfig(
-        loops=2, clock=True, node_command=FAKE_NODE, node_parameters={"diagnostics_period_s": 0.1}
-    )
+    config = OnlineConfig(loops=2, clock=True, node_command=FAKE_NODE, node_parameters={"diagnostics_period_s": 0.1})
     report = replay_online(make_bag(), out, config)
     assert report["header"]["data"] == offline["header"]["data"]
     online = report["online"]
@@ -137,6 +135,68 @@ def test_a_looped_bag_goes_through_a_node_over_dds(make_bag: MakeBag, tmp_path: 
     assert report["header"]["model"]["name"].startswith("fake")
     assert "Age of outputs" in (out / PAGE_FILE).read_text()
     assert "online.age_ms.p95" in figures(report)
+
+
+@contextmanager
+def running(*command: str) -> Iterator[int]:
+    """Run a Python program as long as the block does; yields its process id."""
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def own_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rclpy", reason="no ROS 2 here")
+    monkeypatch.setenv("ROS_DOMAIN_ID", "72")
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+
+
+@pytest.mark.usefixtures("own_domain")
+def test_a_bag_is_played_to_a_node_that_runs_already(make_bag: MakeBag, tmp_path: Path) -> None:
+    with running(*FAKE_NODE) as pid:
+        report = replay_online(make_bag(), tmp_path / "out", OnlineConfig(own_node=False, pid=pid, loops=3))
+    online = report["online"]
+    assert online["offered"] == 15
+    assert online["processed"] >= 10, online
+    assert online["memory_mib"]["max"] > 10
+    assert report["header"]["model"]["sha256"] == "unknown"
+
+
+@pytest.mark.usefixtures("own_domain")
+def test_a_node_that_another_player_feeds_is_watched(make_bag: MakeBag, tmp_path: Path) -> None:
+    # ten seconds, so that it still plays when the watcher is up on a busy machine
+    other = ("-m", "segmif_ros.ros.online_replay", str(make_bag()), "--out", os.devnull, "--loops", "25")
+    with running(*FAKE_NODE), running(*other):
+        report = replay_online(make_bag(), tmp_path / "out", OnlineConfig(own_node=False, attach_s=2.0))
+    online = report["online"]
+    assert 0 < online["processed"] <= online["offered"]
+    assert 0 < online["age_ms"]["p50"] < 5000
+    assert report["header"]["data"]["sha256"] == "unknown"
+
+
+@pytest.mark.usefixtures("own_domain")
+def test_watching_without_a_player_is_one_line(make_bag: MakeBag, tmp_path: Path) -> None:
+    with running(*FAKE_NODE), pytest.raises(BagError, match=r"no image came on rgb/image_raw within 0\.5 s: start"):
+        replay_online(make_bag(), tmp_path / "out", OnlineConfig(own_node=False, attach_s=0.5))
+
+
+@pytest.mark.usefixtures("own_domain")
+def test_a_running_node_that_ends_is_said_at_once(make_bag: MakeBag, tmp_path: Path) -> None:
+    brief = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1)"])
+    reaper = threading.Thread(target=brief.wait)
+    reaper.start()
+    with pytest.raises(BagError, match=rf"process {brief.pid}, has ended"):
+        replay_online(make_bag(), tmp_path / "out", OnlineConfig(own_node=False, pid=brief.pid))
+    reaper.join()
+
+
+def test_a_process_that_is_none_is_refused_before_anything_is_started(make_bag: MakeBag, tmp_path: Path) -> None:
+    with pytest.raises(BagError, match="no process has the id 4194305"):  # over the kernel's limit
+        replay_online(make_bag(), tmp_path / "out", OnlineConfig(own_node=False, pid=4_194_305))
 
 
 @pytest.mark.parametrize(

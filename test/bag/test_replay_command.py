@@ -14,6 +14,7 @@ from fake_bag import FakeEngine
 
 from segmif_ros.bag import command, record
 from segmif_ros.bag.command import BagResult, parameters_of, pipeline_config, replay_bags
+from segmif_ros.bag.online import OnlineConfig
 from segmif_ros.bag.reading import BagError, Topics, open_bag
 from segmif_ros.bag.record import LABELS_TOPIC
 from segmif_ros.bag.replay import ReplayConfig
@@ -131,3 +132,18 @@ def test_a_file_without_parameters_is_refused(tmp_path: Path, text: str) -> None
 def test_a_bad_parameter_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(BagError):
         pipeline_config(given)
+
+
+def test_a_running_node_is_played_to_online(
+    make_bag: MakeBag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[OnlineConfig] = []
+
+    def refuse(_bag: Path, _out: Path, config: OnlineConfig) -> Any:
+        asked.append(config)
+        raise BagError("enough")
+
+    monkeypatch.setattr(command, "replay_online", refuse)
+    assert run(command, make_bag(), "--running-node", "--rate", 2, "--out", tmp_path / "out") == 2
+    assert (asked[0].own_node, asked[0].rate) == (False, 2.0)
+    assert capsys.readouterr().err == "segmif replay: enough\n"
