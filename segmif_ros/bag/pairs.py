@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from segmif_ros.bag.messages import image_of
+from segmif_ros.bag.messages import NS_PER_S, image_of
 from segmif_ros.bag.reading import Bag, BagError, BagMessage
 from segmif_ros.stream.pairing import NearestStampPairer, Pair
 from segmif_ros.stream.pipeline import PipelineConfig
 from segmif_ros.stream.processing import Frame
-
-NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

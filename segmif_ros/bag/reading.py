@@ -17,6 +17,7 @@ from rosbags.rosbag2 import Reader
 from segmif_ros.bag.messages import CAMERA_INFO, COMPRESSED, IMAGE, camera_info_of, header_of
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.stream.pairing import JUMP_BACK_NS
+from segmif_ros.stream.processing import in_one_line
 
 INFRARED_TOPIC = "/infrared/image_raw"
 RGB_TOPIC = "/rgb/image_raw"
@@ -127,7 +128,7 @@ class Bag:
             except StopIteration:
                 return
             except Exception as error:  # noqa: BLE001  # parsers and databases raise many types on damage; it is said
-                self.damage = f"reading ended early: {_said(error)}"
+                self.damage = f"reading ended early: {in_one_line(error)}"
                 return
             try:
                 stamp_ns, frame_id = header_of(raw)
@@ -171,8 +172,8 @@ def _opened(path: Path, stack: ExitStack) -> Reader:
         reader.open()
     except Exception as error:
         raise BagError(
-            f"{path}: not a readable bag: {_said(error)} (a recording that was cut off can be repaired: `mcap recover` "
-            "for an mcap, `sqlite3 .recover` for a db3)"
+            f"{path}: not a readable bag: {in_one_line(error)} (a recording that was cut off can be repaired: "
+            "`mcap recover` for an mcap, `sqlite3 .recover` for a db3)"
         ) from error
     stack.callback(reader.close)
     return reader
@@ -211,8 +212,3 @@ def _in_order(messages: Iterator[BagMessage]) -> Iterator[BagMessage]:
             yield heapq.heappop(held)[2]
     while held:
         yield heapq.heappop(held)[2]
-
-
-def _said(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Segmentation metrics from a confusion matrix.
 
-Rows are the truth, columns the prediction. Sums of integers, so matrices of parts of a data set (several
-processes, several machines) add up to exactly the matrix of the whole.
+Rows are the truth, columns the prediction. Sums of integers, so the counts of parts of a data set (several processes,
+several machines) add up to exactly those of the whole.
 
 Published evaluators disagree about classes that never occur, so the mean IoU always names its convention and the
 classes it was taken over.
@@ -73,15 +73,6 @@ class ConfusionMatrix:
         flat = np.bincount(rows * self.num_classes + columns, minlength=self.num_classes**2)
         self.counts += flat.reshape(self.num_classes, self.num_classes)
 
-    def merge(self, other: ConfusionMatrix) -> None:
-        """Add the counts of another matrix over the same classes."""
-        if (other.num_classes, other.ignore_id) != (self.num_classes, self.ignore_id):
-            raise ValueError(
-                f"cannot merge matrices of {self.num_classes} and {other.num_classes} classes"
-                f" (ignored ids {self.ignore_id} and {other.ignore_id})"
-            )
-        self.counts += other.counts
-
     def iou(self) -> npt.NDArray[np.float64]:
         """Intersection over union per class, (num_classes,), NaN where truth and prediction both lack the class."""
         hits = np.diag(self.counts)
@@ -90,10 +81,6 @@ class ConfusionMatrix:
     def recall(self) -> npt.NDArray[np.float64]:
         """Per-class accuracy TP / truth pixels, (num_classes,), NaN where the truth lacks the class."""
         return _divide(np.diag(self.counts), self.counts.sum(axis=1))
-
-    def precision(self) -> npt.NDArray[np.float64]:
-        """TP / predicted pixels per class, (num_classes,), NaN where the class was never predicted."""
-        return _divide(np.diag(self.counts), self.counts.sum(axis=0))
 
     def pixel_accuracy(self) -> float:
         """Correct pixels / counted pixels, NaN if nothing was counted."""

@@ -74,6 +74,12 @@ def test_mutual_information_with_itself_twice_is_twice_the_entropy():
     assert metrics.mutual_information(image, image, image) == pytest.approx(4.0)
 
 
+def test_mutual_information_counts_what_each_source_tells_of_the_fused_image():
+    # the first source tells which half a pixel is in, 1 bit of 2; the second tells nothing that is fused
+    fused, half, other = (np.array([levels], np.uint8) for levels in ([0, 0, 9, 9], [5, 5, 7, 7], [1, 2, 1, 2]))
+    assert metrics.mutual_information(half, other, fused) == pytest.approx(1.0)
+
+
 def test_mutual_information_with_a_constant_is_zero():
     image, flat = np.array([[0, 50], [100, 200]], np.uint8), np.full((2, 2), 9, np.uint8)
     assert metrics.mutual_information(flat, flat, image) == pytest.approx(0.0)
@@ -99,6 +105,21 @@ def test_psnr_of_equal_images_is_infinite(images):
     assert metrics.psnr(images[0], images[0], images[0]) == math.inf
 
 
+def row(*levels):
+    return np.array([levels], np.uint8)
+
+
+def test_correlation_of_the_hand_count():
+    # deviations (-1, 0, 1) against (-1, 1, 0): 1 / 2; against (1, 0, -1): -1
+    assert metrics.correlation(row(0, 2, 1), row(2, 1, 0), row(0, 1, 2)) == pytest.approx((0.5 - 1) / 2)
+
+
+def test_scd_of_the_hand_count():
+    # F - B = (0, 0, 3) with A: 3 / sqrt(6 * 2); F - A = (0, 1, 2) with B: 1 / 2
+    value = metrics.sum_of_correlations_of_differences(row(0, 1, 2), row(0, 2, 1), row(0, 2, 4))
+    assert value == pytest.approx(3 / math.sqrt(12) + 0.5)
+
+
 def test_correlation_is_numpys(images):
     a, b, f = (image.ravel() for image in images)
     expected = (np.corrcoef(a, f)[0, 1] + np.corrcoef(b, f)[0, 1]) / 2
@@ -112,6 +133,14 @@ def test_scd_of_a_sum_is_two():
     assert metrics.sum_of_correlations_of_differences(a, b, a + b) == pytest.approx(2.0)
 
 
+def test_ssim_of_two_grey_levels_is_that_of_their_means():
+    flat, darker = np.full((12, 12), 100, np.uint8), np.full((12, 12), 50, np.uint8)
+    c1 = (0.01 * 255) ** 2
+    expected = (2 * 100 * 50 + c1) / (100**2 + 50**2 + c1)
+    assert metrics.structural_similarity(flat, darker) == pytest.approx(expected)
+    assert metrics.fusion_ssim(flat, darker, flat) == pytest.approx((1 + expected) / 2)
+
+
 def test_ssim_equals_the_window_by_window_definition(images):
     a, f = images[0][:24, :20], images[2][:24, :20]
     assert metrics.structural_similarity(a, f) == pytest.approx(slow_ssim(a, f, 255.0))
@@ -120,6 +149,14 @@ def test_ssim_equals_the_window_by_window_definition(images):
 
 def test_vif_of_an_image_with_itself_is_one_per_source(images):
     assert metrics.visual_information_fidelity(images[0], images[0], images[0]) == pytest.approx(2.0, abs=1e-6)
+
+
+def test_vif_of_a_chequerboard_at_half_contrast_is_the_ratio_of_logarithms():
+    board = 40.0 * (2 * (np.indices((80, 80)).sum(axis=0) % 2) - 1)
+    source, fused = 100 + board, 100 + board / 2
+    # one local variance, 40^2, that the first scale alone sees; noise variance 2; gain 1/2 and nothing left over
+    expected = math.log(1 + 0.25 * 1600 / 2) / math.log(1 + 1600 / 2)
+    assert metrics.visual_information_fidelity(source, fused, fused) == pytest.approx(expected + 1, abs=1e-3)
 
 
 def test_vif_falls_with_blur_and_rises_with_contrast(images):
@@ -135,6 +172,13 @@ def test_edge_transfer_of_the_source_itself_is_nearly_one(images):
     # the other sigmoid to its end
     expected = 0.9994 * 0.9879 / (1 + math.exp(-4.4))
     assert metrics.edge_transfer(images[0], images[0], images[0]) == pytest.approx(expected, abs=1e-3)
+
+
+def test_edge_transfer_at_half_the_contrast_is_half_the_strength(images):
+    source, black = images[0].astype(float), np.zeros_like(images[0])
+    # every edge at half its strength, the middle of that sigmoid, and in its own direction; black has no edges
+    expected = 0.9994 / 2 * 0.9879 / (1 + math.exp(-4.4))
+    assert metrics.edge_transfer(source, black, source / 2) == pytest.approx(expected)
 
 
 def test_edge_transfer_of_a_flat_image_is_nearly_zero(images):
