@@ -40,10 +40,15 @@ from segmif_ros.evaluation.report_page import PAGE_FILE, write_page
 from segmif_ros.evaluation.workers import WorkerPool, progress_bar
 from segmif_ros.imaging.gain import GAIN_POLICIES, GainConfig
 from segmif_ros.labels import LabelSet
+from segmif_ros.rig.errors import CalibrationError, RegistrationError
+from segmif_ros.rig.registration import MODES, VIEWS
 from segmif_ros.stream.pipeline import PipelineConfig
 
 # parameters of segmif_node that a params file may hold and that a replay follows
-_PAIRING = ("slop_s", "queue_size", "time_offset_s", "master")
+_PAIRING = (
+    *("slop_s", "queue_size", "time_offset_s", "master"),
+    *("registration", "calibration_file", "reference_depth_m"),
+)
 _GAIN = tuple(f"gain_{each.name}" for each in fields(GainConfig))
 _ENGINE = ("weights", "device", "precision", "prior", "mode", "label_set")
 
@@ -195,11 +200,23 @@ def pipeline_config(given: dict[str, Any]) -> PipelineConfig:
     pairing = {name: given[name] for name in _PAIRING if given.get(name) is not None}
     try:
         config = replace(PipelineConfig(), **pairing, gain=replace(GainConfig(), **gain))
-        if config.master not in ("rgb", "infrared"):
-            raise ValueError(f"master '{config.master}' is unknown: use rgb or infrared")
         if config.slop_s < 0 or config.queue_size < 1:
             raise ValueError(f"slop_s {config.slop_s} must not be negative and queue_size at least 1")
     except (ValueError, TypeError) as error:
+        raise BagError(str(error)) from None
+    return config
+
+
+def offline_pipeline_config(given: dict[str, Any]) -> PipelineConfig:
+    """Return `pipeline_config` for work without a node: nobody listens to camera_info, all calibration is in the file.
+
+    Raises:
+        BagError: If a value is wrong, or the file isn't enough for the registration.
+    """
+    config = pipeline_config(given)
+    try:
+        config.make_registration()
+    except (CalibrationError, RegistrationError) as error:
         raise BagError(str(error)) from None
     return config
 
@@ -234,7 +251,10 @@ def add_replay_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--slop", dest="slop_s", type=float, help="seconds (default: 0.02)")
     group.add_argument("--queue-size", type=int)
     group.add_argument("--time-offset", dest="time_offset_s", type=float, help="taken off infrared stamps, seconds")
-    group.add_argument("--master", choices=("rgb", "infrared"))
+    group.add_argument("--master", choices=VIEWS)
+    group.add_argument("--registration", choices=MODES, help="default: none")
+    group.add_argument("--calibration-file", metavar="FILE", help="of the rig; camera_info isn't looked at")
+    group.add_argument("--reference-depth", dest="reference_depth_m", type=float, help="metres (default: 10)")
     group.add_argument("--gain-policy", choices=GAIN_POLICIES)
     group.add_argument("--gain-time-constant", dest="gain_time_constant_s", type=float, help="seconds")
     group.add_argument("--gain-fixed-low", type=float)
@@ -280,7 +300,7 @@ def run(arguments: argparse.Namespace) -> int:
                 setattr(arguments, name, given[name])
         config = ReplayConfig(
             topics=topics_of(arguments),
-            pipeline=pipeline_config(given),
+            pipeline=offline_pipeline_config(given),
             overlay_alpha=float(given.get("overlay_alpha", ReplayConfig.overlay_alpha)),
             metrics=options.metric_names(arguments.fusion_metrics),
             settings=options.engine_settings(arguments),

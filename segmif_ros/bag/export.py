@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.bag.command import add_replay_arguments, expected_pairs, node_parameters, pipeline_config
+from segmif_ros.bag.command import add_replay_arguments, expected_pairs, node_parameters, offline_pipeline_config
 from segmif_ros.bag.messages import opened
 from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pairs_of
 from segmif_ros.bag.reading import Bag, BagError, Topics, open_bag
@@ -207,7 +207,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         config = ExportConfig(
             topics=topics,
-            pipeline=pipeline_config(node_parameters(arguments)),
+            pipeline=offline_pipeline_config(node_parameters(arguments)),
             every=arguments.every,
             scene_change=arguments.scene_change,
             test_every=arguments.test_every,

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """segmif_node: infrared and RGB in, fused image and labels out.
 
-In: ``infrared/image_raw``, ``rgb/image_raw``, or ``/compressed`` of either. Out: ``fused/image``,
-``segmentation/mask``, ``segmentation/confidence``, ``segmentation/overlay``, ``segmentation/semantic_map`` and
-``/diagnostics``. All names but the last are relative and remappable; all outputs carry the master frame's header.
+In: ``infrared/image_raw``, ``rgb/image_raw``, or ``/compressed`` of either, and both ``camera_info``. Out:
+``fused/image``, ``segmentation/mask``, each with ``camera_info``, ``segmentation/confidence``,
+``segmentation/overlay``, ``segmentation/semantic_map`` and ``/diagnostics``. All names but the last are relative and
+remappable; all outputs carry the master frame's header.
 Services: `segmif_ros.ros.services`. Parameters: `segmif_ros.ros.node_config`.
 
 The executor's thread receives and pairs; one worker thread decodes, computes and publishes.

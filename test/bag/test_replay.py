@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Offline replay: every pair, in order, to the same bytes each time."""
 
+import hashlib
 import json
 import resource
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from segmif_ros.bag.reading import BagError, Topics
 from segmif_ros.bag.record import LABELS_TOPIC, START_NS
 from segmif_ros.bag.replay import OUTPUT_TOPICS, ReplayConfig, replay
 from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.rig.calibration import Homography, RigCalibration
+from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.stream.pipeline import PipelineConfig
 
 MakeBag = Callable[..., Path]
@@ -245,6 +248,24 @@ def test_the_output_bag_says_its_types_itself(make_bag: MakeBag, tmp_path: Path)
         definitions = {each.topic: each.msgdef.data for each in reader.connections}
     assert "float64 pair_offset_s" in definitions["/segmentation/semantic_map"]
     assert "MSG: segmif_ros/SemanticClass" in definitions["/segmentation/semantic_map"]
+
+
+def test_pairs_are_registered_as_the_node_would(make_bag: MakeBag, tmp_path: Path) -> None:
+    """By a calibration file: what only RGB sees is half as sure, and the report names the file's content."""
+    shift = [[1, 0, 10], [0, 1, 0], [0, 0, 1]]
+    sizes = {"infrared_size": SIZE[::-1], "rgb_size": SIZE[::-1]}
+    calibration = RigCalibration(homography=Homography(matrix=np.array(shift), **sizes))
+    file = tmp_path / "rig.yaml"
+    file.write_text(calibration_yaml(calibration))
+    pipeline = PipelineConfig(registration="homography", calibration_file=str(file))
+    path = make_bag(infrared_ms=(0,), rgb_ms=(0,))
+    report = replay(path, tmp_path / "out", FakeEngine(), config(pipeline=pipeline))
+    [confidence] = outputs(tmp_path / "out", "/segmentation/confidence")
+    assert confidence.data.reshape(SIZE)[5].tolist() == [49] * 10 + [99] * 38
+    configuration = report["header"]["configuration"]
+    assert configuration["registration"] == "homography"
+    assert configuration["calibration_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert str(tmp_path) not in json.dumps(configuration)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 from fake_bag import FakeEngine
 
 from segmif_ros.bag import command, record
-from segmif_ros.bag.command import BagResult, parameters_of, pipeline_config, replay_bags
+from segmif_ros.bag.command import BagResult, offline_pipeline_config, parameters_of, pipeline_config, replay_bags
 from segmif_ros.bag.online import OnlineConfig
 from segmif_ros.bag.reading import BagError, Topics, open_bag
 from segmif_ros.bag.record import LABELS_TOPIC
@@ -128,7 +128,26 @@ def test_a_file_without_parameters_is_refused(tmp_path: Path, text: str) -> None
         parameters_of(path)
 
 
-@pytest.mark.parametrize("given", [{"gain_policy": "magic"}, {"master": "left"}, {"slop_s": -1.0}, {"slop_s": "a"}])
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"registration": "homography"}, "needs a calibration_file with a 'homography'"),
+        ({"registration": "stereo"}, "lacks infrared and rgb and extrinsics"),
+        ({"calibration_file": "/nowhere/rig.yaml"}, "/nowhere/rig.yaml: No such file"),
+    ],
+)
+def test_a_registration_that_only_a_running_node_could_have_is_refused_offline(
+    given: dict[str, Any], line: str
+) -> None:
+    assert pipeline_config(given).registration == given.get("registration", "none")
+    with pytest.raises(BagError, match=line):
+        offline_pipeline_config(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"gain_policy": "magic"}, {"master": "left"}, {"registration": "magic"}, {"slop_s": -1.0}, {"slop_s": "a"}],
+)
 def test_a_bad_parameter_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(BagError):
         pipeline_config(given)
