@@ -155,6 +155,11 @@ class Registration:
             other, valid = warp.apply(other), None if warp.all_seen else warp.valid
         return Registered(infrared=other if into_rgb else view, rgb=view if into_rgb else other, valid=valid)
 
+    def prepare(self) -> None:
+        """Compute now what the first pair of the calibrated sizes would wait for."""
+        if self._mapping is not None:
+            self._warp(self._mapping.view_size, self._mapping.other_size)
+
     def maps(self, view_size: tuple[int, int], other_size: tuple[int, int]) -> Maps:
         """Return the map behind `apply` for images of these sizes (width, height), for "homography" and "stereo".
 

@@ -128,6 +128,8 @@ class SegmifNode(LifecycleNode):
             engine = self._make_engine(config)
             engine.warm_up(config.warm_up_height, config.warm_up_width)
             self._rig = RigSource(config)
+            if isinstance(self._rig.registration, Registration):
+                self._rig.registration.prepare()
             self._outputs = Outputs(self, config, engine)
         except (RuntimeError, ValueError, OSError) as error:  # bad parameters, weights, device, QoS overrides
             self.get_logger().error(f"can't configure: {' '.join(str(error).split())}")

@@ -337,6 +337,14 @@ def test_maps_are_made_once_for_a_pair_of_sizes(monkeypatch) -> None:
     assert made == [((64, 48), (64, 48)), ((32, 24), (64, 48))]
 
 
+def test_the_first_pair_needs_not_wait_for_prepared_maps(monkeypatch) -> None:
+    registration = by_homography(shift(8, -4))
+    registration.prepare()
+    monkeypatch.setattr(Registration, "maps", None)
+    assert registration.apply(noise(48, 64), GREY).valid is not None
+    Registration(RegistrationConfig(mode="resize")).prepare()  # has none, and needs none
+
+
 def test_maps_of_many_sizes_are_not_kept_for_ever() -> None:
     registration = by_homography(shift(8, -4))
     for width in range(16, 64, 4):
