@@ -51,9 +51,11 @@ REQUIRES = [
     "rosbags>=0.11,<0.12",  # its type stores and writers change between minor versions
 ]
 BACKENDS = {"openvino": ["openvino>=2026.0"], "onnxruntime": ["onnxruntime>=1.20", "onnx>=1.16", "onnxscript>=0.5"]}
+CLUSTER = ["distributed>=2024.1"]
 EXTRAS = {
     **BACKENDS,
-    "dev": ["pytest>=8", "hypothesis>=6", "ruff", "mypy", "types-PyYAML", *BACKENDS["openvino"]],
+    "cluster": CLUSTER,
+    "dev": ["pytest>=8", "hypothesis>=6", "ruff", "mypy", "types-PyYAML", *BACKENDS["openvino"], *CLUSTER],
 }
 # Written by ament for shells that source a prefix; they hold build-time paths.
 LEFT_OUT = ("environment", "local_setup.", "package.dsv", "parent_prefix_path")

@@ -55,6 +55,7 @@ class EvaluationConfig:
         with_truth: Whether to compare labels with the truth.
         unlabelled: "count" truth pixels of id 0 as a class, or "ignore" them.
         workers: Processes.
+        scheduler: Address of a Dask scheduler whose workers are used instead; empty for none.
         fresh: Forget what ``out`` holds.
     """
 
@@ -66,6 +67,7 @@ class EvaluationConfig:
     with_truth: bool = True
     unlabelled: str = "count"
     workers: int = 1
+    scheduler: str = ""
     fresh: bool = False
 
 
@@ -105,7 +107,7 @@ def evaluate(config: EvaluationConfig, advance: Callable[[int], None] = lambda _
     for record in journal.records.values():
         extremes.offer(record["key"], record.get("score"))
     started_s = time.monotonic()
-    pool = WorkerPool(partial(_Job, config, label_set), config.workers)
+    pool = WorkerPool(partial(_Job, config, label_set), config.workers, config.scheduler)
     try:
         for record, files in pool.results(todo):
             wanted, gone = extremes.offer(record["key"], record.get("score"))
@@ -222,6 +224,7 @@ def run(arguments: argparse.Namespace) -> int:
             with_truth=not (arguments.fusion_only or arguments.baseline),
             unlabelled=arguments.unlabelled,
             workers=arguments.workers,
+            scheduler=arguments.scheduler,
             fresh=arguments.fresh,
         )
         with progress_bar(f"{dataset.name} {dataset.split}".strip(), len(dataset.items)) as advance:
