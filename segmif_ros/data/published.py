@@ -5,7 +5,7 @@
   mfnet   images/NNNNN{D,N}.png (R, G, B, thermal in one PNG), labels/, and the lists train.txt ... test_night.txt
   msrs    {train,test}/{ir,vi,Segmentation_labels}/NNNNN{D,N}.png
   pst900  {train,test}/{rgb,thermal,labels}/
-  pairs   {infrared,visible} and, if there is truth, labels: image pairs of one name each (RoadScene, TNO)
+  pairs   a folder of image pairs, see `segmif_ros.data.pair_folder` (RoadScene, TNO)
 
 Only names are looked at when a data set is opened; images are read one by one, so that a broken one costs itself.
 """
