@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,14 +26,16 @@ from segmif_ros.stream.statistics import PERCENTILES
 
 NS_PER_S = 1_000_000_000
 _DISCOVERY_S = 2.0
+_STAGES = ("decode", "gain", "publish")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Output rate, and percentiles of the age in milliseconds."""
+    """Output rate, percentiles of the age in milliseconds, and the node's own stages (median milliseconds)."""
 
     rate_hz: float
     age_ms: tuple[float, ...]
+    stage_ms: dict[str, float] = field(default_factory=dict)
 
 
 def figures(ages_ns: Sequence[int], span_s: float) -> Figures:
@@ -157,6 +159,7 @@ def measure_taking(width: int, height: int, encoding: str, count: int) -> tuple[
 def measure_node(infer_ms: float, options: argparse.Namespace) -> Figures:
     """Start the node with an engine of this time and return what comes out of it."""
     import rclpy
+    from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.node import Node
     from rclpy.qos import qos_profile_sensor_data
@@ -171,7 +174,7 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> Figures:
     offered: dict[int, int] = {}
     arrivals: list[tuple[int, int]] = []
     stop = threading.Event()
-    command = [*measuring.TIMED_NODE, "--infer-ms", f"{infer_ms:g}", "--ros-args", "--log-level", "warn"]
+    command = [*measuring.TIMED_NODE, "--infer-ms", f"{infer_ms:g}", "--ros-args", "--log-level", "error"]
     context = rclpy.context.Context()
     with rclpy.init(args=[], context=context), measuring.running(command):
         node = Node("overhead", context=context)
@@ -186,6 +189,10 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> Figures:
         node.create_subscription(Image, "segmentation/mask", arrived, qos_profile_sensor_data, raw=True)
         for topic in ("fused/image", "segmentation/confidence"):
             node.create_subscription(Image, topic, lambda _serialized: None, qos_profile_sensor_data, raw=True)
+        values: dict[str, str] = {}
+        node.create_subscription(
+            DiagnosticArray, "/diagnostics", lambda message: values.update(measuring.pipeline_values(message)), 1
+        )
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
 
@@ -220,7 +227,8 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> Figures:
         node.destroy_node()
     counted = [(stamp_ns, at_ns) for stamp_ns, at_ns in arrivals if begin_ns <= at_ns < end_ns]
     ages_ns = [at_ns - offered[stamp_ns] for stamp_ns, at_ns in counted if stamp_ns in offered]
-    return figures(ages_ns, options.seconds)
+    stage_ms = {stage: float(values.get(f"stage_{stage}_ms_p50", "nan")) for stage in _STAGES}
+    return replace(figures(ages_ns, options.seconds), stage_ms=stage_ms)
 
 
 def row(infer_ms: float, best: Figures, found: Figures) -> str:
@@ -229,7 +237,8 @@ def row(infer_ms: float, best: Figures, found: Figures) -> str:
         f"{mine:6.1f} ({possible:6.1f})" for mine, possible in zip(found.age_ms, best.age_ms, strict=True)
     )
     over = found.age_ms[0] - best.age_ms[0]
-    return f"{infer_ms:9.0f}  {found.rate_hz:5.1f} ({best.rate_hz:5.1f})  {ages}  {over:8.1f}"
+    stages = "  ".join(f"{each:7.1f}" for each in found.stage_ms.values())
+    return f"{infer_ms:9.0f}  {found.rate_hz:5.1f} ({best.rate_hz:5.1f})  {ages}  {over:8.1f}  {stages}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -260,7 +269,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{width:4d}x{height:4d} {encoding:8s}  {typed_ms:13.3f}  {raw_ms:16.3f}", flush=True)
         return 0
     print(f"{options.width}x{options.height} at {options.rate_hz:g} Hz; in brackets the best that is possible")
-    print("engine ms     rate Hz           age p50 ms       age p95 ms       age p99 ms   p50 over")
+    print(
+        f"{'engine ms':>9}  {'rate Hz':^13}  {'age p50 ms':^15}  {'age p95 ms':^15}  {'age p99 ms':^15}  {'p50 over':>8}"
+        f"  {'decode':>7}  {'gain':>7}  {'publish':>7}"
+    )
     for infer_ms in options.infer_ms:
         best = ideal(options.rate_hz, infer_ms, options.seconds)
         print(row(infer_ms, best, measure_node(infer_ms, options)), flush=True)
