@@ -92,14 +92,19 @@ def replay_bags(
     config: ReplayConfig,
     workers: int = 1,
     tell: Callable[[BagResult], None] = lambda _result: None,
+    *,
+    scheduler: str = "",
 ) -> Report | None:
     """Replay bags into folders of their names; with several, a report over all of them lies in ``out``.
+
+    ``workers`` and ``scheduler`` are those of `WorkerPool`.
 
     Returns:
         The report over all, or the one of the only bag; None if none could be replayed.
     """
     folders = _folders(bags, out)
-    pool = WorkerPool(partial(ReplayJob, engine, config, parallel=workers > 1), workers)
+    parallel = workers > 1 or bool(scheduler)
+    pool = WorkerPool(partial(ReplayJob, engine, config, parallel=parallel), workers, scheduler)
     results = []
     for result in pool.results(list(zip(bags, folders, strict=True))):
         tell(result)
@@ -308,7 +313,13 @@ def run(arguments: argparse.Namespace) -> int:
             fresh=arguments.fresh,
         )
         report = replay_bags(
-            arguments.bags, arguments.out, options.engine_factory(arguments), config, arguments.workers, tell
+            arguments.bags,
+            arguments.out,
+            options.engine_factory(arguments),
+            config,
+            arguments.workers,
+            tell,
+            scheduler=arguments.scheduler,
         )
     except UNUSABLE as error:
         print(f"segmif replay: {error}", file=sys.stderr)

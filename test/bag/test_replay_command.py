@@ -62,6 +62,19 @@ def test_several_workers_give_the_same_bytes(make_bag: MakeBag, tmp_path: Path) 
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 
 
+def test_a_cluster_gives_the_same_bytes(make_bag: MakeBag, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="pip install 'segmif_ros[cluster]' brings it")
+    bags = [make_bag("a"), make_bag("b", infrared_ms=(0, 100), rgb_ms=(0, 100))]
+    engine = partial(BaselineEngine, "maximum")
+    replay_bags(bags, tmp_path / "one", engine, QUICK_WITHOUT_TRUTH)
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", protocol="tcp"
+    ) as cluster:
+        replay_bags(bags, tmp_path / "two", engine, QUICK_WITHOUT_TRUTH, scheduler=cluster.scheduler_address)
+    for name in ("report.json", "a/outputs/outputs.mcap", "b/outputs/outputs.mcap"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
 def test_two_bags_of_one_name_are_refused(make_bag: MakeBag, tmp_path: Path) -> None:
     with pytest.raises(BagError, match="two bags are called a"):
         replay_bags([make_bag("a"), tmp_path / "other" / "a"], tmp_path / "out", FakeEngine, QUICK)
