@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+_SHOWN_FOLDERS = 8
 
 Image = npt.NDArray[np.uint8]
 
@@ -31,8 +32,10 @@ def images_by_name(folder: Path) -> dict[str, Path]:
 
 
 def folders_in(folder: Path) -> str:
-    """Return the names of the folders in a folder, for an error's line."""
-    return ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir())) or "none"
+    """Return the names of the first folders in a folder, for an error's line."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    shown = ", ".join(names[:_SHOWN_FOLDERS]) or "none"
+    return f"{shown} and {len(names) - _SHOWN_FOLDERS} more" if len(names) > _SHOWN_FOLDERS else shown
 
 
 def read_content(path: Path) -> bytes:

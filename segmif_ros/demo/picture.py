@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw and write the picture."""
+    if options.width < 1:
+        raise PictureError(f"--width {options.width}: a number of pixels above 0 is needed")
     engine = Engine(EngineConfig(weights=tuple(options.weights.split(","))))
     drawn = draw(engine, seed=options.seed, t_s=options.time)
     height = round(drawn.shape[0] * options.width / drawn.shape[1])

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.data.images import DatasetError, images_by_name, read_grey, read_label_map, read_rgb
+from segmif_ros.data.images import DatasetError, folders_in, images_by_name, read_grey, read_label_map, read_rgb
 
 
 def write(path: Path, image: np.ndarray) -> Path:
@@ -56,3 +56,10 @@ def test_hidden_files_and_other_types_are_no_images(tmp_path: Path) -> None:
     for name in ("a.png", "b.JPG", "._a.png", "notes.txt"):
         (tmp_path / name).touch()
     assert sorted(images_by_name(tmp_path)) == ["a", "b"]
+
+
+def test_of_many_folders_only_the_first_are_said(tmp_path: Path) -> None:
+    assert folders_in(tmp_path) == "none"
+    for number in range(10):
+        (tmp_path / f"f{number}").mkdir()
+    assert folders_in(tmp_path) == "f0, f1, f2, f3, f4, f5, f6, f7 and 2 more"

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The picture of synthetic scenes: three lightings, five pictures each, the classes that are there."""
 
+import argparse
 from typing import Any
 
 import numpy as np
+import pytest
 
-from segmif_ros.demo.picture import draw
+from segmif_ros.demo.picture import PictureError, add_arguments, draw, run
 from segmif_ros.inference.engine import EngineResult
 from segmif_ros.labels import FMB
 
@@ -40,3 +42,10 @@ def test_the_legend_names_only_classes_that_are_there() -> None:
     below = picture[-12:].reshape(-1, 3).tolist()
     assert FMB.palette[FMB.id_of("road")].tolist() in below
     assert FMB.palette[FMB.id_of("bus")].tolist() not in below
+
+
+def test_a_picture_without_width_is_refused_in_one_line() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    with pytest.raises(PictureError, match="--width 0: a number of pixels above 0"):
+        run(parser.parse_args(["--width", "0"]))
