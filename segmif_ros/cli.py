@@ -89,7 +89,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "train": ("train from a recipe", _of("segmif_ros.training.__main__")),
     "evaluate": ("judge weights on a data set and write a report", _of("segmif_ros.evaluation.evaluate")),
     "compare": ("compare two reports of evaluate", _of("segmif_ros.evaluation.compare")),
-    "replay": ("run bags through pairing and engine without DDS, or play one to a node (--online)", _of("segmif_ros.bag.command")),
+    "replay": ("run bags through pairing and engine, or play one to a node (--online)", _of("segmif_ros.bag.command")),
     "record-synthetic": ("write a bag of synthetic scenes with exact labels", _of("segmif_ros.bag.record")),
     "export-dataset": ("write a bag's pairs in FMB's layout", _of("segmif_ros.bag.export")),
     "bench": ("time models, backends and precisions on this machine", _of("segmif_ros.inference.bench")),
