@@ -270,8 +270,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     print(f"{options.width}x{options.height} at {options.rate_hz:g} Hz; in brackets the best that is possible")
     print(
-        f"{'engine ms':>9}  {'rate Hz':^13}  {'age p50 ms':^15}  {'age p95 ms':^15}  {'age p99 ms':^15}  {'p50 over':>8}"
-        f"  {'decode':>7}  {'gain':>7}  {'publish':>7}"
+        f"{'engine ms':>9}  {'rate Hz':^13}  {'age p50 ms':^15}  {'age p95 ms':^15}  {'age p99 ms':^15}"
+        f"  {'p50 over':>8}  {'decode':>7}  {'gain':>7}  {'publish':>7}"
     )
     for infer_ms in options.infer_ms:
         best = ideal(options.rate_hz, infer_ms, options.seconds)
