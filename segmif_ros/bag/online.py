@@ -131,9 +131,10 @@ def replay_online(path: Path, out: Path, config: OnlineConfig) -> Report:
         raise BagError(f"{out}: {error.strerror or error}") from error
     offered = facts.pairs * config.loops if config.attach_s is None else len(measured["masters"])
     if not offered:
+        topic = getattr(config.topics, config.pipeline.master)
         raise BagError(
-            f"no image came on {config.pipeline.master}/image_raw within {config.attach_s:g} s: start the player "
-            "(`ros2 bag play`) before, on the same ROS_DOMAIN_ID"
+            f"no image came on {topic} within {config.attach_s:g} s: start the player (`ros2 bag play`) before, "
+            "on the same ROS_DOMAIN_ID"
         )
     online, series = summarise(measured, resources, offered)
     last = measured["diagnostics_last"]

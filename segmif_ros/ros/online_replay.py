@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import struct
 import sys
 import time
@@ -54,14 +55,21 @@ class Measurement:
     lateness_ns: list[int] = field(default_factory=list)
     diagnostics: list[dict[str, str]] = field(default_factory=list)
     _open: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _unanswered: set[int] = field(default_factory=set)
 
     def offer(self, stamp_ns: int, now_ns: int, loop: int) -> None:
         """Take note of a master image; one with the stamp of an earlier one takes its place (a loop)."""
         self.masters.append((stamp_ns, now_ns, loop))
         self._open[stamp_ns] = (now_ns, loop)
+        self._unanswered.add(stamp_ns)
+
+    def waits_for(self, stamp_ns: int) -> bool:
+        """Whether a master frame of this stamp was offered and nothing has come of it yet."""
+        return stamp_ns in self._unanswered
 
     def arrive(self, stamp_ns: int, now_ns: int) -> None:
         """Take note of an output."""
+        self._unanswered.discard(stamp_ns)
         offered = self._open.get(stamp_ns)
         self.outputs.append((now_ns, stamp_ns, now_ns - offered[0] if offered else -1, offered[1] if offered else -1))
 
@@ -121,13 +129,14 @@ class Player:
         self.publishers: dict[str, Any] = {}
         self._clock: Any = None
         self._time_ns = 0  # what /clock was told last
+        self._watching = True  # another player may go on for ever: after the watch nothing new counts
         reliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
         best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
         for topic in OUTPUTS:
             node.create_subscription(Image, topic, self._arrival(topic), reliable, raw=True)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         if options.attach:
-            topic = f"{options.master}/image_raw"
+            topic = getattr(options, options.master)  # as the other player publishes it
             node.create_subscription(Image, topic, self._on_master, best_effort, raw=True)
             return
         self._topics = {"infrared": options.infrared, "rgb": options.rgb}
@@ -163,12 +172,15 @@ class Player:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self._spin(_POLL_S)
+        self._watching = False
 
     def settle(self) -> None:
-        """Wait until no output comes any more, and the diagnostics have caught up."""
+        """Wait until no output of what was offered comes any more, and the diagnostics have caught up."""
         quiet_since = time.monotonic()
+        # a recording that another player repeats has the same stamps again: only what comes now is of the watch
+        end = quiet_since + _IDLE_S if self._options.attach else math.inf
         count = len(self.seen.outputs)
-        while time.monotonic() - quiet_since < _IDLE_S:
+        while time.monotonic() < min(end, quiet_since + _IDLE_S):
             self._spin(0.05)
             if len(self.seen.outputs) != count:
                 count, quiet_since = len(self.seen.outputs), time.monotonic()
@@ -216,12 +228,14 @@ class Player:
 
     def _arrival(self, topic: str) -> Callable[[bytes], None]:
         def take(raw: bytes) -> None:
-            if topic == MATCHED:
+            if topic == MATCHED and (self._watching or self.seen.waits_for(stamp_of(raw))):
                 self.seen.arrive(stamp_of(raw), time.monotonic_ns())
 
         return take
 
     def _on_master(self, raw: bytes) -> None:
+        if not self._watching:
+            return
         self.seen.offer(stamp_of(raw), time.monotonic_ns(), 0)
         self.seen.published[self._options.master] += 1
 
