@@ -118,6 +118,19 @@ def edge_transfer(a: Grey, b: Grey, f: Grey) -> float:
     return float(np.sum(qa * ga + qb * gb)) / weight if weight > 0 else float("nan")
 
 
+def fusion_artefacts(a: Grey, b: Grey, f: Grey) -> float:
+    """Nabf (Kumar's modified fusion artefacts): edges of F that are stronger than both sources', 0 (none) or more.
+
+    T's driver passes its arguments in the wrong order, so its tables hold another quantity under this name.
+    """
+    (ga, aa), (gb, ab), (gf, af) = (_sobel(_float(image)) for image in (a, b, f))
+    new = (gf > ga) & (gf > gb)
+    lost_a = 1 - _kumar_preservation(ga, aa, gf, af)
+    lost_b = 1 - _kumar_preservation(gb, ab, gf, af)
+    wa, wb = (np.where(g >= 2, g**1.5, 0.001) for g in (ga, gb))
+    return float(np.sum(new * (lost_a * wa + lost_b * wb)) / np.sum(wa + wb))
+
+
 _TEXTBOOK: dict[str, Callable[[Grey, Grey, Grey], float]] = {
     "EN": lambda a, b, f: entropy(f),
     "SD": lambda a, b, f: standard_deviation(f),
@@ -127,6 +140,7 @@ _TEXTBOOK: dict[str, Callable[[Grey, Grey, Grey], float]] = {
     "SCD": sum_of_correlations_of_differences,
     "VIF": visual_information_fidelity,
     "Qabf": edge_transfer,
+    "Nabf": fusion_artefacts,
     "SSIM": fusion_ssim,
     "CC": correlation,
     "MSE": mean_squared_error,
@@ -252,6 +266,16 @@ def _edge_preservation(gs: _Array, angle_s: _Array, gf: _Array, angle_f: _Array)
     strength = 0.9994 / (1 + np.exp(-15 * (ratio - 0.5)))
     direction = 0.9879 / (1 + np.exp(-22 * (orientation - 0.8)))
     return np.asarray(strength * direction)
+
+
+def _kumar_preservation(gs: _Array, angle_s: _Array, gf: _Array, angle_f: _Array) -> _Array:
+    """As `_edge_preservation`, with Kumar's constants, measure of direction and geometric mean of both."""
+    low, high = np.minimum(gs, gf), np.maximum(gs, gf)
+    ratio = low / np.where(high == 0, 1, high)
+    orientation = np.abs(np.abs(angle_s - angle_f) - np.pi / 2) / (np.pi / 2)
+    strength = 0.9999 / (1 + np.exp(-19 * (ratio - 0.5)))
+    direction = 0.9995 / (1 + np.exp(-22 * (orientation - 0.5)))
+    return np.asarray(np.sqrt(strength * direction))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

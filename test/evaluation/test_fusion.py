@@ -186,6 +186,19 @@ def test_edge_transfer_of_a_flat_image_is_nearly_zero(images):
     assert metrics.edge_transfer(images[0], images[1], np.zeros_like(images[0])) < 0.001
 
 
+def test_a_source_itself_and_a_flat_image_have_no_fusion_artefacts(images):
+    assert metrics.fusion_artefacts(images[0], images[1], images[0]) == 0
+    assert metrics.fusion_artefacts(images[0], images[1], np.zeros_like(images[0])) == 0
+
+
+def test_fusion_artefacts_at_double_contrast_are_the_lost_half_of_the_strength(images):
+    source = images[0].astype(float)
+    # every edge is twice as strong as in both sources, in its own direction: the middle of the strength's sigmoid and
+    # the end of the direction's; where there is no edge at all nothing is new
+    kept = math.sqrt(0.9999 / 2 * 0.9995 / (1 + math.exp(-11)))
+    assert metrics.fusion_artefacts(source, source, 2 * source) == pytest.approx(1 - kept, abs=1e-6)
+
+
 def test_every_metric_is_finite_for_ordinary_images(images):
     names = metrics.TEXTBOOK_METRICS + metrics.TOOLBOX_METRICS
     values = metrics.fusion_metrics(*images, names=names)
