@@ -40,6 +40,16 @@ def pipeline_values(snapshot: Snapshot, offsets: OffsetSummary) -> dict[str, str
     return values
 
 
+def gpu_values(device_name: str) -> dict[str, str]:
+    """Return the memory of the GPU that the model runs on, all processes together; nothing for a CPU."""
+    if not device_name.startswith("cuda"):
+        return {}
+    import torch  # loaded with the model already, and not needed without one
+
+    free, total = torch.cuda.mem_get_info(device_name)
+    return {"gpu_memory_used_mib": f"{(total - free) / 2**20:.0f}", "gpu_memory_total_mib": f"{total / 2**20:.0f}"}
+
+
 def diagnostic_array(
     stamp: Time, node_name: str, *, state: str, problems: Sequence[str], values: Mapping[str, str], hardware_id: str
 ) -> DiagnosticArray:

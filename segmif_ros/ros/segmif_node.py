@@ -33,7 +33,7 @@ from segmif_ros.rig.registration import Registration, Unregistered
 from segmif_ros.ros import health, parameters
 from segmif_ros.ros.camera_infos import CameraInfoInput, camera_model, info_of
 from segmif_ros.ros.conversion import cv_bridge_conversion
-from segmif_ros.ros.diagnostics import diagnostic_array, pipeline_values
+from segmif_ros.ros.diagnostics import diagnostic_array, gpu_values, pipeline_values
 from segmif_ros.ros.inputs import CameraInput
 from segmif_ros.ros.node_config import NODE_NAME, NodeConfig
 from segmif_ros.ros.outputs import Outputs, chosen_classes
@@ -338,6 +338,7 @@ class SegmifNode(LifecycleNode):
             values |= {
                 "model": f"{self._engine.model_name} {self._engine.model_hash}",
                 "device": self._engine.device_name,
+                **gpu_values(self._engine.device_name),
             }
             if self._config.estimate_time_offset:
                 self._time_offset.look(time.monotonic_ns())

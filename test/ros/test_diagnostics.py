@@ -8,9 +8,22 @@ pytest.importorskip("rclpy", reason="no ROS 2 here")
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from segmif_ros.ros.diagnostics import diagnostic_array, pipeline_values
+from segmif_ros.ros.diagnostics import diagnostic_array, gpu_values, pipeline_values
 from segmif_ros.stream.pairing import OffsetSummary
 from segmif_ros.stream.statistics import Statistics
+
+
+def test_the_memory_of_the_gpu_is_reported_where_the_model_runs_on_one(monkeypatch) -> None:
+    asked = []
+
+    def mem_get_info(device: str) -> tuple[int, int]:
+        asked.append(device)
+        return 3 << 30, 8 << 30
+
+    monkeypatch.setattr("torch.cuda.mem_get_info", mem_get_info)
+    assert gpu_values("cuda:1") == {"gpu_memory_used_mib": "5120", "gpu_memory_total_mib": "8192"}
+    assert asked == ["cuda:1"]
+    assert gpu_values("cpu") == {}
 
 
 def test_every_number_has_its_key() -> None:
