@@ -93,14 +93,7 @@ def image_of(raw: bytes | memoryview, message_type: str) -> ImageBuffer | Compre
         return _undecodable(f"damaged message: {type(error).__name__}")
     if message_type == COMPRESSED:
         return CompressedBuffer(format=message.format, data=message.data)
-    return ImageBuffer(
-        encoding=message.encoding,
-        height=message.height,
-        width=message.width,
-        step=message.step,
-        is_bigendian=bool(message.is_bigendian),
-        data=message.data,
-    )
+    return ImageBuffer.of(message)
 
 
 def opened(image: ImageBuffer | CompressedBuffer) -> ImageBuffer:

@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.data.images import DatasetError as DatasetError
-from segmif_ros.data.images import read_label_map, read_rgb
+from segmif_ros.data.images import DatasetError, read_label_map, read_rgb
 from segmif_ros.data.transforms import IGNORE_ID, Image, Sample
 
 # CamVid id -> FMB id; fence has no counterpart and bicyclists are what FMB calls bicycle

@@ -26,9 +26,6 @@ RGB_FOLDERS = ("visible", "vi", "rgb")
 LABEL_FOLDERS = ("labels", "label")
 
 
-PairFolderError = DatasetError  # what a folder of pairs is refused with
-
-
 @dataclass(frozen=True, kw_only=True)
 class PairFiles:
     """The files of one pair; labels is None where there is no truth."""
@@ -60,13 +57,13 @@ class PairFolder:
         without_partner: Images left out, because the other folder has no file of that name.
 
     Raises:
-        PairFolderError: No such folder, a folder is missing, two files of one name, or no pair at all.
+        DatasetError: No such folder, a folder is missing, two files of one name, or no pair at all.
     """
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).expanduser()
         if not self.root.is_dir():
-            raise PairFolderError(f"{self.root}: no such folder")
+            raise DatasetError(f"{self.root}: no such folder")
         infrared = images_by_name(self._folder(INFRARED_FOLDERS, "infrared"))
         rgb = images_by_name(self._folder(RGB_FOLDERS, "RGB"))
         label_folder = _find(self.root, LABEL_FOLDERS)
@@ -78,7 +75,7 @@ class PairFolder:
         alone = sorted(infrared.keys() ^ rgb.keys())
         self.without_partner = tuple(infrared.get(name) or rgb[name] for name in alone)
         if not self.files:
-            raise PairFolderError(
+            raise DatasetError(
                 f"{self.root}: no pairs: {len(infrared)} infrared and {len(rgb)} RGB images, none of one name"
             )
 
@@ -95,7 +92,7 @@ class PairFolder:
         return line
 
     def load(self, index: int) -> Pair:
-        """Read pair ``index``; PairFolderError for an unreadable file or sizes that differ."""
+        """Read pair ``index``; DatasetError for an unreadable file or sizes that differ."""
         files = self.files[index]
         infrared, rgb = self.load_images(index)
         labels = None
@@ -114,7 +111,7 @@ class PairFolder:
     @staticmethod
     def _require_same_size(infrared: npt.NDArray[Any], path: Path, other: npt.NDArray[Any], other_path: Path) -> None:
         if other.shape[:2] != infrared.shape:
-            raise PairFolderError(
+            raise DatasetError(
                 f"{other_path}: {size_of(other)}, but {path.name} of {path.parent.name}/ has {size_of(infrared)}: "
                 "register the pair first"
             )
@@ -123,7 +120,7 @@ class PairFolder:
         found = _find(self.root, names)
         if found is None:
             wanted = ", ".join(f"{name}/" for name in names)
-            raise PairFolderError(
+            raise DatasetError(
                 f"{self.root}: no folder of {what} images (looked for {wanted}; there: {folders_in(self.root)})"
             )
         return found

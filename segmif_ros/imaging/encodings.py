@@ -43,6 +43,18 @@ class ImageBuffer:
     is_bigendian: bool
     data: Any
 
+    @classmethod
+    def of(cls, message: Any) -> ImageBuffer:
+        """Return the image behind anything with the fields of sensor_msgs/Image; its bytes are not copied."""
+        return cls(
+            encoding=message.encoding,
+            height=message.height,
+            width=message.width,
+            step=message.step,
+            is_bigendian=bool(message.is_bigendian),
+            data=message.data,
+        )
+
 
 # encoding -> (values a pixel, numpy type without byte order)
 _LAYOUTS = {

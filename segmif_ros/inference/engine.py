@@ -200,7 +200,6 @@ class Engine:
         stage_ms = {"prior": 1e3 * (prior_done - started), "network": 1e3 * (done - prior_done)}
         return EngineResult(fused=fused, labels=labels, confidence=confidence, stage_ms=stage_ms)
 
-
     def _create(self, name: str) -> Backend:
         options = BackendOptions(
             device=self._device, precision=self._config.precision, num_threads=self._config.num_threads

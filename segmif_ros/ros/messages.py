@@ -45,14 +45,7 @@ def make_header(stamp_ns: int, frame_id: str) -> Header:
 
 def image_buffer(message: Image) -> ImageBuffer:
     """Return the image behind ``message``; its bytes are not copied, so the message must not be changed."""
-    return ImageBuffer(
-        encoding=message.encoding,
-        height=message.height,
-        width=message.width,
-        step=message.step,
-        is_bigendian=bool(message.is_bigendian),
-        data=message.data,
-    )
+    return ImageBuffer.of(message)
 
 
 def image_message(image: npt.NDArray[Any], encoding: str, header: Header) -> Image:

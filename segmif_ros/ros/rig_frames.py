@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.data.pair_folder import Pair, PairFolder, PairFolderError
+from segmif_ros.data.images import DatasetError
+from segmif_ros.data.pair_folder import Pair, PairFolder
 from segmif_ros.data.scenes import LIGHTINGS, RoadScene
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.ros.rig_config import CYCLE, DEFAULT_HEIGHT, DEFAULT_WIDTH, RigConfig
@@ -48,7 +49,7 @@ class FrameSource(Protocol):
     has_labels: bool
 
     def frame(self, number: int) -> RigFrame:
-        """Frame 0, 1, ... in any order; PairFolderError for one that can't be read."""
+        """Frame 0, 1, ... in any order; DatasetError for one that can't be read."""
 
     def describe(self) -> str:
         """One line for the log."""
@@ -101,7 +102,7 @@ class SceneSource:
 
 
 class PairSource:
-    """The pairs of a folder, over and over. Raises PairFolderError if none of them can be shown."""
+    """The pairs of a folder, over and over. Raises DatasetError if none of them can be shown."""
 
     back = False
     focal = 0.0
@@ -119,7 +120,7 @@ class PairSource:
 
     def _first_good(self) -> Pair:
         for index in range(len(self._folder) - 1):
-            with contextlib.suppress(PairFolderError):  # said when its turn comes
+            with contextlib.suppress(DatasetError):  # said when its turn comes
                 return self._folder.load(index)
         return self._folder.load(len(self._folder) - 1)
 
@@ -277,6 +278,6 @@ class FrameFeed(Generic[Prepared]):
     def _try(self, number: int) -> Prepared | None:
         try:
             return self._prepare(self._source.frame(number))
-        except PairFolderError as error:
+        except DatasetError as error:
             self._problems.append(str(error))
             return None

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from segmif_ros.data.camvid import DatasetError
+from segmif_ros.data.images import DatasetError
 from segmif_ros.evaluation.segmentation import LabelRangeError
 from segmif_ros.model import CheckpointError
 from segmif_ros.training.config import RecipeError, read_recipe

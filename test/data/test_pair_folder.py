@@ -5,7 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.data.pair_folder import PairFolder, PairFolderError
+from segmif_ros.data.images import DatasetError
+from segmif_ros.data.pair_folder import PairFolder
 
 
 def _write(path, image):
@@ -77,7 +78,7 @@ def test_files_without_a_partner_are_left_out_counted_and_said(tmp_path):
 
 
 def _refusal(call):
-    with pytest.raises(PairFolderError) as refusal:
+    with pytest.raises(DatasetError) as refusal:
         call()
     assert "\n" not in str(refusal.value)
     return str(refusal.value)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.data.pair_folder import PairFolderError
+from segmif_ros.data.images import DatasetError
 from segmif_ros.data.scenes import SceneError
 from segmif_ros.ros.rig_config import RigConfig
 from segmif_ros.ros.rig_frames import AHEAD, FrameFeed, PairSource, SceneSource, make_source
@@ -24,7 +24,7 @@ class FakeSource:
     def frame(self, number):
         self.asked.append(number)
         if number in self.broken:
-            raise PairFolderError(f"{number}.png: not a readable image")
+            raise DatasetError(f"{number}.png: not a readable image")
         return number
 
     def describe(self):
@@ -231,7 +231,7 @@ def test_a_folder_whose_pairs_are_all_broken_is_refused(tmp_path):
     folder = _folder(tmp_path)
     for path in (tmp_path / "infrared").iterdir():
         path.write_bytes(b"broken")
-    with pytest.raises(PairFolderError, match="not a readable image"):
+    with pytest.raises(DatasetError, match="not a readable image"):
         make_source(RigConfig(pairs_folder=folder))
 
 
