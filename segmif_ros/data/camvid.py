@@ -7,6 +7,7 @@ of ``labels.CAMVID``. CamVid is CC BY-NC 4.0: what is trained on it may not be u
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,9 @@ from segmif_ros.data.transforms import IGNORE_ID, Image, Sample
 
 # CamVid id -> FMB id; fence has no counterpart and bicyclists are what FMB calls bicycle
 _FMB_OF_CAMVID = {0: 7, 1: 3, 2: 14, 3: 1, 4: 2, 5: 6, 6: 5, 7: 255, 8: 9, 9: 8, 10: 13, 11: 255}
+
+_UNLABELLED = 11
+_IDS = {"fmb": _FMB_OF_CAMVID, "camvid": {**{i: i for i in range(_UNLABELLED)}, _UNLABELLED: IGNORE_ID}}
 
 # grey level range of a thermal camera by CamVid id: (coldest, warmest) surface, and how much of the RGB texture shows
 _THERMAL_OF_CAMVID: dict[int, tuple[int, int, float]] = {
@@ -41,11 +45,14 @@ def camvid_to_fmb(labels: Image, source: str = "") -> Image:
 
     Raises DatasetError naming ``source`` for ids that CamVid doesn't have.
     """
+    return _mapped(labels, _FMB_OF_CAMVID, source)
+
+
+def _mapped(labels: Image, ids: Mapping[int, int], source: str) -> Image:
     table = np.full(256, IGNORE_ID, np.uint8)
-    for camvid, fmb in _FMB_OF_CAMVID.items():
-        table[camvid] = fmb
+    table[list(ids)] = list(ids.values())
     present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
-    unknown = [int(i) for i in present if i not in _FMB_OF_CAMVID and i != IGNORE_ID]
+    unknown = [int(i) for i in present if i not in ids and i != IGNORE_ID]
     if unknown:
         raise DatasetError(f"{source or 'label map'}: ids {unknown} are not CamVid's 0..11")
     return table[labels]
@@ -103,9 +110,16 @@ class CamVid:
     """The labelled images of one split, read once and kept in memory (about 0.7 MB an image).
 
     ``sample(i, rng)`` invents new infrared at every call.
+
+    Args:
+        root: The folder with the splits.
+        split: 'train', 'val' or 'test'.
+        label_set: Whose ids the samples' labels are: 'fmb', or 'camvid' for its own (unlabelled pixels are 255).
     """
 
-    def __init__(self, root: Path, split: str) -> None:
+    def __init__(self, root: Path, split: str, label_set: str = "fmb") -> None:
+        if label_set not in _IDS:
+            raise DatasetError(f"CamVid's labels are not mapped to '{label_set}': choose from {', '.join(_IDS)}")
         images, labels = root / split / "images", root / split / "labels"
         if not images.is_dir() or not labels.is_dir():
             raise DatasetError(f"{root}: no CamVid split '{split}' (expected {images} and {labels})")
@@ -113,6 +127,7 @@ class CamVid:
         self.paths = [path for path in sorted(images.iterdir()) if path.stem in truth]
         if not self.paths:
             raise DatasetError(f"{images}: no image with a label of the same name in {labels}")
+        self._ids = _IDS[label_set]
         self._truth = [truth[path.stem] for path in self.paths]
         self._cache: dict[int, tuple[Image, Image]] = {}
 
@@ -120,11 +135,11 @@ class CamVid:
         return len(self.paths)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """Return image ``index`` with FMB labels and invented infrared."""
+        """Return image ``index`` with its labels and invented infrared."""
         rgb, camvid = self._read(index)
         name = str(self.paths[index])
         infrared = thermal_from_labels(camvid, rgb, rng)
-        return Sample(infrared=infrared, rgb=rgb, labels=camvid_to_fmb(camvid, name), name=name)
+        return Sample(infrared=infrared, rgb=rgb, labels=_mapped(camvid, self._ids, name), name=name)
 
     def _read(self, index: int) -> tuple[Image, Image]:
         if index not in self._cache:

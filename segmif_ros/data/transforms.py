@@ -65,6 +65,7 @@ class AugmentConfig:
         scale_min, scale_max: Range of the resize ratio.
         flip: Probability of a horizontal flip.
         max_class_share: A crop where one class has this share or more of the labelled pixels is drawn again.
+        rare_crop: Probability that a crop is laid around a pixel of a class drawn from those present, rare ones first.
         colour: Probability of the whole colour distortion.
         misregister, misregister_px: Probability, and largest shift of the infrared image in pixels.
         dark, glare: Probability of a night exposure and of a headlight in the RGB image.
@@ -78,6 +79,7 @@ class AugmentConfig:
     scale_max: float = 2.0
     flip: float = 0.5
     max_class_share: float = 0.75
+    rare_crop: float = 0.0
     colour: float = 1.0
     misregister: float = 0.0
     misregister_px: float = 4.0
@@ -97,7 +99,10 @@ def augment(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> 
     if rng.random() < config.flip:
         sample = flip(sample)
     sample = pad(sample, config.crop_height, config.crop_width, rng)
-    sample = crop(sample, config.crop_height, config.crop_width, rng, config.max_class_share)
+    if rng.random() < config.rare_crop:
+        sample = crop_around_rare(sample, config.crop_height, config.crop_width, rng)
+    else:
+        sample = crop(sample, config.crop_height, config.crop_width, rng, config.max_class_share)
     rgb, infrared = sample.rgb, sample.infrared
     if rng.random() < config.colour:
         rgb = distort_colour(rgb, rng)
@@ -177,6 +182,44 @@ def crop(
         if counts.sum() == 0 or counts.max() < max_class_share * counts.sum():
             break
     return _each_plane(sample, lambda image: np.ascontiguousarray(image[top : top + height, left : left + width]))
+
+
+def crop_around_rare(sample: Sample, height: int, width: int, rng: np.random.Generator) -> Sample:
+    """Cut a (height, width) window that holds a pixel of a class drawn with a probability like 1 / sqrt(its pixels).
+
+    A sample without labels is cropped anywhere.
+    """
+    have_height, have_width = sample.labels.shape
+    if have_height < height or have_width < width:
+        raise ValueError(f"{sample.name}: {have_height}x{have_width} is smaller than the crop {height}x{width}")
+    counts = np.bincount(sample.labels.ravel(), minlength=256).astype(np.float64)
+    counts[IGNORE_ID] = 0
+    present = np.flatnonzero(counts)
+    if not present.size:
+        return crop(sample, height, width, rng)
+    chances = 1 / np.sqrt(counts[present])
+    chosen = rng.choice(present, p=chances / chances.sum())
+    y, x = divmod(int(rng.choice(np.flatnonzero(sample.labels == chosen))), have_width)
+    top = int(np.clip(y - rng.integers(0, height), 0, have_height - height))
+    left = int(np.clip(x - rng.integers(0, width), 0, have_width - width))
+    return _each_plane(sample, lambda image: np.ascontiguousarray(image[top : top + height, left : left + width]))
+
+
+def blend_luma(sample: Sample, rng: np.random.Generator) -> Image:
+    """RGB image uint8 (H, W, 3) whose luma stands in for a fused one: a random mix of both, the brighter, or RGB's.
+
+    What a segmentation network learns from before there is a fusion network: it must read them all.
+    """
+    kind = rng.random()
+    if kind < 0.35:
+        return sample.rgb
+    luma = np.asarray(cv2.cvtColor(sample.rgb, cv2.COLOR_RGB2GRAY), dtype=np.float32)
+    if kind < 0.6:
+        change = np.maximum(sample.infrared - luma, 0)
+    else:
+        change = np.float32(rng.uniform(0.2, 1.0)) * (sample.infrared - luma)
+    # equal steps of all three channels change the luma alone
+    return np.clip(np.rint(sample.rgb + change[..., None]), 0, 255).astype(np.uint8)
 
 
 def distort_colour(rgb: Image, rng: np.random.Generator) -> Image:

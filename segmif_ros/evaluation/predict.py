@@ -34,6 +34,15 @@ def predict(model: SegMiF, infrared: Image, rgb: Image, prior: PriorMethod) -> t
     return fused, labels
 
 
+@torch.no_grad()
+def predict_labels(model: SegMiF, rgb: Image) -> Image:
+    """Label ids uint8 (H, W) that the segmentation network alone gives for an RGB image uint8 (H, W, 3)."""
+    device = next(model.parameters()).device
+    logits = model.segment(to_plane(rgb).to(device))
+    full = F.interpolate(logits, size=rgb.shape[:2], mode="bilinear", align_corners=False)
+    return np.asarray(full.argmax(dim=1)[0].to(torch.uint8).cpu().numpy())
+
+
 def to_plane(image: Image) -> torch.Tensor:
     """uint8 (H, W) or (H, W, C) to float32 (1, C, H, W) in [0, 1]."""
     planes = np.moveaxis(image if image.ndim == 3 else image[..., None], 2, 0)

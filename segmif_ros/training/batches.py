@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from segmif_ros.data.camvid import CamVid
 from segmif_ros.data.mixture import Mixture, PairSource, SceneSource, Source
-from segmif_ros.data.transforms import Sample
+from segmif_ros.data.transforms import Image, Sample, blend_luma
 from segmif_ros.evaluation.predict import to_plane
+from segmif_ros.imaging.fusion_target import FusionTarget, fusion_target
 from segmif_ros.imaging.prior import PriorMethod, prior_image
 from segmif_ros.training.config import RecipeError, SourceConfig
 
@@ -41,21 +42,45 @@ class Batch:
 class Samples(Dataset[dict[str, Any]]):
     """The mixture as tensors, with the prior and, where the data ships none, the fusion target computed."""
 
-    def __init__(self, mixture: Mixture, prior: PriorMethod) -> None:
+    def __init__(self, mixture: Mixture, prior: PriorMethod, target: FusionTarget) -> None:
         self._mixture = mixture
-        self._prior = prior
+        self._prior: PriorMethod = prior
+        self._target: FusionTarget = target
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        return as_tensors(self._mixture[number], self._prior)
+        return as_tensors(self._mixture[number], self._prior, self._target)
 
 
-def as_tensors(sample: Sample, prior: PriorMethod) -> dict[str, Any]:
+class SegmentationSamples(Dataset[dict[str, Any]]):
+    """The mixture for the segmentation network alone.
+
+    With ``blend`` the luma of ``rgb`` is a stand-in for a fused one. Prior and target, which nothing looks
+    at there, are the infrared image.
+    """
+
+    def __init__(self, mixture: Mixture, seed: int, *, blend: bool) -> None:
+        self._mixture = mixture
+        self._seed = seed
+        self._blend = blend
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        sample = self._mixture[number]
+        rgb = blend_luma(sample, np.random.default_rng((self._seed, number, 1))) if self._blend else sample.rgb
+        return _tensors(sample, rgb=rgb, prior=sample.infrared, target=sample.infrared)
+
+
+def as_tensors(sample: Sample, prior: PriorMethod, target_method: FusionTarget = "vsm_wls") -> dict[str, Any]:
     """One sample as planes (C, H, W) in [0, 1], labels int64 (H, W) and its name."""
     target = sample.target
     if target is None:
-        target = prior_image(sample.infrared, sample.rgb, "vsm_wls")
-    guide = target if prior == "vsm_wls" else prior_image(sample.infrared, sample.rgb, prior)
-    planes = {"infrared": sample.infrared, "rgb": sample.rgb, "prior": guide, "target": target}
+        target = fusion_target(sample.infrared, sample.rgb, target_method)
+    same = prior == target_method == "vsm_wls"
+    guide = target if same else prior_image(sample.infrared, sample.rgb, prior)
+    return _tensors(sample, rgb=sample.rgb, prior=guide, target=target)
+
+
+def _tensors(sample: Sample, *, rgb: Image, prior: Image, target: Image) -> dict[str, Any]:
+    planes = {"infrared": sample.infrared, "rgb": rgb, "prior": prior, "target": target}
     return {
         **{name: to_plane(image)[0] for name, image in planes.items()},
         "labels": torch.from_numpy(sample.labels.astype(np.int64)),
@@ -70,10 +95,15 @@ def collate(samples: list[dict[str, Any]]) -> Batch:
     return Batch(**tensors, names=names)
 
 
-def open_source(config: SourceConfig, data_root: Path, cache: Path | None, *, held_out: bool) -> Source:
-    """Open one source of a recipe; ``held_out`` picks the part of a pair folder that is kept apart."""
+def open_source(
+    config: SourceConfig, data_root: Path, cache: Path | None, *, held_out: bool, labels: str = "fmb"
+) -> Source:
+    """Open one source of a recipe.
+
+    ``held_out`` picks the part of a pair folder that is kept apart; ``labels`` names the label set of the samples.
+    """
     if config.kind == "camvid":
-        return CamVid(data_root / config.path, config.split)
+        return CamVid(data_root / config.path, config.split, labels)
     if config.kind == "pairs":
         return PairSource(data_root / config.path, hold_out_every=config.hold_out_every, held_out=held_out)
     if config.count < 1 or config.height < 32 or config.width < 32:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from segmif_ros.data.transforms import AugmentConfig
+from segmif_ros.imaging.fusion_target import FusionTarget
 from segmif_ros.imaging.prior import PriorMethod
 from segmif_ros.labels import label_set
 from segmif_ros.model import SegMiFConfig
@@ -70,22 +71,28 @@ class OptimiserConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """A joint, end-to-end training of both networks.
+    """A training of both networks, or of the segmentation network alone.
 
     Attributes:
         name: Of the weights; file names and metadata carry it.
         seed: Of weights, data and dropout.
+        method: 'joint' moves both networks end to end; 'segmentation' moves the segmentation network alone, on what
+            ``segmentation_input`` gives it: ten times as many samples a second, for a start.
+        segmentation_input: 'blend', images whose luma is a random mix of both sources, or 'rgb'.
         steps: Optimiser steps; the schedule ends there.
         batch_size: Samples a step.
         model: Sizes of the network.
         init: A checkpoint to start from instead of random weights; empty for none.
         label_set: Whose ids the labels are.
         prior: Prior image of the semantic features: 'mean', 'visible' or 'vsm_wls'.
+        fusion_target: What the fusion loss compares with: 'vsm_wls' (the paper's) or 'detail', see `fusion_target`.
         sources: The data mixture.
         validation: The held-out sources, not augmented; ``weight`` is not used.
         validation_samples: Samples of each validation source, spread evenly over it.
         optimiser: AdamW and schedule.
         fusion_weight, segmentation_weight: Base weights of the two losses.
+        class_weights: Factors of the cross-entropy by class name; 1 for those not named.
+        precision: Of the networks: 'float32', or 'bfloat16' by autocast (losses and weights stay float32).
         weighting: How the base weights are balanced: 'fixed', 'authors' or 'dynamic'.
         weighting_temperature, weighting_window: Of 'dynamic'.
         first_round_steps: Steps with the first round's fusion loss; the later rounds' one follows.
@@ -101,18 +108,23 @@ class TrainingConfig:
 
     name: str
     seed: int = 1
+    method: Literal["joint", "segmentation"] = "joint"
+    segmentation_input: Literal["blend", "rgb"] = "blend"
     steps: int
     batch_size: int = 4
     model: SegMiFConfig = field(default_factory=SegMiFConfig)
     init: str = ""
     label_set: str = "fmb"
     prior: PriorMethod = "mean"
+    fusion_target: FusionTarget = "vsm_wls"
     sources: tuple[SourceConfig, ...]
     validation: tuple[SourceConfig, ...] = ()
     validation_samples: int = 12
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     fusion_weight: float = 1.0
     segmentation_weight: float = 1.0
+    class_weights: dict[str, float] = field(default_factory=dict)
+    precision: Literal["float32", "bfloat16"] = "float32"
     weighting: Literal["fixed", "authors", "dynamic"] = "dynamic"
     weighting_temperature: float = 2.0
     weighting_window: int = 50
@@ -138,6 +150,9 @@ class TrainingConfig:
                 f"model.num_classes is {self.model.num_classes}, but label set '{self.label_set}' has"
                 f" {len(label_set(self.label_set))} classes"
             )
+        unknown = sorted(set(self.class_weights) - set(label_set(self.label_set).names))
+        if unknown:
+            raise ValueError(f"class_weights names {', '.join(unknown)}: not classes of label set '{self.label_set}'")
         sizes = {(each.augment.crop_height, each.augment.crop_width) for each in self.sources}
         if len(sizes) != 1:
             raise ValueError(f"sources have crops of {sorted(sizes)}: give every source the same crop size")
@@ -193,9 +208,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ValueError(f"{where} must be a list")
         return tuple(_convert(arguments[0], each, f"{where}[{i}]") for i, each in enumerate(value))
     if origin is dict:
-        if not isinstance(value, dict) or not all(isinstance(k, str) and isinstance(v, str) for k, v in value.items()):
-            raise ValueError(f"{where} must map strings to strings")
-        return value
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+            raise ValueError(f"{where} must map names to values")
+        return {key: _convert(arguments[1], each, f"{where}.{key}") for key, each in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):

@@ -65,12 +65,15 @@ def fusion_loss_later_rounds(fused: Tensor, target: Tensor) -> Tensor:
 FUSION_LOSSES = {"first_round": fusion_loss_first_round, "later_rounds": fusion_loss_later_rounds}
 
 
-def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def segmentation_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
     """Mean cross-entropy of the logits, upsampled to the label size, over pixels whose label is not 255.
 
     logits: (B, K, h, w); labels: (B, H, W) int64. A batch without any label gives 0 (with a zero gradient), since in a
     mixture some batches consist of pairs without labels.
+
+    class_weights: (K,) factors of the classes, None for 1; the mean is weighted alike.
     """
     full = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
-    counted = (labels != IGNORE_ID).sum().clamp(min=1)
-    return F.cross_entropy(full, labels, ignore_index=IGNORE_ID, reduction="sum") / counted
+    known = labels != IGNORE_ID
+    total = known.sum().clamp(min=1) if class_weights is None else class_weights[labels[known]].sum().clamp(min=1e-6)
+    return F.cross_entropy(full, labels, class_weights, ignore_index=IGNORE_ID, reduction="sum") / total

@@ -21,11 +21,13 @@ from typing import Any
 import cv2
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from segmif_ros.data.mixture import Mixture
+from segmif_ros.labels import label_set
 from segmif_ros.model import SegMiF, load_checkpoint, save_checkpoint
 from segmif_ros.model.colour import rgb_to_luma, with_luma
-from segmif_ros.training.batches import Batch, Samples, batches, open_source
+from segmif_ros.training.batches import Batch, Samples, SegmentationSamples, batches, open_source
 from segmif_ros.training.config import RecipeError, TrainingConfig
 from segmif_ros.training.losses import fusion_loss_first_round, fusion_loss_later_rounds, segmentation_loss
 from segmif_ros.training.optimiser import parameter_groups, poly_factor, set_learning_rate
@@ -38,18 +40,40 @@ class TrainingError(RuntimeError):
     """Training cannot go on."""
 
 
-def losses(model: SegMiF, batch: Batch, *, first_round: bool, prior_gradient: bool) -> tuple[Tensor, Tensor]:
+def losses(
+    model: SegMiF,
+    batch: Batch,
+    *,
+    first_round: bool,
+    prior_gradient: bool,
+    class_weights: Tensor | None = None,
+    precision: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor]:
     """Fusion and segmentation loss of a batch.
 
     As in the published training the fused RGB goes into the segmentation network unclamped, so that its gradient
     reaches the fusion network wherever the luma overshoots.
     """
-    with torch.set_grad_enabled(prior_gradient and torch.is_grad_enabled()):
-        features = model.prior_features(batch.prior)
-    fused = model.fusion(batch.infrared, rgb_to_luma(batch.rgb), *features)
+    with _autocast(batch, precision):
+        with torch.set_grad_enabled(prior_gradient and torch.is_grad_enabled()):
+            features = model.prior_features(batch.prior)
+        fused = model.fusion(batch.infrared, rgb_to_luma(batch.rgb), *features).float()
+        logits = model.segment(with_luma(batch.rgb, fused)).float()
     fusion_loss = fusion_loss_first_round if first_round else fusion_loss_later_rounds
-    logits = model.segment(with_luma(batch.rgb, fused))
-    return fusion_loss(fused, batch.target), segmentation_loss(logits, batch.labels)
+    return fusion_loss(fused, batch.target), segmentation_loss(logits, batch.labels, class_weights)
+
+
+def segmentation_losses(
+    model: SegMiF, batch: Batch, *, class_weights: Tensor | None = None, precision: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
+    """Zero and the segmentation loss of a batch whose ``rgb`` is what the segmentation network sees."""
+    with _autocast(batch, precision):
+        logits = model.segment(batch.rgb).float()
+    return logits.new_zeros(()), segmentation_loss(logits, batch.labels, class_weights)
+
+
+def _autocast(batch: Batch, precision: torch.dtype) -> torch.autocast:
+    return torch.autocast(batch.rgb.device.type, torch.bfloat16, enabled=precision != torch.float32)
 
 
 class Trainer:
@@ -74,16 +98,32 @@ class Trainer:
         self.device = _device(config.device)
         cache = scene_cache or output / "scenes"
         parts = [
-            (open_source(each, data_root, cache, held_out=False), each.weight, each.augment)
+            (open_source(each, data_root, cache, held_out=False, labels=config.label_set), each.weight, each.augment)
             for each in config.sources
         ]
-        self.samples = Samples(Mixture(parts, config.seed), config.prior)
+        mixture = Mixture(parts, config.seed)
+        self.samples: Dataset[dict[str, Any]] = (
+            SegmentationSamples(mixture, config.seed, blend=config.segmentation_input == "blend")
+            if config.method == "segmentation"
+            else Samples(mixture, config.prior, config.fusion_target)
+        )
+        names = label_set(config.label_set).names
+        self.class_weights = (
+            torch.tensor([config.class_weights.get(name, 1.0) for name in names], device=self.device)
+            if config.class_weights
+            else None
+        )
+        held_out = [
+            open_source(each, data_root, cache, held_out=True, labels=config.label_set) for each in config.validation
+        ]
         self.validation = Validation(
-            [(each, open_source(each, data_root, cache, held_out=True)) for each in config.validation],
+            list(zip(config.validation, held_out, strict=True)),
             samples=config.validation_samples,
             num_classes=config.model.num_classes,
             prior=config.prior,
             seed=config.seed,
+            method=config.method,
+            segmentation_input=config.segmentation_input,
         )
         torch.manual_seed(config.seed)
         self.model = _new_model(config).to(self.device).train()
@@ -99,6 +139,7 @@ class Trainer:
             ),
             betas=(0.9, 0.999),
             eps=1e-8,
+            fused=True,
         )
         self.weighting = _weighting(config)
         self.step = 0
@@ -149,12 +190,20 @@ class Trainer:
             power=rates.power,
         )
         set_learning_rate(self.optimiser, factor)
-        fusion, segmentation = losses(
-            self.model,
-            batch,
-            first_round=self.step < config.first_round_steps,
-            prior_gradient=config.prior_gradient,
-        )
+        precision = getattr(torch, config.precision)
+        if config.method == "segmentation":
+            fusion, segmentation = segmentation_losses(
+                self.model, batch, class_weights=self.class_weights, precision=precision
+            )
+        else:
+            fusion, segmentation = losses(
+                self.model,
+                batch,
+                first_round=self.step < config.first_round_steps,
+                prior_gradient=config.prior_gradient,
+                class_weights=self.class_weights,
+                precision=precision,
+            )
         weights = self.weighting.weights()
         loss = weights[0] * fusion + weights[1] * segmentation
         parts = {"loss": loss, "fusion": fusion, "segmentation": segmentation}

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from segmif_ros.data.mixture import Source
+from segmif_ros.data.transforms import Sample
 from segmif_ros.evaluation.fusion import fusion_metrics, luma
-from segmif_ros.evaluation.predict import predict
+from segmif_ros.evaluation.predict import predict, predict_labels
 from segmif_ros.evaluation.segmentation import ConfusionMatrix
 from segmif_ros.imaging.prior import PriorMethod
 from segmif_ros.model import SegMiF
@@ -27,6 +28,8 @@ class Validation:
         num_classes: Classes of the labels.
         prior: Method of the prior image.
         seed: Of what a source invents (the infrared images of CamVid).
+        method: The training's. With 'segmentation' the fusion network is left out, and ``segmentation_input`` says what
+            the other one sees: 'rgb', or 'blend' for half infrared and half RGB.
     """
 
     def __init__(
@@ -37,12 +40,16 @@ class Validation:
         num_classes: int,
         prior: PriorMethod,
         seed: int,
+        method: str = "joint",
+        segmentation_input: str = "blend",
     ) -> None:
         self._sources = tuple(sources)
         self._samples = samples
         self._num_classes = num_classes
         self._prior = prior
         self._seed = seed
+        self._method = method
+        self._input = segmentation_input
 
     def run(self, model: SegMiF) -> dict[str, dict[str, float]]:
         """Scores by source: ``miou`` (classes present) where there are labels, and fusion metrics of the luma."""
@@ -50,10 +57,11 @@ class Validation:
 
     def _run(self, model: SegMiF, source: Source) -> dict[str, float]:
         matrix = ConfusionMatrix(self._num_classes)
+        if self._method == "segmentation":
+            return self._run_segmentation(model, source, matrix)
         sums = dict.fromkeys(_FUSION_METRICS, 0.0)
-        chosen = np.unique(np.linspace(0, len(source) - 1, min(self._samples, len(source))).round().astype(int))
-        for index in chosen:
-            sample = source.sample(int(index), np.random.default_rng((self._seed, int(index))))
+        chosen = self._chosen(source)
+        for sample in chosen:
             fused, labels = predict(model, sample.infrared, sample.rgb, self._prior)
             matrix.update(sample.labels, labels, sample.name)
             values = fusion_metrics(sample.infrared, luma(sample.rgb), luma(fused), _FUSION_METRICS)
@@ -62,4 +70,15 @@ class Validation:
         scores = {"miou": matrix.mean_iou().value} if matrix.counts.any() else {}
         return {**scores, **sums}
 
+    def _run_segmentation(self, model: SegMiF, source: Source, matrix: ConfusionMatrix) -> dict[str, float]:
+        for sample in self._chosen(source):
+            rgb = sample.rgb
+            if self._input == "blend":
+                change = 0.5 * (sample.infrared - luma(rgb))
+                rgb = np.clip(np.rint(rgb + change[..., None]), 0, 255).astype(np.uint8)
+            matrix.update(sample.labels, predict_labels(model, rgb), sample.name)
+        return {"miou": matrix.mean_iou().value} if matrix.counts.any() else {}
 
+    def _chosen(self, source: Source) -> list[Sample]:
+        indices = np.unique(np.linspace(0, len(source) - 1, min(self._samples, len(source))).round().astype(int))
+        return [source.sample(int(index), np.random.default_rng((self._seed, int(index)))) for index in indices]

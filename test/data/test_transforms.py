@@ -15,6 +15,7 @@ EVERYTHING = AugmentConfig(
     crop_height=24,
     crop_width=40,
     misregister=0.5,
+    rare_crop=0.5,
     dark=0.5,
     glare=0.5,
     thermal_gain=0.5,
@@ -153,3 +154,34 @@ def test_images_of_different_size_make_no_sample():
             labels=np.zeros((4, 4), np.uint8),
             name="pair 7",
         )
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_crop_around_a_class_drawn_from_those_present_holds_that_class(seed):
+    labels = np.zeros((60, 80), np.uint8)
+    labels[50, 3] = 4
+    rng = np.random.default_rng(seed)
+    hits = [
+        (transforms.crop_around_rare(sample_of(labels, labels), 16, 24, rng).labels == 4).any() for _ in range(20)
+    ]
+    # one pixel of 4800: a crop at random would hold it in 8 % of the draws, and 1 / sqrt gives it 98 %
+    assert sum(hits) >= 15
+
+
+def test_a_crop_around_a_class_works_without_labels():
+    unlabelled = np.full((60, 80), 255, np.uint8)
+    cut = transforms.crop_around_rare(sample_of(unlabelled, unlabelled), 16, 24, np.random.default_rng(0))
+    assert cut.labels.shape == (16, 24)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_blended_luma_lies_between_both_sources_and_keeps_the_colour(seed):
+    infrared = np.full((4, 4), 140, np.uint8)
+    rgb = np.full((4, 4, 3), (90, 100, 110), np.uint8)
+    sample = Sample(infrared=infrared, rgb=rgb, labels=infrared, name="test")
+    blended = transforms.blend_luma(sample, np.random.default_rng(seed)).astype(int)
+    assert np.array_equal(blended[..., 1] - blended[..., 0], np.full((4, 4), 10))
+    assert blended[..., 1].min() >= 100
+    assert blended[..., 1].max() <= 142

@@ -37,7 +37,7 @@ def test_a_packaged_recipe_is_valid(path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"stepz": 3}, r"unknown keys stepz; known: name, seed, steps"),
+        ({"stepz": 3}, r"unknown keys stepz; known: name, seed, method, segmentation_input, steps"),
         ({"steps": 0}, "steps is 0: it must be at least 1"),
         ({"steps": "many"}, "recipe.steps is 'many': a int is needed"),
         ({"steps": True}, "recipe.steps is True"),
@@ -46,7 +46,7 @@ def test_a_packaged_recipe_is_valid(path):
         ({"model": {"num_classes": 9}}, "label set 'fmb' has 15 classes"),
         ({"model": {"encoder": "resnet"}}, "resnet"),
         ({"optimiser": {"encoder_lr": "8e-5"}}, r"write 8\.0e-5 rather than 8e-5"),
-        ({"facts": {"licence": 4}}, "must map strings to strings"),
+        ({"facts": {"licence": 4}}, "facts.licence is 4: a str is needed"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_file_and_key_named(tmp_path, changes, message):

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from segmif_ros.training.losses import (
     fusion_loss_first_round,
@@ -88,3 +89,12 @@ def test_a_batch_without_labels_gives_no_segmentation_loss_and_no_gradient():
     loss.backward()
     assert loss.item() == 0.0
     assert logits.grad is not None and not logits.grad.any()
+
+
+def test_class_weights_count_a_class_more():
+    logits = torch.zeros(1, 2, 1, 2)
+    logits[0, 0, 0] = torch.tensor([3.0, 3.0])  # both pixels are called class 0
+    labels = torch.tensor([[[0, 1]]])
+    right, wrong = F.cross_entropy(logits, labels, reduction="none").flatten()
+    weighted = segmentation_loss(logits, labels, torch.tensor([1.0, 4.0]))
+    assert weighted == pytest.approx(float((right + 4 * wrong) / 5))

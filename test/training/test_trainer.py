@@ -199,3 +199,41 @@ def test_the_command_reports_missing_data_in_one_line(tmp_path, capsys):
     assert error.startswith("error: ")
     assert f"{tmp_path / 'pairs'}: no such folder" in error
     assert len(error.splitlines()) == 1
+
+
+def test_training_the_segmentation_network_alone_leaves_the_fusion_network_as_it_was(tmp_path, data, labelled):
+    trainer = Trainer(
+        dataclasses.replace(labelled, method="segmentation"), data_root=data, output=tmp_path / "run"
+    )
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.run()
+    moved = {name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved
+    assert not [name for name in moved if name.startswith("fusion.")]
+
+
+def test_bfloat16_gives_nearly_the_losses_of_float32(tmp_path, data, labelled):
+    trainer = Trainer(labelled, data_root=data, output=tmp_path / "run")
+    batch = next(first_batches(trainer, 1))
+    trainer.model.eval()
+    exact = losses(trainer.model, batch, first_round=False, prior_gradient=False)
+    rounded = losses(trainer.model, batch, first_round=False, prior_gradient=False, precision=torch.bfloat16)
+    for a, b in zip(exact, rounded, strict=True):
+        assert b.item() == pytest.approx(a.item(), rel=0.02)
+        assert a is not b
+
+
+def test_camvid_can_be_trained_on_with_its_own_classes(tmp_path, data, labelled):
+    config = dataclasses.replace(
+        labelled,
+        method="segmentation",
+        segmentation_input="rgb",
+        label_set="camvid",
+        model=dataclasses.replace(labelled.model, num_classes=12),
+        class_weights={"fence": 2.0},
+    )
+    trainer = Trainer(config, data_root=data, output=tmp_path / "run")
+    ids = torch.cat([batch.labels.flatten() for batch in first_batches(trainer, 2)]).unique().tolist()
+    assert 7 in ids  # fence, which FMB doesn't have
+    assert 11 not in ids  # unlabelled is ignored
+    assert float(trainer.class_weights[7]) == 2.0
