@@ -93,6 +93,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "record-synthetic": ("write a bag of synthetic scenes with exact labels", _of("segmif_ros.bag.record")),
     "export-dataset": ("write a bag's pairs in FMB's layout", _of("segmif_ros.bag.export")),
     "bench": ("time models, backends and precisions on this machine", _of("segmif_ros.inference.bench")),
+    "models": ("list the packaged weights, or describe those of a file", _of("segmif_ros.inference.models")),
     "weights-report": ("measure weights on held-out scenes", _of("segmif_ros.evaluation.weights_report")),
     "parity": ("compare the network with recorded outputs of the authors' network", _parity),
     "picture": ("draw synthetic scenes and what the weights make of them", _of("segmif_ros.demo.picture")),

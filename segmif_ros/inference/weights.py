@@ -10,6 +10,8 @@ from pathlib import Path
 DEFAULT_WEIGHTS = "segmif-s"
 PACKAGED_FOLDER = Path(__file__).resolve().parent.parent / "weights"
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt")
+CURVE_SUFFIX = ".curve.json"
+RUN_LOG = "log.jsonl"
 
 
 class WeightsError(ValueError):
@@ -19,6 +21,35 @@ class WeightsError(ValueError):
 def packaged_weights() -> dict[str, Path]:
     """Return the weights that come with the package, by name."""
     return {path.stem: path for path in sorted(PACKAGED_FOLDER.glob("*.safetensors"))}
+
+
+def parse_weights(text: str) -> tuple[str, ...]:
+    """Split what one argument names: a name, a file, or the authors' two files with a comma between.
+
+    Raises:
+        WeightsError: If nothing is left, or there are more than two parts.
+    """
+    asked = tuple(each.strip() for each in text.split(",") if each.strip())
+    if not 1 <= len(asked) <= 2:
+        raise WeightsError(
+            f"weights '{text}': {len(asked)} parts: give a name, a file, or the authors' two files with a comma between"
+        )
+    return asked
+
+
+def curve_file(paths: Sequence[Path]) -> Path | None:
+    """Find the learning curve of one weights file: NAME.curve.json beside it, or the log of the run it lies in.
+
+    Args:
+        paths: As `resolve_weights` returns them.
+
+    Returns:
+        The file, None where there is none (the authors' two files never have one).
+    """
+    if len(paths) != 1:
+        return None
+    beside = (paths[0].with_name(paths[0].stem + CURVE_SUFFIX), paths[0].with_name(RUN_LOG))
+    return next((path for path in beside if path.is_file()), None)
 
 
 def resolve_weights(weights: Sequence[str]) -> tuple[Path, ...]:

@@ -2,8 +2,19 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from segmif_ros.inference.weights import WeightsError, packaged_weights, resolve_weights, weights_hash
+from segmif_ros.inference.weights import (
+    WeightsError,
+    curve_file,
+    packaged_weights,
+    parse_weights,
+    resolve_weights,
+    weights_hash,
+)
+
+WORDS = st.text(st.characters(exclude_characters=",", codec="utf-8"), min_size=1).filter(str.strip)
 
 
 def test_a_file_is_taken_by_its_path(tmp_path: Path) -> None:
@@ -53,3 +64,37 @@ def test_the_hash_depends_on_contents_and_not_on_the_order_given(tmp_path: Path)
     assert before == weights_hash([second, first])
     second.write_bytes(b"3")
     assert before != weights_hash([first, second])
+
+
+@given(st.lists(WORDS, min_size=1, max_size=2))
+def test_one_or_two_parts_come_back_without_the_space_around_them(words: list[str]) -> None:
+    assert parse_weights(" , ".join(words)) == tuple(word.strip() for word in words)
+
+
+@given(st.lists(WORDS, min_size=3))
+def test_more_than_two_parts_are_refused(words: list[str]) -> None:
+    with pytest.raises(WeightsError, match="parts: give a name"):
+        parse_weights(",".join(words))
+
+
+@pytest.mark.parametrize("text", ["", " ", ",", " , ,"])
+def test_no_part_at_all_is_refused(text: str) -> None:
+    with pytest.raises(WeightsError, match="0 parts"):
+        parse_weights(text)
+
+
+def test_the_curve_beside_a_file_goes_before_the_log_of_its_run(tmp_path: Path) -> None:
+    weights, log, curve = (tmp_path / name for name in ("a.safetensors", "log.jsonl", "a.curve.json"))
+    assert curve_file([weights]) is None
+    log.touch()
+    assert curve_file([weights]) == log
+    curve.touch()
+    assert curve_file([weights]) == curve
+    assert curve_file([weights, tmp_path / "b.pth"]) is None
+
+
+def test_a_curve_is_no_weights_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segmif_ros.inference.weights.PACKAGED_FOLDER", tmp_path)
+    for name in ("a.safetensors", "a.curve.json", "b.curve.json"):
+        (tmp_path / name).touch()
+    assert list(packaged_weights()) == ["a"]
