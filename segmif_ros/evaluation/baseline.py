@@ -15,10 +15,10 @@ Image = npt.NDArray[np.uint8]
 
 
 class BaselineEngine:
-    """`EngineProtocol` by a pixel rule on the luma; it doesn't segment: all labels are 0, with confidence 0.
+    """`EngineProtocol` by a rule on the luma; it doesn't segment: all labels are 0, with confidence 0.
 
     Args:
-        rule: "average" or "maximum".
+        rule: A name of `evaluation.fusion.BASELINES`: "average", "maximum" or "laplacian".
     """
 
     def __init__(self, rule: str = "average") -> None:

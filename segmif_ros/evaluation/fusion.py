@@ -279,13 +279,13 @@ def _kumar_preservation(gs: _Array, angle_s: _Array, gf: _Array, angle_f: _Array
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print every metric of one fused image (``FUSED`` may be ``average`` or ``maximum`` of the pair)."""
+    """Print every metric of one fused image (``FUSED`` may be a rule of `BASELINES` for the pair)."""
     parser = argparse.ArgumentParser(
         prog="python -m segmif_ros.evaluation.fusion", description="Fusion metrics of one image"
     )
     parser.add_argument("infrared", type=Path, metavar="IR")
     parser.add_argument("visible", type=Path, metavar="VIS")
-    parser.add_argument("fused", metavar="FUSED", help="an image file, or 'average' or 'maximum' of the two sources")
+    parser.add_argument("fused", metavar="FUSED", help=f"an image file, or a rule: {', '.join(BASELINES)}")
     options = parser.parse_args(arguments)
     try:
         infrared, visible = luma(read_rgb(options.infrared)), luma(read_rgb(options.visible))
@@ -302,6 +302,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def laplacian_pyramid(
+    a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], levels: int = 4
+) -> npt.NDArray[np.uint8]:
+    """Fuse two grey images, uint8 (H, W), by Laplacian pyramids (Burt and Adelson).
+
+    Of each detail coefficient the one of larger magnitude is taken (of equal ones a's), of the coarsest level the mean.
+    An image too small for ``levels`` gets fewer.
+    """
+    fused: list[npt.NDArray[np.float32]] = []
+    x, y = a.astype(np.float32), b.astype(np.float32)
+    while len(fused) < levels and min(x.shape) >= 4:
+        (down_x, detail_x), (down_y, detail_y) = _pyramid_level(x), _pyramid_level(y)
+        fused.append(np.where(np.abs(detail_x) >= np.abs(detail_y), detail_x, detail_y))
+        x, y = down_x, down_y
+    image = np.asarray((x + y) / 2, np.float32)
+    for detail in reversed(fused):
+        image = np.asarray(cv2.pyrUp(image, dstsize=detail.shape[::-1]), np.float32) + detail
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def _pyramid_level(image: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the image at half size, and what that lacks."""
+    down = np.asarray(cv2.pyrDown(image), np.float32)
+    return down, image - np.asarray(cv2.pyrUp(down, dstsize=image.shape[::-1]), np.float32)
+
+
 def _average(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.rint((a.astype(np.float64) + b) / 2).astype(np.uint8)
 
@@ -309,6 +335,7 @@ def _average(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[
 BASELINES: dict[str, Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]] = {
     "average": _average,
     "maximum": np.maximum,
+    "laplacian": laplacian_pyramid,
 }
 
 if __name__ == "__main__":

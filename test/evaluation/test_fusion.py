@@ -4,6 +4,8 @@ import math
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from segmif_ros.evaluation import fusion as metrics
 
@@ -229,3 +231,24 @@ def test_the_command_names_a_file_that_is_no_image(tmp_path, capsys):
     broken.write_bytes(b"no image")
     assert metrics.main([str(broken), str(broken), "average"]) == 2
     assert "broken.png: not a readable image" in capsys.readouterr().err
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 2**31))
+def test_a_pyramid_of_one_image_twice_gives_it_back(height, width, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+    assert np.array_equal(metrics.laplacian_pyramid(image, image), image)
+
+
+def test_a_pyramid_keeps_the_details_of_both_images():
+    infrared, visible = np.full((64, 64), 100, np.uint8), np.full((64, 64), 100, np.uint8)
+    infrared[10:14, 10:14] = 200
+    visible[40:44, 40:44] = 20
+    fused = metrics.laplacian_pyramid(infrared, visible)
+    assert fused[12, 12] > 180
+    assert fused[42, 42] < 40
+    assert abs(int(fused[60, 60]) - 100) <= 8
+
+
+def test_a_pyramid_takes_the_mean_of_two_even_images():
+    dark, bright = np.full((33, 47), 50, np.uint8), np.full((33, 47), 150, np.uint8)
+    assert np.all(metrics.laplacian_pyramid(dark, bright) == 100)
