@@ -6,20 +6,23 @@ from __future__ import annotations
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.inference.engine import MIN_SIDE, EngineProtocol, EngineResult
-from segmif_ros.inference.errors import EngineError
+from segmif_ros.inference.engine import EngineProtocol, EngineResult
 from segmif_ros.labels import LabelSet
 
 UInt8Image = npt.NDArray[np.uint8]
+Size = tuple[int, int]
+"""Rows and columns."""
 
 _MULTIPLE = 32  # of both sides of a smaller image: the encoder's stages then have whole sizes
+_MAX_PATIENCE = 16
+_SETTLED = 10  # times calm_frames that a larger size must hold before earlier failures are forgotten
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +30,9 @@ class BudgetConfig:
     """When to change the size.
 
     Attributes:
-        budget_ms: Time that a frame may take in the engine.
-        shares: Sides of the network's image as shares of the pair's, largest first.
+        budget_ms: Time that a frame may take.
+        shares: Sides of the network's image as shares of the pair's, largest first, at most 1. A backend that
+            compiles for each size must keep as many (`segmif_ros.inference.backends.BackendOptions.sizes_kept`).
         window: Frames over which the median is taken.
         calm_frames: Frames that must promise to fit the next larger size before it is tried.
         promise: Share of the budget that the promised time must keep.
@@ -46,73 +50,123 @@ class BudgetConfig:
     def __post_init__(self) -> None:
         if self.budget_ms <= 0:
             raise ValueError(f"budget_ms is {self.budget_ms}: it must be above 0")
-        if not self.shares or list(self.shares) != sorted(self.shares, reverse=True) or self.shares[-1] <= 0:
-            raise ValueError(f"shares are {self.shares}: give them largest first, above 0")
+        in_order = bool(self.shares) and list(self.shares) == sorted(self.shares, reverse=True)
+        if not in_order or self.shares[-1] <= 0 or self.shares[0] > 1:
+            raise ValueError(f"shares are {self.shares}: give them largest first, above 0 and at most 1")
         if self.window < 1 or self.calm_frames < 1:
             raise ValueError(f"window is {self.window}, calm_frames {self.calm_frames}: both must be at least 1")
+        if not 0 < self.promise <= 1:
+            raise ValueError(f"promise is {self.promise}: it must be above 0 and at most 1")
 
 
 class SizeController:
-    """Decides on the share from the times of frames; knows no clock and no image.
+    """Decides on the size from the times of frames; knows no clock and no image.
 
-    A step down follows a median above the budget. A step up follows `calm_frames` frames that promise to fit the
-    larger size, as time goes with the number of pixels; when that promise was wrong, the next one must hold twice as
-    long (up to 16 times), so that the size doesn't swing.
+    A step down follows a median above the budget, as soon as it is certain. A step up follows `calm_frames` frames
+    that promise to fit the larger size, as the network's part of the time goes with the number of pixels. Where it
+    doesn't (a GPU that waits for its launches), no promise may ever be given: so 16 times as many frames within the
+    budget are enough as well. A larger size that exceeds the budget soon after makes the next try wait twice as long
+    (up to 16 times), so that the size doesn't swing.
 
     Args:
         config: When to change.
+        pixels: Of the image at each step, most first.
     """
 
-    def __init__(self, config: BudgetConfig) -> None:
+    def __init__(self, config: BudgetConfig, pixels: Sequence[int]) -> None:
         self._config = config
-        self._times: deque[float] = deque(maxlen=config.window)
-        self._step = 0
+        self._pixels = tuple(pixels)
+        self._times: deque[tuple[float, float]] = deque(maxlen=config.window)
         self._calm = 0
+        self._within = 0
         self._patience = 1
-        self._on_trial = False
+        self._risen = False
+        self.step = 0
+        self.exceeded = False
 
     @property
-    def share(self) -> float:
-        """The share to use for the next frame."""
-        return self._config.shares[self._step]
+    def on_trial(self) -> bool:
+        """Whether this step was just tried from a smaller size, and may be given up again."""
+        return self._risen and self._within < self._config.calm_frames
 
-    def observe(self, frame_ms: float) -> bool:
-        """Take in the time of a frame at the current share; True if the share changed."""
+    @property
+    def median_ms(self) -> float:
+        """Median time of the latest frames at this step; 0 before the first."""
+        return statistics.median(frame_ms for frame_ms, _ in self._times) if self._times else 0.0
+
+    def observe(self, frame_ms: float, network_ms: float) -> bool:
+        """Take in the time of a frame at the current step; True if the step changed.
+
+        Args:
+            frame_ms: The time that the budget is for.
+            network_ms: The part of it that goes with the number of pixels.
+        """
         config = self._config
-        self._times.append(frame_ms)
-        if len(self._times) < config.window:
+        self._times.append((frame_ms, network_ms))
+        # more than half of a full window: the median is above the budget, whatever the frames still missing take
+        self.exceeded = sum(each > config.budget_ms for each, _ in self._times) > config.window // 2
+        if self.exceeded:
+            return self._shrink()
+        self._within += 1
+        if self._risen and self._within >= _SETTLED * config.calm_frames:
+            self._patience, self._risen = 1, False
+        if self.step == 0 or len(self._times) < config.window:
             return False
-        median = statistics.median(self._times)
-        if median > config.budget_ms:
-            self._calm = 0
-            if self._step + 1 == len(config.shares):
-                return False
-            if self._on_trial:
-                self._patience = min(16, 2 * self._patience)
-            self._change(+1)
-            return True
-        if self._step == 0:
-            self._settle()
-            return False
-        growth = (config.shares[self._step - 1] / self.share) ** 2
-        self._calm = self._calm + 1 if growth * median <= config.promise * config.budget_ms else 0
-        if self._calm < config.calm_frames * self._patience:
+        self._calm = self._calm + 1 if self._promises() else 0
+        enough = config.calm_frames * self._patience
+        if self._calm < enough and self._within < _MAX_PATIENCE * enough:
             return False
         self._change(-1)
-        self._on_trial = True
+        self._risen = True
         return True
 
+    def _shrink(self) -> bool:
+        self._calm = self._within = 0
+        if self.step + 1 == len(self._pixels):
+            return False
+        if self._risen:
+            self._patience = min(_MAX_PATIENCE, 2 * self._patience)
+        self._change(+1)
+        return True
+
+    def _promises(self) -> bool:
+        """Whether the next larger size would fit, if the network's time goes with the pixels."""
+        network_ms = statistics.median(each for _, each in self._times)
+        growth = self._pixels[self.step - 1] / self._pixels[self.step]
+        return self.median_ms + (growth - 1) * network_ms <= self._config.promise * self._config.budget_ms
+
     def _change(self, by: int) -> None:
-        self._step += by
-        self._calm = 0
-        self._on_trial = False
+        self.step += by
+        self.exceeded = self._risen = False
+        self._calm = self._within = 0
         self._times.clear()
 
-    def _settle(self) -> None:
-        """At the largest size for long enough: earlier failures no longer count."""
-        self._calm += 1
-        if self._calm >= 10 * self._config.calm_frames:
-            self._patience, self._on_trial, self._calm = 1, False, 0
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetState:
+    """How an `AdaptiveEngine` stands.
+
+    Attributes:
+        budget_ms: Time that a frame may take.
+        full_size: Rows and columns of the network's image at its largest.
+        size: Rows and columns of the network's image now.
+        share: Its sides as a share of the pair's.
+        changes: How often it changed.
+        reason: Why it changed last, in words; empty before the first change.
+        on_trial: Whether this size was just tried again after a smaller one.
+        exceeded: Whether the median frame is above the budget, at the smallest size.
+        median_ms: Median time of the latest frames at this size; 0 before the first.
+    """
+
+    budget_ms: float
+    full_size: Size
+    size: Size
+    share: float
+    changes: int = 0
+    reason: str = ""
+    on_trial: bool = False
+    exceeded: bool = False
+    median_ms: float = 0.0
 
 
 class AdaptiveEngine:
@@ -121,10 +175,13 @@ class AdaptiveEngine:
     At a smaller size, labels are enlarged to the nearest pixel and confidences bilinearly; of the fused image the
     difference to the RGB image is enlarged and added to the full RGB image, so that its fine detail stays.
 
+    Whoever runs it must say by `observe` how long each frame took. One thread runs and observes; `state` may be read
+    by any.
+
     Args:
-        engine: Does the work.
+        engine: Does the work; the sum of its results' `stage_ms` is what goes with the number of pixels.
         config: The budget.
-        clock: Seconds.
+        clock: Seconds, for the stage "resize".
     """
 
     def __init__(
@@ -132,9 +189,12 @@ class AdaptiveEngine:
     ) -> None:
         self._engine = engine
         self._config = config
-        self._controller = SizeController(config)
         self._clock = clock
-        self.changes = 0
+        self._pair_size: Size | None = None
+        self._steps: tuple[tuple[float, Size], ...] = ()
+        self._controller = SizeController(config, ())
+        self._network_ms = 0.0
+        self.state: BudgetState | None = None
 
     @property
     def label_set(self) -> LabelSet:
@@ -157,33 +217,39 @@ class AdaptiveEngine:
         return self._engine.device_name
 
     @property
-    def share(self) -> float:
-        """Side of the network's image as a share of the pair's, now."""
-        return self._controller.share
+    def backend_name(self) -> str:
+        """What runs the network; empty for an engine that doesn't say."""
+        return getattr(self._engine, "backend_name", "")
+
+    @property
+    def precision(self) -> str:
+        """Its arithmetic; empty for an engine that doesn't say."""
+        return getattr(self._engine, "precision", "")
 
     def warm_up(self, height: int, width: int) -> None:
         """Run once at every size of the steps, so that a step costs no compilation later."""
-        for share in self._config.shares:
-            self._engine.warm_up(*network_size(height, width, share))
+        self._engine.warm_up(height, width)  # a backend that is chosen by trial is chosen for the full size
+        self._use((height, width))
 
     def infer(self, infrared: UInt8Image, rgb: UInt8Image) -> EngineResult:
-        """See `EngineProtocol`; the time spent here counts for the budget."""
-        started = self._clock()
-        result = self._infer(infrared, rgb)
-        self.changes += self._controller.observe(1e3 * (self._clock() - started))
-        return result
-
-    def _infer(self, infrared: UInt8Image, rgb: UInt8Image) -> EngineResult:
+        """See `EngineProtocol`; the first pair of another size than the last takes a run at every size of the steps."""
         height, width = infrared.shape[:2]
-        small = network_size(height, width, self.share)
-        if small == (height, width) or rgb.shape[:2] != (height, width):  # a misfit pair is the engine's to refuse
+        if infrared.ndim != 2 or rgb.shape[:2] != (height, width):  # a misfit pair is the engine's to refuse
             return self._engine.infer(infrared, rgb)
+        if (height, width) != self._pair_size:
+            self._use((height, width))
+        _, small = self._steps[self._controller.step]
+        if small == (height, width):
+            result = self._engine.infer(infrared, rgb)
+            self._network_ms = sum(result.stage_ms.values())
+            return result
         began = self._clock()
         target = small[1], small[0]
         small_rgb = _uint8(cv2.resize(rgb, target, interpolation=cv2.INTER_AREA))
         small_infrared = _uint8(cv2.resize(infrared, target, interpolation=cv2.INTER_AREA))
         resized = self._clock()
         result = self._engine.infer(small_infrared, small_rgb)
+        self._network_ms = sum(result.stage_ms.values())
         inferred = self._clock()
         change = cv2.resize(cv2.subtract(result.fused, small_rgb, dtype=cv2.CV_16S), (width, height))
         full = replace(
@@ -195,15 +261,72 @@ class AdaptiveEngine:
         resize_ms = 1e3 * (resized - began + self._clock() - inferred)
         return replace(full, stage_ms={**result.stage_ms, "resize": resize_ms})
 
+    def observe(self, frame_ms: float) -> None:
+        """Take in how long the frame took whose pair was the last of `infer`, and change the size if need be."""
+        if self.state is None:
+            return
+        controller, config = self._controller, self._config
+        before = controller.step
+        times_ms = f"{config.budget_ms:g}"
+        changed = controller.observe(frame_ms, self._network_ms)
+        share, size = self._steps[controller.step]
+        changes, reason = self.state.changes, self.state.reason
+        if changed:
+            changes += 1
+            was = sized(self._steps[before][1])
+            if controller.step > before:
+                reason = f"most frames at {was} took more than the budget of {times_ms} ms, the last {frame_ms:.0f} ms"
+            else:
+                reason = f"frames at {was} kept the budget of {times_ms} ms for long, the last took {frame_ms:.0f} ms"
+        self.state = BudgetState(
+            budget_ms=config.budget_ms,
+            full_size=self.state.full_size,
+            size=size,
+            share=share,
+            changes=changes,
+            reason=reason,
+            on_trial=controller.on_trial,
+            exceeded=controller.exceeded,
+            median_ms=controller.median_ms,
+        )
 
-def network_size(height: int, width: int, share: float) -> tuple[int, int]:
-    """Rows and columns of the network's image: multiples of 32, or the pair's own for a share of 1."""
-    if share == 1:
-        return height, width
-    rows, columns = (min(side, max(_MULTIPLE, round(side * share / _MULTIPLE) * _MULTIPLE)) for side in (height, width))
-    if min(rows, columns) < MIN_SIDE:
-        raise EngineError(f"the pair is {width}x{height}: each side must be at least {MIN_SIDE}")
-    return rows, columns
+    def _use(self, pair_size: Size) -> None:
+        """Start at the largest size for pairs of this size, all sizes warm."""
+        self._pair_size = pair_size
+        self._steps = network_sizes(*pair_size, self._config.shares)
+        self._controller = SizeController(self._config, [rows * columns for _, (rows, columns) in self._steps])
+        share, size = self._steps[0]
+        changes = self.state.changes if self.state else 0
+        self.state = BudgetState(
+            budget_ms=self._config.budget_ms, full_size=size, size=size, share=share, changes=changes
+        )
+        for _, each in self._steps:
+            if each != pair_size:
+                grey = np.full(each, 128, np.uint8)
+                self._engine.infer(grey, np.repeat(grey[..., None], 3, axis=2))
+
+
+def network_sizes(height: int, width: int, shares: Sequence[float]) -> tuple[tuple[float, Size], ...]:
+    """Return share and (rows, columns) of each step, largest first: multiples of 32, for a share of 1 the pair's own.
+
+    Shares that come to the same size are one step; a pair with a side below 32 has its own size only.
+    """
+    if min(height, width) < _MULTIPLE:
+        return ((1.0, (height, width)),)
+    steps: dict[Size, float] = {}
+    for share in shares:
+        size = (height, width) if share == 1 else (_smaller_side(height, share), _smaller_side(width, share))
+        steps.setdefault(size, share)
+    return tuple((share, size) for size, share in steps.items())
+
+
+def sized(size: Size) -> str:
+    """Return rows and columns as people write a size: "640x480"."""
+    return f"{size[1]}x{size[0]}"
+
+
+def _smaller_side(side: int, share: float) -> int:
+    return min(side, max(_MULTIPLE, round(side * share / _MULTIPLE) * _MULTIPLE))
 
 
 def _uint8(image: object) -> UInt8Image:
