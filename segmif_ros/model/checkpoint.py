@@ -6,6 +6,7 @@ dict of the fusion network and one of the segmentation network (`denoise_net.*`)
 (encoder, classes, widths) are read off the tensors' shapes. Only tensors are ever unpickled (`weights_only=True`).
 """
 
+import dataclasses
 import os
 import pickle
 import re
@@ -19,12 +20,14 @@ import torch
 from torch import Tensor
 
 from segmif_ros.model.encoder import ENCODERS
-from segmif_ros.model.network import FUSION_SCALES, SegMiF, SegMiFConfig
+from segmif_ros.model.network import FUSION_SCALES, PRIOR_SCALES, SegMiF, SegMiFConfig
 
 FORMAT_VERSION = 1
 
 _FUSION = "fusion."
 _SEGMENTATION = "segmentation."
+# the one size that no tensor shows; files without it have 1
+_PRIOR_SCALE = "prior_scale"
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _HALF_LIMIT = torch.finfo(torch.float16).max
 
@@ -57,7 +60,7 @@ def load_checkpoint(
     sources: dict[str, Path] = {}
     metadata: dict[str, str] = {}
     for file in files:
-        state, strings = _read(file)
+        state, strings = read_state(file)
         _require_known_format(strings, file)
         for part, prefixed in _split(state, file).items():
             if part in sources:
@@ -72,7 +75,7 @@ def load_checkpoint(
             raise CheckpointError(
                 f"{files[0]}: holds no {part[:-1]} network: give the authors' other file together with it"
             )
-    config = _read_config(tensors, sources)
+    config = _with_prior_scale(_read_config(tensors, sources), metadata, files[0])
     if expected_classes is not None and config.num_classes != expected_classes:
         raise CheckpointError(
             f"{sources[_SEGMENTATION]}: made for {config.num_classes} classes, but {expected_classes} were asked for: "
@@ -102,6 +105,8 @@ def save_checkpoint(
     """
     path = Path(path)
     strings = {**(metadata or {}), "format_version": str(FORMAT_VERSION)}
+    if model.config.prior_scale != 1:
+        strings[_PRIOR_SCALE] = str(model.config.prior_scale)
     for name, value in strings.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise CheckpointError(f"metadata {name!r} is {value!r}: names and values must be strings")
@@ -109,16 +114,21 @@ def save_checkpoint(
     for key, tensor in model.state_dict().items():
         stored = tensor.detach().cpu().contiguous()
         if stored.is_floating_point():
-            _require_finite(stored, key, path)
+            require_finite(stored, key, path)
             if float16 and stored.ndim > 1:
                 if stored.abs().max() > _HALF_LIMIT:
                     raise CheckpointError(f"{path}: {key} exceeds {_HALF_LIMIT:.0f}: store it without float16")
                 stored = stored.half()
         tensors[key] = stored
+    replace_file(path, safetensors.torch.save(tensors, strings))
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file in one step: a reader sees the old one or the new one."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            file.write(safetensors.torch.save(tensors, strings))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -126,8 +136,11 @@ def save_checkpoint(
         part.unlink(missing_ok=True)
 
 
-def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """State dict and metadata of one file. Its kind is told by its first bytes, as suffixes are not reliable."""
+def read_state(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """State dict and metadata of one file, whatever network it is of; CheckpointError if it can't be used.
+
+    Its kind is told by its first bytes, as suffixes are not reliable.
+    """
     try:
         with file.open("rb") as stream:
             head = stream.read(64)
@@ -146,7 +159,7 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"{file}: is neither a safetensors nor a PyTorch checkpoint: give one of these")
     for key, tensor in state.items():
         if tensor.is_floating_point():
-            _require_finite(tensor, key, file)
+            require_finite(tensor, key, file)
     return state, strings
 
 
@@ -250,6 +263,13 @@ def _read_config(tensors: dict[str, Tensor], sources: dict[str, Path]) -> SegMiF
         raise CheckpointError(f"{sources[_FUSION]}: {error}; give weights of this network") from error
 
 
+def _with_prior_scale(config: SegMiFConfig, metadata: Mapping[str, str], file: Path) -> SegMiFConfig:
+    scale = metadata.get(_PRIOR_SCALE, "1")
+    if scale not in {str(each) for each in PRIOR_SCALES}:
+        raise CheckpointError(f"{file}: {_PRIOR_SCALE} is '{scale}': expected 1, 2 or 4; give weights of this network")
+    return dataclasses.replace(config, prior_scale=int(scale))
+
+
 def _depth(tensors: Mapping[str, Tensor], prefix: str) -> int:
     """Number of blocks: the highest index and one, so that a block missing in between is named as a missing key."""
     pattern = re.compile(re.escape(prefix) + r"(\d{1,4})\.")
@@ -295,7 +315,8 @@ def _require_known_format(metadata: Mapping[str, str], file: Path) -> None:
         )
 
 
-def _require_finite(tensor: Tensor, key: str, file: Path) -> None:
+def require_finite(tensor: Tensor, key: str, file: Path) -> None:
+    """CheckpointError, with the file and the key, for an infinite value or a NaN."""
     if not torch.isfinite(tensor).all():
         raise CheckpointError(f"{file}: {key} holds values that are not finite: use other weights")
 
@@ -304,4 +325,12 @@ def _one_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
 
 
-__all__ = ["FORMAT_VERSION", "CheckpointError", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "FORMAT_VERSION",
+    "CheckpointError",
+    "load_checkpoint",
+    "read_state",
+    "replace_file",
+    "require_finite",
+    "save_checkpoint",
+]
