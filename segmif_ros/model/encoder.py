@@ -38,7 +38,8 @@ _PATCH_EPS = 1e-5
 
 def to_tokens(feature_map: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, h * w, C), row by row; a view when the map is in channels_last order."""
-    return feature_map.flatten(2).transpose(1, 2)
+    # not flatten and transpose: graph runtimes take this order for what it is in memory and copy nothing
+    return feature_map.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def to_map(tokens: Tensor, height: int, width: int) -> Tensor:
