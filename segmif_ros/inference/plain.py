@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from segmif_ros.model import Mode, SegMiF, SegMiFOutput
 from segmif_ros.model.colour import rgb_to_luma, stretched_bytes, with_luma
+from segmif_ros.model.network import average_pooled
 
 _HEAD_WIDTH = 8
 
@@ -34,6 +35,8 @@ class PlainSegMiF(nn.Module):
     def forward(self, infrared: Tensor, rgb: Tensor, prior: Tensor, mode: Mode = "robot") -> SegMiFOutput:
         """See `SegMiF.forward`."""
         fusion, network = self.model.fusion, self.model.segmentation
+        if min(prior.shape[-2:]) >= 29 * self.model.config.prior_scale:
+            prior = average_pooled(prior, self.model.config.prior_scale)
         features = _encoder(network.denoise_net.encoder, prior.repeat(1, 3, 1, 1))[:2]
         luma = _fusion(fusion, infrared, rgb_to_luma(rgb) if mode == "robot" else rgb[:, :1], *features)
         fused = with_luma(rgb, luma)

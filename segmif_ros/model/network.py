@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from segmif_ros.model.colour import rgb_to_luma, stretched_bytes, with_luma
 from segmif_ros.model.encoder import ENCODERS, MixTransformer
@@ -20,13 +21,16 @@ from segmif_ros.model.rewrites import Rewritable
 Mode = Literal["robot", "authors"]
 
 FUSION_SCALES = (1, 2, 4)
+PRIOR_SCALES = (1, 2, 4)
+# the encoder's first stage must have as many rows and columns as its attention reduces by
+_SMALLEST_SIDE = 29
 _MEAN = (123.675, 116.28, 103.53)
 _STD = (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegMiFConfig:
-    """Sizes of a model. The defaults are the paper's; all of them can be read off a checkpoint's shapes.
+    """Sizes of a model. The defaults are the paper's; all but `prior_scale` can be read off a checkpoint's shapes.
 
     Attributes:
         encoder: 'mit_b0' .. 'mit_b5'.
@@ -36,6 +40,7 @@ class SegMiFConfig:
         fusion_scale: 1, 2 or 4; the fusion network works at H/s x W/s on images folded into s * s planes.
         fusion_output: 'direct' (the paper's) or 'blend', see `FusionNetwork`.
         decoder_channels: width of the segmentation head.
+        prior_scale: 1, 2 or 4; the encoder sees the prior image at H/s x W/s, which costs s * s times less.
 
     Raises:
         ValueError: a value is outside its range.
@@ -48,6 +53,7 @@ class SegMiFConfig:
     fusion_scale: int = 1
     fusion_output: FusionOutput = "direct"
     decoder_channels: int = 256
+    prior_scale: int = 1
 
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:
@@ -59,6 +65,8 @@ class SegMiFConfig:
             raise ValueError(f"fusion_channels is {self.fusion_channels}: it must be a multiple of {HEAD_WIDTH}")
         if self.fusion_scale not in FUSION_SCALES:
             raise ValueError(f"fusion_scale is {self.fusion_scale}: it must be 1, 2 or 4")
+        if self.prior_scale not in PRIOR_SCALES:
+            raise ValueError(f"prior_scale is {self.prior_scale}: it must be 1, 2 or 4")
         if self.fusion_output not in get_args(FusionOutput):
             raise ValueError(f"fusion_output is '{self.fusion_output}': it must be 'direct' or 'blend'")
 
@@ -140,8 +148,12 @@ class SegMiF(Rewritable):
         The prior enters as three equal planes without mean and std, as in the published training and test code.
 
         Returns:
-            (B, C1, ceil(H/4), ceil(W/4)) and (B, C2, ceil(H/8), ceil(W/8)).
+            (B, C1, ceil(H/4), ceil(W/4)) and (B, C2, ceil(H/8), ceil(W/8)); with a prior_scale s of a prior that is
+            averaged over s x s pixels first, unless a side would get too small for the encoder.
         """
+        scale = self.config.prior_scale
+        if min(prior.shape[-2:]) >= scale * _SMALLEST_SIDE:
+            prior = average_pooled(prior, scale)
         planes = prior if self.rewrites.grey_stem else prior.expand(-1, 3, -1, -1)
         features = self.segmentation.denoise_net.encoder(planes, stages=2 if self.rewrites.short_prior_pass else 4)
         return features[0], features[1]
@@ -183,6 +195,11 @@ class SegMiF(Rewritable):
         return SegMiFOutput(fused_luma, fused_rgb, self.segment(fused_rgb))
 
 
+def average_pooled(plane: Tensor, scale: int) -> Tensor:
+    """(B, 1, H, W) averaged over scale x scale pixels, (B, 1, ceil(H/s), ceil(W/s)); borders average what is there."""
+    return plane if scale == 1 else F.avg_pool2d(plane, scale, ceil_mode=True, count_include_pad=False)
+
+
 def _require_planes(infrared: Tensor, visible: Tensor, prior: Tensor) -> None:
     if infrared.ndim != 4 or infrared.shape[1] != 1:
         raise ValueError(f"infrared has shape {tuple(infrared.shape)}: it must be (batch, 1, height, width)")
@@ -192,4 +209,4 @@ def _require_planes(infrared: Tensor, visible: Tensor, prior: Tensor) -> None:
             raise ValueError(f"{name} has shape {shapes}: both must be equal")
 
 
-__all__ = ["FUSION_SCALES", "Mode", "SegMiF", "SegMiFConfig", "SegMiFOutput", "SegmentationNetwork"]
+__all__ = ["FUSION_SCALES", "PRIOR_SCALES", "Mode", "SegMiF", "SegMiFConfig", "SegMiFOutput", "SegmentationNetwork"]

@@ -71,11 +71,19 @@ def test_a_saved_model_comes_back_with_its_metadata_in_evaluation_mode(model: Se
         replace(TINY, num_classes=9, fusion_scale=4),
         replace(TINY, encoder="mit_b1", fusion_channels=24, growth=7, fusion_output="blend"),
         replace(TINY, encoder="mit_b2", num_classes=1),
+        replace(TINY, prior_scale=2),
     ],
 )
-def test_all_sizes_are_read_off_the_shapes(config: SegMiFConfig, tmp_path: Path) -> None:
+def test_all_sizes_are_read_off_the_file(config: SegMiFConfig, tmp_path: Path) -> None:
     save_checkpoint(SegMiF(config), tmp_path / "m.safetensors")
     assert load_checkpoint(tmp_path / "m.safetensors").config == config
+
+
+def test_a_prior_scale_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    model = SegMiF(TINY)
+    save_checkpoint(model, tmp_path / "m.safetensors", {"prior_scale": "3"})
+    with pytest.raises(CheckpointError, match="prior_scale is '3': expected 1, 2 or 4"):
+        load_checkpoint(tmp_path / "m.safetensors")
 
 
 @pytest.mark.parametrize("order", [1, -1])

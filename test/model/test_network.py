@@ -153,6 +153,26 @@ def test_the_small_variants_equal_the_slow_reference(scale: int, output: str) ->
     assert expected.std() > 0.01
 
 
+def test_a_prior_scale_shows_the_encoder_the_averaged_prior() -> None:
+    model = _formula_model(**TINY, prior_scale=2)
+    _, _, prior = _frame(61, 74)
+    with torch.no_grad():
+        features = model.prior_features(prior)
+        full = _formula_model(**TINY).prior_features
+        padded = torch.cat((prior, prior[..., -1:, :]), dim=2)  # the last row stands alone in its average
+        expected = full(padded.unfold(2, 2, 2).unfold(3, 2, 2).mean(dim=(-2, -1)))
+    for ours, theirs in zip(features, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_a_prior_too_small_for_its_scale_is_shown_whole() -> None:
+    _, _, prior = _frame(40, 90)
+    with torch.no_grad():
+        scaled = _formula_model(**TINY, prior_scale=2).prior_features(prior)
+        whole = _formula_model(**TINY).prior_features(prior)
+    assert all(torch.equal(a, b) for a, b in zip(scaled, whole, strict=True))
+
+
 def test_frames_of_a_batch_do_not_see_each_other() -> None:
     model = _formula_model(**TINY, fusion_scale=2, fusion_output="blend")
     frames = _frame(33, 47, batch=3)
@@ -180,6 +200,7 @@ def test_an_image_below_29_pixels_is_refused(height: int, width: int) -> None:
         ({"fusion_channels": 12}, "fusion_channels is 12"),
         ({"fusion_channels": 0}, "fusion_channels is 0"),
         ({"fusion_scale": 3}, "fusion_scale is 3"),
+        ({"prior_scale": 3}, "prior_scale is 3"),
         ({"fusion_output": "mix"}, "fusion_output is 'mix'"),
     ],
 )
