@@ -32,6 +32,9 @@ ARGUMENTS = (
     ("params_file", "", None, "parameters of segmif_node; empty takes the package's config/segmif.yaml"),
     ("weights", "", None, "model name, file, or the authors' two files with a comma between; empty: as in params_file"),
     ("device", "", None, "auto, cpu, cuda or cuda:N; empty: as in params_file"),
+    ("backend", "", None, "auto, fastest, torch, compile, openvino or onnxruntime; empty: as in params_file"),
+    ("precision", "", None, "float32, bfloat16 or float16; empty: as in params_file"),
+    ("frame_budget_ms", "", None, "the network's image gets smaller where pairs take longer; empty: as in params_file"),
     ("namespace", "", None, "namespace of all nodes and relative topics"),
     ("log_level", "info", ("debug", "info", "warn", "error", "fatal"), "least severe log messages to show"),
     ("use_sim_time", "false", BOOLEAN, "take the time from /clock, for replayed bags and simulators"),
@@ -46,6 +49,8 @@ ARGUMENTS = (
     ("rig_drop_probability", "0.0", None, "simulated rig: share of the frames of each camera that go missing, 0 to 1"),
     ("rig_time_offset_s", "0.0", None, "simulated rig: added to the infrared stamps, in seconds"),
 )
+# launch argument and parameter of segmif_node -> its type
+NODE_PARAMETERS = {"weights": str, "device": str, "backend": str, "precision": str, "frame_budget_ms": float}
 # launch argument -> parameter of the rig and its type
 RIG_PARAMETERS = {
     "rig_rate_hz": ("rate_hz", float),
@@ -93,7 +98,7 @@ def _start(context):
     if not params_file.is_file():
         raise RuntimeError(f"params_file:={params_file}: no such file")
 
-    given = {name: value[name] for name in ("weights", "device") if value[name]}
+    given = {name: _number(name, value[name], kind) for name, kind in NODE_PARAMETERS.items() if value[name]}
     common = {
         "namespace": value["namespace"],
         "remappings": [(topic, value[name]) for name, topic, _ in TOPICS if value[name] != topic],

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from segmif_ros.stream.pairing import OffsetSummary
 from segmif_ros.stream.statistics import Snapshot
+
+if TYPE_CHECKING:  # torch would come with it
+    from segmif_ros.inference.engine import EngineProtocol
 
 
 def pipeline_values(snapshot: Snapshot, offsets: OffsetSummary) -> dict[str, str]:
@@ -38,6 +42,22 @@ def pipeline_values(snapshot: Snapshot, offsets: OffsetSummary) -> dict[str, str
     values["pair_offset_ms_mean"] = f"{1e-6 * offsets.mean_ns:.3f}"
     values["pair_offset_ms_max"] = f"{1e-6 * offsets.max_ns:.3f}"
     return values
+
+
+def engine_values(engine: EngineProtocol, precision: str) -> dict[str, str]:
+    """Return what computes, in force now; an engine that doesn't say its backend (a fake) has none.
+
+    Args:
+        engine: The one at work.
+        precision: What was asked for: an engine that doesn't choose computes in that.
+    """
+    values = {
+        "model": f"{engine.model_name} {engine.model_hash}",
+        "device": engine.device_name,
+        "backend": getattr(engine, "backend_name", ""),
+        "precision": getattr(engine, "precision", "") or precision,
+    }
+    return values if values["backend"] else {name: values[name] for name in ("model", "device")}
 
 
 def gpu_values(device_name: str) -> dict[str, str]:

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from segmif_ros.stream.pairing import OffsetSummary
+
+if TYPE_CHECKING:  # torch would come with it
+    from segmif_ros.inference.adaptive import BudgetState
 
 # Images larger than this don't fit the shared-memory segment that Fast DDS has by default.
 DEFAULT_SEGMENT_BYTES = 512 * 1024
@@ -133,6 +137,27 @@ def offset_problem(offsets: OffsetSummary, slop_s: float, time_offset_s: float) 
         f"infrared stamps are steadily {1e-6 * mean_ns:.1f} ms {behind} RGB's: if a driver stamps arrival instead of "
         f"exposure, set time_offset_s to {time_offset_s + 1e-9 * offsets.mean_ns:.4f}",
     )
+
+
+def budget_problems(state: BudgetState | None) -> list[Problem]:
+    """Return that the network's image is smaller than it could be, and that even so the budget is exceeded."""
+    if state is None:
+        return []
+    found = []
+    now, full = (f"{width}x{height}" for height, width in (state.size, state.full_size))
+    if state.size != state.full_size:
+        found.append(Problem("smaller image", f"the network's image is {now} instead of {full}: {state.reason}"))
+    elif state.on_trial:  # the same problem still, so that a size that is tried in vain isn't said each time
+        found.append(Problem("smaller image", f"the network's image is {full} again, on trial: {state.reason}"))
+    if state.exceeded:
+        found.append(
+            Problem(
+                "budget exceeded",
+                f"frames take {state.median_ms:.0f} ms with the smallest image, {now}, and frame_budget_ms is "
+                f"{state.budget_ms:g}: take a faster backend, a lower precision or a smaller model, or raise it",
+            )
+        )
+    return found
 
 
 class Conditions:

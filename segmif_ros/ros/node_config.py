@@ -60,6 +60,15 @@ class NodeConfig:
         choices=PRECISIONS,
         changes=_UNCONFIGURED,
     )
+    frame_budget_ms: float = parameter(
+        0.0,
+        "Longest that a pair may keep the node busy, in milliseconds: where the median takes longer, the network's "
+        "image gets smaller in steps (outputs keep their size), and larger again once that fits; 0 is off. See "
+        "docs/node_performance.md.",
+        minimum=0.0,
+        maximum=60_000.0,
+        changes=Changes.RELOAD,
+    )
     prior: str = parameter(
         "auto",
         "Prior image that the semantic features are taken from; auto is what the weights were trained with.",

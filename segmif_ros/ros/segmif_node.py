@@ -33,7 +33,8 @@ from segmif_ros.rig.registration import Registration, Unregistered
 from segmif_ros.ros import health, parameters
 from segmif_ros.ros.camera_infos import CameraInfoInput, camera_model, info_of
 from segmif_ros.ros.conversion import cv_bridge_conversion
-from segmif_ros.ros.diagnostics import diagnostic_array, gpu_values, pipeline_values
+from segmif_ros.ros.diagnostics import diagnostic_array, engine_values, gpu_values, pipeline_values
+from segmif_ros.ros.frame_budget import budget_state, budget_values, observed, within_budget
 from segmif_ros.ros.inputs import CameraInput
 from segmif_ros.ros.node_config import NODE_NAME, NodeConfig
 from segmif_ros.ros.outputs import Outputs, chosen_classes
@@ -125,8 +126,7 @@ class SegmifNode(LifecycleNode):
         started = time.monotonic()
         try:
             make_pairer = pairer_maker(config.sync_policy, self.get_logger().error)
-            engine = self._make_engine(config)
-            engine.warm_up(config.warm_up_height, config.warm_up_width)
+            engine = self._warm_engine(config)
             self._rig = RigSource(config)
             if isinstance(self._rig.registration, Registration):
                 self._rig.registration.prepare()
@@ -143,7 +143,7 @@ class SegmifNode(LifecycleNode):
         self._pipeline = Pipeline(
             config.pipeline(),
             engine,
-            self._outputs.publish,
+            observed(self._outputs.publish, time.monotonic_ns),
             now_ns=time.monotonic_ns,
             stamp_clock_ns=lambda: int(self.get_clock().now().nanoseconds),
             say=self.get_logger().warning,
@@ -154,7 +154,7 @@ class SegmifNode(LifecycleNode):
         )
         self.get_logger().info(
             f"model {engine.model_name} ({engine.model_hash}), {len(engine.label_set)} classes of "
-            f"{engine.label_set.name}, on {engine.device_name}, ready after {time.monotonic() - started:.1f} s"
+            f"{engine.label_set.name}, on {self._runtime(engine)}, ready after {time.monotonic() - started:.1f} s"
         )
         self._use_rig(self._rig)
         return super().on_configure(state)
@@ -285,10 +285,19 @@ class SegmifNode(LifecycleNode):
     def load_engine(self) -> EngineProtocol:
         """Return another engine as the parameters say, warmed up; ValueError, RuntimeError or OSError say why not."""
         config = self._config
-        engine = self._make_engine(config)
-        engine.warm_up(config.warm_up_height, config.warm_up_width)
+        engine = self._warm_engine(config)
         chosen_classes(config.mask_classes, engine.label_set)  # says so if it doesn't have one of them
         return engine
+
+    def _warm_engine(self, config: NodeConfig) -> EngineProtocol:
+        engine = within_budget(self._make_engine(config), config.frame_budget_ms)
+        engine.warm_up(config.warm_up_height, config.warm_up_width)
+        return engine
+
+    def _runtime(self, engine: EngineProtocol) -> str:
+        values = engine_values(engine, self._config.precision)
+        by = f" by {values['backend']} in {values['precision']}" if "backend" in values else ""
+        return values["device"] + by
 
     def use_engine(self, engine: EngineProtocol, pipeline: Pipeline) -> bool:
         """Run another engine in ``pipeline`` from the next pair on; False if that isn't the node's any more."""
@@ -336,9 +345,9 @@ class SegmifNode(LifecycleNode):
         if self._pipeline is not None and self._engine is not None:
             values = pipeline_values(self._pipeline.snapshot(), self._pipeline.offsets)
             values |= {
-                "model": f"{self._engine.model_name} {self._engine.model_hash}",
-                "device": self._engine.device_name,
+                **engine_values(self._engine, self._config.precision),
                 **gpu_values(self._engine.device_name),
+                **budget_values(budget_state(self._engine)),
             }
             if self._config.estimate_time_offset:
                 self._time_offset.look(time.monotonic_ns())
@@ -368,6 +377,7 @@ class SegmifNode(LifecycleNode):
             health.offset_problem(self._pipeline.offsets, config.slop_s, config.time_offset_s),
             self._time_offset.problem(config.time_offset_s) if config.estimate_time_offset else None,
             self._rig.problem,
+            *health.budget_problems(budget_state(self._engine)),
             *self._outputs.problems(),
         )
         return [each for each in possible if each is not None]

@@ -34,9 +34,12 @@ def test_every_default_is_among_the_allowed_values(launch_file: dict) -> None:
 
 
 def test_arguments_are_passed_on_under_names_that_the_nodes_know(launch_file: dict) -> None:
-    assert {"weights", "device"} <= {row.name for row in rows(NodeConfig)}
+    ours = {row.name: row for row in rows(NodeConfig)}
+    for name, kind in launch_file["NODE_PARAMETERS"].items():
+        assert kind is ours[name].type, name
     known = {row.name: row for row in rows(RigConfig)}
     defaults = {row[0]: row[1] for row in launch_file["ARGUMENTS"]}
+    assert {defaults[name] for name in launch_file["NODE_PARAMETERS"]} == {""}, "empty: as in params_file"
     for argument, (name, kind) in launch_file["RIG_PARAMETERS"].items():
         assert kind is known[name].type, argument
         assert kind(defaults[argument]) == known[name].default, argument

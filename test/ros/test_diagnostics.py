@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The status on /diagnostics: keys that tools read, and a level that says whether somebody must look."""
 
+from types import SimpleNamespace
+
 import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
@@ -8,7 +10,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 here")
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from segmif_ros.ros.diagnostics import diagnostic_array, gpu_values, pipeline_values
+from segmif_ros.ros.diagnostics import diagnostic_array, engine_values, gpu_values, pipeline_values
 from segmif_ros.stream.pairing import OffsetSummary
 from segmif_ros.stream.statistics import Statistics
 
@@ -24,6 +26,19 @@ def test_the_memory_of_the_gpu_is_reported_where_the_model_runs_on_one(monkeypat
     assert gpu_values("cuda:1") == {"gpu_memory_used_mib": "5120", "gpu_memory_total_mib": "8192"}
     assert asked == ["cuda:1"]
     assert gpu_values("cpu") == {}
+
+
+def test_backend_and_precision_are_those_in_force() -> None:
+    engine = SimpleNamespace(model_name="m", model_hash="0123", device_name="cpu", backend_name="openvino")
+    expected = {"model": "m 0123", "device": "cpu", "backend": "openvino", "precision": "float32"}
+    assert engine_values(engine, "float32") == expected
+    engine.precision = "bfloat16"  # of an engine that chose it
+    assert engine_values(engine, "float32") == {**expected, "precision": "bfloat16"}
+
+
+def test_an_engine_that_names_no_backend_has_none_in_the_diagnostics() -> None:
+    engine = SimpleNamespace(model_name="m", model_hash="0123", device_name="none")
+    assert engine_values(engine, "float32") == {"model": "m 0123", "device": "none"}
 
 
 def test_every_number_has_its_key() -> None:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is said about inputs and stamps: each case has its line, and no line comes without its case."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from segmif_ros.ros.health import (
     Conditions,
     InputFacts,
     Problem,
+    budget_problems,
     input_problem,
     offset_problem,
     pairing_problem,
@@ -90,6 +93,30 @@ def test_a_large_steady_offset_is_said_with_the_value_that_corrects_it() -> None
 )
 def test_a_small_or_unsteady_or_unproven_offset_is_no_problem(summary) -> None:
     assert offset_problem(summary, 0.02, 0.0) is None
+
+
+def state(**values) -> SimpleNamespace:
+    # as segmif_ros.inference.adaptive.BudgetState, which would bring torch
+    facts = {"size": (352, 480), "full_size": (480, 640), "reason": "too slow", "budget_ms": 100.0, "median_ms": 80.0}
+    return SimpleNamespace(**{**facts, "on_trial": False, "exceeded": False, **values})
+
+
+def test_a_smaller_image_is_said_with_its_reason_also_while_the_full_one_is_on_trial() -> None:
+    [problem] = budget_problems(state())
+    assert problem.line == "the network's image is 480x352 instead of 640x480: too slow"
+    [trial] = budget_problems(state(size=(480, 640), on_trial=True, reason="calm"))
+    assert trial == Problem(problem.kind, "the network's image is 640x480 again, on trial: calm")
+
+
+def test_a_budget_that_even_the_smallest_image_exceeds_is_said_with_what_helps() -> None:
+    smaller, exceeded = budget_problems(state(exceeded=True, median_ms=151.6))
+    assert smaller.kind != exceeded.kind
+    assert exceeded.line.startswith("frames take 152 ms with the smallest image, 480x352, and frame_budget_ms is 100:")
+
+
+@pytest.mark.parametrize("quiet", [None, state(size=(480, 640))])
+def test_without_a_budget_or_within_it_there_is_no_problem(quiet) -> None:
+    assert budget_problems(quiet) == []
 
 
 def test_a_condition_is_said_when_it_begins_and_when_it_ends() -> None:
