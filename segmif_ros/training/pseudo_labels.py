@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``segmif pseudo-label``: labels for pairs that have none, from what a trained network sees in their RGB images.
+
+The segmentation network looks at each RGB image at several sizes and mirrored; where the mean probability of its best
+class is high enough the pixel gets that class, else 255 (no truth). Images that are dark are left without truth, as the
+network is least to be trusted there, and infrared is not looked at: a student that is then given both images, with the
+RGB image darkened, must learn to find the same things by their heat.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from rich.progress import track
+from torch.nn import functional as F
+
+from segmif_ros.data.images import DatasetError
+from segmif_ros.data.pair_folder import PairFolder
+from segmif_ros.evaluation.predict import to_plane
+from segmif_ros.model import CheckpointError, SegMiF, load_checkpoint
+
+Image = npt.NDArray[np.uint8]
+
+IGNORE_ID = 255
+_SCALES = (0.75, 1.0, 1.25)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PseudoLabelConfig:
+    """When a pixel gets a label.
+
+    Attributes:
+        confidence: Least mean probability of its best class.
+        darkest: Images whose mean grey level (0 to 255) is below this get no label at all.
+    """
+
+    confidence: float = 0.75
+    darkest: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.confidence <= 1:
+            raise ValueError(f"confidence is {self.confidence}: it must be in [0, 1]")
+
+
+@torch.no_grad()
+def pseudo_label(model: SegMiF, rgb: Image, config: PseudoLabelConfig) -> Image:
+    """Labels uint8 (H, W) of an RGB image uint8 (H, W, 3); 255 where the network is not sure.
+
+    Args:
+        model: In evaluation mode; its fusion network is not used.
+        rgb: RGB, any size from 39 pixels on (29 / 0.75).
+        config: When a pixel gets a label.
+    """
+    if float(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).mean()) < config.darkest:
+        return np.full(rgb.shape[:2], IGNORE_ID, np.uint8)
+    plane = to_plane(rgb).to(next(model.parameters()).device)
+    size = plane.shape[-2:]
+    views = []
+    for scale in _SCALES:
+        sized = F.interpolate(plane, scale_factor=scale, mode="bilinear", antialias=scale < 1) if scale != 1 else plane
+        for mirrored in (False, True):
+            logits = model.segment(sized.flip(-1) if mirrored else sized)
+            logits = logits.flip(-1) if mirrored else logits
+            views.append(F.interpolate(logits, size=size, mode="bilinear", align_corners=False).softmax(dim=1))
+    probability, labels = torch.stack(views).mean(dim=0)[0].max(dim=0)
+    sure = probability >= config.confidence
+    return np.asarray(torch.where(sure, labels, IGNORE_ID).to(torch.uint8).cpu().numpy())
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("pairs", type=Path, help="folder with infrared/ and visible/")
+    parser.add_argument("--weights", type=Path, required=True, help="the teacher's checkpoint")
+    parser.add_argument("--out", type=Path, required=True, help="new folder for the pairs with their labels/")
+    parser.add_argument("--confidence", type=float, default=PseudoLabelConfig.confidence, help="default: %(default)s")
+    parser.add_argument("--darkest", type=float, default=PseudoLabelConfig.darkest, help="default: %(default)s")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Label a folder; errors are one line."""
+    try:
+        config = PseudoLabelConfig(confidence=options.confidence, darkest=options.darkest)
+        model = load_checkpoint(options.weights)
+        folder = PairFolder(options.pairs)
+        labelled = write_labelled_copy(model, folder, options.out, config)
+    except (CheckpointError, DatasetError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.out}: {len(folder)} pairs, {100 * labelled:.1f} % of their pixels labelled")
+    return 0
+
+
+def write_labelled_copy(model: SegMiF, folder: PairFolder, out: Path, config: PseudoLabelConfig) -> float:
+    """Copy the pairs to ``out`` with a labels/ beside them; returns the share of labelled pixels."""
+    targets = [out / name for name in ("infrared", "visible", "labels")]
+    for target in targets:
+        target.mkdir(parents=True, exist_ok=True)
+    known = total = 0
+    for index, files in track(list(enumerate(folder.files)), description="labels", disable=not sys.stderr.isatty()):
+        _, rgb = folder.load_images(index)
+        labels = pseudo_label(model, rgb, config)
+        shutil.copyfile(files.infrared, targets[0] / files.infrared.name)
+        shutil.copyfile(files.rgb, targets[1] / files.rgb.name)
+        if not cv2.imwrite(str(targets[2] / f"{files.name}.png"), labels):
+            raise DatasetError(f"{targets[2]}: cannot write {files.name}.png")
+        known += int((labels != IGNORE_ID).sum())
+        total += labels.size
+    return known / total
