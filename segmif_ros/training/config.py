@@ -70,17 +70,73 @@ class OptimiserConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoundsConfig:
+    """The rounds of 'alternating': a fusion phase, then a segmentation phase on its fused images.
+
+    The numbers are those of the authors' code; where the switches' defaults depart from it, they say so.
+
+    Attributes:
+        count: Rounds.
+        first_fusion_steps, fusion_steps: Steps of the first round's fusion phase, and of the later ones'.
+        segmentation_steps: Steps of every segmentation phase.
+        fusion_schedule_steps: Where the fusion rate, which starts anew in every round, would reach zero.
+        segmentation_schedule_steps: Where the segmentation rate, counted over all rounds, would reach zero.
+        segmentation_crop: Side of the segmentation phase's square crops in pixels, 0 for the sources' (authors: 480).
+        segmentation_colour: Whether the RGB image's colours are distorted in the segmentation phase (authors: no).
+        helper_in_training_mode: Whether the frozen segmentation network helps the fusion phase with dropout and batch
+            statistics, as the authors' does, rather than in the mode in which it will be used.
+        segmentation_training_mode_steps: Steps of a segmentation phase after which it goes on without dropout and with
+            fixed normalisation, 0 for never (authors: 1000, after the first validation).
+        eight_bit: Whether the segmentation phase sees fused images cut to 8 bit and stretched, as the authors' files.
+    """
+
+    count: int = 7
+    first_fusion_steps: int = 6000
+    fusion_steps: int = 4000
+    segmentation_steps: int = 10000
+    fusion_schedule_steps: int = 20000
+    segmentation_schedule_steps: int = 160000
+    segmentation_crop: int = 0
+    segmentation_colour: bool = True
+    helper_in_training_mode: bool = False
+    segmentation_training_mode_steps: int = 0
+    eight_bit: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("count", "first_fusion_steps", "fusion_steps", "segmentation_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"rounds.{name} is {getattr(self, name)}: it must be at least 1")
+        needs = {
+            "fusion_schedule_steps": max(self.first_fusion_steps, self.fusion_steps if self.count > 1 else 0),
+            "segmentation_schedule_steps": self.count * self.segmentation_steps,
+        }
+        for name, steps in needs.items():
+            if getattr(self, name) < steps:
+                raise ValueError(
+                    f"rounds.{name} is {getattr(self, name)}: the rate would be zero before the last of {steps} steps"
+                )
+
+    @property
+    def steps(self) -> int:
+        """Steps of all rounds together."""
+        return self.first_fusion_steps + (self.count - 1) * self.fusion_steps + self.count * self.segmentation_steps
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """A training of both networks, or of the segmentation network alone.
 
     Attributes:
         name: Of the weights; file names and metadata carry it.
         seed: Of weights, data and dropout.
-        method: 'joint' moves both networks end to end; 'segmentation' moves the segmentation network alone, on what
-            ``segmentation_input`` gives it: ten times as many samples a second, for a start.
+        method: 'joint' moves both networks end to end; 'alternating' moves one of them at a time, in the paper's
+            rounds; 'segmentation' moves the segmentation network alone, on what ``segmentation_input`` gives it: ten
+            times as many samples a second, for a start.
         segmentation_input: 'blend', images whose luma is a random mix of both sources, or 'rgb'.
-        steps: Optimiser steps; the schedule ends there.
-        batch_size: Samples a step.
+        steps: Optimiser steps; the schedule ends there. With 'alternating' what the rounds come to.
+        rounds: Of 'alternating'.
+        batch_size: Samples a step, of all processes together.
+        accumulate: Parts into which a step's samples are cut, taken one after another to save memory.
         model: Sizes of the network.
         init: A checkpoint to start from instead of random weights; empty for none.
         label_set: Whose ids the labels are.
@@ -93,8 +149,11 @@ class TrainingConfig:
         fusion_weight, segmentation_weight: Base weights of the two losses.
         class_weights: Factors of the cross-entropy by class name; 1 for those not named.
         precision: Of the networks: 'float32', or 'bfloat16' by autocast (losses and weights stay float32).
-        weighting: How the base weights are balanced: 'fixed', 'authors' or 'dynamic'.
+        channels_last: Whether images and weights lie in memory pixel by pixel, which is faster on many GPUs.
+        compile: Whether the networks are compiled by torch.compile: a slow start, faster steps.
+        weighting: How the base weights are balanced: 'fixed', 'authors', 'dynamic' or 'uncertainty', see `weighting`.
         weighting_temperature, weighting_window: Of 'dynamic'.
+        weighting_lr: Learning rate of 'uncertainty'.
         first_round_steps: Steps with the first round's fusion loss; the later rounds' one follows.
         prior_gradient: Whether gradients pass into the encoder through the prior's features (the authors': no).
         ema_decay: Of the averaged weights that are validated and saved; 0 turns averaging off.
@@ -103,15 +162,18 @@ class TrainingConfig:
         num_threads: PyTorch's threads on the CPU; 0 leaves its choice.
         data_workers: Processes that prepare data; 0 prepares it between the steps.
         device: 'cpu', 'cuda', 'cuda:1', ... or 'auto'.
+        tensorboard: Whether the learning curve is also written for TensorBoard, to ``tensorboard/`` in the run.
         facts: Strings for the metadata of the weights (data, licence, ...).
     """
 
     name: str
     seed: int = 1
-    method: Literal["joint", "segmentation"] = "joint"
+    method: Literal["joint", "alternating", "segmentation"] = "joint"
     segmentation_input: Literal["blend", "rgb"] = "blend"
     steps: int
+    rounds: RoundsConfig = field(default_factory=RoundsConfig)
     batch_size: int = 4
+    accumulate: int = 1
     model: SegMiFConfig = field(default_factory=SegMiFConfig)
     init: str = ""
     label_set: str = "fmb"
@@ -125,9 +187,12 @@ class TrainingConfig:
     segmentation_weight: float = 1.0
     class_weights: dict[str, float] = field(default_factory=dict)
     precision: Literal["float32", "bfloat16"] = "float32"
-    weighting: Literal["fixed", "authors", "dynamic"] = "dynamic"
+    channels_last: bool = False
+    compile: bool = False
+    weighting: Literal["fixed", "authors", "dynamic", "uncertainty"] = "dynamic"
     weighting_temperature: float = 2.0
     weighting_window: int = 50
+    weighting_lr: float = 0.01
     first_round_steps: int = 0
     prior_gradient: bool = False
     ema_decay: float = 0.999
@@ -137,12 +202,17 @@ class TrainingConfig:
     num_threads: int = 0
     data_workers: int = 0
     device: str = "auto"
+    tensorboard: bool = False
     facts: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "validate_every", "log_every"):
+        for name in ("steps", "batch_size", "accumulate", "validate_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size is {self.batch_size}: it cannot be cut into {self.accumulate} equal parts")
+        if self.method == "alternating" and self.steps != self.rounds.steps:
+            raise ValueError(f"steps is {self.steps}: the rounds come to {self.rounds.steps}, write that")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay is {self.ema_decay}: it must be in [0, 1)")
         if len(label_set(self.label_set)) != self.model.num_classes:
