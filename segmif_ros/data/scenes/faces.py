@@ -22,6 +22,7 @@ CORNERS = 8
 LABEL, RED, GREEN, BLUE, EMIT_R, EMIT_G, EMIT_B = range(7)
 SHADE_C, SUN_K, TEX, TEX_K, LEAF, RETRO, CULL, DETAIL = range(7, 15)
 NUM_ATTRIBUTES = 15
+CROWN = 2.0  # value of LEAF for the crowns of trees, which have gaps; other foliage has 1
 
 
 def scaled(colour: Sequence[float], gain: float) -> Rgb:
@@ -39,12 +40,16 @@ def surface(
     inside_k: float = 0.0,
     fixed_c: float | None = None,
     texture: float = 0.08,
-    leaf: bool = False,
+    leaf: float = 0.0,
     retro: float = 0.0,
     cull: bool = False,
     detail: bool = False,
 ) -> list[float]:
-    """One attribute row. fixed_c sets the apparent temperature whatever the climate (skin, a glowing lamp)."""
+    """One attribute row.
+
+    leaf: 1 for foliage, CROWN where sky shines through it. fixed_c sets the apparent temperature whatever the climate
+    (skin, a glowing lamp).
+    """
     shade_c, sun_k, texture_k = climate.temperature(material, inside_k=inside_k)
     if fixed_c is not None:
         shade_c, sun_k = fixed_c, 0.0

@@ -7,12 +7,12 @@ import numpy as np
 
 from segmif_ros.data.scenes import classes as c
 from segmif_ros.data.scenes.climate import Climate
-from segmif_ros.data.scenes.faces import BLUE, RED, SHADE_C, Faces, bar, box, scaled, surface
+from segmif_ros.data.scenes.faces import BLUE, CROWN, F32, RED, SHADE_C, Faces, bar, box, scaled, surface
 from segmif_ros.data.scenes.things import Rng, Thing, pick
 
 
-def tree(rng: Rng, climate: Climate, d: float, s: float) -> Thing:
-    """A tree of 3 to 11 m: bark, and a crown of ragged clumps."""
+def tree(rng: Rng, climate: Climate, d: float, s: float, *, bare: bool = False) -> Thing:
+    """A tree of 3 to 11 m: bark, and a crown of ragged clumps with gaps; or bare, as in winter."""
     height = float(rng.uniform(3.5, 11))
     width = height * float(rng.uniform(0.22, 0.42))
     trunk_h = height * float(rng.uniform(0.2, 0.45))
@@ -34,6 +34,10 @@ def tree(rng: Rng, climate: Climate, d: float, s: float) -> Thing:
         polygons.append(bar((0, trunk_h * float(rng.uniform(0.8, 1.1))), tip, 0.5 * trunk_w, end_width=0.15 * trunk_w))
         rows.append(bark)
     conifer, sparse = rng.random() < 0.2, rng.random() < 0.15
+    if bare:
+        twigs = _branches(rng, trunk_h, height, width)
+        faces = Faces.join([Faces.of(polygons[:1], rows[:1]), Faces.same(twigs, bark)])
+        return Thing(faces=faces.placed(d, s), s_m=s, shadows=((d, s, 0.5 * trunk_w, height),))
     bark_faces = Faces.of(polygons, rows)
     count = 20 if sparse else 46
     crown = height - trunk_h
@@ -49,7 +53,7 @@ def tree(rng: Rng, climate: Climate, d: float, s: float) -> Thing:
     xyz = np.zeros((count, 8, 3), np.float32)
     xyz[..., 0] = x[:, None] - ragged * np.cos(angle)
     xyz[..., 1] = (trunk_h + rise * crown)[:, None] + 0.75 * ragged * np.sin(angle)
-    row = surface(climate, c.VEGETATION, leaf, "foliage", texture=0.45, leaf=True)
+    row = surface(climate, c.VEGETATION, leaf, "foliage", texture=0.45, leaf=CROWN)
     attributes = np.tile(np.asarray(row, np.float32), (count, 1))
     attributes[:, RED : BLUE + 1] *= tone[:, None]
     attributes[:, SHADE_C] += 1.1 * (tone - 0.8)
@@ -57,12 +61,33 @@ def tree(rng: Rng, climate: Climate, d: float, s: float) -> Thing:
     return Thing(faces=faces.placed(d, s), s_m=s, shadows=((d, s, width, height),))
 
 
+def _branches(rng: Rng, trunk_h: float, height: float, width: float) -> F32:
+    """(F, 4, 3) boughs that fork three times, thinner and shorter each time."""
+    starts = np.full((6, 2), (0.0, trunk_h)) + rng.uniform(0, 0.25, (6, 1)) * (0.0, height - trunk_h)
+    angles = np.linspace(-1.0, 1.0, 6) + rng.normal(0, 0.15, 6)
+    reach, thick = 0.5 * (height - trunk_h), 0.03 * height**0.8
+    bars = []
+    for _ in range(4):
+        lengths = reach * rng.uniform(0.6, 1.1, len(starts))
+        lean = np.stack([np.sin(angles) * width / (0.4 * height), np.cos(angles)], axis=1)
+        tips = starts + lengths[:, None] * lean
+        bars += [
+            bar((float(a[0]), float(a[1])), (float(b[0]), float(b[1])), thick, end_width=0.6 * thick)
+            for a, b in zip(starts, tips, strict=True)
+        ]
+        fork = rng.uniform(0.5, 1.0, (len(tips), 2, 1))
+        starts = (starts[:, None] + fork * (tips - starts)[:, None]).reshape(-1, 2)
+        angles = (angles[:, None] + np.array([-0.5, 0.4]) + rng.normal(0, 0.2, (len(angles), 2))).reshape(-1)
+        reach, thick = 0.55 * reach, 0.5 * thick
+    return np.stack(bars)
+
+
 def hedge(rng: Rng, climate: Climate, d: float, s: float, length: float) -> list[Thing]:
     """A hedge along the road from s over length."""
     height, thick = float(rng.uniform(0.6, 2.2)), 0.8
     leaf = pick(rng, [(0.05, 0.12, 0.02), (0.08, 0.14, 0.03)])
     rows = [
-        surface(climate, c.VEGETATION, scaled(leaf, k), "foliage", texture=0.5, leaf=True, cull=True)
+        surface(climate, c.VEGETATION, scaled(leaf, k), "foliage", texture=0.5, leaf=1.0, cull=True)
         for k in (1.0, 1.25)
     ]
     things = []

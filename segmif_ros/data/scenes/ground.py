@@ -71,7 +71,7 @@ def make_ground(rng: np.random.Generator, climate: Climate, period_m: float, dri
         surface(climate, c.ROAD, scaled(road, worn), "asphalt", texture=0.1, inside_k=float(u(0.2, 1.2))),
         surface(climate, c.SIDEWALK, pave, "concrete", texture=float(u(0.06, 0.12))),
         surface(climate, c.SIDEWALK, scaled(pave, 1.35), "concrete", texture=0.06, inside_k=0.5),
-        surface(climate, c.VEGETATION, grass, "grass", texture=0.35, leaf=True),
+        surface(climate, c.VEGETATION, grass, "grass", texture=0.35, leaf=1.0),
         surface(climate, c.UNLABELLED, (0.22, 0.17, 0.11), "soil", texture=0.25),
         surface(climate, c.ROAD, centre_paint, "marking", texture=0.1, retro=0.35),
         surface(climate, c.SIDEWALK, scaled(pave, 0.8), "concrete", texture=0.06, inside_k=-0.3),

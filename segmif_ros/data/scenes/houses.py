@@ -96,9 +96,10 @@ class _Facade:
 def _facade(rng: Rng, climate: Climate) -> _Facade:
     u = rng.uniform
     floor_m = float(u(2.8, 3.6))
-    colour = pick(rng, WALLS)
+    colour = pick(rng, WALLS, 0.4)
+    mirrored = float(u(0.05, 0.6))  # windows mirror the sky, more or less of it
     material = "brick" if rng.random() < 0.5 else "plaster"
-    leak, window_k = float(u(0.0, 2.0)), float(u(-0.5, 3.0))
+    leak, window_k = float(u(0.0, 2.0)) + float(rng.normal(0, 2.0)), float(rng.normal(1.0, 2.0))
     night = climate.lighting != "day"
     lit = float(rng.choice([0.05, 0.15, 0.35, 0.6])) if night else 0.0
     glow = float(u(0.06, 0.35))
@@ -140,7 +141,7 @@ def _facade(rng: Rng, climate: Climate) -> _Facade:
         lit=lit,
         wall=row(colour, material, leak),
         cornice=row(scaled(colour, 0.6), material, leak + 0.6),
-        dark_window=row(dark_glass, "glass", window_k, scaled(climate.sky_low_rgb, 0.18), detail=True),
+        dark_window=row(dark_glass, "glass", window_k, scaled(climate.sky_low_rgb, mirrored), detail=True),
         lit_window=row(dark_glass, "glass", window_k + 1.0, scaled(lamp, glow), detail=True),
         shop=shop,
         board=board,

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from segmif_ros.data.scenes import classes as c
 from segmif_ros.data.scenes.camera import Camera, Painted, paint
 from segmif_ros.data.scenes.climate import Climate, noise_tile
-from segmif_ros.data.scenes.faces import F32, LABEL, LEAF, surface
+from segmif_ros.data.scenes.faces import CROWN, F32, LABEL, LEAF, surface
 from segmif_ros.data.scenes.world import Moment, World
 
 TEXTURE_PX_PER_M = 26.0
 SKY_INDEX = 0
+GAP = 1.35  # where the texture of a crown exceeds this, there is no leaf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,12 @@ class Layers:
     ground_d: F32  # (rows, W) metres
     ground_s: F32  # (rows,) metres from the camera
     sunlit: F32  # (rows, W) 0 in shadow, 1 in the sun
+
+    def shows_sky(self) -> npt.NDArray[np.bool_]:
+        """(first_row, W) the sky itself, and the gaps in the crowns of trees through which it shines."""
+        rows = slice(0, self.first_row)
+        gaps = np.take(self.table[:, LEAF] > CROWN - 0.5, self.index[rows]) & (self.texture[rows] > GAP)
+        return gaps | self.is_sky[rows]
 
     def labels(self) -> npt.NDArray[np.uint8]:
         """uint8 (H, W) FMB ids."""
@@ -108,7 +115,7 @@ class Skyline:
         """Its row of the surface table."""
         if self.town:
             return surface(climate, c.BUILDING, (0.25, 0.24, 0.24), "plaster", texture=0.1)
-        return surface(climate, c.VEGETATION, (0.07, 0.11, 0.05), "foliage", texture=0.3, leaf=True)
+        return surface(climate, c.VEGETATION, (0.07, 0.11, 0.05), "foliage", texture=0.3, leaf=1.0)
 
 
 def make_skyline(rng: np.random.Generator) -> Skyline:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from segmif_ros.data.scenes import greenery, houses, people, street, vehicles
+from segmif_ros.data.scenes import greenery, houses, people, signals, street, two_wheelers, vehicles
 from segmif_ros.data.scenes.climate import Climate
 from segmif_ros.data.scenes.faces import BLUE, GREEN, RED, Faces
 from segmif_ros.data.scenes.ground import Ground
@@ -47,8 +47,10 @@ class Layout:
         self.crowd = people.Crowd()
         self.walkers: list[Motion] = []
         self.lamps: list[tuple[float, float, float]] = []
+        self.ego_d = drive_side * ground.lane_m / 2
         self._furnish(rng)
         self._park(rng)
+        self._stage(rng)
         self._drive(rng)
         self._walk(rng)
 
@@ -57,6 +59,8 @@ class Layout:
 
     def _furnish(self, rng: np.random.Generator) -> None:
         ground, climate, u = self.ground, self.climate, rng.uniform
+        # By a street most trees are alike in season: leafy, mixed or bare.
+        bare = float(rng.choice([0.0, 0.0, 0.3, 0.9]))
         town = float(rng.choice([0.15, 0.5, 0.8, 0.95]))
         planted = float(rng.choice([0.15, 0.4, 0.8]))
         for side in (-1, 1):
@@ -71,17 +75,15 @@ class Layout:
                         self.things += greenery.hedge(rng, climate, side * (ground.kerb_m + 0.8), s, length - 3)
                 elif clear:
                     for _ in range(int(rng.integers(1, 5))):
-                        self.things.append(
-                            greenery.tree(rng, climate, side * (set_back + float(u(2, 14))), s + float(u(0, length)))
-                        )
+                        at, to = side * (set_back + float(u(2, 14))), s + float(u(0, length))
+                        self.things.append(greenery.tree(rng, climate, at, to, bare=rng.random() < bare))
                 s += length + float(rng.choice([0.0, 0.0, 2.0, 5.0]))
             spacing = float(u(7, 14))
             if rng.random() < planted + 0.1:
                 for s in np.arange(float(u(0, spacing)), PERIOD_M, spacing):
                     if rng.random() < planted and not self._in_cross_road(float(s)):
-                        self.things.append(
-                            greenery.tree(rng, climate, side * (ground.kerb_m - 0.3), float(s) + float(u(-1, 1)))
-                        )
+                        at, to = side * (ground.kerb_m - 0.3), float(s) + float(u(-1, 1))
+                        self.things.append(greenery.tree(rng, climate, at, to, bare=rng.random() < bare))
             at = side * (ground.half_road_m + 0.5)
             lamp_spacing = float(u(22, 36))
             if rng.random() < 0.8:
@@ -97,7 +99,7 @@ class Layout:
                     self.things.append(street.bollard(rng, climate, side * (ground.half_road_m + 0.35), float(s)))
             for _ in range(int(rng.integers(2, 7))):
                 self.things.append(
-                    street.sign(rng, climate, side * (ground.half_road_m + float(u(0.4, 1.0))), float(u(4, PERIOD_M)))
+                    signals.sign(rng, climate, side * (ground.half_road_m + float(u(0.4, 1.0))), float(u(4, PERIOD_M)))
                 )
             for _ in range(int(rng.integers(0, 6))):
                 self.things.append(
@@ -114,11 +116,11 @@ class Layout:
         for a, end in ground.cross_roads:
             for side, s in ((1, a - 0.8), (-1, a - 0.8), (1, end + 1.0), (-1, end + 0.5)):
                 if rng.random() < 0.75:
-                    self.things.append(street.signal(rng, climate, side * (ground.half_road_m + 0.6), s))
+                    self.things.append(signals.signal(rng, climate, side * (ground.half_road_m + 0.6), s))
         if rng.random() < 0.4:
             s = float(u(15, 70))
             for side in (-1, 1):
-                self.things.append(street.signal(rng, climate, side * (ground.half_road_m + 0.6), s))
+                self.things.append(signals.signal(rng, climate, side * (ground.half_road_m + 0.6), s))
 
     def _park(self, rng: np.random.Generator) -> None:
         ground, climate = self.ground, self.climate
@@ -136,39 +138,75 @@ class Layout:
                     elif kind < 0.95:
                         faces = vehicles.truck(rng, climate, running=False)
                     else:
-                        faces = people.motorcycle(
-                            rng, climate, frontal=False, running=False, facing=float(rng.choice([-1, 1]))
-                        )
+                        machine = two_wheelers.motorcycle(rng, climate, running=False)
+                        faces = machine.placed(0, 0, yaw=float(rng.normal(-0.5 * np.pi, 0.5)))
                     turned = np.pi if rng.random() < 0.4 else 0.0
                     d = side * at
                     half_length, half_width = float(faces.xyz[..., 2].max()), float(faces.xyz[..., 0].max())
                     placed = faces.placed(d, s, yaw=turned + float(rng.normal(0, 0.02)))
                     height = float(faces.xyz[..., 1].max())
-                    self.things.append(
-                        Thing(faces=placed, s_m=s, key_m=0.3 * half_length, shadows=((d, s, half_width, height),))
-                    )
+                    shadows = tuple((d, s + k * half_length, half_width, 0.9 * height) for k in (-0.7, -0.2, 0.3, 0.7))
+                    self.things.append(Thing(faces=placed, s_m=s, key_m=0.3 * half_length, shadows=shadows))
                     s += half_length
                 s += float(rng.uniform(4.2, 6.5))
-            for _ in range(int(rng.integers(0, 4))):  # two-wheelers at the kerb
-                s, d = float(rng.uniform(4, 90)), side * (ground.half_road_m + float(rng.uniform(0.5, 1.5)))
-                facing, yaw = float(rng.choice([-1, 1])), float(rng.normal(0, 0.4))
-                if rng.random() < 0.6:
-                    faces = people.bicycle(rng, climate, frontal=False, facing=facing)
-                else:
-                    faces = people.motorcycle(rng, climate, frontal=False, running=False, facing=facing)
-                self.things.append(Thing(faces=faces.placed(d, s, yaw=yaw), s_m=s))
+
+    def _in_view(self, rng: np.random.Generator, d: float, far: float = 40.0) -> float:
+        """A place ahead of where the drive begins, as often near as far, at which d is in view of most cameras."""
+        near = max(4.5, 1.5 * abs(d - self.ego_d))
+        return float(np.exp(rng.uniform(np.log(near), np.log(max(far, 1.5 * near)))))
+
+    def _stage(self, rng: np.random.Generator) -> None:
+        """See to it that what streets have few of is met: signals, signs, two-wheelers and large vehicles."""
+        ground, climate, u = self.ground, self.climate, rng.uniform
+        kerb = ground.half_road_m
+        for _ in range(int(rng.choice([0, 1, 2, 3]))):
+            d = float(rng.choice([-1, 1])) * (kerb + float(u(0.3, 0.9)))
+            if rng.random() < 0.2:
+                d = -self.drive_side * float(u(0.1, 0.5))  # on an island between the lanes
+            self.things.append(signals.signal(rng, climate, d, self._in_view(rng, d)))
+        for _ in range(int(rng.choice([1, 2, 3, 4]))):
+            d = float(rng.choice([-1, 1])) * (kerb + float(u(0.3, 1.2)))
+            self.things.append(signals.sign(rng, climate, d, self._in_view(rng, d)))
+        for kind in ("bicycle", "bicycle", "motorcycle"):
+            for _ in range(int(rng.choice([0, 0, 1, 1, 2]))):  # rows at the kerb or along the wall, and single ones
+                side = float(rng.choice([-1, 1]))
+                d = side * float(u(kerb + 0.5, max(kerb + 0.7, ground.kerb_m - 0.5)))
+                s, yaw = self._in_view(rng, d, 30.0), float(u(-np.pi, np.pi))
+                for _ in range(int(rng.choice([1, 1, 2, 4, 6]))):
+                    make = two_wheelers.bicycle(rng, climate) if kind == "bicycle" else None
+                    faces = make or two_wheelers.motorcycle(rng, climate, running=False)
+                    faces = faces.placed(d, s, yaw=yaw + float(rng.normal(0, 0.15)))
+                    self.things.append(Thing(faces=faces, s_m=s, shadows=((d, s, 0.3, 0.9),)))
+                    s += 0.5 + 1.4 * abs(float(np.sin(yaw)))
+        for make_large in (vehicles.truck, vehicles.bus):
+            if rng.random() < 0.22:  # stopped at the kerb, with its engine on or off
+                side = float(rng.choice([-1, 1]))
+                d = side * (kerb - 1.45)
+                s = max(self._in_view(rng, d, 50.0) + 6.0, 10.0)
+                faces = make_large(rng, climate, running=bool(rng.random() < 0.4))
+                turn = 0.0 if side == self.drive_side else np.pi
+                shadows = tuple((d, s + k, 1.2, 2.8) for k in (-4.0, -2.0, 0.0, 2.0, 4.0))
+                faces = faces.placed(d, s, yaw=turn)
+                self.things = [thing for thing in self.things if not self._overlaps(thing, d, s)]
+                self.things.append(Thing(faces=faces, s_m=s, key_m=1.5, shadows=shadows))
+
+    @staticmethod
+    def _overlaps(thing: Thing, d: float, s: float) -> bool:
+        """Whether a thing stands where a large vehicle at (d, s) shall stand."""
+        low, high = thing.faces.xyz.min((0, 1)), thing.faces.xyz.max((0, 1))
+        across = low[0] < d + 1.4 and high[0] > d - 1.4
+        return bool(across and low[2] < s + 6.5 and high[2] > s - 6.5 and high[1] > 0.1 and low[1] < 1.0)
 
     def _drive(self, rng: np.random.Generator) -> None:
         ground, climate, side = self.ground, self.climate, self.drive_side
         self.ego_mps = float(rng.choice([0.0, 5.0, 9.0, 13.0])) * float(rng.uniform(0.8, 1.2))
         lane = ground.lane_m
-        self.ego_d = side * lane / 2
 
         def vehicle(*, braking: bool) -> Faces:
             kind = rng.random()
-            if kind < 0.70:
+            if kind < 0.66:
                 return vehicles.car(rng, climate, running=True, braking=braking)
-            if kind < 0.85:
+            if kind < 0.83:
                 return vehicles.truck(rng, climate, running=True)
             return vehicles.bus(rng, climate, running=True)
 
@@ -206,31 +244,36 @@ class Layout:
                 d_mps=facing * 5.0,
             )
             self.movers.append((vehicle(braking=False).placed(0, 0, yaw=facing * np.pi / 2), motion))
-        for _ in range(int(rng.choice([0, 1, 1, 2]))):  # riders, along or across
-            along = rng.random() < 0.6
-            facing = float(rng.choice([-1, 1]))
-            engine = rng.random() < 0.45
-            speed = float(rng.uniform(8, 12) if engine else rng.uniform(3, 5.5))
-            if along:
-                # towards us on the other side of the road, or ahead of us on ours
-                lateral = (side if facing < 0 else -side) * (ground.half_road_m - float(rng.uniform(0.5, 2.2)))
-                ahead = facing < 0 and engine
-                motion = Motion(
-                    d=lateral, s=float(rng.uniform(6, 40)), s_mps=0.0 if ahead else -facing * speed, with_ego=ahead
-                )
-            else:
-                reach = ground.kerb_m
-                s = float(rng.uniform(8, 45))
-                motion = Motion(d=float(rng.uniform(-reach, reach)), s=s, d_mps=facing * speed)
-            if engine:
-                ride = people.motorcycle(rng, climate, frontal=along, running=True, facing=facing)
-            else:
-                ride = people.bicycle(rng, climate, frontal=along, facing=facing)
-            self.movers.append((ride, motion))
-            seat = 0.82 if engine else 0.95
-            self.crowd.add(rng, climate, speed_mps=speed, frontal=float(along), facing=facing, seat_m=seat, rider=True)
-            # A hair nearer than the machine, so that the rider is drawn over it.
-            self.walkers.append(replace(motion, s=motion.s - 0.02))
+        for _ in range(int(rng.choice([0, 1, 1, 2, 3]))):
+            self._ride(rng)
+
+    def _ride(self, rng: np.random.Generator) -> None:
+        """Someone on a bicycle or a motorcycle, along the road or across."""
+        ground, climate, side = self.ground, self.climate, self.drive_side
+        lengthwise = rng.random() < 0.65
+        facing = float(rng.choice([-1, 1]))
+        engine = rng.random() < 0.5
+        speed = float(rng.uniform(8, 12) if engine else rng.uniform(3, 5.5))
+        if lengthwise:
+            # towards us on the other side of the road, or ahead of us on ours
+            lateral = (side if facing < 0 else -side) * (ground.half_road_m - float(rng.uniform(0.5, 2.2)))
+            s = self._in_view(rng, lateral, 35.0)
+            ahead = facing < 0 and engine
+            motion = Motion(d=lateral, s=s, s_mps=0.0 if ahead else -facing * speed, with_ego=ahead)
+            yaw = two_wheelers.along(facing, float(rng.normal(0, 0.2)))
+        else:
+            reach = 0.7 * ground.kerb_m
+            lateral = float(rng.uniform(-reach, reach))
+            motion = Motion(d=lateral, s=self._in_view(rng, lateral, 30.0), d_mps=facing * speed)
+            yaw = (0.0 if facing > 0 else np.pi) + float(rng.normal(0, 0.15))
+        machine = (
+            two_wheelers.motorcycle(rng, climate, running=True) if engine else two_wheelers.bicycle(rng, climate)
+        )
+        self.movers.append((machine.placed(0, 0, yaw=yaw), motion))
+        seat = 0.82 if engine else 0.95
+        self.crowd.add(rng, climate, speed_mps=speed, frontal=float(lengthwise), facing=facing, seat_m=seat, rider=True)
+        # A hair nearer than the machine, so that the rider is drawn over it.
+        self.walkers.append(replace(motion, s=motion.s - 0.02))
 
     def _walk(self, rng: np.random.Generator) -> None:
         ground, climate, u = self.ground, self.climate, rng.uniform

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Walking, standing and riding people, and what they ride."""
+"""Walking, standing and riding people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from segmif_ros.data.scenes import classes as c
 from segmif_ros.data.scenes.climate import Climate, Rgb
-from segmif_ros.data.scenes.faces import CORNERS, F32, NUM_ATTRIBUTES, Faces, bar, disc, surface, upright
+from segmif_ros.data.scenes.faces import CORNERS, F32, NUM_ATTRIBUTES, Faces, surface
 
 Rng = np.random.Generator
 SKIN_C = 33.0
@@ -42,6 +42,12 @@ PARTS = (
     "arm0", "forearm0", "thigh0", "shin0", "shoe0", "thigh1", "shin1", "shoe1",
     "hips", "torso", "neck", "head", "hair", "face", "arm1", "forearm1", "hand1", "bag",
 )  # fmt: skip
+
+
+def _cloth_rgb(rng: Rng) -> Rgb:
+    gain = float(rng.uniform(0.6, 1.3))
+    r, g, b = CLOTHES[int(rng.integers(len(CLOTHES)))]
+    return (gain * r, gain * g, gain * b)
 
 
 @dataclass
@@ -80,9 +86,10 @@ class Crowd:
         def warmed(share: float) -> float:
             return air + share * (SKIN_C - air)
 
-        coat = float(rng.uniform(0.3, 0.55)) if air < 15 else float(rng.uniform(0.45, 0.75))
+        # A down jacket is hardly warmer than the air, a wet shirt nearly as warm as skin.
+        coat = float(rng.uniform(0.22, 0.6)) if air < 15 else float(rng.uniform(0.4, 0.8))
         skin_c = warmed(float(rng.uniform(0.84, 0.94)))
-        top, bottom = (CLOTHES[int(rng.integers(len(CLOTHES)))] for _ in range(2))
+        top, bottom = (_cloth_rgb(rng) for _ in range(2))
         skin = SKINS[int(rng.integers(len(SKINS)))]
         sunny = 2.0 * climate.sun
 
@@ -170,96 +177,3 @@ class Crowd:
         xyz[..., :2] = flat
         attributes = np.asarray(self.rows, np.float32).reshape(-1, NUM_ATTRIBUTES)
         return Faces(xyz=xyz.reshape(-1, CORNERS, 3), attributes=attributes), len(PARTS)
-
-
-def _wheel(x: float, radius: float, width: float) -> list[F32]:
-    a = np.arange(9) * (np.pi / 4)
-    ring = [(x + radius * float(np.cos(k)), radius + radius * float(np.sin(k))) for k in a]
-    return [bar(ring[i], ring[i + 1], width) for i in range(8)]
-
-
-def bicycle(rng: Rng, climate: Climate, *, frontal: bool, facing: float = 1.0, label: int = c.BICYCLE) -> Faces:
-    """A bicycle in the plane that faces the camera: in profile, or from behind."""
-    colour: Rgb = [(0.02, 0.02, 0.02), (0.4, 0.03, 0.03), (0.04, 0.12, 0.4), (0.5, 0.5, 0.5)][int(rng.integers(4))]
-    tyre = surface(climate, label, (0.02, 0.02, 0.02), "rubber", texture=0.02)
-    frame = surface(climate, label, colour, "metal", texture=0.02)
-    tail = surface(climate, label, (0.4, 0.02, 0.02), "sheet", texture=0.0, retro=3.0)
-    if frontal:
-        polygons = [
-            upright(-0.03, 0.03, 0.0, 0.68),
-            bar((0, 0.6), (0, 1.0), 0.05),
-            bar((-0.3, 1.02), (0.3, 1.02), 0.05),
-        ]
-        polygons += [upright(-0.04, 0.04, 0.66, 0.74), bar((-0.1, 0.9), (0.1, 0.9), 0.09)]
-        return Faces.of(polygons, [tyre, frame, frame, tail, frame])
-    polygons = _wheel(-0.52, 0.33, 0.055) + _wheel(0.52, 0.33, 0.055)
-    rows = [tyre] * 16
-    joints = {
-        "rear": (-0.52, 0.33),
-        "crank": (-0.05, 0.3),
-        "seat": (-0.2, 0.85),
-        "head": (0.36, 0.85),
-        "front": (0.52, 0.33),
-    }
-    for start, end in (
-        ("rear", "crank"),
-        ("rear", "seat"),
-        ("crank", "seat"),
-        ("crank", "head"),
-        ("seat", "head"),
-        ("head", "front"),
-    ):
-        polygons.append(bar(joints[start], joints[end], 0.06))
-        rows.append(frame)
-    polygons += [
-        bar((-0.32, 0.92), (-0.08, 0.92), 0.07),
-        bar((0.33, 0.85), (0.3, 1.02), 0.05),
-        bar((0.2, 1.02), (0.42, 1.02), 0.05),
-    ]
-    rows += [frame] * 3
-    mirrored = [p * np.array([facing, 1, 1], np.float32) for p in polygons]
-    return Faces.of(mirrored, rows)
-
-
-def motorcycle(rng: Rng, climate: Climate, *, frontal: bool, running: bool, facing: float = 1.0) -> Faces:
-    """A motorcycle in the plane that faces the camera; its engine and pipe are hot when it runs."""
-    colour: Rgb = [(0.02, 0.02, 0.02), (0.45, 0.03, 0.03), (0.05, 0.1, 0.4), (0.5, 0.5, 0.5), (0.5, 0.3, 0.03)][
-        int(rng.integers(5))
-    ]
-    hot = 1.0 if running else 0.0
-
-    def row(rgb: Rgb, inside_k: float, material: str = "paint", emission: Rgb = (0.0, 0.0, 0.0)) -> list[float]:
-        return surface(climate, c.MOTORCYCLE, rgb, material, inside_k=inside_k * hot, emission=emission, texture=0.03)
-
-    dark = climate.lighting != "day"
-    glow = 1.0 if running and dark else 0.0
-    tyre, body, seat = row((0.02, 0.02, 0.02), 14, "rubber"), row(colour, 4), row((0.02, 0.02, 0.02), 3, "rubber")
-    engine, pipe = row((0.15, 0.15, 0.15), 45, "rubber"), row((0.3, 0.3, 0.3), 40, "rubber")
-    if frontal:
-        lamp = (
-            row((0.4, 0.02, 0.02), 3, emission=(1.5 * glow, 0.06 * glow, 0.04 * glow))
-            if facing < 0
-            else row((0.6, 0.6, 0.6), 10, emission=(35 * glow, 33 * glow, 30 * glow))
-        )
-        polygons = [
-            upright(-0.09, 0.09, 0.0, 0.62),
-            upright(-0.2, 0.2, 0.32, 0.62),
-            bar((0, 0.55), (0, 0.95), 0.34, end_width=0.25),
-        ]
-        polygons += [bar((-0.38, 1.05), (0.38, 1.05), 0.06), upright(0.16, 0.26, 0.28, 0.42), disc(0, 0.78, 0.09)]
-        return Faces.of(polygons, [tyre, engine, body, body, pipe, lamp])
-    polygons = [disc(-0.68, 0.31, 0.31), disc(0.68, 0.31, 0.31), disc(-0.68, 0.31, 0.16), disc(0.68, 0.31, 0.16)]
-    rows = [tyre, tyre, pipe, pipe]
-    shapes: list[tuple[tuple[float, float], tuple[float, float], float, float, list[float]]] = [
-        ((-0.2, 0.42), (0.28, 0.42), 0.36, 0.32, engine),
-        ((-0.7, 0.33), (0.1, 0.3), 0.1, 0.08, pipe),
-        ((0.42, 0.95), (0.68, 0.31), 0.1, 0.07, body),
-        ((-0.1, 0.72), (0.42, 0.85), 0.3, 0.24, body),
-        ((-0.85, 0.85), (-0.1, 0.74), 0.12, 0.2, seat),
-        ((0.3, 1.05), (0.5, 0.9), 0.07, 0.1, body),
-    ]
-    for start, end, w0, w1, which in shapes:
-        polygons.append(bar(start, end, w0, end_width=w1))
-        rows.append(which)
-    mirrored = [p * np.array([facing, 1, 1], np.float32) for p in polygons]
-    return Faces.of(mirrored, rows)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -48,6 +48,8 @@ class RoadScene:
         infrared_shift_px: (right, down) by which the infrared image is displaced against the RGB one.
         infrared_homography: (3, 3), takes registered infrared pixel coordinates to displaced ones. In both cases the
             border is replicated.
+        infrared_baseline_m: How far to the right of the colour camera the infrared one sits, metres, -1 to 1: what is
+            near is displaced more than what is far. The labels stay those of the colour image.
 
     Raises:
         SceneError: Arguments that make no scene.
@@ -64,6 +66,7 @@ class RoadScene:
         focal: float | None = None,
         infrared_shift_px: tuple[float, float] = (0.0, 0.0),
         infrared_homography: npt.ArrayLike | None = None,
+        infrared_baseline_m: float = 0.0,
     ) -> None:
         if height < MIN_SIZE or width < MIN_SIZE:
             raise SceneError(f"a scene of {width}x{height} pixels is too small: give at least {MIN_SIZE}x{MIN_SIZE}")
@@ -71,6 +74,8 @@ class RoadScene:
             raise SceneError(f"seed {seed} is negative: give 0 or more")
         if focal is not None and not 0.2 <= focal <= 5.0:
             raise SceneError(f"focal length {focal:g} of the width is out of range: give 0.2 to 5")
+        if not -1.0 <= infrared_baseline_m <= 1.0:
+            raise SceneError(f"infrared baseline {infrared_baseline_m:g} m is out of range: give -1 to 1")
         for value, allowed, what in ((lighting, LIGHTINGS, "lighting"), (weather, WEATHERS, "weather")):
             if value not in (*allowed, "any"):
                 raise SceneError(f"unknown {what} '{value}': choose one of {', '.join(allowed)}, any")
@@ -79,15 +84,16 @@ class RoadScene:
         drawn_lighting, drawn_weather = LIGHTINGS[int(rng.integers(3))], str(rng.choice(WEATHERS, p=[0.7, 0.17, 0.13]))
         self.lighting = drawn_lighting if lighting == "any" else lighting
         self.weather = drawn_weather if weather == "any" else weather
+        self._baseline_m = float(infrared_baseline_m)
         self._warp = _warp_matrix(infrared_shift_px, infrared_homography)
         self._climate = make_climate(rng, self.lighting, self.weather)
         self._world = World(rng, self._climate)
         u = rng.uniform
         self._view = View(
-            focal=float(u(0.65, 1.35)) if focal is None else focal,
-            horizon=float(u(0.36, 0.56)),
+            focal=float(np.exp(u(np.log(0.6), np.log(1.45)))) if focal is None else focal,
+            horizon=float(u(0.32, 0.6)),
             centre_u=float(np.clip(rng.normal(0.5, 0.07), 0.3, 0.7)) if focal is None else 0.5,
-            mount_m=float(u(1.2, 1.75)),
+            mount_m=float(u(1.1, 2.3)),
             d_m=float(rng.normal(0, 0.25)),
             bob_px=float(u(0, 0.004)) * height,
             phase=float(u(0, 6)),
@@ -107,7 +113,12 @@ class RoadScene:
         camera = self._world.camera_at(t_s, self.height, self.width, self._view)
         layers = make_layers(self._world, self._climate, camera, t_s, self._skyline)
         rgb, cloud = render_rgb(layers, self._climate, self._optics, rng)
-        counts = render_counts(layers, self._climate, self._thermal, cloud, rng)
+        if self._baseline_m:
+            beside = replace(camera, d_m=camera.d_m + self._baseline_m)
+            layers_seen = make_layers(self._world, self._climate, beside, t_s, self._skyline)
+        else:
+            layers_seen = layers
+        counts = render_counts(layers_seen, self._climate, self._thermal, cloud, rng)
         if self._warp is not None:
             size = (self.width, self.height)
             counts = np.asarray(

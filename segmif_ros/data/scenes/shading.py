@@ -23,11 +23,12 @@ RETRO_GAIN = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class ColourCamera:
-    """The RGB camera: fall-off to the corners (H, W), blur of its lens in pixels, contrast of its tone curve."""
+    """The RGB camera: fall-off to the corners (H, W), its blur in pixels, contrast of its tone curve, compression."""
 
     vignette: F32
     blur_px: float
     contrast: float
+    jpeg_quality: int  # 0: not compressed
 
 
 def make_colour_camera(rng: np.random.Generator, height: int, width: int) -> ColourCamera:
@@ -35,8 +36,9 @@ def make_colour_camera(rng: np.random.Generator, height: int, width: int) -> Col
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None, :]
     return ColourCamera(
         vignette=(1 - float(rng.uniform(0.05, 0.3)) * (x * x + y * y) / 2).astype(np.float32),
-        blur_px=float(rng.uniform(0.35, 0.75)) * (width / 320) ** 0.4,
-        contrast=float(rng.uniform(0.0, 0.7)),
+        blur_px=float(rng.choice([0.5, 0.7, 1.2]) * rng.uniform(0.7, 1.1)) * (width / 320) ** 0.4,
+        contrast=float(rng.uniform(-0.3, 0.9)),
+        jpeg_quality=int(rng.integers(30, 90)) if rng.random() < 0.35 else 0,
     )
 
 
@@ -70,11 +72,13 @@ def render_rgb(
     sky, cloud = sky_radiance(climate, camera, cloud_tile(), first)
     if climate.weather == "fog":
         sky = 0.25 * sky + 0.75 * air
-    np.copyto(radiance[:first], sky, where=layers.is_sky[:first, :, None])
+    np.copyto(radiance[:first], sky, where=layers.shows_sky()[..., None])
     if climate.wetness:
         wet_reflection(radiance, layers, climate.wetness)
     if climate.lighting != "day":
-        radiance += glare(radiance * np.float32(climate.exposure)) / np.float32(climate.exposure)
+        radiance += glare(radiance * np.float32(climate.exposure)) * np.float32(climate.bloom / climate.exposure)
+    if climate.veil:
+        radiance += np.float32(climate.veil)
     if climate.weather == "rain":
         level = 0.5 * (float(np.mean(climate.sky_low_rgb)) + 0.01)
         radiance += rain_streaks(rng, camera.height, camera.width)[..., None] * np.float32(level)
@@ -147,7 +151,7 @@ def headlight_beam(camera: Camera) -> F32:
     u = (np.arange(camera.width, dtype=np.float32) - camera.centre_u) / camera.focal_px
     v = (np.arange(camera.height, dtype=np.float32) - camera.horizon_v) / camera.focal_px
     across = np.exp(-0.5 * (u / 0.33) ** 2)
-    down = 0.08 + 0.92 / (1.0 + np.exp(-(v - 0.012) / 0.008))
+    down = 0.08 + 0.92 / (1.0 + np.exp(np.minimum(-(v - 0.012) / 0.008, 60)))
     return (down[:, None] * across[None, :]).astype(np.float32)
 
 
@@ -224,7 +228,11 @@ def expose(radiance: F32, climate: Climate, optics: ColourCamera, rng: np.random
     # Shot noise: in gamma space dark pixels show more of it.
     amplitude = np.float32(255 * climate.noise) * (1.25 - 0.6 / 255 * shown)
     shown += amplitude * grain_patch(rng, height, width)
-    return np.clip(shown + 0.5, 0, 255).astype(np.uint8)
+    finished = np.clip(shown + 0.5, 0, 255).astype(np.uint8)
+    if optics.jpeg_quality:
+        _, packed = cv2.imencode(".jpg", finished, [cv2.IMWRITE_JPEG_QUALITY, optics.jpeg_quality])
+        finished = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+    return finished
 
 
 def rain_streaks(rng: np.random.Generator, height: int, width: int) -> F32:

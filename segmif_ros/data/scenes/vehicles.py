@@ -11,6 +11,7 @@ from segmif_ros.data.scenes.faces import F32, Faces, box, flat, prism, scaled, s
 
 Rng = np.random.Generator
 
+LOW_BEAM = 60.0
 PAINTS: list[Rgb] = [
     (0.65, 0.65, 0.64),
     (0.80, 0.80, 0.80),
@@ -25,14 +26,30 @@ PAINTS: list[Rgb] = [
 ]
 
 
-def _wheels(half_width: float, radius: float, axles: list[float]) -> tuple[list[F32], list[F32]]:
-    """(tyres, hubs) as octagons in both side planes, wound outwards."""
+_OUTWARDS = {
+    "left": np.array([-0.02, 0, 0], np.float32),
+    "right": np.array([0.02, 0, 0], np.float32),
+    "back": np.array([0, 0, -0.02], np.float32),
+}
+
+
+def part(quad: F32, u0: float, u1: float, v0: float, v1: float) -> F32:
+    """(4, 3) what lies between the shares u of the width and v of the height of a quad from box() or prism()."""
+    share = np.array([[u0, v0], [u0, v1], [u1, v1], [u1, v0]], np.float32)
+    u, v = share[:, :1], share[:, 1:]
+    return np.asarray((1 - v) * ((1 - u) * quad[0] + u * quad[3]) + v * ((1 - u) * quad[1] + u * quad[2]), np.float32)
+
+
+def _wheels(
+    half_width: float, radius: float, axles: list[float], *, arch: float = 1.0
+) -> tuple[list[F32], list[F32]]:
+    """(tyres, hubs) as octagons in both side planes, wound outwards; arch widens them about the same axle."""
     a = np.arange(8) * (np.pi / 4) + np.pi / 8
     tyres: list[F32] = []
     hubs: list[F32] = []
     for z in axles:
         for sign in (-1.0, 1.0):
-            for r, store in ((radius, tyres), (0.55 * radius, hubs)):
+            for r, store in ((arch * radius, tyres), (0.55 * radius, hubs)):
                 x = np.full(8, sign * (half_width + 0.02))
                 store.append(
                     np.stack([x, radius + r * np.sin(a), z + sign * r * np.cos(a)], axis=1).astype(np.float32)[::-1]
@@ -65,7 +82,7 @@ def _lights(
         retro=0.8,
         cull=True,
     )
-    head = (45.0 if climate.lighting == "night" else 9.0) if on else 0.0
+    head = (LOW_BEAM if climate.lighting == "night" else 9.0) if on else 0.0
     head_row = surface(
         climate,
         label,
@@ -87,6 +104,14 @@ def _lights(
     return polygons, rows
 
 
+def a_paint(rng: Rng) -> Rgb:
+    """The colour of a body: mostly one of the usual ones, now and then any."""
+    if rng.random() < 0.25:
+        r, g, b = (float(x) for x in rng.uniform(0.02, 0.6, 3) ** 1.3)
+        return (r, g, b)
+    return scaled(PAINTS[int(rng.integers(len(PAINTS)))], float(rng.uniform(0.7, 1.2)))
+
+
 def car(rng: Rng, climate: Climate, *, running: bool, braking: bool = False) -> Faces:
     """A hatchback, saloon, SUV or van. running: warm engine, tyres and brakes, and lights when it is dark."""
     kind = int(rng.integers(4))  # hatchback, saloon, SUV, van
@@ -95,24 +120,46 @@ def car(rng: Rng, climate: Climate, *, running: bool, braking: bool = False) -> 
     height = [1.48, 1.42, 1.72, 1.95][kind] * float(rng.uniform(0.97, 1.04))
     belt = height * (0.58 if kind < 3 else 0.52)
     base, hl = 0.24, length / 2
-    paint = PAINTS[int(rng.integers(len(PAINTS)))]
+    paint = a_paint(rng)
     # From just started to an hour's drive; some parked cars have come only now.
-    heat = float(rng.uniform(0.35, 1.15)) if running else float(rng.choice([0.0, 0.0, 0.0, 0.4]))
-    warm = float(rng.uniform(-0.5, 1.0)) + 4.0 * heat
+    heat = float(rng.uniform(0.0, 1.15)) if running else float(rng.choice([0.0, 0.0, 0.0, 0.4]))
+    # What stood in a garage or in the sun before: bodies are no surer to be warm than to be cold.
+    warm = float(rng.normal(0.7, 2.8)) + 4.5 * heat
+    sky = climate.sky_low_rgb
+    gloss = float(rng.uniform(0.02, 0.22))
+    cold = float(rng.uniform(0.0, 0.12)) * (climate.air_c - climate.sky_c)  # what looks up mirrors the cold sky
 
     def body(gain: float, inside_k: float, material: str = "paint") -> list[float]:
         return surface(climate, c.CAR, scaled(paint, gain), material, inside_k=inside_k, texture=0.03, cull=True)
 
-    glass = surface(
-        climate,
-        c.CAR,
-        (0.02, 0.025, 0.03),
-        "car_glass",
-        emission=scaled(climate.sky_low_rgb, 0.12),
-        inside_k=2.5 * heat,
-        texture=0.0,
-        cull=True,
-    )
+    def upward(gain: float, inside_k: float) -> list[float]:
+        return surface(
+            climate,
+            c.CAR,
+            scaled(paint, gain),
+            "paint",
+            emission=scaled(sky, gloss),
+            inside_k=inside_k - cold,
+            texture=0.03,
+            cull=True,
+        )
+
+    def pane(mirrored: float, inside_k: float) -> list[float]:
+        return surface(
+            climate,
+            c.CAR,
+            (0.02, 0.025, 0.03),
+            "car_glass",
+            emission=scaled(sky, mirrored),
+            inside_k=inside_k,
+            texture=0.0,
+            cull=True,
+        )
+
+    pane_k = 2.5 * heat + float(rng.normal(0, 1.5))
+    glass = pane(float(rng.uniform(0.01, 0.12)), pane_k)
+    shine = pane(float(rng.uniform(0.05, 0.5)), pane_k - float(rng.uniform(0, 1.5)) * cold)
+    dim = surface(climate, c.ROAD, (0.045, 0.045, 0.045), "asphalt", inside_k=2.0 * heat, texture=0.1)
     tyre = surface(climate, c.CAR, (0.02, 0.02, 0.02), "rubber", inside_k=14.0 * heat, texture=0.05, cull=True)
     hub = surface(
         climate,
@@ -138,32 +185,58 @@ def car(rng: Rng, climate: Climate, *, running: bool, braking: bool = False) -> 
     plate = surface(climate, c.CAR, (0.7, 0.7, 0.6), "sheet", texture=0.0, retro=1.5, cull=True, detail=True)
     under = surface(climate, c.ROAD, (0.012, 0.012, 0.012), "asphalt", inside_k=0.5 + 4.5 * heat, texture=0.05)
 
-    hull = prism(
-        (-half_width, half_width, -hl, hl), base, (-0.97 * half_width, 0.97 * half_width, -0.98 * hl, 0.97 * hl), belt
-    )
-    polygons: list[F32] = [flat(-half_width - 0.1, half_width + 0.1, -hl - 0.15, hl + 0.15, 0.01)]
-    rows = [under]
+    hood_k = warm + 7.0 * heat
+    rear_deck = [-0.97, -0.72, -0.97, -0.98][kind]
+    roof_back = [-0.75, -0.35, -0.85, -0.95][kind] + float(rng.uniform(-0.05, 0.05))
+    hood_at, roof_at = [0.42, 0.40, 0.45, 0.72][kind], [0.1, 0.08, 0.15, 0.5][kind] + float(rng.uniform(-0.06, 0.06))
+    drop = float(rng.uniform(0.06, 0.2))
+    profile = [  # (z, y, share of the half width) from the rear skirt over the bonnet to the front skirt
+        (-0.96 * hl, base, 0.92),
+        (-hl, base + 0.28, 0.94),
+        (-0.97 * hl, belt, 0.93),
+        (hood_at * hl, belt + 0.03, 0.95),
+        (0.92 * hl, belt - drop, 0.88),
+        (hl, base + 0.32, 0.88),
+        (0.95 * hl, base, 0.88),
+    ]
+    margin = float(rng.uniform(0.15, 0.4))
+    polygons: list[F32] = [
+        flat(-half_width - margin, half_width + margin, -hl - margin, hl + margin, 0.008),
+        flat(-half_width - 0.08, half_width + 0.08, -hl - 0.1, hl + 0.1, 0.01),
+    ]
+    rows = [dim, under]
     # Rear tyres and the dark gap under the body, seen from behind and from the front.
     for x in (-half_width + 0.05, half_width - 0.27):
         for z, flip in ((-0.8 * hl, 1), (0.8 * hl, -1)):
             polygons.append(upright(x, x + 0.22, 0.0, base + 0.1, z)[::flip])
             rows.append(tyre)
-    hood_k = warm + 7.0 * heat
-    polygons += [hull["left"], hull["right"], hull["back"], hull["front"], hull["top"]]
-    rows += [body(1.0, warm), body(1.0, warm), body(0.9, warm), body(0.9, hood_k), body(1.1, hood_k)]
-    rear_deck = [-0.97, -0.72, -0.97, -0.98][kind]
-    roof_back = [-0.75, -0.35, -0.85, -0.95][kind]
-    hood_at, roof_at = [0.42, 0.40, 0.45, 0.72][kind], [0.1, 0.08, 0.15, 0.5][kind]
+    flank = np.array([[half_width, y, z] for z, y, _ in profile], np.float32)
+    polygons += [flank, flank[::-1] * np.array([-1, 1, 1], np.float32)]
+    rows += [body(1.0, warm), body(1.0, warm)]
+    strips = ((0.8, warm), (0.95, warm), (1.1, warm), (1.15, hood_k), (0.95, hood_k), (0.8, hood_k))
+    for (z0, y0, s0), (z1, y1, s1), (gain, inside) in zip(profile[:-1], profile[1:], strips, strict=True):
+        x0, x1 = s0 * half_width, s1 * half_width
+        polygons.append(np.array([[-x0, y0, z0], [-x1, y1, z1], [x1, y1, z1], [x0, y0, z0]], np.float32))
+        rows.append(upward(gain, inside) if gain > 1 else body(gain, inside))
     w0, w1 = 0.95 * half_width, 0.76 * half_width
     cabin = prism((-w0, w0, rear_deck * hl, hood_at * hl), belt, (-w1, w1, roof_back * hl, roof_at * hl), height)
-    for name, gain in (("left", 0.95), ("right", 0.95), ("back", 0.85), ("front", 0.85), ("top", 1.15)):
+    for name, gain in (("left", 0.95), ("right", 0.95), ("back", 0.85), ("front", 0.85)):
         polygons.append(cabin[name])
         rows.append(body(gain, 0.4 * warm))
+    polygons.append(cabin["top"])
+    rows.append(upward(1.15, 0.4 * warm))
+    panelled = kind == 3 and rng.random() < 0.5
     for name in ("left", "right", "back", "front"):
-        quad = cabin[name]
-        centre = quad.mean(0)
-        polygons.append((centre + (quad - centre) * np.array([0.86, 0.78, 0.86], np.float32)).astype(np.float32))
-        rows.append(glass)
+        panes = [(0.07, 0.93)] if name in ("back", "front") else [(0.08, 0.47), (0.52, 0.92)]
+        if panelled:
+            panes = {"left": [(0.08, 0.38)], "right": [(0.62, 0.92)]}.get(name, panes)
+        for u0, u1 in panes:
+            middle = float(rng.uniform(0.35, 0.75))
+            polygons += [part(cabin[name], u0, u1, 0.1, middle), part(cabin[name], u0, u1, middle, 0.9)]
+            rows += [glass, shine]
+    arches, _ = _wheels(half_width - 0.01, 0.32, [-0.62 * hl, 0.64 * hl], arch=1.2)
+    polygons += arches
+    rows += [dark] * len(arches)
     tyres, hubs = _wheels(half_width, 0.32, [-0.62 * hl, 0.64 * hl])
     polygons += tyres + hubs
     rows += [tyre] * len(tyres) + [hub] * len(hubs)
@@ -195,7 +268,9 @@ def truck(rng: Rng, climate: Climate, *, running: bool) -> Faces:
     cargo = [(0.75, 0.75, 0.72), (0.5, 0.5, 0.5), (0.1, 0.2, 0.45), (0.5, 0.25, 0.06), (0.15, 0.3, 0.15)][
         int(rng.integers(5))
     ]
-    paint = PAINTS[int(rng.integers(len(PAINTS)))]
+    cargo = scaled(cargo, float(rng.uniform(0.6, 1.2)))
+    paint, print_rgb = a_paint(rng), a_paint(rng)
+    load_k = float(rng.normal(0, 2.5))
 
     def row(colour: Rgb, inside_k: float, material: str = "paint") -> list[float]:
         return surface(climate, c.TRUCK, colour, material, inside_k=inside_k, texture=0.05, cull=True)
@@ -209,7 +284,7 @@ def truck(rng: Rng, climate: Climate, *, running: bool) -> Faces:
         c.TRUCK,
         (0.02, 0.025, 0.03),
         "car_glass",
-        emission=scaled(climate.sky_low_rgb, 0.12),
+        emission=scaled(climate.sky_low_rgb, float(rng.uniform(0.03, 0.4))),
         inside_k=3.0 * hot,
         texture=0.0,
         cull=True,
@@ -246,7 +321,12 @@ def truck(rng: Rng, climate: Climate, *, running: bool) -> Faces:
         rows.append(glass)
     for name in ("left", "right", "back", "front", "top"):
         polygons.append(load[name])
-        rows.append(row(cargo, 0.0))
+        rows.append(row(cargo, load_k))
+    if rng.random() < 0.6:  # a company's name on its sides and doors
+        v = float(rng.uniform(0.3, 0.7))
+        for name in ("left", "right", "back"):
+            polygons.append(part(load[name], 0.12, 0.88, v - 0.12, v + 0.12) + _OUTWARDS[name])
+            rows.append(row(print_rgb, load_k + 0.3))
     polygons.append(upright(-0.02, 0.02, 1.0, height - 0.05, -hl - 0.01))  # the seam of the rear doors
     rows.append(surface(climate, c.TRUCK, (0.05, 0.05, 0.05), "rubber", texture=0.0, cull=True, detail=True))
     tyres, hubs = _wheels(half_width, 0.48, [-0.62 * hl, -0.35 * hl, hl - 1.2])
@@ -265,7 +345,8 @@ def bus(rng: Rng, climate: Climate, *, running: bool) -> Faces:
     paint: Rgb = [(0.55, 0.05, 0.05), (0.7, 0.7, 0.68), (0.05, 0.2, 0.45), (0.65, 0.42, 0.03), (0.1, 0.35, 0.18)][
         int(rng.integers(5))
     ]
-    hot = 1.0 if running else 0.0
+    paint, stripe = (a_paint(rng) if rng.random() < 0.4 else paint), a_paint(rng)
+    hot = float(rng.uniform(0.3, 1.0)) if running else 0.0
     lit = climate.lighting != "day" and running
     glow = float(rng.uniform(0.1, 0.35)) if lit else 0.0
 
@@ -274,7 +355,8 @@ def bus(rng: Rng, climate: Climate, *, running: bool) -> Faces:
 
     under = surface(climate, c.ROAD, (0.012, 0.012, 0.012), "asphalt", inside_k=4.0 * hot + 0.5, texture=0.05)
     sky = climate.sky_low_rgb
-    pane = (glow + 0.1 * sky[0], 0.9 * glow + 0.1 * sky[1], 0.75 * glow + 0.1 * sky[2])
+    mirrored = float(rng.uniform(0.03, 0.45))
+    pane = (glow + mirrored * sky[0], 0.9 * glow + mirrored * sky[1], 0.75 * glow + mirrored * sky[2])
     glass = surface(
         climate, c.BUS, (0.03, 0.035, 0.04), "car_glass", emission=pane, inside_k=6.0 * hot, texture=0.0, cull=True
     )
@@ -289,6 +371,7 @@ def bus(rng: Rng, climate: Climate, *, running: bool) -> Faces:
         texture=0.0,
         cull=True,
     )
+    body_k = 2.0 * hot + float(rng.normal(1.0, 2.5))
     hull = box(-half_width, half_width, 0.35, height, -hl, hl)
     polygons: list[F32] = [flat(-half_width, half_width, -hl, hl, 0.01)]
     rows = [under]
@@ -297,7 +380,12 @@ def bus(rng: Rng, climate: Climate, *, running: bool) -> Faces:
         rows += [tyre, tyre]
     for name in ("left", "right", "back", "front", "top"):
         polygons.append(hull[name])
-        rows.append(row(paint, 2.0 * hot))
+        rows.append(row(paint, body_k))
+    if rng.random() < 0.6:
+        v = float(rng.uniform(0.08, 0.3))
+        for name in ("left", "right", "back"):
+            polygons.append(part(hull[name], 0.0, 1.0, v - 0.06, v + 0.06) + _OUTWARDS[name])
+            rows.append(row(stripe, body_k))
     count = int(length / 1.5)
     for k in range(count):
         z0, z1 = -hl + 0.3 + k * (length - 0.6) / count, -hl + 0.15 + (k + 1) * (length - 0.6) / count

@@ -63,6 +63,7 @@ class World:
         self._driving_lambert = self._driving.lambert(climate.sun_direction)
         reach = [np.abs(faces.xyz[..., (0, 2)]).max(axis=(0, 1)) for faces, _ in build.movers]
         self._driving_clearance = np.array(reach).reshape(-1, 2) + np.array([1.2, 3.0])
+        self._driving_height = np.array([0.9 * float(faces.xyz[..., 1].max()) for faces, _ in build.movers])
         self._crowd, self._walkers = build.crowd, build.walkers
         self._lamps = np.array(build.lamps).reshape(-1, 3)
 
@@ -76,6 +77,7 @@ class World:
         shadows[:, 1] = _wrap(shadows[:, 1] - camera_s)
 
         at = self._places(self._movers, camera_s, t_s, self._driving_clearance)
+        places = at
         driving = self._driving.xyz + _offsets(at)[self._driving_owner, None]
         keys.append(at[self._driving_owner, 1])
 
@@ -84,6 +86,12 @@ class World:
         owner = np.repeat(np.arange(len(at)), per_person)
         walking = posed.xyz + _offsets(at)[owner, None]
         keys.append(at[owner, 1])
+        ends = self._driving_clearance[:, 1] - 3.0
+        cards = [
+            np.column_stack([places, self._driving_clearance[:, 0] - 1.2, self._driving_height])
+            + np.outer(share * ends, (0.0, 1.0, 0.0, 0.0))
+            for share in (-0.7, -0.2, 0.3, 0.7)
+        ]
         feet = np.column_stack([at, np.full(len(at), 0.25), np.full(len(at), 1.7)])
 
         lamps = self._lamps.copy()
@@ -98,7 +106,7 @@ class World:
                 [self._standing_lambert, self._driving_lambert, np.full(len(walking), PERSON_LAMBERT, np.float32)]
             ),
             lamps=lamps.astype(np.float32),
-            shadows=np.concatenate([shadows, feet]).astype(np.float32),
+            shadows=np.concatenate([shadows, *cards, feet]).astype(np.float32),
         )
 
     def _places(
