@@ -150,9 +150,11 @@ def read_state(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"{file}: can't be read ({error.strerror}): give a readable file") from None
     if head.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{file}: is a Git LFS pointer, not the weights: run 'git lfs pull'")
-    if head.startswith((b"PK\x03\x04", b"\x80")):
+    # safetensors begins with the header's length, whose first byte may be that of a pickle; its upper bytes are 0
+    pickled = head.startswith(b"\x80") and head[4:8] != bytes(4)
+    strings: dict[str, str] = {}
+    if pickled or head.startswith(b"PK\x03\x04"):
         state = _read_torch(file)
-        strings: dict[str, str] = {}
     elif head[8:9] == b"{":
         state, strings = _read_safetensors(file)
     else:

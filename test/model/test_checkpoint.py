@@ -352,3 +352,12 @@ def test_a_truncated_or_damaged_file_never_raises_anything_else(tmp_path: Path, 
     path = tmp_path / "w.bin"
     path.write_bytes(content)
     _refusal(path)
+
+
+def test_a_header_whose_length_looks_like_a_pickle_is_read_with_its_metadata(model: SegMiF, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_checkpoint(model, path, {"note": ""})
+    note = "x" * ((0x80 - path.read_bytes()[0]) % 256)
+    save_checkpoint(model, path, {"note": note})
+    assert path.read_bytes()[:1] == b"\x80"
+    assert load_checkpoint(path).metadata["note"] == note
