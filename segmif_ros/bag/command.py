@@ -50,7 +50,7 @@ _PAIRING = (
     *("registration", "calibration_file", "reference_depth_m"),
 )
 _GAIN = tuple(f"gain_{each.name}" for each in fields(GainConfig))
-_ENGINE = ("weights", "device", "precision", "prior", "mode", "label_set")
+_ENGINE = ("weights", "device", "backend", "precision", "prior", "mode", "label_set")
 
 
 @dataclass(frozen=True, kw_only=True)

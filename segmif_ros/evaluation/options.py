@@ -6,13 +6,24 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from segmif_ros.evaluation.baseline import BaselineEngine
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.fusion import BASELINES, TEXTBOOK_METRICS, TOOLBOX_METRICS
-from segmif_ros.inference.engine import MODES, PRECISIONS, PRIOR_METHODS, Engine, EngineConfig, EngineProtocol
+from segmif_ros.inference.choice import REFERENCE
+from segmif_ros.inference.engine import (
+    BACKENDS,
+    CHOICES,
+    MODES,
+    PRECISIONS,
+    PRIOR_METHODS,
+    Engine,
+    EngineConfig,
+    EngineProtocol,
+)
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
 
 EngineFactory = Callable[[], EngineProtocol]
@@ -27,12 +38,25 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         help="packaged name, checkpoint file, or the authors' two files separated by a comma (default: %(default)s)",
     )
     group.add_argument("--baseline", choices=sorted(BASELINES), help="fuse by this pixel rule instead of a network")
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    group.add_argument("--precision", default="float32", choices=sorted(PRECISIONS))
+    add_runtime_arguments(group)
     group.add_argument("--prior", default="auto", choices=("auto", *PRIOR_METHODS))
     group.add_argument("--mode", default="robot", choices=MODES)
     group.add_argument("--label-set", default="auto", help="names of the model's classes (default: as trained)")
     group.add_argument("--threads", type=int, default=0, help="of torch, in each process (default: all cores, shared)")
+
+
+def add_runtime_arguments(group: argparse._ActionsContainer) -> None:
+    """Add what chooses how the network is run, to a parser or a group of one; see `with_runtime`."""
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    group.add_argument(
+        "--backend",
+        default="auto",
+        choices=("auto", *BACKENDS),
+        help=f"what runs the network; auto is {REFERENCE} (default: %(default)s)",
+    )
+    group.add_argument(
+        "--precision", default="float32", choices=sorted(PRECISIONS), help="its arithmetic (default: %(default)s)"
+    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, out: str) -> None:
@@ -59,21 +83,37 @@ def engine_factory(arguments: argparse.Namespace) -> EngineFactory:
         threads = max(1, (os.cpu_count() or 1) // arguments.workers)
     config = EngineConfig(
         weights=tuple(each.strip() for each in arguments.weights.split(",") if each.strip()),
-        device=arguments.device,
-        precision=arguments.precision,
         prior=arguments.prior,
         mode=arguments.mode,
         label_set=arguments.label_set,
         num_threads=threads,
     )
-    return partial(Engine, config)
+    return partial(Engine, with_runtime(config, arguments))
 
 
 def engine_settings(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the engine's settings that figures depend on, as values for the report."""
     if arguments.baseline:
         return {"baseline": arguments.baseline}
-    return {name: getattr(arguments, name) for name in ("precision", "prior", "mode")}
+    in_force = {"backend": REFERENCE if arguments.backend == "auto" else arguments.backend}
+    return in_force | {name: getattr(arguments, name) for name in ("precision", "prior", "mode")}
+
+
+def with_runtime(config: EngineConfig, arguments: argparse.Namespace) -> EngineConfig:
+    """Return ``config`` with device, backend and precision as `add_runtime_arguments` asked for them.
+
+    Raises:
+        EvaluationError: If the backend is to be chosen by trial, as a params file of a node may say.
+    """
+    if arguments.backend in CHOICES and arguments.backend != "auto":
+        names = ", ".join(BACKENDS)
+        raise EvaluationError(
+            f"backend '{arguments.backend}' may be another one each time, and figures must say theirs: give one of "
+            f"{names} (the node's /diagnostics say which one it took)"
+        )
+    return replace(
+        config, device=arguments.device, backend=arguments.backend, precision=arguments.precision
+    )
 
 
 def metric_names(text: str) -> tuple[str, ...]:

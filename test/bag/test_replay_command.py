@@ -4,6 +4,7 @@
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,45 @@ def test_a_params_file_of_the_node_is_followed(tmp_path: Path) -> None:
     path.write_text("/**:\n  ros__parameters:\n    slop_s: 0.05\n    gain_policy: fixed\n    gain_fixed_high: 9000\n")
     config = pipeline_config(parameters_of(path))
     assert (config.slop_s, config.gain.policy, config.gain.fixed_high) == (0.05, "fixed", 9000)
+
+
+def test_the_engine_of_a_params_file_is_followed_unless_the_command_line_says_another(
+    make_bag: MakeBag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[str, str]] = []
+    asked: list[dict[str, str]] = []
+
+    def refuse(_bags: Any, _out: Any, engine: Any, config: ReplayConfig, *_more: Any, **_named: Any) -> None:
+        [settings] = engine.args
+        made.append((settings.backend, settings.precision))
+        asked.append(config.settings)
+
+    monkeypatch.setattr(command, "replay_bags", refuse)
+    path = tmp_path / "robot.yaml"
+    path.write_text("/**:\n  ros__parameters:\n    backend: openvino\n    precision: bfloat16\n")
+    bag = make_bag()
+    for more in ((), ("--backend", "onnxruntime")):
+        run(command, bag, "--params-file", path, "--out", tmp_path / "out", *more)
+    assert made == [("openvino", "bfloat16"), ("onnxruntime", "bfloat16")]
+    assert [each["backend"] for each in asked] == ["openvino", "onnxruntime"]
+
+
+def test_a_params_file_whose_backend_is_chosen_by_trial_needs_one_by_name(
+    make_bag: MakeBag, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text("/**:\n  ros__parameters:\n    backend: fastest\n")
+    assert run(command, make_bag(), "--params-file", path, "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert "give one of torch" in error and error.count("\n") == 1
+
+
+def test_the_report_of_a_replay_states_backend_and_precision(make_bag: MakeBag, tmp_path: Path) -> None:
+    config = replace(QUICK_WITHOUT_TRUTH, settings={"backend": "openvino", "precision": "bfloat16"})
+    report: Any = replay_bags([make_bag("a")], tmp_path / "out", FakeEngine, config)
+    stated = report["header"]["configuration"]
+    assert (stated["backend"], stated["precision"]) == ("openvino", "bfloat16")
+    assert "configuration: backend" in (tmp_path / "out" / "a" / PAGE_FILE).read_text()
 
 
 def test_the_nodes_own_params_file_is_understood() -> None:

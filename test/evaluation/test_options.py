@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options that choose the engine: what is asked for is what is made, and what the report says."""
+
+import argparse
+from typing import Any
+
+import pytest
+
+from segmif_ros.evaluation import options
+from segmif_ros.evaluation.baseline import BaselineEngine
+from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.inference.engine import BACKENDS, EngineConfig
+
+
+def parsed(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    options.add_engine_arguments(parser)
+    options.add_run_arguments(parser, "out")
+    return parser.parse_args(arguments)
+
+
+@pytest.fixture
+def configs(monkeypatch: pytest.MonkeyPatch) -> list[EngineConfig]:
+    """The configurations of the engines that were made."""
+    made: list[EngineConfig] = []
+    monkeypatch.setattr(options, "Engine", made.append)
+    return made
+
+
+def test_without_options_the_engine_is_the_default_one(configs: list[EngineConfig]) -> None:
+    options.engine_factory(parsed())()
+    assert configs == [EngineConfig()]
+
+
+def test_device_backend_and_precision_reach_the_engine(configs: list[EngineConfig]) -> None:
+    options.engine_factory(parsed("--device", "cpu", "--backend", "openvino", "--precision", "bfloat16"))()
+    [config] = configs
+    assert (config.device, config.backend, config.precision) == ("cpu", "openvino", "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), ("torch", "float32")),  # what `auto` is
+        (("--backend", "openvino", "--precision", "bfloat16"), ("openvino", "bfloat16")),
+    ],
+)
+def test_the_report_states_backend_and_precision_in_force(arguments: tuple[str, ...], said: tuple[str, str]) -> None:
+    settings = options.engine_settings(parsed(*arguments))
+    assert (settings["backend"], settings["precision"]) == said
+
+
+def test_a_baseline_has_no_backend() -> None:
+    arguments = parsed("--baseline", "average")
+    assert options.engine_settings(arguments) == {"baseline": "average"}
+    assert isinstance(options.engine_factory(arguments)(), BaselineEngine)
+
+
+def test_every_backend_can_be_asked_for_and_a_trial_of_them_can_not(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in BACKENDS:
+        assert parsed("--backend", name).backend == name
+    with pytest.raises(SystemExit):
+        parsed("--backend", "fastest")
+    assert "invalid choice: 'fastest'" in capsys.readouterr().err
+
+
+def test_a_backend_by_trial_from_elsewhere_is_one_line() -> None:
+    arguments: Any = parsed()
+    arguments.backend = "fastest"  # as a params file says it
+    with pytest.raises(EvaluationError, match=r"figures must say theirs: give one of torch, compile") as refused:
+        options.engine_factory(arguments)
+    assert "\n" not in str(refused.value)
