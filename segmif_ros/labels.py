@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 
 IGNORE_ID = 255
+# What a label map says instead of a class of `counterparts`: no counterpart, so those pixels are never looked at.
+IGNORED = "ignored"
 
 
 class LabelSetError(ValueError):
@@ -24,13 +30,15 @@ class LabelSet:
         name: How parameters and checkpoints name the set.
         names: Class names; the index is the id.
         palette: (N, 3) uint8 RGB, one colour an id.
-        ignore_id: Pixels of this id have no truth: never trained on, never counted.
+        ignore_id: Pixels of this id have no truth: never trained on, never counted. It may be the id of a class.
+        aliases: Other sets' names of classes to the names here, beside those of the common table.
     """
 
     name: str
     names: tuple[str, ...]
     palette: npt.NDArray[np.uint8] = field(repr=False)
     ignore_id: int = IGNORE_ID
+    aliases: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -111,15 +119,199 @@ CAMVID = _label_set(
     ],
 )
 
-LABEL_SETS = {each.name: each for each in (FMB, MFNET, CAMVID)}
+# The order of ids and the colours of the data set's own paper; another public loader orders the classes differently.
+PST900 = _label_set(
+    "pst900",
+    [
+        ("background", (0, 0, 0)),
+        ("fire_extinguisher", (0, 0, 255)),
+        ("backpack", (0, 255, 0)),
+        ("hand_drill", (255, 0, 0)),
+        ("survivor", (255, 255, 255)),
+    ],
+)
+
+LABEL_SETS = {each.name: each for each in (FMB, MFNET, CAMVID, PST900)}
+
+# Names of one class in different sets: any of them to the first.
+_COMMON = {
+    other: name
+    for name, *others in (
+        ("person", "pedestrian", "people", "human", "survivor"),
+        ("bicycle", "bike", "bicyclist", "cyclist"),
+        ("motorcycle", "motorbike", "motorcyclist"),
+        ("sidewalk", "pavement", "footpath"),
+        ("vegetation", "tree", "trees", "bush"),
+        ("sign", "traffic_sign", "sign_symbol"),
+        ("lamp", "traffic_light", "traffic_lamp"),
+        ("color_cone", "traffic_cone", "cone"),
+        ("guardrail", "guard_rail"),
+    )
+    for other in others
+}
+# "Everything else" means something else in each set, so it never has a counterpart in another one.
+_REST = frozenset({"unlabelled", "unlabeled", "background", "void", "other", "ignore"})
 
 
 def label_set(name: str) -> LabelSet:
-    """Return the label set called ``name``; LabelSetError lists the names that exist."""
+    """Return the label set called ``name``, or the one that a file of that name (.yaml, .yml) describes.
+
+    Raises LabelSetError: no such set (lists those that exist), or a file that can't be used.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return read_label_set(Path(name).expanduser())
     try:
         return LABEL_SETS[name]
     except KeyError:
-        raise LabelSetError(f"no label set '{name}': choose from {', '.join(LABEL_SETS)}") from None
+        raise LabelSetError(
+            f"no label set '{name}': choose from {', '.join(LABEL_SETS)}, or give a .yaml file"
+        ) from None
+
+
+def counterparts(
+    theirs: LabelSet, ours: LabelSet, label_map: Mapping[str, str] | None = None
+) -> dict[int, int | None]:
+    """Map each id of ``theirs`` onto the id of the same class in ``ours``, None where there is none.
+
+    The same class is one of the same name, or of names that mean the same: aliases of either set, or the common table
+    (pavement and sidewalk, pedestrian and person, ...). ``label_map`` goes before all that: their name to ours, or to
+    'ignored'. A set's rest (unlabelled, background, ...) has no counterpart in another set.
+
+    Raises LabelSetError for a name in ``label_map`` that the set doesn't have.
+    """
+    label_map = label_map or {}
+    for name, target in label_map.items():
+        theirs.id_of(name)
+        if target != IGNORED:
+            ours.id_of(target)
+    same = theirs.names == ours.names
+    by_meaning: dict[str, int] = {}
+    for i, name in enumerate(ours.names):
+        by_meaning.setdefault(_meaning(name), i)
+
+    def counterpart(name: str) -> int | None:
+        if name in label_map:
+            return None if label_map[name] == IGNORED else ours.id_of(label_map[name])
+        if not same and name in _REST:
+            return None
+        others = [other for other, mine in theirs.aliases.items() if mine == name]
+        wanted = [name, *filter(None, [ours.aliases.get(name)]), *others]
+        found = next((ours.names.index(each) for each in wanted if each in ours.names), None)
+        if found is None:
+            found = next((by_meaning[_meaning(each)] for each in wanted if _meaning(each) in by_meaning), None)
+        return found
+
+    found = {i: counterpart(name) for i, name in enumerate(theirs.names)}
+    return {i: None if ours.ignore_id == j or theirs.ignore_id == i else j for i, j in found.items()}
+
+
+def _meaning(name: str) -> str:
+    return _COMMON.get(name, name)
+
+
+def read_label_set(path: Path) -> LabelSet:
+    """Read a label set of one's own from YAML; LabelSetError names the file and the key.
+
+    ``name``; ``classes``: a list in the order of the ids, each with ``name``, and if wanted ``colour`` (red, green,
+    blue) and ``aliases`` (names of the class in other sets); ``ignore_id`` (default 255).
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise LabelSetError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+    try:
+        return _from_mapping(content)
+    except LabelSetError as error:
+        raise LabelSetError(f"{path}: {error}") from None
+
+
+def _from_mapping(content: Any) -> LabelSet:
+    _require_keys(content, "label set", ("name", "classes"), ("ignore_id",))
+    name, classes, ignore_id = content["name"], content["classes"], content.get("ignore_id", IGNORE_ID)
+    if not isinstance(name, str) or not name or name.endswith((".yaml", ".yml")):
+        raise LabelSetError(f"name is {name!r}: a word is needed")
+    if not isinstance(classes, list) or not 1 <= len(classes) <= IGNORE_ID:
+        raise LabelSetError(f"classes must be a list of 1 to {IGNORE_ID} classes")
+    if type(ignore_id) is not int or not 0 <= ignore_id <= 255:
+        raise LabelSetError(f"ignore_id is {ignore_id!r}: an id from 0 to 255 is needed")
+    palette = _spread_colours(len(classes))
+    names: list[str] = []
+    aliases: dict[str, str] = {}
+    for i, each in enumerate(classes):
+        where = f"classes[{i}]"
+        _require_keys(each, where, ("name",), ("colour", "aliases"))
+        own, others, colour = each["name"], each.get("aliases", []), each.get("colour")
+        if not isinstance(own, str) or not own or own == IGNORED:
+            raise LabelSetError(f"{where}.name is {own!r}: a word is needed (YAML reads yes, no, on and off as values)")
+        if not isinstance(others, list) or not all(isinstance(other, str) for other in others):
+            raise LabelSetError(f"{where}.aliases must be a list of names")
+        if colour is not None:
+            if not _is_colour(colour):
+                raise LabelSetError(f"{where}.colour is {colour!r}: give [red, green, blue], each from 0 to 255")
+            palette[i] = colour
+        names.append(own)
+        for other in others:
+            if aliases.setdefault(other, own) != own:
+                raise LabelSetError(f"'{other}' is an alias of both '{aliases[other]}' and '{own}'")
+    twice = sorted({each for each in names if names.count(each) > 1})
+    if twice:
+        raise LabelSetError(f"two classes are called {', '.join(twice)}")
+    palette.setflags(write=False)
+    return LabelSet(name=name, names=tuple(names), palette=palette, ignore_id=ignore_id, aliases=aliases)
+
+
+def _require_keys(content: Any, where: str, needed: tuple[str, ...], possible: tuple[str, ...]) -> None:
+    if not isinstance(content, dict):
+        raise LabelSetError(f"{where} must be a mapping with {', '.join((*needed, *possible))}")
+    missing = [key for key in needed if key not in content]
+    if missing:
+        raise LabelSetError(f"{where} lacks {', '.join(missing)}")
+    unknown = sorted(str(key) for key in content if key not in (*needed, *possible))
+    if unknown:
+        raise LabelSetError(f"{where} has unknown keys {', '.join(unknown)}; known: {', '.join((*needed, *possible))}")
+
+
+def _is_colour(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(type(v) is int and 0 <= v <= 255 for v in value)
+
+
+def label_metadata(labels: LabelSet) -> dict[str, str]:
+    """Describe a label set in strings for a checkpoint, so that its file alone says what its classes are."""
+    classes = [
+        {"name": name, "colour": colour} for name, colour in zip(labels.names, labels.palette.tolist(), strict=True)
+    ]
+    return {
+        "label_set": labels.name,
+        "label_classes": json.dumps({"ignore_id": labels.ignore_id, "classes": classes}),
+    }
+
+
+def label_set_of(metadata: Mapping[str, str], count: int) -> LabelSet:
+    """Return the label set that a checkpoint's metadata describes or names, else the usual one of ``count`` classes.
+
+    Raises LabelSetError: a set that isn't known and isn't described, or one of another number of classes.
+    """
+    name = metadata.get("label_set")
+    if name is None:
+        return label_set_for_classes(count)
+    if "label_classes" in metadata:
+        try:
+            content = json.loads(metadata["label_classes"])
+        except ValueError as error:
+            raise LabelSetError(f"label_classes of the weights is not JSON: {error}") from None
+        if not isinstance(content, dict):
+            raise LabelSetError("label_classes of the weights must be a mapping")
+        found = _from_mapping({**content, "name": name})
+        known = LABEL_SETS.get(name)
+        if known is not None and known.names == found.names:
+            found = known
+    else:
+        found = label_set(name)
+    if len(found) != count:
+        raise LabelSetError(
+            f"the weights name label set '{name}' of {len(found)} classes, but have {count}: get the file again"
+        )
+    return found
 
 
 def label_set_for_classes(count: int) -> LabelSet:
@@ -131,8 +323,13 @@ def label_set_for_classes(count: int) -> LabelSet:
     for known in (FMB, MFNET):
         if len(known) == count:
             return known
+    palette = _spread_colours(count)
+    palette.setflags(write=False)
+    return LabelSet(name=f"classes-{count}", names=tuple(f"class_{i}" for i in range(count)), palette=palette)
+
+
+def _spread_colours(count: int) -> npt.NDArray[np.uint8]:
     golden = (np.arange(count) * 0.618033988749895) % 1.0
     # a cosine palette: three phases of one wave give distinct, saturated colours
     waves = 0.5 + 0.5 * np.cos(2 * np.pi * (golden[:, None] + np.array([0.0, 1 / 3, 2 / 3])))
-    palette = np.round(255 * waves).astype(np.uint8)
-    return LabelSet(name=f"classes-{count}", names=tuple(f"class_{i}" for i in range(count)), palette=palette)
+    return np.round(255 * waves).astype(np.uint8)

@@ -36,14 +36,7 @@ from segmif_ros.data.images import (
     to_rgb,
 )
 from segmif_ros.data.pair_folder import PairFolder
-from segmif_ros.labels import FMB, MFNET, LabelSet
-
-# The order of ids and the colours of the data set's own paper; another public loader orders the classes differently.
-PST900 = LabelSet(
-    name="pst900",
-    names=("background", "fire_extinguisher", "backpack", "hand_drill", "survivor"),
-    palette=np.array([(0, 0, 0), (0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 255)], np.uint8),
-)
+from segmif_ros.labels import FMB, MFNET, PST900, LabelSet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

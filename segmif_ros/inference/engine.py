@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, cast, get_args
@@ -31,7 +32,7 @@ from segmif_ros.inference.choice import REFERENCE, ChoiceCache, choice_key, patt
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.frame import FrameNetwork
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, resolve_weights, weights_hash
-from segmif_ros.labels import LabelSet, label_set, label_set_for_classes
+from segmif_ros.labels import LabelSet, label_set, label_set_of
 from segmif_ros.model import Mode, load_checkpoint
 
 UInt8Image = npt.NDArray[np.uint8]
@@ -58,7 +59,7 @@ class EngineConfig:
         precision: "float32", "bfloat16" or "float16" (CUDA only).
         prior: How the prior image is made: "auto" (as the weights were trained), "vsm_wls", "visible" or "mean".
         mode: "robot" (luma in, no frame-dependent stretch) or "authors" (their test script); see docs/modes.md.
-        label_set: "auto" (the checkpoint's own, or by class count) or a name of `segmif_ros.labels`.
+        label_set: "auto" (the checkpoint's own, or by class count), a name of `segmif_ros.labels` or a .yaml file.
         expected_classes: Refuse weights with another class count; 0 takes any.
         num_threads: Threads of the backend (and of torch) on the CPU; 0 leaves its choice.
         tune_allocator: On the CPU, let glibc keep freed blocks; see `keep_large_blocks`. Off only to measure it.
@@ -155,7 +156,7 @@ class Engine:
         prior = model.metadata.get("prior", AUTHORS_PRIOR) if config.prior == "auto" else config.prior
         _require("prior", prior, PRIOR_METHODS)  # a checkpoint's own can be anything
         self.prior = cast(PriorMethod, prior)
-        self.label_set = _resolve_label_set(config.label_set, model.metadata.get("label_set"), model.config.num_classes)
+        self.label_set = _resolve_label_set(config.label_set, model.metadata, model.config.num_classes)
         self.model_name = model.metadata.get("name", "+".join(path.stem for path in paths))
         self.model_hash = weights_hash(paths)
         self.device_name = str(self._device)
@@ -251,13 +252,8 @@ def _resolve_device(name: str, supported: tuple[str, ...]) -> torch.device:
     return device
 
 
-def _resolve_label_set(asked: str, trained: str | None, classes: int) -> LabelSet:
-    if asked != "auto":
-        chosen = label_set(asked)
-    elif trained is not None:
-        chosen = label_set(trained)
-    else:
-        chosen = label_set_for_classes(classes)
+def _resolve_label_set(asked: str, metadata: Mapping[str, str], classes: int) -> LabelSet:
+    chosen = label_set_of(metadata, classes) if asked == "auto" else label_set(asked)
     if len(chosen) != classes:
         raise EngineError(f"label set '{chosen.name}' has {len(chosen)} classes, the weights have {classes}")
     return chosen

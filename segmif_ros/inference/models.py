@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from rich.table import Table
 from segmif_ros.inference.engine import AUTHORS_PRIOR
 from segmif_ros.inference.operations import count_parameters, count_work
 from segmif_ros.inference.weights import WeightsError, packaged_weights, parse_weights, resolve_weights, weights_hash
-from segmif_ros.labels import LabelSet, label_set, label_set_for_classes
+from segmif_ros.labels import LabelSet, LabelSetError, label_set_of
 from segmif_ros.model import SegMiFConfig, load_checkpoint
 
 HEIGHT, WIDTH = 480, 640
@@ -78,14 +78,14 @@ def describe(weights: Sequence[str]) -> ModelFacts:
     Raises:
         WeightsError: If they aren't there, or name a label set that doesn't fit them.
         CheckpointError: If they are no weights of this network.
-        LabelSetError: If the file names a label set that doesn't exist.
+        WeightsError: If the file names a label set that doesn't exist, or one of another number of classes.
     """
     paths = resolve_weights(weights)
     model = load_checkpoint(paths)
     names = {path: name for name, path in packaged_weights().items()}
     packaged = names.get(paths[0])
     metadata = model.metadata
-    classes = _classes(metadata.get("label_set"), model.config.num_classes, paths[0])
+    classes = _classes(metadata, model.config.num_classes, paths[0])
     return ModelFacts(
         name=packaged or metadata.get("name") or "+".join(path.stem for path in paths),
         packaged=packaged is not None,
@@ -170,15 +170,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _classes(trained: str | None, count: int, path: Path) -> LabelSet:
-    if trained is None:
-        return label_set_for_classes(count)
-    classes = label_set(trained)
-    if len(classes) != count:
-        raise WeightsError(
-            f"{path}: names label set '{trained}' of {len(classes)} classes, but has {count}: get the file again"
-        )
-    return classes
+def _classes(metadata: Mapping[str, str], count: int, path: Path) -> LabelSet:
+    try:
+        return label_set_of(metadata, count)
+    except LabelSetError as error:
+        raise WeightsError(f"{path}: {error}") from None
 
 
 def _sizes(config: SegMiFConfig) -> str:

@@ -24,14 +24,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from segmif_ros.data.mixture import Mixture
-from segmif_ros.labels import label_set
-from segmif_ros.model import SegMiF, load_checkpoint, save_checkpoint
+from segmif_ros.labels import label_metadata, label_set
+from segmif_ros.model import SegMiF, save_checkpoint
 from segmif_ros.model.colour import rgb_to_luma, with_luma
 from segmif_ros.training.batches import Batch, Samples, SegmentationSamples, batches, open_source
 from segmif_ros.training.config import RecipeError, TrainingConfig
 from segmif_ros.training.losses import fusion_loss_first_round, fusion_loss_later_rounds, segmentation_loss
 from segmif_ros.training.optimiser import parameter_groups, poly_factor, set_learning_rate
 from segmif_ros.training.run_folder import RunFolder
+from segmif_ros.training.starting import start_from
 from segmif_ros.training.validation import Validation
 from segmif_ros.training.weighting import AuthorsDynamicWeight, DynamicWeightAverage, FixedWeights, Weighting
 
@@ -247,7 +248,7 @@ class Trainer:
         config = self.config
         metadata = {
             "name": config.name,
-            "label_set": config.label_set,
+            **label_metadata(label_set(config.label_set)),
             "prior": config.prior,
             "seed": str(config.seed),
             "steps": f"{self.step} of {config.steps}",
@@ -304,11 +305,9 @@ def run_training(
 
 
 def _new_model(config: TrainingConfig) -> SegMiF:
-    if not config.init:
-        return SegMiF(config.model)
-    model = load_checkpoint(config.init)
-    if model.config != config.model:
-        raise RecipeError(f"{config.init} has sizes {model.config}, the recipe wants {config.model}")
+    model = SegMiF(config.model)
+    if config.init:
+        print(start_from(model, config.init, label_set(config.label_set)).summary())
     return model
 
 

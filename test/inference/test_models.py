@@ -66,7 +66,7 @@ def test_the_authors_two_files_are_described_as_one_model(authors_files: tuple[s
 
 def test_a_label_set_that_does_not_fit_is_named(tiny_weights: Path, tmp_path: Path) -> None:
     save_file(load_file(tiny_weights), tmp_path / "x.safetensors", {"label_set": "fmb"})
-    with pytest.raises(WeightsError, match=r"x\.safetensors: names label set 'fmb' of 15 classes, but has 3"):
+    with pytest.raises(WeightsError, match=r"x\.safetensors: the weights name label set 'fmb' of 15 classes, but have 3"):
         models.describe([str(tmp_path / "x.safetensors")])
 
 

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start a training from a checkpoint as far as it fits the recipe's model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segmif_ros.labels import LabelSet, LabelSetError, counterparts, label_set_of
+from segmif_ros.model import SegMiF, load_checkpoint
+from segmif_ros.training.config import RecipeError
+
+# the tensors whose rows are classes
+_CLASS_ROWS = tuple(
+    f"segmentation.denoise_net.{name}"
+    for name in ("decoder.linear_pred.weight", "decoder.linear_pred.bias", "classifier.weight")
+)
+_SHOWN = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a model took from a checkpoint.
+
+    Attributes:
+        path: The checkpoint.
+        taken: Names of the tensors that were copied, those with classes as rows included if any row was.
+        left: Names of the tensors that stay as they were, because the checkpoint has none of that name and shape.
+        values, all_values: Number of values in ``taken``, and in all of the model.
+        classes: Our class to theirs whose rows it took.
+        new_classes: Our classes whose rows stay random.
+    """
+
+    path: str
+    taken: tuple[str, ...]
+    left: tuple[str, ...]
+    values: int
+    all_values: int
+    classes: dict[str, str]
+    new_classes: tuple[str, ...]
+
+    def summary(self) -> str:
+        """Return one line on the tensors and one on the classes."""
+        line = f"init {self.path}: {self.values / 1e6:.2f} of {self.all_values / 1e6:.2f} million values taken"
+        if self.left:
+            line += f"; random: {_shown(sorted({_part(name) for name in self.left}))}"
+        renamed = [f"{ours} from {theirs}" for ours, theirs in self.classes.items() if ours != theirs]
+        rows = f"  classes: {len(self.classes)} taken by name"
+        if renamed:
+            rows += f" ({_shown(renamed)})"
+        if self.new_classes:
+            rows += f"; random: {_shown(self.new_classes)}"
+        return f"{line}\n{rows}"
+
+
+def start_from(model: SegMiF, path: str, label_set: LabelSet) -> Start:
+    """Copy into ``model`` what a checkpoint has of equal name and shape; rows of classes by the classes' names.
+
+    Args:
+        model: A model of any sizes; what isn't taken stays as it is.
+        path: A checkpoint of ours, or the authors' two files separated by a comma.
+        label_set: Classes of ``model``; those of the checkpoint are read off its metadata.
+
+    Raises:
+        CheckpointError: The checkpoint can't be used.
+        RecipeError: It shares no weights with the model, or its classes can't be told.
+    """
+    source = load_checkpoint([each.strip() for each in path.split(",") if each.strip()])
+    try:
+        theirs = label_set_of(source.metadata, source.config.num_classes)
+    except LabelSetError as error:
+        raise RecipeError(f"init {path}: {error}") from None
+    found, own = source.state_dict(), model.state_dict()
+    rows = _rows(theirs, label_set)
+    taken = {}
+    for name, now in own.items():
+        given = found.get(name)
+        if given is None:
+            continue
+        if name in _CLASS_ROWS:
+            if rows and given.shape[1:] == now.shape[1:]:
+                taken[name] = _with_rows(now, given, rows)
+        elif given.shape == now.shape:
+            taken[name] = given
+    # single numbers, as the slope of a PReLU, fit between any two models
+    if not any(taken[name].ndim > 1 for name in taken):
+        raise RecipeError(
+            f"init {path}: shares no weights with the recipe's model (checkpoint: {source.config}; recipe:"
+            f" {model.config}); make the sizes equal, or leave init out"
+        )
+    model.load_state_dict({**own, **taken})
+    mapped = rows if taken.keys() & set(_CLASS_ROWS) else {}
+    return Start(
+        path=path,
+        taken=tuple(taken),
+        left=tuple(name for name in own if name not in taken),
+        values=sum(tensor.numel() for tensor in taken.values()),
+        all_values=sum(tensor.numel() for tensor in own.values()),
+        classes={label_set.names[i]: theirs.names[j] for i, j in mapped.items()},
+        new_classes=tuple(name for i, name in enumerate(label_set.names) if i not in mapped),
+    )
+
+
+def _rows(theirs: LabelSet, ours: LabelSet) -> dict[int, int]:
+    """Our class to theirs: for the same classes every row, else by name; the same name goes before an alias."""
+    if theirs.names == ours.names:
+        return {i: i for i in range(len(ours))}
+    rows: dict[int, int] = {}
+    for j, i in counterparts(theirs, ours).items():
+        if i is not None and (i not in rows or theirs.names[j] == ours.names[i]):
+            rows[i] = j
+    return dict(sorted(rows.items()))
+
+
+def _with_rows(now: Tensor, given: Tensor, rows: dict[int, int]) -> Tensor:
+    mixed = now.clone()
+    mixed[torch.tensor(list(rows))] = given[torch.tensor(list(rows.values()))].to(now)
+    return mixed
+
+
+def _part(name: str) -> str:
+    """The part of the model that a tensor is in, short enough for a line."""
+    parts = name.removeprefix("segmentation.denoise_net.").split(".")
+    return ".".join(parts[: 1 if parts[0] == "classifier" else 2])
+
+
+def _shown(names: list[str] | tuple[str, ...]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

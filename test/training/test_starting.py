@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+import dataclasses
+
+import pytest
+import torch
+
+from segmif_ros.labels import CAMVID, FMB, label_metadata
+from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
+from segmif_ros.training.config import RecipeError
+from segmif_ros.training.starting import start_from
+
+SMALL = SegMiFConfig(
+    encoder="mit_b0", fusion_channels=8, growth=4, fusion_scale=2, fusion_output="blend", decoder_channels=16
+)
+PREDICTION = "segmentation.denoise_net.decoder.linear_pred.weight"
+
+
+def model(seed, **changes):
+    torch.manual_seed(seed)
+    return SegMiF(dataclasses.replace(SMALL, **changes))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Weights for CamVid's twelve classes, and their file."""
+    path = tmp_path / "camvid.safetensors"
+    made = model(1, num_classes=12)
+    save_checkpoint(made, path, label_metadata(CAMVID))
+    return made.state_dict(), str(path)
+
+
+def test_weights_of_the_same_sizes_and_classes_are_taken_whole(tmp_path):
+    source, target = model(1), model(2)
+    save_checkpoint(source, tmp_path / "a.safetensors", label_metadata(FMB))
+    start = start_from(target, str(tmp_path / "a.safetensors"), FMB)
+    assert start.left == start.new_classes == ()
+    assert all(torch.equal(tensor, source.state_dict()[name]) for name, tensor in target.state_dict().items())
+
+
+def test_rows_of_classes_are_taken_by_name_and_the_rest_stays_random(saved):
+    source, path = saved
+    target = model(2)
+    before = target.state_dict()[PREDICTION].clone()
+    start = start_from(target, path, FMB)
+    after = target.state_dict()[PREDICTION]
+    for ours, theirs in (("road", "road"), ("sidewalk", "pavement"), ("bicycle", "bicyclist")):
+        assert start.classes[ours] == theirs
+        assert torch.equal(after[FMB.id_of(ours)], source[PREDICTION][CAMVID.id_of(theirs)])
+    for ours in ("truck", "unlabelled"):
+        assert ours in start.new_classes
+        assert torch.equal(after[FMB.id_of(ours)], before[FMB.id_of(ours)])
+
+
+def test_a_part_of_another_size_stays_random(saved):
+    source, path = saved
+    target = model(2, num_classes=12, fusion_channels=16)
+    before = target.state_dict()["fusion.conv1_ir.weight"].clone()
+    start = start_from(target, path, CAMVID)
+    assert "fusion.conv1_ir.weight" in start.left
+    assert torch.equal(target.state_dict()["fusion.conv1_ir.weight"], before)
+    assert torch.equal(target.state_dict()[PREDICTION], source[PREDICTION])
+
+
+def test_the_summary_says_what_was_taken_mapped_and_left_random(saved):
+    lines = start_from(model(2, fusion_channels=16), saved[1], FMB).summary().splitlines()
+    assert "million values taken; random: fusion.DRDB1" in lines[0]
+    assert "sidewalk from pavement" in lines[1]
+    assert "random: unlabelled, lamp, truck" in lines[1]
+
+
+def test_weights_that_share_nothing_are_refused(saved):
+    with pytest.raises(RecipeError, match=r"camvid\.safetensors: shares no weights with the recipe's model"):
+        start_from(SegMiF(SegMiFConfig(encoder="mit_b1", fusion_channels=16)), saved[1], FMB)
