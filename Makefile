@@ -3,7 +3,7 @@
 #   make demo [PAIRS=folder]     simulated rig or image pairs -> node -> pictures, a report and a latency table
 #   make test                    ruff, mypy and the tests
 #   make parity VECTORS=folder   the network against recorded outputs of the authors' network
-#   make weights-report          figures of the shipped weights on held-out synthetic scenes
+#   make weights-report [DATA=folder]  figures of the shipped weights on held-out scenes, CamVid, RoadScene, MSRS
 #   make bench [ARGS=...]        how fast the network runs on this machine
 #   make soak [MINUTES=10]       rig and node for minutes, with the node's memory and PASS or FAIL
 #   make overhead                what the node costs beside its engine
@@ -36,7 +36,7 @@ parity: $(STAMP)
 	$(RUN) -m segmif_ros.cli parity "$(VECTORS)"
 
 weights-report: $(STAMP)
-	$(RUN) -m segmif_ros.cli weights-report --out $(OUT)/weights $(ARGS)
+	$(RUN) -m segmif_ros.cli weights-report --out $(OUT)/weights $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 bench: $(STAMP)
 	$(RUN) -m segmif_ros.cli bench $(ARGS)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 INK, SOFT, LINE, BAR = "#1c2430", "#5b6675", "#d9dee5", "#3f7ab8"
 # one colour a group, distinct also for colour-blind readers
 GROUP_COLOURS = {"all": "#3f7ab8", "day": "#d98c1f", "night": "#46327e"}
+LINE_COLOURS = ("#3f7ab8", "#d98c1f", "#46327e", "#2f8f6b", "#a33b4a")
 
 
 def iou_bars(names: Sequence[str], groups: Mapping[str, Sequence[float | None]]) -> str:
@@ -85,6 +87,18 @@ def timeline(times_s: Sequence[float], values: Sequence[float], label: str) -> s
     axes.set_xlabel("time, s")
     axes.set_ylabel(label)
     axes.set_ylim(bottom=min(0.0, *values) if values else 0)
+    return _svg(figure)
+
+
+def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> str:
+    """Lines of several quantities over a common axis, by name as (x, y)."""
+    figure, axes = _figure(width=4.6, height=2.8)
+    for (name, (x, y)), colour in zip(series.items(), itertools.cycle(LINE_COLOURS), strict=False):
+        axes.plot(x, y, marker="." if len(x) < 40 else "", linewidth=1.2, color=colour, label=name)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_ylim(bottom=min([0.0, *(value for _, y in series.values() for value in y)]))
+    axes.legend(frameon=False, fontsize=8)
     return _svg(figure)
 
 

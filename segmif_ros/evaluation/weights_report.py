@@ -1,274 +1,307 @@
 # SPDX-License-Identifier: Apache-2.0
 """The figures of a model card: one command, held-out data, fixed seeds.
 
-``python -m segmif_ros.evaluation.weights_report [--weights NAME] [--camvid DIR] [--pairs DIR]`` runs the engine, as the
-node does, and prints and writes as JSON
+``segmif weights-report`` runs the engine, as the node does, over every packaged model (or --weights), and prints and
+writes, one folder a model, as report.json, report.html and sheets of pictures:
 
-- on synthetic scenes by lighting: mIoU of both inputs together, of RGB alone (infrared constant) and of infrared alone
-  (RGB black), IoU by class, and fusion metrics beside the average and the maximum of the pair;
-- with ``--camvid``: mIoU over CamVid's classes with RGB as is and darkened to night by a fixed rule, without infrared
-  and with infrared invented from the labels (so that one tells what a thermal camera of that kind would add);
-- with ``--pairs``: fusion metrics on real pairs, by default those that training holds out.
+  camvid    mean IoU by class, RGB as it is and darkened to night, without and with infrared invented from the labels
+  scenes    held-out synthetic scenes by lighting: fused, RGB alone, infrared alone, infrared moved, a camera missing
+  pairs     fusion metrics on real pairs beside average, maximum and Laplacian pyramid, and ranks
+  flicker   how steady the fused image of a synthetic sequence is
+  curve     the learning curve that lies beside the weights
+
+--data names a folder with camvid/, roadscene/ and msrs_samples/, as far as they are there; of RoadScene every 4th pair
+by name is taken, which training leaves out, of the MSRS samples, on which nothing is trained, all.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
+import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import numpy.typing as npt
+from rich.console import Console
 
-from segmif_ros.data.camvid import CamVid, camvid_to_fmb
+from segmif_ros.data.camvid import CamVid
 from segmif_ros.data.images import DatasetError
-from segmif_ros.data.mixture import PairSource, SceneSource
-from segmif_ros.data.transforms import Sample
-from segmif_ros.evaluation.fusion import BASELINES, fusion_metrics, luma, structural_similarity
-from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.data.mixture import PairSource
+from segmif_ros.data.scenes import LIGHTINGS
+from segmif_ros.evaluation import weights_flicker
+from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.evaluation.weights_curve import curve_plots, read_curve
+from segmif_ros.evaluation.weights_flicker import report_flicker
+from segmif_ros.evaluation.weights_fusion import report_pairs
+from segmif_ros.evaluation.weights_page import render_page
+from segmif_ros.evaluation.weights_segmentation import report_camvid, report_scenes
+from segmif_ros.evaluation.weights_sheets import Gallery
+from segmif_ros.evaluation.weights_tables import print_tables, report_tables
+from segmif_ros.evaluation.workers import progress_bar
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineError, EngineProtocol
-from segmif_ros.inference.weights import DEFAULT_WEIGHTS, WeightsError
-from segmif_ros.labels import FMB, LabelSet
+from segmif_ros.inference.models import ModelFacts, describe
+from segmif_ros.inference.weights import (
+    DEFAULT_WEIGHTS,
+    WeightsError,
+    curve_file,
+    packaged_weights,
+    parse_weights,
+    resolve_weights,
+)
+from segmif_ros.labels import CAMVID, FMB, LabelSetError
 from segmif_ros.model import CheckpointError
 
-Image = npt.NDArray[np.uint8]
-Pair = tuple[Image, Image]
+FORMAT = 2
+PARTS = ("camvid", "scenes", "pairs", "flicker", "curve")
+HOLD_OUT_EVERY = 4
+REPORT_FILE, PAGE_FILE = "report.json", "report.html"
+# a table that goes to a file or pipe
+_LOG_COLUMNS = 160
+# below --data: the folder of pairs, and whether training leaves every 4th out
+_KNOWN_PAIRS = {"roadscene": HOLD_OUT_EVERY, "msrs_samples": 0}
+_UNUSABLE = (EngineError, WeightsError, CheckpointError, DatasetError, EvaluationError, LabelSetError, OSError)
 
-# far from the seeds of training (0 ..) and of its validation (900000 ..)
-FIRST_SEED = 5_000_000
-SCENE_HEIGHT, SCENE_WIDTH = 288, 384
-METRICS = ("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM")
-
-INPUTS: dict[str, Callable[[Image, Image], Pair]] = {
-    "fused": lambda infrared, rgb: (infrared, rgb),
-    "RGB alone": lambda infrared, rgb: (np.full_like(infrared, 128), rgb),
-    "infrared alone": lambda infrared, rgb: (infrared, np.zeros_like(rgb)),
-}
+Advance = Callable[[int], None]
 
 
-class FusionMeans:
-    """Means of fusion metrics over pairs, of the model and of the baselines."""
+@dataclass(frozen=True, kw_only=True)
+class Amounts:
+    """How much is measured.
 
-    def __init__(self) -> None:
-        self._sums: dict[str, dict[str, list[float]]] = {}
+    Attributes:
+        scenes: Synthetic scenes of each lighting.
+        images: CamVid images; None for all.
+        pairs: Of each folder; None for all.
+        frames: Of each sequence.
+    """
 
-    def add(self, infrared: Image, rgb: Image, fused: Image) -> None:
-        """Measure one pair: infrared (H, W), rgb and fused (H, W, 3), uint8."""
-        visible = luma(rgb)
-        images = {"model": luma(fused), **{name: rule(infrared, visible) for name, rule in BASELINES.items()}}
-        for name, image in images.items():
-            values = fusion_metrics(infrared, visible, image, METRICS)
-            values["SSIM infrared"] = structural_similarity(infrared, image)
-            values["SSIM RGB"] = structural_similarity(visible, image)
-            row = self._sums.setdefault(name, {})
-            for metric, value in values.items():
-                # a constant image has no correlation; it is left out of that mean
-                if math.isfinite(value):
-                    row.setdefault(metric, []).append(value)
-
-    def means(self) -> dict[str, dict[str, float]]:
-        """Return metric by name, for "model" and each baseline."""
-        return {name: {m: float(np.mean(v)) for m, v in row.items()} for name, row in self._sums.items()}
+    scenes: int = 20
+    images: int | None = None
+    pairs: int | None = None
+    frames: int = 12
 
 
-def segmentation_figures(matrix: ConfusionMatrix, labels: LabelSet, classes: Sequence[int]) -> dict[str, Any]:
-    """MIoU over ``classes`` under both conventions, with the classes each was taken over, and IoU by class."""
-    present, fixed = matrix.mean_iou("present", classes), matrix.mean_iou("fixed", classes)
-    iou = matrix.iou()
-    return {
-        "miou_present": present.value,
-        "classes_present": [labels.names[c] for c in present.classes],
-        "miou_fixed": fixed.value,
-        "classes_fixed": [labels.names[c] for c in fixed.classes],
-        "pixel_accuracy": matrix.pixel_accuracy(),
-        "iou": {labels.names[c]: None if np.isnan(iou[c]) else float(iou[c]) for c in classes},
-    }
+QUICK = Amounts(scenes=2, images=6, pairs=4, frames=3)
 
 
-def report_scenes(engine: EngineProtocol, count: int, sheet: Path | None = None) -> dict[str, Any]:
-    """Measure ``count`` scenes of each lighting; the unlabelled class is not in the means."""
-    source = SceneSource(first_seed=FIRST_SEED, count=3 * count, height=SCENE_HEIGHT, width=SCENE_WIDTH)
-    classes = [c for c in range(len(FMB)) if FMB.names[c] != "unlabelled"]
-    matrices: dict[tuple[str, str], ConfusionMatrix] = {}
-    fusion = FusionMeans()
-    rows = []
-    for index in range(len(source)):
-        sample = source.sample(index, np.random.default_rng(0))
-        lighting = source.lighting(index)
-        for name, choose in INPUTS.items():
-            result = engine.infer(*choose(sample.infrared, sample.rgb))
-            for key in ((lighting, name), ("all", name)):
-                matrices.setdefault(key, ConfusionMatrix(len(FMB))).update(sample.labels, result.labels, sample.name)
-            if name == "fused":
-                fusion.add(sample.infrared, sample.rgb, result.fused)
-                rows.append((sample, result.fused, result.labels))
-    if sheet is not None:
-        write_sheet(sheet, rows[:12])
-    figures: dict[str, Any] = {"first_seed": FIRST_SEED, "scenes_per_lighting": count}
-    figures["segmentation"] = {
-        lighting: {name: segmentation_figures(matrices[lighting, name], FMB, classes) for name in INPUTS}
-        for lighting in dict.fromkeys(key[0] for key in matrices)
-    }
-    figures["fusion"] = fusion.means()
-    return figures
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Data:
+    """What there is to measure on.
+
+    Attributes:
+        camvid: Folder of CamVid, or None.
+        split: Its split.
+        pairs: By name: the folder, and every how many-th pair alone is taken (0: all).
+    """
+
+    camvid: Path | None
+    split: str
+    pairs: dict[str, tuple[Path, int]]
 
 
-def night(rgb: Image) -> Image:
-    """RGB at a fixed night exposure: 6 % of the light, sensor noise of fixed seed, gain 1.5."""
-    rng = np.random.default_rng(0)
-    linear = (rgb.astype(np.float32) / 255) ** 2.2 * np.float32(0.06)
-    linear = linear + rng.standard_normal(rgb.shape, dtype=np.float32) * np.sqrt(0.002 * linear + 0.003**2)
-    return np.rint(255 * np.clip(1.5 * linear, 0, 1) ** (1 / 2.2)).astype(np.uint8)
+def measure(
+    engine: EngineProtocol,
+    facts: ModelFacts,
+    data: Data,
+    amounts: Amounts,
+    parts: Sequence[str],
+    gallery: Gallery,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measure every part that can be; "left_out" says why another can't.
+
+    Args:
+        engine: The weights.
+        facts: What they are.
+        data: What to measure on.
+        amounts: How much.
+        parts: Names of `PARTS`.
+        gallery: Takes the pictures.
+        say: Takes a line at the start of every part.
+
+    Raises:
+        DatasetError: For data that can't be read.
+        EvaluationError: For a curve that can't be read.
+    """
+    report: dict[str, Any] = {"format": FORMAT, "model": asdict(facts), "device": engine.device_name}
+    left_out: dict[str, str] = {}
+
+    def run(what: str, count: int, unit: str, work: Callable[[Advance], dict[str, Any]]) -> dict[str, Any]:
+        say(f"{facts.name}: {what}, {count} {unit}")
+        with progress_bar(f"{facts.name} {what}", count) as advance:
+            return work(advance)
+
+    for part in parts:
+        why = _why_not(part, engine, data, facts)
+        if why:
+            left_out[part] = why
+        elif part == "camvid":
+            assert data.camvid is not None
+            # weights for CamVid's own classes are measured over these
+            own = (CAMVID.name,) if engine.label_set.name == CAMVID.name else ()
+            camvid = CamVid(data.camvid, data.split, *own)
+            work = partial(report_camvid, engine, camvid, amounts.images, gallery)
+            found = run(part, min(len(camvid), amounts.images or len(camvid)), "images", work)
+            report[part] = {"split": data.split, **found}
+        elif part == "scenes":
+            work = partial(report_scenes, engine, amounts.scenes, gallery)
+            report[part] = run(part, len(LIGHTINGS) * amounts.scenes, "scenes", work)
+        elif part == "pairs":
+            report[part] = {}
+            for name, (folder, every) in data.pairs.items():
+                pairs = PairSource(folder, hold_out_every=every, held_out=every > 0)
+                work = partial(report_pairs, engine, pairs, amounts.pairs, name, gallery)
+                found = run(name, min(len(pairs), amounts.pairs or len(pairs)), "pairs", work)
+                report[part][name] = {"hold_out_every": every, **found}
+        elif part == "flicker":
+            count = amounts.frames * len(weights_flicker.SEQUENCES) * len(weights_flicker.LIGHTINGS)
+            report[part] = run(part, count, "frames", partial(report_flicker, engine, amounts.frames))
+        else:
+            curve = curve_file([Path(file) for file in facts.files])
+            assert curve is not None
+            report[part] = read_curve(curve)
+    return {**report, "left_out": left_out}
 
 
-def report_camvid(engine: EngineProtocol, root: Path, split: str, sheet: Path | None = None) -> dict[str, Any]:
-    """Measure CamVid's RGB by day and darkened, without and with invented infrared, over its 10 mapped classes."""
-    data = CamVid(root, split)
-    classes = [int(c) for c in np.unique(camvid_to_fmb(np.arange(12, dtype=np.uint8)[None])) if c != FMB.ignore_id]
-    matrices: dict[str, ConfusionMatrix] = {}
-    rows = []
-    for index in range(len(data)):
-        sample = data.sample(index, np.random.default_rng((FIRST_SEED, index)))
-        none = np.full_like(sample.infrared, 128)
-        inputs = {
-            "RGB": (none, sample.rgb),
-            "RGB with invented infrared": (sample.infrared, sample.rgb),
-            "night RGB": (none, night(sample.rgb)),
-            "night RGB with invented infrared": (sample.infrared, night(sample.rgb)),
-        }
-        for name, pair in inputs.items():
-            result = engine.infer(*pair)
-            matrices.setdefault(name, ConfusionMatrix(len(FMB))).update(sample.labels, result.labels, sample.name)
-            if name == "RGB" and index % max(1, len(data) // 8) == 0:
-                rows.append((sample, result.fused, result.labels))
-    if sheet is not None:
-        write_sheet(sheet, rows)
-    figures = {name: segmentation_figures(matrix, FMB, classes) for name, matrix in matrices.items()}
-    return {"split": split, "images": len(data), "segmentation": figures}
+def _why_not(part: str, engine: EngineProtocol, data: Data, facts: ModelFacts) -> str | None:
+    """Return why a part can't be measured, None if it can."""
+    labels = engine.label_set.name
+    if part == "camvid":
+        if data.camvid is None:
+            return "no --camvid or --data with a folder camvid"
+        return None if labels in (FMB.name, CAMVID.name) else f"the weights' classes are '{labels}'"
+    if part == "scenes":
+        return None if labels == FMB.name else f"the weights' classes are '{labels}', the scenes' are FMB's"
+    if part == "pairs":
+        return None if data.pairs else "no --pairs, --all-pairs or --data with folders of pairs"
+    if part == "curve":
+        return None if curve_file([Path(file) for file in facts.files]) else "no curve lies beside the weights"
+    return None
 
 
-def report_pairs(engine: EngineProtocol, root: Path, hold_out_every: int, sheet: Path | None = None) -> dict[str, Any]:
-    """Measure the fusion of real pairs; with hold_out_every = 0 of all, else of those that training holds out."""
-    source = PairSource(root, hold_out_every=hold_out_every, held_out=hold_out_every > 0)
-    fusion = FusionMeans()
-    rows = []
-    for index in range(len(source)):
-        sample = source.sample(index, np.random.default_rng(0))
-        result = engine.infer(sample.infrared, sample.rgb)
-        fusion.add(sample.infrared, sample.rgb, result.fused)
-        if index % max(1, len(source) // 10) == 0:
-            rows.append((sample, result.fused, result.labels))
-    if sheet is not None:
-        write_sheet(sheet, rows)
-    return {"pairs": len(source), "hold_out_every": hold_out_every, "fusion": fusion.means()}
+def write_report(folder: Path, report: dict[str, Any], gallery: Gallery) -> None:
+    """Write report.json, report.html, the sheets and the curves' plots to ``folder``; it is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sheets = gallery.write(folder)
+    for i, svg in enumerate(curve_plots(report.get("curve", [])).values()):
+        (folder / ("curve.svg" if i == 0 else f"curve-{i + 1}.svg")).write_text(svg, encoding="utf-8")
+    (folder / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (folder / PAGE_FILE).write_text(render_page(report, sheets), encoding="utf-8")
 
 
-def write_sheet(path: Path, rows: Iterable[tuple[Sample, Image, Image]], width: int = 320) -> None:
-    """Write infrared, RGB, fused, labels and, where there is truth, truth side by side, one row a sample."""
-    lines = []
-    for sample, fused, labels in rows:
-        truth = FMB.colourise(sample.labels)
-        images = [np.dstack([sample.infrared] * 3), sample.rgb, fused, FMB.colourise(labels), truth]
-        height = round(width * labels.shape[0] / labels.shape[1])
-        lines.append(np.hstack([cv2.resize(each, (width, height), interpolation=cv2.INTER_AREA) for each in images]))
-    if lines:
-        cv2.imwrite(str(path), cv2.cvtColor(np.vstack(lines), cv2.COLOR_RGB2BGR))
+def find_data(options: argparse.Namespace) -> Data:
+    """Return what the options name; folders below --data count where they exist.
 
-
-def format_report(report: dict[str, Any]) -> str:
-    """Return the report as text tables; IoU and mIoU in percent."""
-    lines = [f"weights {report['weights']} ({report['hash']}) on {report['device']}"]
-    scenes = report["scenes"]
-    count, seed = scenes["scenes_per_lighting"], scenes["first_seed"]
-    segmentation = scenes["segmentation"]
-    lines += ["", f"synthetic scenes, {count} of each lighting from seed {seed}: mIoU % (classes present; fixed 14)"]
-    lines.append(f"{'':8s}" + "".join(f"{name:>20s}" for name in INPUTS))
-    for lighting, figures in segmentation.items():
-        cells = [f"{100 * figures[n]['miou_present']:.1f}; {100 * figures[n]['miou_fixed']:.1f}" for n in INPUTS]
-        lines.append(f"{lighting:8s}" + "".join(f"{cell:>20s}" for cell in cells))
-    lines += ["", "IoU % by class, all lightings", f"{'':12s}" + "".join(f"{name:>20s}" for name in INPUTS)]
-    for name in segmentation["all"]["fused"]["iou"]:
-        cells = [_percent(segmentation["all"][each]["iou"][name]) for each in INPUTS]
-        lines.append(f"{name:12s}" + "".join(f"{cell:>20s}" for cell in cells))
-    lines += ["", "fusion on the synthetic scenes", *_fusion_lines(scenes["fusion"])]
-    if "camvid" in report:
-        camvid = report["camvid"]
-        lines += ["", f"CamVid {camvid['split']}, {camvid['images']} images: mIoU % over its 10 mapped classes"]
-        for name, figures in camvid["segmentation"].items():
-            lines.append(f"{name:34s} {100 * figures['miou_fixed']:.1f}")
-        first = camvid["segmentation"]["RGB"]["iou"]
-        lines.append("RGB by class: " + ", ".join(f"{name} {_percent(value)}" for name, value in first.items()))
-    for name, pairs in report.get("pairs", {}).items():
-        which = f"every {pairs['hold_out_every']}th, held out" if pairs["hold_out_every"] else "all"
-        lines += ["", f"fusion on {pairs['pairs']} pairs of {name} ({which})", *_fusion_lines(pairs["fusion"])]
-    return "\n".join(lines)
-
-
-def _fusion_lines(fusion: dict[str, dict[str, float]]) -> list[str]:
-    metrics = list(next(iter(fusion.values())))
-    head = f"{'':8s}" + "".join(f"{metric:>15s}" if " " in metric else f"{metric:>8s}" for metric in metrics)
-    rows = [head]
-    for name, values in fusion.items():
-        cells = (f"{values[m]:>15.3f}" if " " in m else f"{values[m]:>8.3f}" for m in metrics)
-        rows.append(f"{name:8s}" + "".join(cells))
-    return rows
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
+    Raises:
+        DatasetError: If --data holds nothing of what is known, or two folders of pairs have one name.
+    """
+    camvid = options.camvid
+    asked = [(folder, HOLD_OUT_EVERY) for folder in options.pairs] + [(folder, 0) for folder in options.all_pairs]
+    if options.data is not None:
+        known = [(options.data / name, every) for name, every in _KNOWN_PAIRS.items()]
+        there = [each for each in known if each[0].is_dir()]
+        if not there and not (options.data / "camvid").is_dir():
+            raise DatasetError(f"{options.data}: holds none of camvid, {', '.join(_KNOWN_PAIRS)}")
+        asked = there + asked
+        if camvid is None and (options.data / "camvid").is_dir():
+            camvid = options.data / "camvid"
+    pairs: dict[str, tuple[Path, int]] = {}
+    for folder, every in asked:
+        name = folder.resolve().name
+        if name in pairs:
+            raise DatasetError(f"{folder}: a second folder of pairs called '{name}': give each once, by its own name")
+        pairs[name] = folder, every
+    return Data(camvid=camvid, split=options.camvid_split, pairs=pairs)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("--weights", action="append", help=f"a packaged name or a file (default: {DEFAULT_WEIGHTS})")
-    parser.add_argument("--scenes", type=int, default=20, help="synthetic scenes of each lighting (default: 20)")
-    parser.add_argument("--camvid", type=Path, help="CamVid's folder, to measure its val split")
+    parser.description = __doc__
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        action="extend",
+        help="names or files, the authors' two files with a comma between (default: all packaged)",
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts (default: all)")
+    parser.add_argument("--data", type=Path, help="a folder with camvid/, roadscene/, msrs_samples/")
+    parser.add_argument("--camvid", type=Path, help="CamVid's folder")
     parser.add_argument("--camvid-split", default="val", help="split of CamVid (default: val)")
-    parser.add_argument("--pairs", type=Path, action="append", default=[], help="a folder with infrared/ and visible/")
-    parser.add_argument("--all-pairs", action="store_true", help="measure all pairs, not only every 4th (held out)")
-    parser.add_argument("--out", type=Path, default=Path("out/weights"), help="folder for report.json and sheets")
+    parser.add_argument(
+        "--pairs", type=Path, action="append", default=[], metavar="DIR",
+        help="a folder with infrared/ and visible/, of which every 4th pair is held out and measured",
+    )  # fmt: skip
+    parser.add_argument(
+        "--all-pairs", type=Path, action="append", default=[], metavar="DIR", help="the same, all of its pairs"
+    )
+    parser.add_argument("--scenes", type=int, help=f"synthetic scenes of each lighting (default: {Amounts().scenes})")
+    parser.add_argument("--quick", action="store_true", help="a few samples of each: to see that all works")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--threads", type=int, default=0, help="on the CPU; 0 leaves torch's choice")
+    out = Path("out/weights")
+    parser.add_argument("--out", type=Path, default=out, help="gets a folder a model (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print and write; errors are one line."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_LOG_COLUMNS)
     try:
-        if options.scenes < 1:
-            raise EngineError(f"--scenes is {options.scenes}: it must be at least 1")
-        engine = Engine(EngineConfig(weights=tuple(options.weights or (DEFAULT_WEIGHTS,))))
-        if engine.label_set.name != FMB.name:
-            raise EngineError(f"weights for label set '{engine.label_set.name}': this report measures FMB's classes")
-        options.out.mkdir(parents=True, exist_ok=True)
-        report: dict[str, Any] = {
-            "weights": engine.model_name,
-            "hash": engine.model_hash,
-            "device": engine.device_name,
-            "scenes": report_scenes(engine, options.scenes, options.out / "scenes.png"),
-        }
-        if options.camvid:
-            sheet = options.out / "camvid.png"
-            report["camvid"] = report_camvid(engine, options.camvid, options.camvid_split, sheet)
-        every = 0 if options.all_pairs else 4
-        for folder in options.pairs:
-            figures = report_pairs(engine, folder, every, options.out / f"{folder.name}.png")
-            report.setdefault("pairs", {})[folder.name] = figures
-    except (EngineError, WeightsError, CheckpointError, DatasetError, OSError) as error:
+        amounts = _amounts(options)
+        data = find_data(options)
+        models = [parse_weights(each) for each in options.weights or list(packaged_weights()) or [DEFAULT_WEIGHTS]]
+        for weights in models:
+            resolve_weights(weights)  # a wrong name among several shall not wait for the others' figures
+        folders = [_one(weights, data, amounts, options, console) for weights in models]
+    except _UNUSABLE as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    (options.out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(format_report(report))
-    print(f"\nwritten: {options.out / 'report.json'} and sheets beside it")
+    for folder in folders:
+        print(f"written: {folder / PAGE_FILE}, {REPORT_FILE} and sheets beside it")
     return 0
+
+
+def _one(
+    weights: tuple[str, ...], data: Data, amounts: Amounts, options: argparse.Namespace, console: Console
+) -> Path:
+    facts = describe(weights)
+    engine = Engine(EngineConfig(weights=weights, device=options.device, num_threads=options.threads))
+    gallery = Gallery(engine.label_set)
+    report = measure(
+        engine, facts, data, amounts, options.only or PARTS, gallery, lambda line: print(line, file=sys.stderr)
+    )
+    if options.only and report["left_out"]:
+        part, why = next(iter(report["left_out"].items()))
+        raise EvaluationError(f"{facts.name}: {part} can't be measured: {why}")
+    report["quick"] = options.quick
+    name = facts.name if facts.packaged else f"{facts.name}-{facts.sha256}"
+    folder: Path = options.out / re.sub(r"[^\w.-]", "_", name)
+    write_report(folder, report, gallery)
+    console.print(f"weights {facts.name} ({facts.sha256}) on {engine.device_name}", markup=False, highlight=False)
+    print_tables(console, report_tables(report))
+    for part, why in report["left_out"].items():
+        console.print(f"not measured: {part} ({why})", markup=False, highlight=False)
+    return folder
+
+
+def _amounts(options: argparse.Namespace) -> Amounts:
+    amounts = QUICK if options.quick else Amounts()
+    if options.scenes is None:
+        return amounts
+    if options.scenes < 1:
+        raise EvaluationError(f"--scenes is {options.scenes}: it must be at least 1")
+    return Amounts(scenes=options.scenes, images=amounts.images, pairs=amounts.pairs, frames=amounts.frames)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(prog="python -m segmif_ros.evaluation.weights_report", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="python -m segmif_ros.evaluation.weights_report")
     add_arguments(parser)
     return run(parser.parse_args(arguments))
 

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Under which conditions weights are measured: fixed rules for what is done to a pair, the same in every report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+Pair = tuple[Image, Image]
+
+# far from the seeds of training (0 ..) and of its validation (900000 ..)
+FIRST_SEED = 5_000_000
+SCENE_HEIGHT, SCENE_WIDTH = 288, 384
+SHIFTS_PX = (0, 2, 4, 8)
+GREY = 128
+
+_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))
+
+
+def without_infrared(infrared: Image, rgb: Image) -> Pair:
+    """Take the infrared camera away: a uniform grey of 128."""
+    return np.full_like(infrared, GREY), rgb
+
+
+def without_rgb(infrared: Image, rgb: Image) -> Pair:
+    """Take the RGB camera away: black."""
+    return infrared, np.zeros_like(rgb)
+
+
+INPUTS: dict[str, Callable[[Image, Image], Pair]] = {
+    "fused": lambda infrared, rgb: (infrared, rgb),
+    "RGB alone": without_infrared,
+    "infrared alone": without_rgb,
+}
+
+
+def night(rgb: Image, seed: int) -> Image:
+    """Darken an RGB image, uint8 (H, W, 3), taken by day to a fixed night exposure.
+
+    Linear light (gamma 2.2) is cut to 6 %, photon noise of variance 0.002 times the light and read noise of 0.003 are
+    added, the camera turns its gain up by 1.5, and the image is encoded with the same gamma. The noise is drawn from
+    ``seed``, so an image has one night.
+    """
+    rng = np.random.default_rng((FIRST_SEED, seed))
+    linear = (rgb.astype(np.float32) / 255) ** 2.2 * np.float32(0.06)
+    linear = linear + rng.standard_normal(rgb.shape, dtype=np.float32) * np.sqrt(0.002 * linear + 0.003**2)
+    return np.rint(255 * np.clip(1.5 * linear, 0, 1) ** (1 / 2.2)).astype(np.uint8)
+
+
+def shift_infrared(infrared: Image, pixels: int, seed: int) -> Image:
+    """Move an infrared image, uint8 (H, W), by whole ``pixels`` right, left, down or up, as ``seed`` has it.
+
+    One seed has one direction for any distance; the border is replicated. Nothing is interpolated, so only the place
+    changes.
+    """
+    right, down = _DIRECTIONS[int(np.random.default_rng((FIRST_SEED, seed)).integers(len(_DIRECTIONS)))]
+    matrix = np.array([[1, 0, right * pixels], [0, 1, down * pixels]], np.float64)
+    size = (infrared.shape[1], infrared.shape[0])
+    moved = cv2.warpAffine(infrared, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.uint8)
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """Return ``wanted`` indices of 0 .. count - 1 (fewer where there are fewer), evenly spread over them."""
+    return sorted({int(i) for i in np.linspace(0, count - 1, min(wanted, count)).round()}) if count else []

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page of a weights report: figures, plots and sheets in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segmif_ros.evaluation import plots
+from segmif_ros.evaluation.page_frame import data_uri, render_in_frame
+from segmif_ros.evaluation.weights_curve import curve_plots
+from segmif_ros.evaluation.weights_fusion import MODEL
+from segmif_ros.evaluation.weights_tables import night_line, percent, report_tables
+
+
+def render_page(report: Mapping[str, Any], sheets: Mapping[str, Path]) -> str:
+    """Return the page as HTML text; ``sheets`` are JPEG files by name."""
+    model = report["model"]
+    drawn = plot_texts(report)
+    return render_in_frame(
+        _BODY,
+        title=f"Weights: {model['name']}",
+        lead=f"{model['description']}. Measured on data that no training saw.",
+        facts=_facts(report),
+        tables=report_tables(report),
+        notes=_notes(report),
+        remarks=_remarks(report),
+        plots=[(title, data_uri("svg+xml", svg.encode())) for title, svg in drawn.items()],
+        sheets=[(name.replace("-", " "), data_uri("jpeg", path.read_bytes())) for name, path in sheets.items()],
+    )
+
+
+def plot_texts(report: Mapping[str, Any]) -> dict[str, str]:
+    """Return SVG text by title, of what the report holds."""
+    found = {}
+    if "camvid" in report:
+        figures = report["camvid"]["segmentation"]
+        groups = {"day": figures["RGB"]["iou"], "night": figures["night RGB"]["iou"]}
+        found["CamVid, RGB as is and darkened: IoU by class"] = _bars(groups)
+    if "scenes" in report:
+        segmentation = report["scenes"]["segmentation"]
+        groups = {group: segmentation[group]["fused"]["iou"] for group in ("day", "night")}
+        found["Synthetic scenes, fused: IoU by class"] = _bars(groups)
+        moved = report["scenes"]["misregistration"]
+        series = {
+            group: ([float(shift) for shift in moved], [100 * each[group] for each in moved.values()])
+            for group in segmentation
+        }
+        found["Synthetic scenes, infrared moved"] = plots.curves(series, "misregistration, pixels", "mean IoU, %")
+    return found | curve_plots(report.get("curve", []))
+
+
+def _bars(groups: Mapping[str, Mapping[str, float | None]]) -> str:
+    names = list(next(iter(groups.values())))
+    return plots.iou_bars(names, {group: [iou[name] for name in names] for group, iou in groups.items()})
+
+
+def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    facts = [("parameters", f"{1e-6 * report['model']['parameters']:.2f} M")]
+    facts.append(("GFLOP at 640x480", f"{report['model']['gflop']:.1f}"))
+    if "camvid" in report:
+        figures = report["camvid"]["segmentation"]
+        facts += [(f"CamVid, {name}", f"{percent(figures[name]['miou_fixed'])} %") for name in ("RGB", "night RGB")]
+    if "scenes" in report:
+        all_ = report["scenes"]["segmentation"]["all"]
+        facts += [(f"scenes, {name}", f"{percent(all_[name]['miou_present'])} %") for name in all_]
+    facts += [(f"mean rank, {name}", f"{each['ranks'][MODEL]['mean']:.2f}") for name, each in _pairs(report)]
+    return facts
+
+
+def _pairs(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return list(report.get("pairs", {}).items())
+
+
+def _remarks(report: Mapping[str, Any]) -> list[str]:
+    remarks = []
+    if report["quick"]:
+        remarks.append("A quick run on a few samples: its figures are no measurement.")
+    if report["model"]["licence"]:
+        remarks.append(f"Licence of the weights: {report['model']['licence']}.")
+    if "camvid" in report:
+        remarks.append(night_line(report["camvid"]["night_loss"]))
+    for name, each in _pairs(report):
+        ahead = "better" if each["ahead_of_every_baseline"] else "not better"
+        remarks.append(f"On {name} fusion is {ahead} than every baseline by mean rank over MI, VIF, Qabf and SCD.")
+    return remarks + [f"Not measured: {part} ({why})." for part, why in report["left_out"].items()]
+
+
+def _notes(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    model = report["model"]
+    notes = [("weights", model["name"]), ("sha256", model["sha256"]), ("files", ", ".join(model["files"]))]
+    notes += [("label set", f"{model['label_set']}, {len(model['classes'])} classes"), ("prior", model["prior"])]
+    notes += [(f"metadata: {name}", value) for name, value in sorted(model["metadata"].items())]
+    return [*notes, ("device", report["device"])]
+
+
+_BODY = """\
+{% extends "frame" %}
+{% block style %}
+ul.plain { max-width: 45rem; margin: .4rem 0; padding-left: 1.2rem; }
+.plot { display: block; width: 100%; max-width: 38rem; height: auto; background: #fff; border-radius: .25rem; }
+.sheet { display: block; width: 100%; min-width: 40rem; height: auto; }
+{% endblock %}
+{% block body %}
+{% if remarks %}
+<h2>What to know when reading this</h2>
+<ul class="plain">
+{% for remark in remarks %}
+<li>{{ remark }}</li>
+{% endfor %}
+</ul>
+{% endif %}
+{% if plots %}
+<h2>Plots</h2>
+<div class="columns">
+{% for title, uri in plots %}
+<section>
+<h3>{{ title }}</h3>
+<img class="plot" src="{{ uri }}" alt="{{ title }}">
+</section>
+{% endfor %}
+</div>
+{% endif %}
+{% if sheets %}
+<h2>Sheets</h2>
+<p class="soft">Worst: of all that were measured, the lowest mean IoU (scenes, CamVid) or Qabf (pairs).</p>
+{% for title, uri in sheets %}
+<h3>{{ title }}</h3>
+<div class="scroll"><img class="sheet" src="{{ uri }}" alt="{{ title }}" loading="lazy"></div>
+{% endfor %}
+{% endif %}
+{% endblock %}
+"""

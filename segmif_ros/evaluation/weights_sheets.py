@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sheets of a weights report: rows of infrared, RGB, fused image, overlay and, where there is one, truth."""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.imaging.overlay import draw_overlay
+from segmif_ros.labels import LabelSet
+
+Image = npt.NDArray[np.uint8]
+
+WIDTH = 320
+_BAND_PX = 20
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Row:
+    """One pair: infrared (H, W), rgb and fused (H, W, 3) RGB, labels and truth (H, W), all uint8; truth or None."""
+
+    caption: str
+    infrared: Image
+    rgb: Image
+    fused: Image
+    labels: Image
+    truth: Image | None = None
+
+
+class Gallery:
+    """Collects rows by sheet: examples as they come, and of those offered the ``worst`` by score.
+
+    Args:
+        label_set: Of labels and truth.
+        worst: Rows that a sheet of offered ones keeps.
+    """
+
+    def __init__(self, label_set: LabelSet, worst: int = 6) -> None:
+        self._label_set = label_set
+        self._worst = worst
+        self._sheets: dict[str, list[tuple[float, int, Image]]] = {}
+        self._count = 0
+
+    def show(self, sheet: str, row: Row) -> None:
+        """Add an example."""
+        self._count += 1
+        self._sheets.setdefault(sheet, []).append((0.0, self._count, draw_row(row, self._label_set)))
+
+    def offer(self, sheet: str, score: float, row: Row) -> None:
+        """Keep a row if its score is among the lowest; worst first. A score of NaN is not comparable and left out."""
+        self._count += 1
+        kept = self._sheets.setdefault(sheet, [])
+        if np.isnan(score) or (len(kept) == self._worst and score >= kept[-1][0]):
+            return
+        # the count keeps images out of the comparison
+        bisect.insort(kept, (score, self._count, draw_row(row, self._label_set)), key=lambda each: each[:2])
+        del kept[self._worst :]
+
+    def write(self, folder: Path) -> dict[str, Path]:
+        """Write a JPEG a sheet into ``folder``, which exists; return the files by sheet."""
+        files = {}
+        for name, rows in self._sheets.items():
+            if rows:
+                files[name] = folder / f"{name}.jpg"
+                sheet = np.vstack([image for _, _, image in rows])
+                cv2.imwrite(str(files[name]), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+        return files
+
+
+def draw_row(row: Row, label_set: LabelSet) -> Image:
+    """Return the pictures of a row side by side under its caption, uint8 RGB, each 320 pixels wide."""
+    overlay = draw_overlay(row.fused, row.labels, label_set.palette)
+    pictures = [np.dstack([row.infrared] * 3), row.rgb, row.fused, overlay]
+    titles = ["infrared", "RGB", "fused", "overlay"]
+    if row.truth is not None:
+        pictures.append(label_set.colourise(row.truth))
+        titles.append("truth")
+    height = max(1, round(WIDTH * row.infrared.shape[0] / row.infrared.shape[1]))
+    strip = np.hstack([cv2.resize(each, (WIDTH, height), interpolation=cv2.INTER_AREA) for each in pictures])
+    band = np.full((_BAND_PX, strip.shape[1], 3), 255, np.uint8)
+    titles[0] = f"{row.caption}: {titles[0]}"
+    for i, title in enumerate(titles):
+        cv2.putText(band, title, (i * WIDTH + 4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (30, 36, 48), 1, cv2.LINE_AA)
+    return np.vstack([band, np.asarray(strip, np.uint8)])
