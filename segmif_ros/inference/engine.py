@@ -25,10 +25,13 @@ from segmif_ros.inference.backends import (
     TOLERANCES,
     Backend,
     BackendOptions,
+    PairBackend,
     available_backends,
     create_backend,
 )
+from segmif_ros.inference.backends.device_runtime import device_facts
 from segmif_ros.inference.choice import REFERENCE, ChoiceCache, choice_key, pattern_pairs, try_backends
+from segmif_ros.inference.device_frame import DEVICE_PRIORS
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.frame import FrameNetwork
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, resolve_weights, weights_hash
@@ -54,8 +57,9 @@ class EngineConfig:
     Attributes:
         weights: A packaged name, one file, or the authors' two files.
         device: "auto" (CUDA where there is one and the backend runs on it), "cpu", "cuda" or "cuda:N".
-        backend: A name of `segmif_ros.inference.backends.BACKENDS`; "auto" (torch), or "fastest": what a short trial
-            in `warm_up` finds fastest of all that is installed, remembered in the user's cache folder.
+        backend: A name of `segmif_ros.inference.backends.BACKENDS`; "auto" (torch, on every device), or "fastest":
+            what a short trial in `warm_up` finds fastest of all that is installed and starts within seconds,
+            remembered in the user's cache folder.
         precision: "float32", "bfloat16" or "float16" (CUDA only).
         prior: How the prior image is made: "auto" (as the weights were trained), "vsm_wls", "visible" or "mean".
         mode: "robot" (luma in, no frame-dependent stretch) or "authors" (their test script); see docs/modes.md.
@@ -85,7 +89,8 @@ class EngineResult:
         fused: (H, W, 3) uint8 RGB.
         labels: (H, W) uint8 class ids.
         confidence: (H, W) uint8, 255 times the softmax probability of the winning class.
-        stage_ms: Milliseconds by stage: "prior" and "network" (images in, results out).
+        stage_ms: Milliseconds by stage: "prior" (nearly 0 where the backend makes it) and "network" (images in,
+            results out).
     """
 
     fused: UInt8Image
@@ -152,10 +157,10 @@ class Engine:
         model = model.to(self._device).eval().requires_grad_(False)
         self._config = config
         self._network = FrameNetwork(model, cast(Mode, config.mode))
-        self._backend = self._create(self.backend_name)
         prior = model.metadata.get("prior", AUTHORS_PRIOR) if config.prior == "auto" else config.prior
         _require("prior", prior, PRIOR_METHODS)  # a checkpoint's own can be anything
         self.prior = cast(PriorMethod, prior)
+        self._backend = self._create(self.backend_name)
         self.label_set = _resolve_label_set(config.label_set, model.metadata, model.config.num_classes)
         self.model_name = model.metadata.get("name", "+".join(path.stem for path in paths))
         self.model_hash = weights_hash(paths)
@@ -182,13 +187,16 @@ class Engine:
             EngineError: If the sizes or types don't fit, or the device ran out of memory (the engine stays usable).
         """
         _check_pair(infrared, rgb)
-        started = time.perf_counter()
-        prior = prior_image(infrared, rgb, method=self.prior)
-        prior_done = time.perf_counter()
+        infrared, rgb = np.ascontiguousarray(infrared), np.ascontiguousarray(rgb)
+        backend = self._backend
+        started = prior_done = time.perf_counter()
         try:
-            fused, labels, confidence = self._backend.run(
-                np.ascontiguousarray(infrared), np.ascontiguousarray(rgb), np.ascontiguousarray(prior)
-            )
+            if isinstance(backend, PairBackend) and self.prior in DEVICE_PRIORS:
+                fused, labels, confidence = backend.run_pair(infrared, rgb)
+            else:
+                prior = np.ascontiguousarray(prior_image(infrared, rgb, method=self.prior))
+                prior_done = time.perf_counter()
+                fused, labels, confidence = backend.run(infrared, rgb, prior)
         except torch.OutOfMemoryError as error:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -203,22 +211,25 @@ class Engine:
 
     def _create(self, name: str) -> Backend:
         options = BackendOptions(
-            device=self._device, precision=self._config.precision, num_threads=self._config.num_threads
+            device=self._device,
+            precision=self._config.precision,
+            num_threads=self._config.num_threads,
+            prior=self.prior,
         )
         return create_backend(name, self._network, options)
 
     def _choose(self, height: int, width: int) -> None:
         """Take the backend that a trial found fastest, now or when it was last asked the same."""
         precision = self._config.precision
-        # compiling by torch takes minutes: it is there for who asks for it by name
-        names = [name for name in available_backends(self._device.type, precision) if name != "compile"]
+        # what compiles for minutes is there for who asks for it by name
+        names = [name for name in available_backends(self._device.type, precision) if BACKENDS[name].on_trial]
         key = choice_key(
             model_hash=self.model_hash,
             mode=self._config.mode,
             height=height,
             width=width,
             precision=precision,
-            device=self.device_name,
+            device=self._device_said(),
             num_threads=self._config.num_threads,
         )
         cache = ChoiceCache()
@@ -226,13 +237,20 @@ class Engine:
         if chosen not in names:
             ((infrared, rgb),) = pattern_pairs(height, width, count=1)
             makers = {name: partial(self._create, name) for name in names}
-            choice = try_backends(makers, (infrared, rgb, infrared), TOLERANCES[precision])
+            prior = prior_image(infrared, rgb, method=self.prior)
+            choice = try_backends(makers, (infrared, rgb, prior), TOLERANCES[precision])
             _LOGGER.info("%s", choice.line())
             chosen = choice.backend
             cache.put(key, chosen)
         if chosen != self.backend_name:
             self._backend = self._create(chosen)
             self.backend_name = chosen
+
+    def _device_said(self) -> str:
+        """The device as a choice depends on it: on CUDA which one it is, not only its number."""
+        if self._device.type == "cpu":
+            return self.device_name
+        return "; ".join(device_facts(self._device).values())
 
 
 def _resolve_device(name: str, supported: tuple[str, ...]) -> torch.device:

@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import cast
 
-from segmif_ros.inference.backends.base import Backend, BackendOptions, Tolerance
+from segmif_ros.inference.backends.base import Backend, BackendOptions, PairBackend, Tolerance
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.frame import FrameNetwork
 
@@ -29,6 +29,7 @@ class BackendEntry:
         precisions: What it computes in.
         packages: Python packages that it needs besides torch, by import name.
         extra: What `pip install segmif_ros[...]` calls them.
+        on_trial: Whether "fastest" tries it; not what compiles for minutes.
     """
 
     module: str
@@ -36,6 +37,7 @@ class BackendEntry:
     precisions: tuple[str, ...]
     packages: tuple[str, ...] = ()
     extra: str = ""
+    on_trial: bool = True
 
 
 _HERE = "segmif_ros.inference.backends."
@@ -49,6 +51,20 @@ BACKENDS: dict[str, BackendEntry] = {
         module=_HERE + "torch_compile",
         devices=("cpu", "cuda"),
         precisions=("float32", "bfloat16", "float16"),
+        on_trial=False,
+    ),
+    "cuda_graph": BackendEntry(
+        module=_HERE + "cuda_graph",
+        devices=("cuda",),
+        precisions=("float32", "bfloat16", "float16"),
+    ),
+    "tensorrt": BackendEntry(
+        module=_HERE + "tensorrt",
+        devices=("cuda",),
+        precisions=("float32", "bfloat16", "float16"),
+        packages=("tensorrt", "onnx", "onnxscript"),
+        extra="tensorrt",
+        on_trial=False,
     ),
     "openvino": BackendEntry(
         module=_HERE + "openvino_cpu",
@@ -121,6 +137,7 @@ __all__ = [
     "Backend",
     "BackendEntry",
     "BackendOptions",
+    "PairBackend",
     "Tolerance",
     "available_backends",
     "create_backend",

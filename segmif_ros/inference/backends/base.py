@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from segmif_ros.imaging.prior import PriorMethod
 
 UInt8Image = npt.NDArray[np.uint8]
 FrameArrays = tuple[UInt8Image, UInt8Image, UInt8Image]
@@ -28,12 +30,14 @@ class BackendOptions:
         precision: "float32", "bfloat16" or "float16".
         num_threads: Threads on the CPU; 0 leaves the runtime's choice.
         sizes_kept: Image sizes for which a backend that compiles per size keeps its graphs.
+        prior: How a `PairBackend` makes the prior image; None where it is always given.
     """
 
     device: torch.device
     precision: str = "float32"
     num_threads: int = 0
     sizes_kept: int = 3
+    prior: PriorMethod | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,29 +60,41 @@ class Backend(Protocol):
         """Infrared (H, W), RGB (H, W, 3) and prior (H, W), all uint8 -> results that the caller owns."""
 
 
+@runtime_checkable
+class PairBackend(Backend, Protocol):
+    """A backend that can make the prior image as well, where the pair already is."""
+
+    def run_pair(self, infrared: UInt8Image, rgb: UInt8Image) -> FrameArrays:
+        """As `run`, with the prior image that `BackendOptions.prior` says, one of `DEVICE_PRIORS`."""
+
+
 class PerSize(Generic[T]):
     """What was made for each image size, the least recently used dropped first.
 
     Args:
-        make: Makes it for (height, width).
+        make: Makes it for (height, width), and for whatever else `get` is asked for.
         kept: How many to keep.
     """
 
-    def __init__(self, make: Callable[[int, int], T], kept: int) -> None:
+    def __init__(self, make: Callable[..., T], kept: int) -> None:
         self._make = make
         self._kept = kept
-        self._made: OrderedDict[tuple[int, int], T] = OrderedDict()
+        self._made: OrderedDict[tuple[Hashable, ...], T] = OrderedDict()
 
-    def get(self, height: int, width: int) -> T:
+    def get(self, height: int, width: int, *more: Hashable) -> T:
         """Return what belongs to this size; makes it at the first call, which can take seconds."""
-        size = height, width
-        if size in self._made:
-            self._made.move_to_end(size)
-            return self._made[size]
+        key = height, width, *more
+        if key in self._made:
+            self._made.move_to_end(key)
+            return self._made[key]
         while len(self._made) >= self._kept:
             self._made.popitem(last=False)  # before making: two large graphs at once may not fit
-        self._made[size] = made = self._make(height, width)
+        self._made[key] = made = self._make(*key)
         return made
+
+    def clear(self) -> None:
+        """Drop all of them."""
+        self._made.clear()
 
 
 def example_inputs(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
