@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fake_bag import FakeEngine
+from ros_domains import take_domain
 
 from segmif_ros.bag.online import OnlineConfig, ResourceWatch, replay_online
 from segmif_ros.bag.online_figures import remarks_on, summarise
@@ -23,6 +24,13 @@ from segmif_ros.evaluation.report_page import PAGE_FILE
 MakeBag = Callable[..., Path]
 MS = 1_000_000
 FAKE_NODE = (str(Path(__file__).parents[1] / "ros" / "node_program.py"),)
+DOMAIN = take_domain()  # of nodes that run already
+OWN_NODE_DOMAIN = take_domain()  # of those that a replay starts
+
+
+@pytest.fixture(autouse=True)
+def own_nodes_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segmif_ros.bag.online.DOMAIN_ID", OWN_NODE_DOMAIN)
 
 
 def measured(**changes: Any) -> dict[str, Any]:
@@ -151,7 +159,7 @@ def running(*command: str) -> Iterator[int]:
 @pytest.fixture
 def own_domain(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("rclpy", reason="no ROS 2 here")
-    monkeypatch.setenv("ROS_DOMAIN_ID", "72")
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(DOMAIN))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 

@@ -11,8 +11,10 @@ import threading
 import time
 from pathlib import Path
 
-NODE_DOMAIN = 62  # nodes in the tests' own process
-PROCESS_DOMAIN = 63  # nodes in processes of their own
+from ros_domains import take_domain
+
+NODE_DOMAIN = take_domain()  # nodes in the tests' own process
+PROCESS_DOMAIN = take_domain()  # nodes in processes of their own
 ROOT = Path(__file__).parent.parent.parent
 FAKE_NODE = (str(Path(__file__).with_name("node_program.py")),)
 REAL_NODE = ("-c", "import sys; from segmif_ros.ros.entry import segmif_node; sys.exit(segmif_node())")

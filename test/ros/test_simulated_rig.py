@@ -13,6 +13,7 @@ import pytest
 rclpy = pytest.importorskip("rclpy", reason="no ROS 2 here")
 
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy  # noqa: E402
+from ros_domains import take_domain  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
@@ -20,7 +21,7 @@ from segmif_ros.ros.parameters import rows  # noqa: E402
 from segmif_ros.ros.rig_config import RigConfig  # noqa: E402
 from segmif_ros.ros.simulated_rig import SimulatedRig, camera_info  # noqa: E402
 
-DOMAIN = "61"
+DOMAIN = str(take_domain())
 TOPICS = ("infrared/image_raw", "rgb/image_raw", "rig/labels", "infrared/camera_info", "rgb/camera_info")
 SMALL = ("width:=64", "height:=48", "loop_frames:=6")
 
