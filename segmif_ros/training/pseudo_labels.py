@@ -2,9 +2,10 @@
 """``segmif pseudo-label``: labels for pairs that have none, from what a trained network sees in their RGB images.
 
 The segmentation network looks at each RGB image at several sizes and mirrored; where the mean probability of its best
-class is high enough the pixel gets that class, else 255 (no truth). Images that are dark are left without truth, as the
-network is least to be trusted there, and infrared is not looked at: a student that is then given both images, with the
-RGB image darkened, must learn to find the same things by their heat.
+class is high enough the pixel gets that class, else 255 (no truth). Images taken by night are left without truth, as
+the network is least to be trusted there; they are told by their upper third, where a day has its sky. Infrared is not
+looked at: a student that is then given both images, with the RGB image darkened, must learn to find the same things by
+their heat.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from torch.nn import functional as F
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.evaluation.predict import to_plane
+from segmif_ros.labels import counterparts, label_set, label_set_of
 from segmif_ros.model import CheckpointError, SegMiF, load_checkpoint
 
 Image = npt.NDArray[np.uint8]
@@ -39,11 +42,11 @@ class PseudoLabelConfig:
 
     Attributes:
         confidence: Least mean probability of its best class.
-        darkest: Images whose mean grey level (0 to 255) is below this get no label at all.
+        darkest: Images whose upper third has a mean grey level (0 to 255) below this get no label at all.
     """
 
     confidence: float = 0.75
-    darkest: float = 60.0
+    darkest: float = 150.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.confidence <= 1:
@@ -51,15 +54,19 @@ class PseudoLabelConfig:
 
 
 @torch.no_grad()
-def pseudo_label(model: SegMiF, rgb: Image, config: PseudoLabelConfig) -> Image:
+def pseudo_label(
+    model: SegMiF, rgb: Image, config: PseudoLabelConfig, ids: Mapping[int, int | None] | None = None
+) -> Image:
     """Labels uint8 (H, W) of an RGB image uint8 (H, W, 3); 255 where the network is not sure.
 
     Args:
         model: In evaluation mode; its fusion network is not used.
         rgb: RGB, any size from 39 pixels on (29 / 0.75).
         config: When a pixel gets a label.
+        ids: What each class of the model is written as, None for no label; as they are without it.
     """
-    if float(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).mean()) < config.darkest:
+    top = rgb[: max(1, rgb.shape[0] // 3)]
+    if float(cv2.cvtColor(top, cv2.COLOR_RGB2GRAY).mean()) < config.darkest:
         return np.full(rgb.shape[:2], IGNORE_ID, np.uint8)
     plane = to_plane(rgb).to(next(model.parameters()).device)
     size = plane.shape[-2:]
@@ -72,7 +79,13 @@ def pseudo_label(model: SegMiF, rgb: Image, config: PseudoLabelConfig) -> Image:
             views.append(F.interpolate(logits, size=size, mode="bilinear", align_corners=False).softmax(dim=1))
     probability, labels = torch.stack(views).mean(dim=0)[0].max(dim=0)
     sure = probability >= config.confidence
-    return np.asarray(torch.where(sure, labels, IGNORE_ID).to(torch.uint8).cpu().numpy())
+    found = np.asarray(torch.where(sure, labels, IGNORE_ID).to(torch.uint8).cpu().numpy())
+    if ids is None:
+        return found
+    table = np.full(256, IGNORE_ID, np.uint8)
+    for theirs, ours in ids.items():
+        table[theirs] = IGNORE_ID if ours is None else ours
+    return table[found]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pairs", type=Path, help="folder with infrared/ and visible/")
     parser.add_argument("--weights", type=Path, required=True, help="the teacher's checkpoint")
     parser.add_argument("--out", type=Path, required=True, help="new folder for the pairs with their labels/")
+    parser.add_argument("--label-set", help="whose ids to write, by the names of the classes (default: the teacher's)")
     parser.add_argument("--confidence", type=float, default=PseudoLabelConfig.confidence, help="default: %(default)s")
     parser.add_argument("--darkest", type=float, default=PseudoLabelConfig.darkest, help="default: %(default)s")
 
@@ -90,7 +104,11 @@ def run(options: argparse.Namespace) -> int:
         config = PseudoLabelConfig(confidence=options.confidence, darkest=options.darkest)
         model = load_checkpoint(options.weights)
         folder = PairFolder(options.pairs)
-        labelled = write_labelled_copy(model, folder, options.out, config)
+        ids = None
+        if options.label_set:
+            theirs = label_set_of(model.metadata, model.config.num_classes)
+            ids = counterparts(theirs, label_set(options.label_set))
+        labelled = write_labelled_copy(model, folder, options.out, config, ids)
     except (CheckpointError, DatasetError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -98,15 +116,21 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def write_labelled_copy(model: SegMiF, folder: PairFolder, out: Path, config: PseudoLabelConfig) -> float:
-    """Copy the pairs to ``out`` with a labels/ beside them; returns the share of labelled pixels."""
+def write_labelled_copy(
+    model: SegMiF,
+    folder: PairFolder,
+    out: Path,
+    config: PseudoLabelConfig,
+    ids: Mapping[int, int | None] | None = None,
+) -> float:
+    """Copy the pairs to ``out`` with their `pseudo_label` maps in labels/; returns the share of labelled pixels."""
     targets = [out / name for name in ("infrared", "visible", "labels")]
     for target in targets:
         target.mkdir(parents=True, exist_ok=True)
     known = total = 0
     for index, files in track(list(enumerate(folder.files)), description="labels", disable=not sys.stderr.isatty()):
         _, rgb = folder.load_images(index)
-        labels = pseudo_label(model, rgb, config)
+        labels = pseudo_label(model, rgb, config, ids)
         shutil.copyfile(files.infrared, targets[0] / files.infrared.name)
         shutil.copyfile(files.rgb, targets[1] / files.rgb.name)
         if not cv2.imwrite(str(targets[2] / f"{files.name}.png"), labels):

@@ -34,15 +34,22 @@ def stripe(*levels):
 
 
 def test_a_pixel_gets_the_class_that_all_views_are_sure_of_and_no_label_otherwise():
-    labels = pseudo_label(Brightness(), stripe(255, 128, 0), PseudoLabelConfig(confidence=0.9))
+    labels = pseudo_label(Brightness(), stripe(255, 128, 0), PseudoLabelConfig(confidence=0.9, darkest=0))
     assert set(labels[:, 8:24].ravel()) == {1}
     assert set(labels[:, 44:52].ravel()) == {255}
     assert set(labels[:, 72:88].ravel()) == {2}
 
 
-def test_a_dark_image_gets_no_label():
-    labels = pseudo_label(Brightness(), stripe(20, 30, 40), PseudoLabelConfig(darkest=60))
-    assert set(labels.ravel()) == {255}
+def test_an_image_with_a_dark_sky_gets_no_label():
+    night = stripe(20, 30, 40)
+    night[24:] = 255  # headlights on the road
+    assert set(pseudo_label(Brightness(), night, PseudoLabelConfig(darkest=60)).ravel()) == {255}
+
+
+def test_labels_are_written_in_the_ids_of_another_label_set():
+    labels = pseudo_label(Brightness(), stripe(255, 255, 0), PseudoLabelConfig(darkest=0), ids={0: None, 1: 7, 2: None})
+    assert set(labels[:, 8:48].ravel()) == {7}
+    assert set(labels[:, 72:88].ravel()) == {255}
 
 
 @pytest.fixture
@@ -57,7 +64,8 @@ def pairs(tmp_path):
 
 
 def test_the_copy_is_a_pair_folder_with_labels(tmp_path, pairs):
-    share = write_labelled_copy(Brightness(), PairFolder(pairs), tmp_path / "out", PseudoLabelConfig(confidence=0.0))
+    config = PseudoLabelConfig(confidence=0.0, darkest=0)
+    share = write_labelled_copy(Brightness(), PairFolder(pairs), tmp_path / "out", config)
     copy = PairFolder(tmp_path / "out")
     assert share == 1.0
     for index in range(2):
