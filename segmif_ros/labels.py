@@ -187,7 +187,7 @@ def counterparts(
     same = theirs.names == ours.names
     by_meaning: dict[str, int] = {}
     for i, name in enumerate(ours.names):
-        by_meaning.setdefault(_meaning(name), i)
+        by_meaning.setdefault(common_name(name), i)
 
     def counterpart(name: str) -> int | None:
         if name in label_map:
@@ -198,14 +198,15 @@ def counterparts(
         wanted = [name, *filter(None, [ours.aliases.get(name)]), *others]
         found = next((ours.names.index(each) for each in wanted if each in ours.names), None)
         if found is None:
-            found = next((by_meaning[_meaning(each)] for each in wanted if _meaning(each) in by_meaning), None)
+            found = next((by_meaning[common_name(each)] for each in wanted if common_name(each) in by_meaning), None)
         return found
 
     found = {i: counterpart(name) for i, name in enumerate(theirs.names)}
     return {i: None if ours.ignore_id == j or theirs.ignore_id == i else j for i, j in found.items()}
 
 
-def _meaning(name: str) -> str:
+def common_name(name: str) -> str:
+    """Return the name that a class goes by where sets call it differently: person for pedestrian, and so on."""
     return _COMMON.get(name, name)
 
 

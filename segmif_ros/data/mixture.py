@@ -7,7 +7,8 @@ number, and a resumed training sees what the uninterrupted one would have seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,9 +16,13 @@ import cv2
 import numpy as np
 
 from segmif_ros.data.images import DatasetError, require_8_bits
+from segmif_ros.data.kept_images import KeptImages
+from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.pair_folder import PairFolder
-from segmif_ros.data.scenes import LIGHTINGS, RoadScene
+from segmif_ros.data.published import PublishedDataset, read_pair
+from segmif_ros.data.scenes import LIGHTINGS, VERSION, RoadScene
 from segmif_ros.data.transforms import IGNORE_ID, AugmentConfig, Image, Sample, augment
+from segmif_ros.labels import LabelSet
 
 
 class Source(Protocol):
@@ -54,46 +59,96 @@ class Mixture:
 
 
 class PairSource:
-    """Registered pairs of a folder, their labels left aside; see `segmif_ros.data.pair_folder`.
+    """Registered pairs of a folder; see `segmif_ros.data.pair_folder`.
 
     Args:
         root: The folder.
         hold_out_every: With n > 0 the files are sorted by name and every n-th is kept apart. Equal for every user of a
             folder, so a number on the held-out part means something.
         held_out: False for the pairs to train on, True for those kept apart.
+        mapping: From the classes of the files in labels/ to those of the samples; None leaves labels aside.
 
     Raises DatasetError where nothing is left.
     """
 
-    def __init__(self, root: Path, *, hold_out_every: int = 0, held_out: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        hold_out_every: int = 0,
+        held_out: bool = False,
+        mapping: LabelMapping | None = None,
+    ) -> None:
         self._folder = PairFolder(root)
-        self._kept = split_hold_out(len(self._folder), hold_out_every, held_out)
-        if not self._kept:
+        kept = split_hold_out(len(self._folder), hold_out_every, held_out)
+        if not kept:
             raise DatasetError(f"{root}: {len(self._folder)} pairs are too few to hold out every {hold_out_every}th")
-        self._cache: dict[int, tuple[Image, Image]] = {}
+        self._indices = kept
+        self.mapping = mapping if any(self._folder.files[i].labels for i in kept) else None
+        self._kept = KeptImages()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._indices)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the pairs, in the order of `sample`."""
-        return tuple(self._folder.files[i].name for i in self._kept)
+        return tuple(self._folder.files[i].name for i in self._indices)
+
+    @property
+    def labelled(self) -> int:
+        """Number of pairs with a label file."""
+        return sum(self._folder.files[i].labels is not None for i in self._indices)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """Return pair ``index`` with labels of 255; DatasetError for an unreadable file, 16 bits or unequal sizes."""
-        infrared, rgb = self._read(index)
-        labels = np.full(infrared.shape, IGNORE_ID, np.uint8)
-        return Sample(infrared=infrared, rgb=rgb, labels=labels, name=str(self._path(index)))
+        """Return pair ``index``, its labels 255 where there is no truth.
 
-    def _path(self, index: int) -> Path:
-        return self._folder.files[self._kept[index]].infrared
+        Raises DatasetError for an unreadable file, 16 bits, unequal sizes or ids that the label set doesn't have.
+        """
+        infrared, rgb, labels = self._kept.get(index, lambda: self._read(self._indices[index]))
+        path = self._folder.files[self._indices[index]].infrared
+        return Sample(infrared=infrared, rgb=rgb, labels=labels, name=str(path))
 
-    def _read(self, index: int) -> tuple[Image, Image]:
-        if index not in self._cache:
-            infrared, rgb = self._folder.load_images(self._kept[index])
-            self._cache[index] = require_8_bits(infrared, self._path(index)), rgb
-        return self._cache[index]
+    def _read(self, number: int) -> tuple[Image, ...]:
+        files = self._folder.files[number]
+        if self.mapping is None or files.labels is None:
+            grey, rgb = self._folder.load_images(number)
+            infrared = require_8_bits(grey, files.infrared)
+            return infrared, rgb, np.full(infrared.shape, IGNORE_ID, np.uint8)
+        pair = self._folder.load(number)
+        assert pair.labels is not None
+        return require_8_bits(pair.infrared, files.infrared), pair.rgb, self.mapping.apply(pair.labels, files.labels)
+
+
+class PublishedSource:
+    """One split of a published, labelled data set; see `segmif_ros.data.published`.
+
+    Args:
+        dataset: The opened split.
+        ours: Classes of the samples.
+        label_map: Their class names to ours; see `labels.counterparts`.
+    """
+
+    def __init__(self, dataset: PublishedDataset, ours: LabelSet, label_map: Mapping[str, str] | None = None) -> None:
+        assert dataset.label_set is not None
+        self.mapping = LabelMapping(dataset.label_set, ours, label_map)
+        self.notes = dataset.notes
+        self._items = dataset.items
+        self._kept = KeptImages()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        """Return pair ``index``; DatasetError for an unreadable file, unequal sizes or ids outside the set."""
+        infrared, rgb, labels = self._kept.get(index, lambda: self._read(index))
+        return Sample(infrared=infrared, rgb=rgb, labels=labels, name=str(self._items[index].rgb))
+
+    def _read(self, index: int) -> tuple[Image, ...]:
+        item = self._items[index]
+        pair = read_pair(item, self.mapping.theirs)
+        assert pair.labels is not None and item.labels is not None
+        return pair.infrared, pair.rgb, self.mapping.apply(pair.labels, item.labels)
 
 
 def split_hold_out(count: int, every: int, held_out: bool) -> list[int]:
@@ -102,7 +157,7 @@ def split_hold_out(count: int, every: int, held_out: bool) -> list[int]:
 
 
 class SceneSource:
-    """Synthetic road scenes with exact FMB labels, by day, dusk and night in turn, in any weather.
+    """Synthetic road scenes with exact labels, by day, dusk and night in turn, in any weather.
 
     Rendering costs more than a training step, so a scene is rendered once and kept as a file when ``cache`` is given.
 
@@ -110,10 +165,22 @@ class SceneSource:
         first_seed: Scene i has the seed first_seed + i; training and evaluation use ranges that don't meet.
         count: Number of scenes.
         height, width: Size of the images, pixels.
-        cache: A folder for rendered scenes; None renders each time.
+        cache: A folder for rendered scenes; None renders each time. File names carry the generator's version, so that
+            scenes of an older one are never taken for today's.
+        mapping: From FMB's classes to those of the samples; None for FMB's own.
     """
 
-    def __init__(self, *, first_seed: int, count: int, height: int, width: int, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        first_seed: int,
+        count: int,
+        height: int,
+        width: int,
+        cache: Path | None = None,
+        mapping: LabelMapping | None = None,
+    ) -> None:
+        self.mapping = mapping
         self.first_seed, self.count, self.height, self.width = first_seed, count, height, width
         self._cache = cache
 
@@ -126,11 +193,15 @@ class SceneSource:
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Return scene ``index``."""
+        found = self._scene(index)
+        return replace(found, labels=self.mapping.apply(found.labels, found.name)) if self.mapping else found
+
+    def _scene(self, index: int) -> Sample:
         seed, lighting = self.first_seed + index, self.lighting(index)
         name = f"scene seed {seed} {lighting} {self.height}x{self.width}"
         if self._cache is None:
             return self._render(seed, lighting, name)
-        path = self._cache / f"scene-{seed}-{lighting}-{self.height}x{self.width}.png"
+        path = self._cache / f"scene-v{VERSION}-{seed}-{lighting}-{self.height}x{self.width}.png"
         if not path.is_file():
             self._cache.mkdir(parents=True, exist_ok=True)
             fresh = self._render(seed, lighting, name)

@@ -14,11 +14,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from segmif_ros.data.camvid import CamVid
-from segmif_ros.data.mixture import Mixture, PairSource, SceneSource, Source
+from segmif_ros.data.label_mapping import LabelMapError, LabelMapping
+from segmif_ros.data.mixture import Mixture, PairSource, PublishedSource, SceneSource, Source
+from segmif_ros.data.published import open_dataset
+from segmif_ros.data.rgb_labels import RgbLabels
 from segmif_ros.data.transforms import Image, Sample, blend_luma
 from segmif_ros.evaluation.predict import to_plane
 from segmif_ros.imaging.fusion_target import FusionTarget, fusion_target
 from segmif_ros.imaging.prior import PriorMethod, prior_image
+from segmif_ros.labels import FMB, label_set
 from segmif_ros.training.config import RecipeError, SourceConfig
 
 
@@ -101,15 +105,37 @@ def open_source(
     """Open one source of a recipe.
 
     ``held_out`` picks the part of a pair folder that is kept apart; ``labels`` names the label set of the samples.
+    Raises DatasetError or RecipeError for data that isn't there or doesn't fit.
     """
+    try:
+        return _open(config, data_root / config.path, cache, held_out, labels)
+    except LabelMapError as error:
+        raise RecipeError(f"source {config.kind} {config.path}: {error}") from None
+
+
+def _open(config: SourceConfig, root: Path, cache: Path | None, held_out: bool, labels: str) -> Source:
+    ours = label_set(labels)
+    theirs = label_set(config.label_set) if config.label_set else ours
     if config.kind == "camvid":
-        return CamVid(data_root / config.path, config.split, labels)
+        infrared = config.infrared or "invented"
+        return CamVid(root, config.split, labels, label_map=config.label_map, infrared=infrared)
+    if config.kind == "rgb_labels":
+        mapping = LabelMapping(theirs, ours, config.label_map)
+        return RgbLabels(root, config.split, mapping, infrared=config.infrared or "none")
     if config.kind == "pairs":
-        return PairSource(data_root / config.path, hold_out_every=config.hold_out_every, held_out=held_out)
+        mapping = LabelMapping(theirs, ours, config.label_map)
+        return PairSource(root, hold_out_every=config.hold_out_every, held_out=held_out, mapping=mapping)
+    if config.kind != "scenes":
+        return PublishedSource(open_dataset(config.kind, root, config.split), ours, config.label_map)
     if config.count < 1 or config.height < 32 or config.width < 32:
         raise RecipeError(f"scenes need count, height and width (have {config.count}, {config.height}x{config.width})")
     return SceneSource(
-        first_seed=config.first_seed, count=config.count, height=config.height, width=config.width, cache=cache
+        first_seed=config.first_seed,
+        count=config.count,
+        height=config.height,
+        width=config.width,
+        cache=cache,
+        mapping=None if ours is FMB else LabelMapping(FMB, ours, config.label_map),
     )
 
 

@@ -27,19 +27,27 @@ class SourceConfig:
     """One part of the data mixture.
 
     Attributes:
-        kind: 'scenes' (synthetic), 'camvid' (labelled RGB, invented infrared) or 'pairs' (infrared + RGB, no labels).
+        kind: 'scenes' (synthetic); 'fmb', 'mfnet', 'msrs', 'pst900' (as published); 'pairs' (infrared + RGB, labels
+            where the folder has them); 'camvid', 'rgb_labels' (labelled RGB without infrared).
         weight: Share of the samples, relative to the other sources.
-        path: Folder of camvid and pairs, relative to the data root.
-        split: Split of camvid.
+        path: Folder, relative to the data root; scenes need none.
+        split: Split of a data set that has several; "" for an rgb_labels folder without.
+        label_set: For pairs and rgb_labels: whose ids the label files hold; "" for the recipe's own.
+        label_map: Classes of the source to those of the recipe, or to 'ignored', where names alone say too little.
+        infrared: For camvid and rgb_labels: 'none', a constant, or 'invented' from the labels; "" for what is usual,
+            that is invented for camvid, none for rgb_labels.
         hold_out_every: For pairs: every n-th by name is kept for evaluation.
         first_seed, count, height, width: For scenes: seeds first_seed .. first_seed + count - 1, size in pixels.
         augment: Augmentation of this source.
     """
 
-    kind: Literal["scenes", "camvid", "pairs"]
+    kind: Literal["scenes", "camvid", "pairs", "fmb", "mfnet", "msrs", "pst900", "rgb_labels"]
     weight: float = 1.0
     path: str = ""
     split: str = "train"
+    label_set: str = ""
+    label_map: dict[str, str] = field(default_factory=dict)
+    infrared: Literal["", "none", "invented"] = ""
     hold_out_every: int = 0
     first_seed: int = 0
     count: int = 0
@@ -139,7 +147,7 @@ class TrainingConfig:
         accumulate: Parts into which a step's samples are cut, taken one after another to save memory.
         model: Sizes of the network.
         init: A checkpoint to start from instead of random weights; empty for none.
-        label_set: Whose ids the labels are.
+        label_set: Classes that are learned: a name, or a .yaml file relative to the recipe's folder.
         prior: Prior image of the semantic features: 'mean', 'visible' or 'vsm_wls'.
         fusion_target: What the fusion loss compares with: 'vsm_wls' (the paper's) or 'detail', see `fusion_target`.
         sources: The data mixture.
@@ -235,11 +243,23 @@ def read_recipe(path: Path) -> TrainingConfig:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
     try:
-        config = from_mapping(TrainingConfig, content, "recipe")
+        config = from_mapping(TrainingConfig, _with_label_files(content, path.parent), "recipe")
     except ValueError as error:
         raise RecipeError(f"{path}: {error}") from error
     assert isinstance(config, TrainingConfig)
     return config
+
+
+def _with_label_files(content: Any, folder: Path) -> Any:
+    """Return ``content`` with label set files looked for in the recipe's folder."""
+    if isinstance(content, dict):
+        content = {key: _with_label_files(value, folder) for key, value in content.items()}
+        named = content.get("label_set")
+        if isinstance(named, str) and named.endswith((".yaml", ".yml")):
+            content["label_set"] = str(folder / named)
+    elif isinstance(content, list):
+        content = [_with_label_files(each, folder) for each in content]
+    return content
 
 
 def from_mapping(kind: type, content: Any, where: str) -> Any:

@@ -3,7 +3,9 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.data.camvid import CamVid, DatasetError, camvid_to_fmb, thermal_from_labels
+from segmif_ros.data.camvid import CamVid, camvid_to_fmb
+from segmif_ros.data.images import DatasetError
+from segmif_ros.data.invented_infrared import thermal_from_labels
 from segmif_ros.labels import CAMVID, FMB
 
 
@@ -76,7 +78,7 @@ def test_a_large_car_has_a_warm_patch():
 
 
 def test_a_missing_split_names_the_expected_folders(tmp_path):
-    with pytest.raises(DatasetError, match="no CamVid split 'val'"):
+    with pytest.raises(DatasetError, match="no split 'val'"):
         CamVid(tmp_path, "val")
 
 
@@ -88,5 +90,21 @@ def test_an_unreadable_image_is_named(root):
 
 def test_labels_of_another_size_are_named(root):
     cv2.imwrite(str(root / "train/labels/a.png"), np.zeros((10, 10), np.uint8))
-    with pytest.raises(DatasetError, match=r"a\.png: labels of \(10, 10\)"):
+    with pytest.raises(DatasetError, match=r"a\.png: labels are 10x10 and the image 60x40"):
+        CamVid(root, "train").sample(0, np.random.default_rng(0))
+
+
+def test_its_own_classes_can_be_kept_and_unlabelled_is_ignored(root):
+    path = root / "train/labels/a.png"
+    labels = np.full((40, 60), CAMVID.id_of("fence"), np.uint8)
+    labels[0] = CAMVID.id_of("unlabelled")
+    cv2.imwrite(str(path), labels)
+    sample = CamVid(root, "train", "camvid").sample(0, np.random.default_rng(0))
+    assert (sample.labels[0] == 255).all()
+    assert (sample.labels[1:] == CAMVID.id_of("fence")).all()
+
+
+def test_ids_outside_the_set_name_the_label_file(root):
+    cv2.imwrite(str(root / "train/labels/a.png"), np.full((40, 60), 12, np.uint8))
+    with pytest.raises(DatasetError, match=r"labels/a\.png: ids \[12\] are not camvid's 0\.\.11"):
         CamVid(root, "train").sample(0, np.random.default_rng(0))

@@ -6,8 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmif_ros.data.images import DatasetError
-from segmif_ros.data.mixture import Mixture, PairSource, SceneSource, split_hold_out
+from segmif_ros.data.label_mapping import LabelMapping
+from segmif_ros.data.mixture import Mixture, PairSource, PublishedSource, SceneSource, split_hold_out
+from segmif_ros.data.published import open_dataset
+from segmif_ros.data.scenes import VERSION
 from segmif_ros.data.transforms import AugmentConfig, Sample
+from segmif_ros.labels import CAMVID, FMB, MFNET
 
 PLAIN = AugmentConfig(crop_height=8, crop_width=8, scale_min=1.0, scale_max=1.0, flip=0.0, colour=0.0)
 
@@ -90,10 +94,46 @@ def test_a_pair_of_different_sizes_is_named(pairs):
         PairSource(pairs).sample(2, np.random.default_rng(0))
 
 
-def test_labels_beside_the_pairs_are_left_aside(pairs):
+def test_labels_beside_the_pairs_are_left_aside_unless_their_classes_are_given(pairs):
     (pairs / "labels").mkdir()
     (pairs / "labels/2.png").write_bytes(b"no image")
     assert (PairSource(pairs).sample(2, np.random.default_rng(0)).labels == 255).all()
+
+
+def labelled(root, name, level):
+    (root / "labels").mkdir(exist_ok=True)
+    cv2.imwrite(str(root / f"labels/{name}.png"), np.full((6, 7), level, np.uint8))
+
+
+def test_labels_of_a_pair_are_used_where_it_has_some(pairs):
+    labelled(pairs, 2, 8)
+    source = PairSource(pairs, mapping=LabelMapping(FMB, FMB))
+    assert source.labelled == 1
+    assert (source.sample(2, np.random.default_rng(0)).labels == 8).all()
+    assert (source.sample(3, np.random.default_rng(0)).labels == 255).all()
+
+
+def test_labels_of_a_pair_are_mapped_by_name(pairs):
+    labelled(pairs, 2, CAMVID.id_of("pedestrian"))
+    labels = PairSource(pairs, mapping=LabelMapping(CAMVID, FMB)).sample(2, np.random.default_rng(0)).labels
+    assert (labels == FMB.id_of("person")).all()
+
+
+def test_label_ids_outside_the_set_name_the_file(pairs):
+    labelled(pairs, 2, 15)
+    with pytest.raises(DatasetError, match=r"labels/2\.png: ids \[15\] are not fmb's 0\.\.14"):
+        PairSource(pairs, mapping=LabelMapping(FMB, FMB)).sample(2, np.random.default_rng(0))
+
+
+def test_a_published_set_is_drawn_with_its_classes_mapped(tmp_path):
+    for folder, shape, level in (("ir", (6, 7), 90), ("vi", (6, 7, 3), 30), ("Segmentation_labels", (6, 7), 3)):
+        (tmp_path / "train" / folder).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "train" / folder / "00001D.png"), np.full(shape, level, np.uint8))
+    source = PublishedSource(open_dataset("msrs", tmp_path, "train"), FMB)
+    sample = source.sample(0, np.random.default_rng(0))
+    assert len(source) == 1
+    assert (sample.infrared == 90).all()
+    assert (sample.labels == FMB.id_of("bicycle")).all()
 
 
 def test_infrared_of_16_bits_is_refused_by_name(pairs):
@@ -122,6 +162,17 @@ def test_a_cached_scene_equals_the_rendered_one(tmp_path):
         assert np.array_equal(a.infrared, b.infrared)
         assert np.array_equal(a.labels, b.labels)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_cached_scene_is_kept_under_the_version_of_the_generator(tmp_path):
+    SceneSource(first_seed=3, count=1, height=48, width=64, cache=tmp_path).sample(0, np.random.default_rng(0))
+    assert [path.name for path in tmp_path.iterdir()] == [f"scene-v{VERSION}-3-day-48x64.png"]
+
+
+def test_scenes_can_have_the_classes_of_another_set(tmp_path):
+    source = SceneSource(first_seed=3, count=1, height=48, width=64, mapping=LabelMapping(FMB, MFNET))
+    labels = source.sample(0, np.random.default_rng(0)).labels
+    assert set(np.unique(labels)) <= {*range(1, len(MFNET)), 255}
 
 
 def test_scenes_take_the_lightings_in_turn():

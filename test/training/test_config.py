@@ -73,3 +73,14 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path):
     path.write_text("a: [1")
     with pytest.raises(RecipeError, match=r"recipe\.yaml: cannot be read as YAML"):
         read_recipe(path)
+
+
+def test_a_label_set_file_is_looked_for_beside_the_recipe(tmp_path):
+    (tmp_path / "own.yaml").write_text("name: own\nclasses: [{name: road}, {name: person}]\n")
+    path = written(tmp_path, label_set="own.yaml", model={"encoder": "mit_b0", "num_classes": 2})
+    assert read_recipe(path).label_set == str(tmp_path / "own.yaml")
+
+
+def test_a_label_set_file_that_is_missing_is_named(tmp_path):
+    with pytest.raises(RecipeError, match=r"own\.yaml: cannot be read"):
+        read_recipe(written(tmp_path, label_set="own.yaml"))

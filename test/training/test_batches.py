@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+import cv2
+import numpy as np
+import pytest
+
+from segmif_ros.labels import CAMVID, FMB
+from segmif_ros.training.batches import open_source
+from segmif_ros.training.config import RecipeError, SourceConfig
+
+
+def written(root, **folders):
+    for folder, (shape, level) in folders.items():
+        (root / folder.replace("__", "/")).mkdir(parents=True)
+        cv2.imwrite(str(root / folder.replace("__", "/") / "1.png"), np.full(shape, level, np.uint8))
+
+
+def labels_of(config, root, **options):
+    return open_source(config, root, None, held_out=False, **options).sample(0, np.random.default_rng(0)).labels
+
+
+PAIRS = {"train__Infrared": ((6, 7), 1), "train__Visible": ((6, 7, 3), 2), "train__Label": ((6, 7), 3)}
+
+
+def test_an_exported_folder_is_a_source_of_pairs_with_labels(tmp_path):
+    written(tmp_path, **PAIRS)
+    assert (labels_of(SourceConfig(kind="pairs", path="train"), tmp_path) == 3).all()
+
+
+def test_label_files_of_another_set_are_mapped(tmp_path):
+    written(tmp_path, **PAIRS)
+    config = SourceConfig(kind="pairs", path="train", label_set="camvid", label_map={"road": "sidewalk"})
+    assert CAMVID.names[3] == "road"
+    assert (labels_of(config, tmp_path) == FMB.id_of("sidewalk")).all()
+
+
+def test_a_published_set_is_opened_with_its_split(tmp_path):
+    written(tmp_path, **PAIRS)
+    assert (labels_of(SourceConfig(kind="fmb"), tmp_path) == 3).all()
+    camvid = labels_of(SourceConfig(kind="fmb"), tmp_path, labels="camvid")
+    assert FMB.names[3] == "building"
+    assert (camvid == CAMVID.id_of("building")).all()
+
+
+def test_labelled_rgb_without_infrared_is_opened(tmp_path):
+    written(tmp_path, images=((6, 7, 3), 40), labels=((6, 7), 2))
+    assert (labels_of(SourceConfig(kind="rgb_labels", split=""), tmp_path) == 2).all()
+
+
+def test_a_map_that_does_not_fit_names_the_source(tmp_path):
+    written(tmp_path, **PAIRS)
+    with pytest.raises(RecipeError, match="source fmb : label_map: label set 'fmb' has no class 'horse'"):
+        labels_of(SourceConfig(kind="fmb", label_map={"horse": "road"}), tmp_path)
