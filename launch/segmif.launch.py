@@ -32,7 +32,7 @@ ARGUMENTS = (
     ("params_file", "", None, "parameters of segmif_node; empty takes the package's config/segmif.yaml"),
     ("weights", "", None, "model name, file, or the authors' two files with a comma between; empty: as in params_file"),
     ("device", "", None, "auto, cpu, cuda or cuda:N; empty: as in params_file"),
-    ("backend", "", None, "auto, fastest, torch, compile, openvino or onnxruntime; empty: as in params_file"),
+    ("backend", "", None, "auto, fastest, torch or another backend of the README; empty: as in params_file"),
     ("precision", "", None, "float32, bfloat16 or float16; empty: as in params_file"),
     ("frame_budget_ms", "", None, "the network's image gets smaller where pairs take longer; empty: as in params_file"),
     ("namespace", "", None, "namespace of all nodes and relative topics"),

@@ -24,7 +24,7 @@ there, and copy this file to change values for a robot. QoS per topic can be ove
 PRIORS = ("auto", "vsm_wls", "visible", "mean")
 MODES = ("robot", "authors")
 PRECISIONS = ("float32", "bfloat16", "float16")
-BACKENDS = ("auto", "fastest", "torch", "compile", "openvino", "onnxruntime")
+BACKENDS = ("auto", "fastest", "torch", "compile", "cuda_graph", "tensorrt", "openvino", "onnxruntime")
 RELIABILITIES = ("best_effort", "reliable")
 TRANSPORTS = ("raw", "compressed")
 SYNC_POLICIES = ("nearest", "exact", "approximate")
@@ -49,8 +49,8 @@ class NodeConfig:
     )
     backend: str = parameter(
         "auto",
-        "What runs the network: torch, compile (torch.compile), openvino or onnxruntime (both CPU); auto is torch; "
-        "fastest tries what is installed when it configures, and remembers.",
+        "What runs the network: torch, compile (torch.compile), cuda_graph or tensorrt (both CUDA), openvino or "
+        "onnxruntime (both CPU); auto is torch; fastest tries what is installed when it configures, and remembers.",
         choices=BACKENDS,
         changes=_UNCONFIGURED,
     )
