@@ -19,7 +19,7 @@ ALLOWED = {
     "inference": {"model", "imaging", "labels"},
     "data": {"model", "labels", "imaging"},
     "evaluation": {"model", "labels", "imaging", "inference", "data"},
-    "training": {"model", "labels", "imaging", "data", "evaluation"},
+    "training": {"model", "labels", "imaging", "inference", "data", "evaluation"},
     "bag": {"stream", "inference", "evaluation", "imaging", "rig", "labels", "data"},
     "ros": {"stream", "inference", "imaging", "rig", "labels", "data", "resources", "msg", "ros"},
 }

@@ -16,6 +16,7 @@ from segmif_ros.imaging.fusion_target import FusionTarget
 from segmif_ros.imaging.prior import PriorMethod
 from segmif_ros.labels import label_set
 from segmif_ros.model import SegMiFConfig
+from segmif_ros.training.freezing import require_known
 
 
 class RecipeError(ValueError):
@@ -146,7 +147,9 @@ class TrainingConfig:
         batch_size: Samples a step, of all processes together.
         accumulate: Parts into which a step's samples are cut, taken one after another to save memory.
         model: Sizes of the network.
-        init: A checkpoint to start from instead of random weights; empty for none.
+        init: Weights to start from as far as they fit (see `starting`): a packaged name, a file, or the authors' two
+            files with a comma between; empty for random weights.
+        freeze: Parts that stay as they are: names of `freezing.FROZEN_PARTS`.
         label_set: Classes that are learned: a name, or a .yaml file relative to the recipe's folder.
         prior: Prior image of the semantic features: 'mean', 'visible' or 'vsm_wls'.
         fusion_target: What the fusion loss compares with: 'vsm_wls' (the paper's) or 'detail', see `fusion_target`.
@@ -184,6 +187,7 @@ class TrainingConfig:
     accumulate: int = 1
     model: SegMiFConfig = field(default_factory=SegMiFConfig)
     init: str = ""
+    freeze: tuple[str, ...] = ()
     label_set: str = "fmb"
     prior: PriorMethod = "mean"
     fusion_target: FusionTarget = "vsm_wls"
@@ -231,6 +235,7 @@ class TrainingConfig:
         unknown = sorted(set(self.class_weights) - set(label_set(self.label_set).names))
         if unknown:
             raise ValueError(f"class_weights names {', '.join(unknown)}: not classes of label set '{self.label_set}'")
+        require_known(self.freeze, self.method)
         sizes = {(each.augment.crop_height, each.augment.crop_width) for each in self.sources}
         if len(sizes) != 1:
             raise ValueError(f"sources have crops of {sorted(sizes)}: give every source the same crop size")

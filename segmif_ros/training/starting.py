@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from segmif_ros.inference.weights import WeightsError, parse_weights, resolve_weights
 from segmif_ros.labels import LabelSet, LabelSetError, counterparts, label_set_of
 from segmif_ros.model import SegMiF, load_checkpoint
 from segmif_ros.training.config import RecipeError
@@ -60,17 +61,17 @@ def start_from(model: SegMiF, path: str, label_set: LabelSet) -> Start:
 
     Args:
         model: A model of any sizes; what isn't taken stays as it is.
-        path: A checkpoint of ours, or the authors' two files separated by a comma.
+        path: A packaged name, a checkpoint of ours, or the authors' two files with a comma between.
         label_set: Classes of ``model``; those of the checkpoint are read off its metadata.
 
     Raises:
         CheckpointError: The checkpoint can't be used.
-        RecipeError: It shares no weights with the model, or its classes can't be told.
+        RecipeError: It isn't there, shares no weights with the model, or its classes can't be told.
     """
-    source = load_checkpoint([each.strip() for each in path.split(",") if each.strip()])
     try:
+        source = load_checkpoint(resolve_weights(parse_weights(path)))
         theirs = label_set_of(source.metadata, source.config.num_classes)
-    except LabelSetError as error:
+    except (WeightsError, LabelSetError) as error:
         raise RecipeError(f"init {path}: {error}") from None
     found, own = source.state_dict(), model.state_dict()
     rows = _rows(theirs, label_set)

@@ -71,3 +71,8 @@ def test_the_summary_says_what_was_taken_mapped_and_left_random(saved):
 def test_weights_that_share_nothing_are_refused(saved):
     with pytest.raises(RecipeError, match=r"camvid\.safetensors: shares no weights with the recipe's model"):
         start_from(SegMiF(SegMiFConfig(encoder="mit_b1", fusion_channels=16)), saved[1], FMB)
+
+
+def test_weights_can_be_named_as_everywhere_else():
+    with pytest.raises(RecipeError, match="init segmif-xxl: weights 'segmif-xxl': no such name; there is segmif-s"):
+        start_from(model(2), "segmif-xxl", FMB)
