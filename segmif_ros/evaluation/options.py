@@ -41,7 +41,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     add_runtime_arguments(group)
     group.add_argument("--prior", default="auto", choices=("auto", *PRIOR_METHODS))
     group.add_argument("--mode", default="robot", choices=MODES)
-    group.add_argument("--label-set", default="auto", help="of the model's classes: a name or .yaml (default: as trained)")
+    group.add_argument("--label-set", default="auto", help="a name or a .yaml file (default: as trained)")
     group.add_argument("--threads", type=int, default=0, help="of torch, in each process (default: all cores, shared)")
 
 
