@@ -21,7 +21,7 @@ def render_page(report: Mapping[str, Any], sheets: Mapping[str, Path]) -> str:
     return render_in_frame(
         _BODY,
         title=f"Weights: {model['name']}",
-        lead=f"{model['description']}. Measured on data that no training saw.",
+        lead=f"{model['description']}. Measured on what this package's recipes never train on.",
         facts=_facts(report),
         tables=report_tables(report),
         notes=_notes(report),

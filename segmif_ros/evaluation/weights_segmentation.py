@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,7 +188,7 @@ def report_camvid(
             result = engine.infer(*pair)
             score = matrices.add([(name,)], sample.labels, result.labels, sample.name)
             row = Row(
-                caption=f"{data.paths[index].stem}, mIoU {100 * score:.0f}",
+                caption=f"{Path(sample.name).stem}, mIoU {100 * score:.0f}",
                 infrared=pair[0],
                 rgb=pair[1],
                 fused=result.fused,
