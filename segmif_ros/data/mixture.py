@@ -67,6 +67,7 @@ class PairSource:
             folder, so a number on the held-out part means something.
         held_out: False for the pairs to train on, True for those kept apart.
         mapping: From the classes of the files in labels/ to those of the samples; None leaves labels aside.
+        labelled_only: Leave out pairs without a label file.
 
     Raises DatasetError where nothing is left.
     """
@@ -78,13 +79,17 @@ class PairSource:
         hold_out_every: int = 0,
         held_out: bool = False,
         mapping: LabelMapping | None = None,
+        labelled_only: bool = False,
     ) -> None:
         self._folder = PairFolder(root)
         kept = split_hold_out(len(self._folder), hold_out_every, held_out)
         if not kept:
             raise DatasetError(f"{root}: {len(self._folder)} pairs are too few to hold out every {hold_out_every}th")
-        self._indices = kept
-        self.mapping = mapping if any(self._folder.files[i].labels for i in kept) else None
+        with_labels = [i for i in kept if self._folder.files[i].labels]
+        if labelled_only and not with_labels:
+            raise DatasetError(f"{root}: none of the {len(kept)} pairs has a label file (a PNG of ids in labels/)")
+        self._indices = with_labels if labelled_only else kept
+        self.mapping = mapping if with_labels else None
         self._kept = KeptImages()
 
     def __len__(self) -> int:
@@ -196,12 +201,20 @@ class SceneSource:
         found = self._scene(index)
         return replace(found, labels=self.mapping.apply(found.labels, found.name)) if self.mapping else found
 
+    def is_kept(self, index: int) -> bool:
+        """Whether scene ``index`` is in the cache already."""
+        return self._cache is not None and self._file(self._cache, index).is_file()
+
+    def _file(self, cache: Path, index: int) -> Path:
+        seed, lighting = self.first_seed + index, self.lighting(index)
+        return cache / f"scene-v{VERSION}-{seed}-{lighting}-{self.height}x{self.width}.png"
+
     def _scene(self, index: int) -> Sample:
         seed, lighting = self.first_seed + index, self.lighting(index)
         name = f"scene seed {seed} {lighting} {self.height}x{self.width}"
         if self._cache is None:
             return self._render(seed, lighting, name)
-        path = self._cache / f"scene-v{VERSION}-{seed}-{lighting}-{self.height}x{self.width}.png"
+        path = self._file(self._cache, index)
         if not path.is_file():
             self._cache.mkdir(parents=True, exist_ok=True)
             fresh = self._render(seed, lighting, name)

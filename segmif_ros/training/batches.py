@@ -124,7 +124,13 @@ def _open(config: SourceConfig, root: Path, cache: Path | None, held_out: bool, 
         return RgbLabels(root, config.split, mapping, infrared=config.infrared or "none")
     if config.kind == "pairs":
         mapping = LabelMapping(theirs, ours, config.label_map)
-        return PairSource(root, hold_out_every=config.hold_out_every, held_out=held_out, mapping=mapping)
+        return PairSource(
+            root,
+            hold_out_every=config.hold_out_every,
+            held_out=held_out,
+            mapping=mapping,
+            labelled_only=config.labelled_only,
+        )
     if config.kind != "scenes":
         return PublishedSource(open_dataset(config.kind, root, config.split), ours, config.label_map)
     if config.count < 1 or config.height < 32 or config.width < 32:

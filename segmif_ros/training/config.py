@@ -38,6 +38,7 @@ class SourceConfig:
         infrared: For camvid and rgb_labels: 'none', a constant, or 'invented' from the labels; "" for what is usual,
             that is invented for camvid, none for rgb_labels.
         hold_out_every: For pairs: every n-th by name is kept for evaluation.
+        labelled_only: For pairs: leave out those without a label file.
         first_seed, count, height, width: For scenes: seeds first_seed .. first_seed + count - 1, size in pixels.
         augment: Augmentation of this source.
     """
@@ -50,6 +51,7 @@ class SourceConfig:
     label_map: dict[str, str] = field(default_factory=dict)
     infrared: Literal["", "none", "invented"] = ""
     hold_out_every: int = 0
+    labelled_only: bool = False
     first_seed: int = 0
     count: int = 0
     height: int = 0

@@ -113,6 +113,16 @@ def test_labels_of_a_pair_are_used_where_it_has_some(pairs):
     assert (source.sample(3, np.random.default_rng(0)).labels == 255).all()
 
 
+def test_pairs_without_labels_can_be_left_out(pairs):
+    labelled(pairs, 2, 8)
+    assert PairSource(pairs, mapping=LabelMapping(FMB, FMB), labelled_only=True).names == ("2",)
+
+
+def test_a_folder_without_the_labels_asked_for_is_named(pairs):
+    with pytest.raises(DatasetError, match="none of the 8 pairs has a label file"):
+        PairSource(pairs, mapping=LabelMapping(FMB, FMB), labelled_only=True)
+
+
 def test_labels_of_a_pair_are_mapped_by_name(pairs):
     labelled(pairs, 2, CAMVID.id_of("pedestrian"))
     labels = PairSource(pairs, mapping=LabelMapping(CAMVID, FMB)).sample(2, np.random.default_rng(0)).labels
