@@ -65,15 +65,34 @@ def fusion_loss_later_rounds(fused: Tensor, target: Tensor) -> Tensor:
 FUSION_LOSSES = {"first_round": fusion_loss_first_round, "later_rounds": fusion_loss_later_rounds}
 
 
-def segmentation_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy of the logits, upsampled to the label size, over pixels whose label is not 255.
+def labelled_weight(labels: Tensor, class_weights: Tensor | None = None) -> float:
+    """How much the labelled pixels of (B, H, W) int64 labels count together: their number, or their classes' weights.
 
-    logits: (B, K, h, w); labels: (B, H, W) int64. A batch without any label gives 0 (with a zero gradient), since in a
-    mixture some batches consist of pairs without labels.
+    It is what a mean cross-entropy divides by. For a batch that is cut into parts, by processes or one after another,
+    the parts' weights add up to the batch's; they differ, so the mean of the parts' means would be another number.
+    """
+    known = labels != IGNORE_ID
+    if class_weights is None:
+        return float(known.sum())
+    return float(class_weights.to(labels.device, torch.float64)[labels[known]].sum())
 
-    class_weights: (K,) factors of the classes, None for 1; the mean is weighted alike.
+
+def segmentation_loss(
+    logits: Tensor, labels: Tensor, class_weights: Tensor | None = None, total: float | None = None
+) -> Tensor:
+    """Mean cross-entropy of the logits, upsampled to the label size, over pixels whose label is not 255; a scalar.
+
+    A batch without any label gives 0 (with a zero gradient), since in a mixture some batches consist of pairs without
+    labels.
+
+    Args:
+        logits: (B, K, h, w).
+        labels: (B, H, W) int64.
+        class_weights: (K,) factors of the classes, None for 1; the mean is weighted alike.
+        total: What the sum is divided by; None for the `labelled_weight` of these labels. Parts of a batch give the
+            batch's.
     """
     full = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
-    known = labels != IGNORE_ID
-    total = known.sum().clamp(min=1) if class_weights is None else class_weights[labels[known]].sum().clamp(min=1e-6)
-    return F.cross_entropy(full, labels, class_weights, ignore_index=IGNORE_ID, reduction="sum") / total
+    divisor = labelled_weight(labels, class_weights) if total is None else total
+    cross_entropy = F.cross_entropy(full, labels, class_weights, ignore_index=IGNORE_ID, reduction="sum")
+    return cross_entropy / (divisor if divisor > 0 else 1.0)

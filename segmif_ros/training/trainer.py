@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The joint, end-to-end training of fusion and segmentation.
+"""The trainer: takes the steps of a recipe, phase by phase, and leaves a folder from which it can go on.
 
-One AdamW moves both networks: the fusion loss acts on the fused luma, the cross-entropy on the segmentation of the
-fused image, and its gradient passes through the cascade into the fusion network. (The authors alternate between the
-networks in rounds; their losses, weights and optimiser groups are used here.)
+What a step does is in `phases` and `rounds`; here it is carried out, in one process or in several: the batch is shared
+out and cut into parts, gradients are added up, the optimiser moves, weights are averaged, and the run is logged,
+validated and saved.
 
 A run's folder holds ``state.pt`` (everything needed to go on), ``last.safetensors`` and ``best.safetensors`` (averaged
 weights), ``log.jsonl`` (the learning curve) and ``recipe.json``. Files are replaced in one step, so a run that is
@@ -13,68 +13,41 @@ killed at any moment continues from its last state to the same result, to the bi
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
+import signal
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset
+from torch import Tensor, nn
 
-from segmif_ros.data.mixture import Mixture
 from segmif_ros.labels import label_metadata, label_set
 from segmif_ros.model import SegMiF, save_checkpoint
-from segmif_ros.model.colour import rgb_to_luma, with_luma
-from segmif_ros.training.batches import Batch, Samples, SegmentationSamples, batches, open_source
+from segmif_ros.training.batches import Batch, batches, open_source
 from segmif_ros.training.config import RecipeError, TrainingConfig
-from segmif_ros.training.losses import fusion_loss_first_round, fusion_loss_later_rounds, segmentation_loss
-from segmif_ros.training.optimiser import parameter_groups, poly_factor, set_learning_rate
+from segmif_ros.training.distributed import ALONE, Processes, ReportedElsewhereError
+from segmif_ros.training.freezing import freeze, hold_still
+from segmif_ros.training.losses import labelled_weight
+from segmif_ros.training.optimiser import set_learning_rate
+from segmif_ros.training.phases import Phase, Truth
+from segmif_ros.training.progress import Display, ScalarWriter, SilentDisplay, tensorboard_writer, write_scalars
+from segmif_ros.training.rounds import phases_of
 from segmif_ros.training.run_folder import RunFolder
 from segmif_ros.training.starting import start_from
+from segmif_ros.training.stopping import StopRequest, TrainingStopped
 from segmif_ros.training.validation import Validation
-from segmif_ros.training.weighting import AuthorsDynamicWeight, DynamicWeightAverage, FixedWeights, Weighting
+from segmif_ros.training.weighting import UncertaintyWeights, combined
+
+_LOSSES = ("loss", "fusion", "segmentation")
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class TrainingError(RuntimeError):
     """Training cannot go on."""
-
-
-def losses(
-    model: SegMiF,
-    batch: Batch,
-    *,
-    first_round: bool,
-    prior_gradient: bool,
-    class_weights: Tensor | None = None,
-    precision: torch.dtype = torch.float32,
-) -> tuple[Tensor, Tensor]:
-    """Fusion and segmentation loss of a batch.
-
-    As in the published training the fused RGB goes into the segmentation network unclamped, so that its gradient
-    reaches the fusion network wherever the luma overshoots.
-    """
-    with _autocast(batch, precision):
-        with torch.set_grad_enabled(prior_gradient and torch.is_grad_enabled()):
-            features = model.prior_features(batch.prior)
-        fused = model.fusion(batch.infrared, rgb_to_luma(batch.rgb), *features).float()
-        logits = model.segment(with_luma(batch.rgb, fused)).float()
-    fusion_loss = fusion_loss_first_round if first_round else fusion_loss_later_rounds
-    return fusion_loss(fused, batch.target), segmentation_loss(logits, batch.labels, class_weights)
-
-
-def segmentation_losses(
-    model: SegMiF, batch: Batch, *, class_weights: Tensor | None = None, precision: torch.dtype = torch.float32
-) -> tuple[Tensor, Tensor]:
-    """Zero and the segmentation loss of a batch whose ``rgb`` is what the segmentation network sees."""
-    with _autocast(batch, precision):
-        logits = model.segment(batch.rgb).float()
-    return logits.new_zeros(()), segmentation_loss(logits, batch.labels, class_weights)
-
-
-def _autocast(batch: Batch, precision: torch.dtype) -> torch.autocast:
-    return torch.autocast(batch.rgb.device.type, torch.bfloat16, enabled=precision != torch.float32)
 
 
 class Trainer:
@@ -85,29 +58,32 @@ class Trainer:
         data_root: What the recipe's paths are relative to.
         output: The run's folder; created.
         scene_cache: Folder for rendered scenes, None for ``output/scenes``.
+        processes: This process among those that train together; all make the same calls.
     """
 
     def __init__(
-        self, config: TrainingConfig, *, data_root: Path, output: Path, scene_cache: Path | None = None
+        self,
+        config: TrainingConfig,
+        *,
+        data_root: Path,
+        output: Path,
+        scene_cache: Path | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.config = config
         self.output = output
+        self.processes = processes
+        _require_equal_parts(config, processes)
         if config.num_threads:
             torch.set_num_threads(config.num_threads)
         # samples are small: OpenCV's threads only get in the way of PyTorch's
         cv2.setNumThreads(1)
-        self.device = _device(config.device)
+        self.device = _device(config.device, processes)
         cache = scene_cache or output / "scenes"
-        parts = [
+        self._parts = [
             (open_source(each, data_root, cache, held_out=False, labels=config.label_set), each.weight, each.augment)
             for each in config.sources
         ]
-        mixture = Mixture(parts, config.seed)
-        self.samples: Dataset[dict[str, Any]] = (
-            SegmentationSamples(mixture, config.seed, blend=config.segmentation_input == "blend")
-            if config.method == "segmentation"
-            else Samples(mixture, config.prior, config.fusion_target)
-        )
         names = label_set(config.label_set).names
         self.class_weights = (
             torch.tensor([config.class_weights.get(name, 1.0) for name in names], device=self.device)
@@ -127,100 +103,168 @@ class Trainer:
             segmentation_input=config.segmentation_input,
         )
         torch.manual_seed(config.seed)
-        self.model = _new_model(config).to(self.device).train()
+        self.model = _new_model(config, processes).to(self.device)
+        if config.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
-        rates = config.optimiser
-        self.optimiser = torch.optim.AdamW(
-            parameter_groups(
-                self.model,
-                encoder_lr=rates.encoder_lr,
-                decoder_lr=rates.decoder_lr,
-                fusion_lr=rates.fusion_lr,
-                weight_decay=rates.weight_decay,
-            ),
-            betas=(0.9, 0.999),
-            eps=1e-8,
-            fused=True,
-        )
-        self.weighting = _weighting(config)
+        if processes.world > 1 and self.device.type == "cuda":
+            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
+        if config.compile:
+            compile_networks(self.model)
+        if not processes.is_main:  # equal weights, but every process drops out its own
+            torch.manual_seed(config.seed + processes.rank)
+        freeze(self.model, config.freeze)
+        self._trainable = {name for name, each in self.model.named_parameters() if each.requires_grad}
         self.step = 0
         self.best = -math.inf
-        self._folder = RunFolder(output, config)
-        state = self._folder.load_state()
-        if state is not None:
+        self.seconds = 0.0
+        self._window = dict.fromkeys((*_LOSSES, "steps", "seconds"), 0.0)
+        self.phases = phases_of(config)
+        self._display: Display = SilentDisplay()
+        self._writer: ScalarWriter | None = None
+        state = processes.on_main(self._open_folder)
+        if state is None:
+            self._enter(self.phases[0])
+        else:
             self._restore(state)
 
+    def _open_folder(self) -> dict[str, Any] | None:
+        self._folder = RunFolder(self.output, self.config)
+        state = self._folder.load_state()
+        if self.config.tensorboard:
+            self._writer = tensorboard_writer(self.output / "tensorboard", state["step"] if state else 0)
+        return state
+
+    def _enter(self, phase: Phase) -> None:
+        """Start a phase: its data, what moves in it, and a fresh optimiser and weighting."""
+        self.phase = phase
+        self.samples = phase.samples(self._parts)
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name in self._trainable)
+            parameter.grad = None
+        phase.begin(self.model)
+        hold_still(self.model, self.config.freeze)
+        self.weighting = phase.weighting(self.device)
+        groups = phase.groups(self.model)
+        if isinstance(self.weighting, UncertaintyWeights):
+            rate = self.config.weighting_lr
+            own = [self.weighting.log_variances]
+            groups.append({"name": "weighting", "params": own, "lr": rate, "base_lr": rate, "weight_decay": 0.0})
+        self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=True)
+
     def run(self, stop_at: int | None = None) -> None:
-        """Train up to ``stop_at`` steps (None: the recipe's end), with checkpoints and validation on the way."""
+        """Train up to ``stop_at`` steps (None: the recipe's end), with checkpoints and validation on the way.
+
+        Raises:
+            TrainingStopped: SIGINT or SIGTERM came; the state is saved.
+            TrainingError: A loss is not finite.
+        """
         end = self.config.steps if stop_at is None else min(stop_at, self.config.steps)
-        if self.step >= end:
-            print(f"{self.output}: nothing left to do at step {self.step} of {self.config.steps}")
-            return
-        saved = started = time.monotonic()
-        first = self.step
-        sums = dict.fromkeys(("loss", "fusion", "segmentation"), 0.0)
-        since = 0
-        config = self.config
+        if self.processes.is_main:
+            self._display = Display(first=self.step, total=self.config.steps)
+        try:
+            if self.step >= end:
+                self._display.line(f"{self.output}: nothing left to do at step {self.step} of {self.config.steps}")
+                return
+            with StopRequest() as request:
+                while self.step < end:
+                    if self.step >= self.phase.end:
+                        self._enter(_phase_at(self.phases, self.step))
+                    if len(self.phases) > 1:
+                        self._display.line(f"{self.phase.name}: to step {self.phase.end}")
+                    self._run_phase(min(end, self.phase.end), request)
+            self.save()
+        finally:
+            self._display.close()
+            if self._writer is not None:
+                self._writer.close()
+
+    def _run_phase(self, end: int, request: StopRequest) -> None:
+        config, processes = self.config, self.processes
+        saved = mark = time.monotonic()
         for batch in batches(
-            self.samples, first=self.step, end=end, size=config.batch_size, workers=config.data_workers
+            processes.share(self.samples, config.batch_size),
+            first=self.step,
+            end=end,
+            size=config.batch_size // processes.world,
+            workers=config.data_workers,
         ):
-            values = self._train_step(batch.to(self.device))
-            since += 1
-            for name in sums:
-                sums[name] += values[name]
-            if self.step % self.config.log_every == 0 or self.step == end:
-                means = {name: total / since for name, total in sums.items()}
-                rate = (self.step - first) / (time.monotonic() - started)
-                self._log_step(means, values, rate, (self.config.steps - self.step) / rate)
-                sums, since = dict.fromkeys(sums, 0.0), 0
-            if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
-                self._validate()
-            if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+            save_due = processes.is_main and time.monotonic() - saved > 60 * config.checkpoint_minutes
+            # what one process wishes all do, or some would wait for others that saved or stopped
+            wishes = [float(save_due), *(float(request.signal_number == each) for each in _STOPS)]
+            values, (save_due, *stops) = self._take_step(batch, wishes)
+            seconds = time.monotonic() - mark
+            self.seconds += seconds
+            for name, value in {**values, "steps": 1.0, "seconds": seconds}.items():
+                if name in self._window:
+                    self._window[name] += value
+            self._display.step(self.step, self.phase.name, f"loss {values['loss']:.4f}")
+            if self.step % config.log_every == 0 or self.step == self.phase.end:
+                self._log_step(values)
+            if self.step % config.validate_every == 0 or self.step == config.steps:
+                processes.on_main(self._validate)
+            if save_due or any(stops):
                 self.save()
                 saved = time.monotonic()
-        self.save()
+            if any(stops):
+                raise TrainingStopped(self.step, next(each for each, came in zip(_STOPS, stops, strict=True) if came))
+            mark = time.monotonic()
 
-    def _train_step(self, batch: Batch) -> dict[str, float]:
-        config = self.config
-        rates = config.optimiser
-        factor = poly_factor(
-            self.step,
-            warm_steps=rates.warm_steps,
-            warm_ratio=rates.warm_ratio,
-            max_steps=config.steps,
-            power=rates.power,
-        )
+    def _take_step(self, batch: Batch, wishes: Sequence[float]) -> tuple[dict[str, float], list[bool]]:
+        """One step on this process's share of the batch; returns its values and what any process wishes."""
+        config, processes = self.config, self.processes
+        factor = self.phase.rate_factor(self.step)
         set_learning_rate(self.optimiser, factor)
-        precision = getattr(torch, config.precision)
-        if config.method == "segmentation":
-            fusion, segmentation = segmentation_losses(
-                self.model, batch, class_weights=self.class_weights, precision=precision
-            )
-        else:
-            fusion, segmentation = losses(
-                self.model,
-                batch,
-                first_round=self.step < config.first_round_steps,
-                prior_gradient=config.prior_gradient,
-                class_weights=self.class_weights,
-                precision=precision,
-            )
+        # shares and parts have as many pixels, but not as many labels: all divide by the whole batch's
+        weight = torch.tensor(labelled_weight(batch.labels, self.class_weights), dtype=torch.float64)
+        truth = Truth(total=float(processes.sum(weight)), class_weights=self.class_weights)
+        share = 1.0 / (config.accumulate * processes.world)
         weights = self.weighting.weights()
-        loss = weights[0] * fusion + weights[1] * segmentation
-        parts = {"loss": loss, "fusion": fusion, "segmentation": segmentation}
-        values = {name: float(part.detach()) for name, part in parts.items()}
-        if not all(math.isfinite(value) for value in values.values()):
-            shown = ", ".join(f"{name} {value:g}" for name, value in values.items())
-            raise TrainingError(f"step {self.step}: loss is not finite ({shown}); batch: {'; '.join(batch.names)}")
         self.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        if rates.clip_norm > 0:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), rates.clip_norm)
+        sums = torch.zeros(len(_LOSSES), dtype=torch.float64)
+        broken: list[str] = []
+        for part in _cut(batch, config.accumulate):
+            fusion, segmentation = self.phase.losses(self.model, self._placed(part), self.step, truth)
+            fusion = share * fusion
+            known = (True, truth.total > 0)
+            loss = combined(self.weighting, (fusion, segmentation), known=known, share=share)
+            found = torch.stack([each.detach() for each in (loss, fusion, segmentation)]).double().cpu()
+            if not found.isfinite().all():
+                broken += part.names
+            sums += found
+            torch.autograd.backward(loss)
+        shared = processes.sum(torch.cat([sums, torch.tensor(wishes, dtype=torch.float64)])).tolist()
+        values = dict(zip(_LOSSES, shared, strict=False))
+        if not all(math.isfinite(value) for value in values.values()):
+            self._fail(values, broken)
+        processes.sum_gradients(each for group in self.optimiser.param_groups for each in group["params"])
+        if config.optimiser.clip_norm > 0:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.optimiser.clip_norm)
         self.optimiser.step()
+        processes.mean_buffers(self.model)
         self.weighting.update((values["fusion"], values["segmentation"]))
         self.step += 1
         self._average()
-        return {**values, "lr_factor": factor, "fusion_weight": weights[0], "segmentation_weight": weights[1]}
+        values |= {"lr_factor": factor, "fusion_weight": weights[0], "segmentation_weight": weights[1]}
+        return values, [wish > 0 for wish in shared[len(_LOSSES) :]]
+
+    def _fail(self, values: dict[str, float], broken: list[str]) -> None:
+        names = [name for each in self.processes.gather(broken) for name in each]
+        if not self.processes.is_main:
+            raise ReportedElsewhereError("a loss is not finite")
+        shown = ", ".join(f"{name} {value:g}" for name, value in values.items())
+        raise TrainingError(f"step {self.step}: loss is not finite ({shown}); batch: {'; '.join(names)}")
+
+    def _placed(self, batch: Batch) -> Batch:
+        batch = batch.to(self.device)
+        if not self.config.channels_last:
+            return batch
+        planes: dict[str, Any] = {
+            each.name: value.contiguous(memory_format=torch.channels_last)
+            for each in dataclasses.fields(batch)
+            if isinstance(value := getattr(batch, each.name), Tensor) and value.ndim == 4
+        }
+        return dataclasses.replace(batch, **planes)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -234,9 +278,10 @@ class Trainer:
 
     def _validate(self) -> None:
         scores = self.validation.run(self.average)
-        self._folder.log({"step": self.step, "validation": scores})
+        self._record({"step": self.step, "seconds": round(self.seconds, 3), "validation": scores})
         for name, values in scores.items():
-            print(f"  validation {name}: " + "  ".join(f"{key} {value:.4g}" for key, value in values.items()))
+            line = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
+            self._display.line(f"  validation {name}: {line}")
         labelled = [values["miou"] for values in scores.values() if "miou" in values]
         score = sum(labelled) / len(labelled) if labelled else -math.inf
         if score >= self.best:
@@ -259,74 +304,131 @@ class Trainer:
 
     def save(self) -> None:
         """Write ``state.pt`` and ``last.safetensors``, each replaced in one step."""
+        generators = self.processes.gather(self._generators())
+        if not self.processes.is_main:
+            return
         state = {
             "step": self.step,
             "best": self.best,
+            "seconds": self.seconds,
+            "window": self._window,
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "weighting": self.weighting.state(),
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "generators": generators,
         }
         self._folder.save_state(state)
         self.export(self.output / "last.safetensors")
 
+    def _generators(self) -> list[Tensor]:
+        """States of this process's random generators: the CPU's, and the CUDA device's if it trains there."""
+        on_cuda = self.device.type == "cuda"
+        return [torch.get_rng_state(), *([torch.cuda.get_rng_state(self.device)] if on_cuda else [])]
+
     def _restore(self, state: dict[str, Any]) -> None:
-        self.step, self.best = state["step"], state["best"]
+        self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]
+        self._window = state["window"]
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.weighting.restore(state["weighting"])
-        torch.set_rng_state(state["rng"])
-        if state["cuda_rng"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
-        print(f"{self.output}: going on at step {self.step} of {self.config.steps}")
+        self._enter(_phase_at(self.phases, self.step))
+        if self.step > self.phase.first:  # a phase that begins here begins afresh, as without the interruption
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.weighting.restore(state["weighting"])
+        generators = state["generators"][self.processes.rank :][:1]
+        for found in generators:  # none where there were fewer processes before
+            torch.set_rng_state(found[0])
+            if self.device.type == "cuda" and len(found) > 1:
+                torch.cuda.set_rng_state(found[1], self.device)
+        if self.processes.is_main:
+            print(f"{self.output}: going on at step {self.step} of {self.config.steps}")
 
-    def _log_step(self, means: dict[str, float], values: dict[str, float], rate: float, left_s: float) -> None:
-        self._folder.log({"step": self.step, **means, **{k: v for k, v in values.items() if k not in means}})
+    def _record(self, record: dict[str, Any]) -> None:
+        self._folder.log(record)
+        if self._writer is not None:
+            write_scalars(self._writer, record)
+
+    def _log_step(self, values: dict[str, float]) -> None:
+        """Log the means since the last line."""
+        window, config = self._window, self.config
+        self._window = dict.fromkeys(window, 0.0)
+        if not self.processes.is_main:
+            return
+        means = {name: window[name] / window["steps"] for name in _LOSSES}
+        seconds = max(window["seconds"], 1e-9)
+        samples_per_s = window["steps"] * config.batch_size / seconds
+        left_s = (config.steps - self.step) * seconds / window["steps"]
+        times = {"samples_per_s": round(samples_per_s, 3), "seconds": round(self.seconds, 3)}
+        self._record({"step": self.step, "phase": self.phase.name, **values, **means, **times})
         hours, minutes = divmod(round(left_s / 60), 60)
-        print(
-            f"step {self.step}/{self.config.steps}  loss {means['loss']:.4f}"
+        self._display.line(
+            f"step {self.step}/{config.steps}  loss {means['loss']:.4f}"
             f" = {values['fusion_weight']:.2f} x fusion {means['fusion']:.4f}"
             f" + {values['segmentation_weight']:.2f} x segmentation {means['segmentation']:.4f}"
-            f"  lr x {values['lr_factor']:.3f}  {rate:.2f} steps/s  {hours}:{minutes:02d} h left",
-            flush=True,
+            f"  lr x {values['lr_factor']:.3f}  {samples_per_s:.1f} samples/s  {hours}:{minutes:02d} h left"
         )
 
 
 def run_training(
-    config: TrainingConfig, *, data_root: Path, output: Path, scene_cache: Path | None = None
+    config: TrainingConfig,
+    *,
+    data_root: Path,
+    output: Path,
+    scene_cache: Path | None = None,
+    processes: Processes = ALONE,
 ) -> Path:
     """Train (or go on training) and return the file with the averaged weights of the last step."""
-    trainer = Trainer(config, data_root=data_root, output=output, scene_cache=scene_cache)
+    trainer = Trainer(config, data_root=data_root, output=output, scene_cache=scene_cache, processes=processes)
     trainer.run()
     return output / "last.safetensors"
 
 
-def _new_model(config: TrainingConfig) -> SegMiF:
+def compile_networks(model: SegMiF, backend: str = "inductor") -> None:
+    """Compile encoder, head and fusion network in place; keys of the state dict stay."""
+    network = model.segmentation.denoise_net
+    for each in (network.encoder, network.decoder, model.fusion):
+        each.compile(backend=backend)
+
+
+def _new_model(config: TrainingConfig, processes: Processes) -> SegMiF:
     model = SegMiF(config.model)
     if config.init:
-        print(start_from(model, config.init, label_set(config.label_set)).summary())
+        start = start_from(model, config.init, label_set(config.label_set))
+        if processes.is_main:
+            print(start.summary())
     return model
 
 
-def _weighting(config: TrainingConfig) -> Weighting:
-    base = (config.fusion_weight, config.segmentation_weight)
-    if config.weighting == "fixed":
-        return FixedWeights(base)
-    if config.weighting == "authors":
-        return AuthorsDynamicWeight(base)
-    return DynamicWeightAverage(base, config.weighting_temperature, config.weighting_window)
+def _phase_at(phases: Sequence[Phase], step: int) -> Phase:
+    """Return the phase that takes ``step``; the last one at the end of the run."""
+    return next((phase for phase in phases if step < phase.end), phases[-1])
 
 
-def _device(name: str) -> torch.device:
+def _cut(batch: Batch, parts: int) -> Iterator[Batch]:
+    """Cut a batch into equal parts."""
+    size = len(batch.names) // parts
+    values = {each.name: getattr(batch, each.name) for each in dataclasses.fields(batch)}
+    for begin in range(0, size * parts, size):
+        yield Batch(**{name: value[begin : begin + size] for name, value in values.items()})
+
+
+def _require_equal_parts(config: TrainingConfig, processes: Processes) -> None:
+    if config.batch_size % (config.accumulate * processes.world):
+        raise RecipeError(
+            f"batch_size is {config.batch_size}: it cannot be cut into equal parts for {processes.world} processes"
+            f" times {config.accumulate} accumulated parts"
+        )
+
+
+def _device(name: str, processes: Processes) -> torch.device:
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise RecipeError(f"device '{name}' is none of PyTorch's; use cpu, cuda, cuda:1 or auto") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise RecipeError(f"device '{name}': PyTorch sees no CUDA device here; use cpu or auto")
+    if device.type == "cuda" and processes.world > 1:
+        return torch.device("cuda", processes.local_rank % torch.cuda.device_count())
     return device

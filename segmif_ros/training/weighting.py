@@ -2,7 +2,8 @@
 """How the fusion and the segmentation loss are balanced.
 
 A weighting is asked for its ``weights()`` before each step and shown the loss values after it. Its state is plain
-numbers, so that a resumed run balances exactly as the uninterrupted one.
+numbers, so that a resumed run balances exactly as the uninterrupted one. One kind is learned: it has parameters for
+the optimiser, and `combined` lets the gradient reach them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from segmif_ros.training.config import TrainingConfig
 
 
 class Weighting(Protocol):
@@ -26,6 +32,20 @@ class Weighting(Protocol):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a ``state``."""
+
+
+def combined(weighting: Weighting, losses: Sequence[Tensor], *, known: Sequence[bool], share: float) -> Tensor:
+    """Weighted sum of scalar losses of a part of the batch.
+
+    known: Which losses have any truth in the whole batch (a mixture has batches without labels).
+    share: Which share of the whole batch the part is; what does not depend on the samples counts that much.
+    """
+    if isinstance(weighting, UncertaintyWeights):
+        return weighting.combined(losses, known, share)
+    total = losses[0] * weighting.weights()[0]
+    for loss, weight in zip(losses[1:], weighting.weights()[1:], strict=True):
+        total = total + weight * loss
+    return total
 
 
 class FixedWeights:
@@ -141,6 +161,57 @@ class DynamicWeightAverage:
         self._steps = int(state["steps"])
         self._sums, self._counts = list(state["sums"]), list(state["counts"])
         self._means = [tuple(each) for each in state["means"]]
+
+
+class UncertaintyWeights:
+    """Learned weights (Kendall et al., CVPR 2018): the sum of base_k exp(-s_k) L_k + s_k / 2, s_k learned.
+
+    s_k is the logarithm of the variance that the k-th task is thought to have; it starts at 0, so that the base weights
+    are the first ones. Where s_k comes to rest, base_k exp(-s_k) L_k is one half: all losses then count alike, and the
+    base no longer matters. A loss without truth in a batch leaves its s_k alone.
+
+    Attributes:
+        log_variances: The s_k, float32 (K,), for the optimiser.
+    """
+
+    def __init__(self, base: Sequence[float], device: torch.device | None = None) -> None:
+        self._base = tuple(base)
+        self.log_variances = nn.Parameter(torch.zeros(len(self._base), device=device))
+
+    def weights(self) -> tuple[float, ...]:
+        """Return base_k exp(-s_k)."""
+        return tuple(b * math.exp(-s) for b, s in zip(self._base, self.log_variances.tolist(), strict=True))
+
+    def combined(self, losses: Sequence[Tensor], known: Sequence[bool], share: float) -> Tensor:
+        """See the function `combined`."""
+        total = losses[0].new_zeros(())
+        for loss, base, s, counts in zip(losses, self._base, self.log_variances, known, strict=True):
+            # without truth the loss is 0 and stays in for the networks' sake: they get their zero gradients
+            total = total + (base * torch.exp(-s) * loss + share * s / 2 if counts else loss)
+        return total
+
+    def update(self, losses: Sequence[float]) -> None:
+        """Do nothing: the optimiser moves the weights."""
+
+    def state(self) -> dict[str, Any]:
+        """Return the s_k."""
+        return {"log_variances": self.log_variances.tolist()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from a ``state``."""
+        with torch.no_grad():
+            self.log_variances.copy_(torch.tensor(state["log_variances"]))
+
+
+def make_weighting(config: TrainingConfig, base: Sequence[float], device: torch.device) -> Weighting:
+    """Return the weighting that a recipe names, from these base weights."""
+    if config.weighting == "fixed":
+        return FixedWeights(base)
+    if config.weighting == "authors":
+        return AuthorsDynamicWeight(base)
+    if config.weighting == "uncertainty":
+        return UncertaintyWeights(base, device)
+    return DynamicWeightAverage(base, config.weighting_temperature, config.weighting_window)
 
 
 def _balanced(

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from segmif_ros.training.losses import (
     fusion_loss_first_round,
     fusion_loss_later_rounds,
+    labelled_weight,
     segmentation_loss,
     sobel_strength,
     ssim,
@@ -98,3 +99,18 @@ def test_class_weights_count_a_class_more():
     right, wrong = F.cross_entropy(logits, labels, reduction="none").flatten()
     weighted = segmentation_loss(logits, labels, torch.tensor([1.0, 4.0]))
     assert weighted == pytest.approx(float((right + 4 * wrong) / 5))
+
+
+@pytest.mark.parametrize("class_weights", [None, torch.tensor([0.5, 1.0, 3.0])], ids=["plain", "weighted"])
+def test_the_losses_of_parts_add_up_to_the_batchs(class_weights):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn((4, 3, 2, 2), generator=generator)
+    labels = torch.randint(0, 3, (4, 8, 8), generator=generator)
+    labels[0, :7] = 255
+    labels[1] = 255
+    total = labelled_weight(labels, class_weights)
+    parts = [segmentation_loss(logits[i : i + 1], labels[i : i + 1], class_weights, total) for i in range(4)]
+    whole = segmentation_loss(logits, labels, class_weights)
+    assert sum(parts).item() == pytest.approx(whole.item(), rel=1e-5)
+    full = F.interpolate(logits, size=(8, 8), mode="bilinear")
+    assert whole.item() == pytest.approx(F.cross_entropy(full, labels, class_weights, ignore_index=255).item())

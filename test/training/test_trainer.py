@@ -17,8 +17,11 @@ from segmif_ros.model import SegMiFConfig, load_checkpoint
 from segmif_ros.training import RecipeError, TrainingError
 from segmif_ros.training.__main__ import main
 from segmif_ros.training.batches import as_tensors, batches
-from segmif_ros.training.config import OptimiserConfig, SourceConfig, TrainingConfig
-from segmif_ros.training.trainer import Trainer, losses
+from segmif_ros.training.config import OptimiserConfig, RoundsConfig, SourceConfig, TrainingConfig
+from segmif_ros.training.distributed import Processes
+from segmif_ros.training.losses import labelled_weight
+from segmif_ros.training.phases import Truth
+from segmif_ros.training.trainer import Trainer, compile_networks
 
 CROP = AugmentConfig(crop_height=64, crop_width=64, dark=0.3, thermal_noise=0.3)
 TINY = TrainingConfig(
@@ -75,21 +78,46 @@ def weights_of(trainer):
     return {**trainer.model.state_dict(), **{f"mean.{k}": v for k, v in trainer.average.state_dict().items()}}
 
 
-def test_a_resumed_run_ends_in_the_same_weights_to_the_bit(tmp_path, data, labelled):
-    whole = Trainer(labelled, data_root=data, output=tmp_path / "whole")
+def losses_of(trainer, batch, step=0):
+    truth = Truth(total=labelled_weight(batch.labels))
+    return trainer.phase.losses(trainer.model, batch, step, truth)
+
+
+def curve_of(folder):
+    """The learning curve without what a clock says."""
+    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in each.items() if key not in ("seconds", "samples_per_s")} for each in records]
+
+
+RECIPES = {
+    "joint": {"log_every": 3},
+    "learned weights": {"weighting": "uncertainty"},
+    "in parts": {"accumulate": 2},
+    "rounds": {
+        "method": "alternating",
+        "weighting": "uncertainty",
+        "rounds": RoundsConfig(
+            count=2, first_fusion_steps=1, fusion_steps=2, segmentation_steps=1, segmentation_crop=48
+        ),
+        "steps": 5,
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "stop"), [*((name, 2) for name in RECIPES), ("rounds", 3)])
+def test_a_resumed_run_ends_in_the_same_weights_to_the_bit(tmp_path, data, labelled, name, stop):
+    config = dataclasses.replace(labelled, **RECIPES[name])
+    whole = Trainer(config, data_root=data, output=tmp_path / "whole")
     whole.run()
-    Trainer(labelled, data_root=data, output=tmp_path / "parts").run(stop_at=2)
+    Trainer(config, data_root=data, output=tmp_path / "parts").run(stop_at=stop)
     torch.rand(7)  # another process would not have this generator where it was
-    rest = Trainer(labelled, data_root=data, output=tmp_path / "parts")
-    assert rest.step == 2
+    rest = Trainer(config, data_root=data, output=tmp_path / "parts")
+    assert rest.step == stop
     rest.run()
     expected, found = weights_of(whole), weights_of(rest)
     assert all(torch.equal(expected[key], found[key]) for key in expected)
-    curves = [
-        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
-        for name in ("whole", "parts")
-    ]
-    assert curves[0] == curves[1]
+    assert whole.weighting.state() == rest.weighting.state()
+    assert curve_of(tmp_path / "whole") == curve_of(tmp_path / "parts")
 
 
 def test_steps_after_the_last_state_are_taken_again_and_logged_once(tmp_path, data):
@@ -135,18 +163,17 @@ def test_training_lowers_the_loss_of_a_batch_it_sees_again(tmp_path, data, label
 def test_the_segmentation_loss_reaches_the_fusion_network(tmp_path, data, labelled):
     trainer = Trainer(labelled, data_root=data, output=tmp_path)
     batch = next(batch for batch in first_batches(trainer, 8) if (batch.labels != 255).any())
-    losses(trainer.model, batch, first_round=False, prior_gradient=False)[1].backward()
+    losses_of(trainer, batch)[1].backward()
     assert trainer.model.fusion.conv22.weight.grad.abs().sum() > 0
 
 
-def test_the_priors_features_pass_no_gradient_unless_asked(tmp_path, data):
-    trainer = Trainer(TINY, data_root=data, output=tmp_path)
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_priors_features_pass_no_gradient_unless_asked(tmp_path, data, asked):
+    trainer = Trainer(dataclasses.replace(TINY, prior_gradient=asked), data_root=data, output=tmp_path)
     batch = next(first_batches(trainer, 1))
     stem = trainer.model.segmentation.denoise_net.encoder.patch_embed1.proj.weight
-    losses(trainer.model, batch, first_round=True, prior_gradient=False)[0].backward()
-    assert stem.grad is None
-    losses(trainer.model, batch, first_round=True, prior_gradient=True)[0].backward()
-    assert stem.grad.abs().sum() > 0
+    losses_of(trainer, batch)[0].backward()
+    assert (stem.grad is not None and bool(stem.grad.any())) == asked
 
 
 def test_a_loss_that_is_not_finite_names_the_batch(tmp_path, data):
@@ -213,14 +240,140 @@ def test_training_the_segmentation_network_alone_leaves_the_fusion_network_as_it
 
 
 def test_bfloat16_gives_nearly_the_losses_of_float32(tmp_path, data, labelled):
-    trainer = Trainer(labelled, data_root=data, output=tmp_path / "run")
-    batch = next(first_batches(trainer, 1))
-    trainer.model.eval()
-    exact = losses(trainer.model, batch, first_round=False, prior_gradient=False)
-    rounded = losses(trainer.model, batch, first_round=False, prior_gradient=False, precision=torch.bfloat16)
-    for a, b in zip(exact, rounded, strict=True):
+    exact, rounded = (
+        Trainer(dataclasses.replace(labelled, precision=precision), data_root=data, output=tmp_path / precision)
+        for precision in ("float32", "bfloat16")
+    )
+    batch = next(first_batches(exact, 1))
+    for trainer in (exact, rounded):
+        trainer.model.eval()
+    for a, b in zip(losses_of(exact, batch, 3), losses_of(rounded, batch, 3), strict=True):
         assert b.item() == pytest.approx(a.item(), rel=0.02)
-        assert a is not b
+        assert a.item() != b.item()
+
+
+class Doubled:
+    """Samples in double precision: the interaction block's small gradients are differences of large numbers."""
+
+    def __init__(self, samples):
+        self.samples = samples
+
+    def __getitem__(self, number):
+        sample = self.samples[number]
+        # losses are taken in single precision, as always
+        return {k: v.double() if k in ("infrared", "rgb", "prior") else v for k, v in sample.items()}
+
+
+def gradients_of(config, data, folder, **changes):
+    """Gradients of the first step, normalisation with fixed statistics so that they don't depend on the parts."""
+    trainer = Trainer(dataclasses.replace(config, **changes), data_root=data, output=folder)
+    trainer.model.eval().double()
+    trainer.average.double()
+    trainer.samples = Doubled(trainer.samples)
+    trainer.run(stop_at=1)
+    return {name: each.grad for name, each in trainer.model.named_parameters() if each.grad is not None}, trainer
+
+
+def assert_close(expected, found):
+    assert expected.keys() == found.keys()
+    largest = max(float(each.abs().max()) for each in expected.values())
+    for name, each in expected.items():
+        assert torch.allclose(each, found[name], rtol=1e-4, atol=1e-6 * largest), name
+
+
+@pytest.mark.parametrize("class_weights", [{}, {"sky": 0.3, "car": 3.0}], ids=["plain", "weighted"])
+@pytest.mark.parametrize("weighting", ["fixed", "uncertainty"])
+def test_a_batch_cut_into_parts_gives_the_whole_batchs_gradients(tmp_path, data, labelled, weighting, class_weights):
+    config = dataclasses.replace(
+        labelled, batch_size=4, optimiser=OptimiserConfig(), weighting=weighting, class_weights=class_weights
+    )
+    whole, one = gradients_of(config, data, tmp_path / "whole")
+    parts, two = gradients_of(config, data, tmp_path / "parts", accumulate=4)
+    counts = [int((batch.labels != 255).sum()) for batch in batches(one.samples, first=0, end=4, size=1, workers=0)]
+    assert len(set(counts)) > 1  # or a mean of means would do
+    assert_close(whole, parts)
+    assert one.weighting.weights() == pytest.approx(two.weighting.weights())
+    assert curve_of(tmp_path / "parts")[0]["loss"] == pytest.approx(curve_of(tmp_path / "whole")[0]["loss"])
+
+
+def test_channels_last_and_compiled_networks_give_the_same_gradients(tmp_path, data, labelled, monkeypatch):
+    config = dataclasses.replace(labelled, optimiser=OptimiserConfig())
+    plain, _ = gradients_of(config, data, tmp_path / "plain")
+    used = []
+
+    def traced(model):
+        used.append(model)
+        compile_networks(model, backend="eager")  # traced as usual, but nothing is built: that would take minutes
+
+    monkeypatch.setattr("segmif_ros.training.trainer.compile_networks", traced)
+    other, trainer = gradients_of(config, data, tmp_path / "other", channels_last=True, compile=True)
+    assert used
+    assert trainer.model.fusion.conv2.weight.is_contiguous(memory_format=torch.channels_last)
+    assert_close(plain, other)
+
+
+def test_learned_weights_move_and_are_saved(tmp_path, data, labelled):
+    trainer = Trainer(dataclasses.replace(labelled, weighting="uncertainty"), data_root=data, output=tmp_path)
+    assert trainer.weighting.weights() == (1.0, 1.0)
+    trainer.run()
+    assert all(weight != 1.0 for weight in trainer.weighting.weights())
+    again = Trainer(dataclasses.replace(labelled, weighting="uncertainty"), data_root=data, output=tmp_path)
+    assert again.weighting.weights() == trainer.weighting.weights()
+
+
+def test_a_batch_that_cannot_be_cut_equally_is_refused(tmp_path, data):
+    with pytest.raises(RecipeError, match="batch_size is 2: it cannot be cut into equal parts for 3 processes"):
+        Trainer(TINY, data_root=data, output=tmp_path, processes=Processes(rank=0, world=3))
+
+
+def test_a_state_of_another_version_is_refused(tmp_path, data):
+    Trainer(TINY, data_root=data, output=tmp_path).run(stop_at=1)
+    torch.save({"step": 1, "model": {}}, tmp_path / "state.pt")
+    with pytest.raises(RecipeError, match="written by another version"):
+        Trainer(TINY, data_root=data, output=tmp_path)
+
+
+def test_a_run_of_a_recipe_written_before_a_key_existed_goes_on(tmp_path, data):
+    Trainer(TINY, data_root=data, output=tmp_path).run(stop_at=1)
+    recipe = json.loads((tmp_path / "recipe.json").read_text())
+    del recipe["accumulate"], recipe["sources"][0]["augment"]["rare_crop"]
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    assert Trainer(TINY, data_root=data, output=tmp_path).step == 1
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_its_state_saved(tmp_path, data, monkeypatch, capsys, number, status):
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(TINY)))))
+    take_step = Trainer._take_step
+
+    def interrupted(trainer, batch, wishes):
+        if trainer.step == 1:
+            os.kill(os.getpid(), number)  # comes while the second step is taken
+        return take_step(trainer, batch, wishes)
+
+    monkeypatch.setattr(Trainer, "_take_step", interrupted)
+    before = signal.getsignal(number)
+    assert main([str(recipe), "--data", str(data), "--output", str(tmp_path / "run")]) == status
+    assert signal.getsignal(number) is before
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 3
+    assert f"stopped at step 3 by {number.name}" in capsys.readouterr().err
+
+
+def test_a_second_signal_ends_the_process_at_once(tmp_path, data):
+    program = (
+        "import os, signal\n"
+        "from segmif_ros.training.stopping import StopRequest\n"
+        "with StopRequest() as request:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('noted', request.signal_number, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('still here')\n"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert found.stdout == "noted 2\n"
+    assert found.returncode == -signal.SIGINT
+    assert "once more ends at once" in found.stderr
 
 
 def test_camvid_can_be_trained_on_with_its_own_classes(tmp_path, data, labelled):

@@ -3,10 +3,17 @@ import json
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmif_ros.training.weighting import AuthorsDynamicWeight, DynamicWeightAverage, FixedWeights
+from segmif_ros.training.weighting import (
+    AuthorsDynamicWeight,
+    DynamicWeightAverage,
+    FixedWeights,
+    UncertaintyWeights,
+    combined,
+)
 
 positive = st.floats(0.01, 100)
 
@@ -85,3 +92,60 @@ def test_a_restored_weighting_goes_on_exactly(fresh, history, cut):
     for losses in history[cut:]:
         second.update(losses)
     assert second.weights() == whole.weights()
+
+
+def scalars(*values):
+    return tuple(torch.tensor(value, requires_grad=True) for value in values)
+
+
+def test_a_weighted_sum_passes_each_loss_its_weight():
+    losses = scalars(3.0, 5.0)
+    total = combined(FixedWeights((2.0, 0.5)), losses, known=(True, True), share=1.0)
+    total.backward()
+    assert total.item() == 8.5
+    assert [loss.grad.item() for loss in losses] == [2.0, 0.5]
+
+
+def test_learned_weights_follow_the_published_formula():
+    weighting = UncertaintyWeights((2.0, 0.5))
+    weighting.restore({"log_variances": [1.0, -2.0]})
+    losses = scalars(3.0, 5.0)
+    total = combined(weighting, losses, known=(True, True), share=1.0)
+    assert total.item() == pytest.approx(2 * math.exp(-1) * 3 + 0.5 + 0.5 * math.exp(2) * 5 - 1)
+    total.backward()
+    assert losses[0].grad.item() == pytest.approx(2 * math.exp(-1))
+    assert weighting.weights() == pytest.approx((2 * math.exp(-1), 0.5 * math.exp(2)))
+
+
+def test_learned_weights_rest_where_all_losses_count_one_half():
+    weighting = UncertaintyWeights((1.0, 0.3))
+    optimiser = torch.optim.SGD([weighting.log_variances], lr=0.5)
+    for _ in range(40):
+        optimiser.zero_grad()
+        combined(weighting, scalars(4.0, 0.1), known=(True, True), share=1.0).backward()
+        optimiser.step()
+    assert weighting.weights() == pytest.approx((0.5 / 4.0, 0.5 / 0.1), rel=1e-3)
+
+
+def test_a_loss_without_truth_leaves_its_learned_weight_alone():
+    weighting = UncertaintyWeights((1.0, 1.0))
+    losses = scalars(4.0, 0.0)
+    combined(weighting, losses, known=(True, False), share=1.0).backward()
+    first, second = weighting.log_variances.grad.tolist()
+    assert first == pytest.approx(0.5 - 4.0)
+    assert second == 0.0
+
+
+def test_the_parts_of_a_batch_add_up_to_the_whole_with_learned_weights():
+    weighting = UncertaintyWeights((1.0, 1.0))
+    weighting.restore({"log_variances": [0.3, 0.2]})
+    whole = combined(weighting, scalars(4.0, 2.0), known=(True, True), share=1.0)
+    parts = [combined(weighting, scalars(2.0, 1.0), known=(True, True), share=0.5) for _ in range(2)]
+    assert sum(parts).item() == pytest.approx(whole.item())
+
+
+def test_restored_learned_weights_are_equal_to_the_bit():
+    first, second = UncertaintyWeights((1.0, 1.0)), UncertaintyWeights((1.0, 1.0))
+    first.restore({"log_variances": [0.1, 1 / 3]})
+    second.restore(json.loads(json.dumps(first.state())))
+    assert torch.equal(first.log_variances, second.log_variances)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a step of a training does: which networks move, on which losses, at which rates.
+
+A method of training is a sequence of phases; every phase starts with a fresh optimiser and task weighting. 'joint' and
+'segmentation' are one phase each; the rounds of 'alternating' are in `rounds`.
+
+Shapes: B batch, H, W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from segmif_ros.data.mixture import Mixture, Source
+from segmif_ros.data.transforms import AugmentConfig
+from segmif_ros.model import SegMiF
+from segmif_ros.model.colour import rgb_to_luma, with_luma
+from segmif_ros.training.batches import Batch, Samples, SegmentationSamples
+from segmif_ros.training.config import TrainingConfig
+from segmif_ros.training.losses import fusion_loss_first_round, fusion_loss_later_rounds, segmentation_loss
+from segmif_ros.training.optimiser import parameter_groups, poly_factor
+from segmif_ros.training.weighting import Weighting, make_weighting
+
+Parts = Sequence[tuple[Source, float, AugmentConfig]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What the segmentation loss of a part needs to know of its whole batch.
+
+    Attributes:
+        total: `losses.labelled_weight` of the whole batch.
+        class_weights: (K,) on the device, None for 1.
+    """
+
+    total: float
+    class_weights: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """Steps ``first`` to ``end`` - 1 of a run; this one moves both networks end to end.
+
+    The fusion loss acts on the fused luma, the cross-entropy on the segmentation of the fused image, and its gradient
+    passes through the cascade into the fusion network.
+    """
+
+    config: TrainingConfig
+    name: str
+    first: int
+    end: int
+
+    def samples(self, parts: Parts) -> Dataset[dict[str, Any]]:
+        """Return the data, by sample number; ``parts`` are the recipe's sources."""
+        return Samples(Mixture(parts, self.config.seed), self.config.prior, self.config.fusion_target)
+
+    def begin(self, model: SegMiF) -> None:
+        """Set which parameters move (all that may do when this is called) and the networks' modes."""
+        model.train()
+
+    def groups(self, model: SegMiF) -> list[dict[str, Any]]:
+        """Return the optimiser's parameter groups, each with its ``base_lr``."""
+        rates = self.config.optimiser
+        return parameter_groups(
+            model,
+            encoder_lr=rates.encoder_lr,
+            decoder_lr=rates.decoder_lr,
+            fusion_lr=rates.fusion_lr,
+            weight_decay=rates.weight_decay,
+        )
+
+    def rate_factor(self, step: int) -> float:
+        """Return what the base rates are multiplied by at ``step`` of the run."""
+        rates = self.config.optimiser
+        return poly_factor(
+            step,
+            warm_steps=rates.warm_steps,
+            warm_ratio=rates.warm_ratio,
+            max_steps=self.config.steps,
+            power=rates.power,
+        )
+
+    def weighting(self, device: torch.device) -> Weighting:
+        """Return a fresh weighting of fusion and segmentation loss."""
+        return make_weighting(self.config, (self.config.fusion_weight, self.config.segmentation_weight), device)
+
+    def losses(self, model: SegMiF, batch: Batch, step: int, truth: Truth) -> tuple[Tensor, Tensor]:
+        """Fusion loss (mean of the batch) and segmentation loss (sum of the batch / truth.total), scalars.
+
+        As in the published training the fused RGB goes into the segmentation network unclamped, so that its gradient
+        reaches the fusion network wherever the luma overshoots.
+        """
+        config = self.config
+        with autocast(batch, config):
+            fused = fuse(model, batch, prior_gradient=config.prior_gradient)
+            logits = model.segment(with_luma(batch.rgb, fused)).float()
+        fusion_loss = fusion_loss_first_round if step < config.first_round_steps else fusion_loss_later_rounds
+        return fusion_loss(fused, batch.target), segmentation_loss(logits, batch.labels, *_of(truth))
+
+
+class SegmentationAlone(Phase):
+    """Moves the segmentation network alone, on the RGB images or on blends that stand in for fused ones."""
+
+    def samples(self, parts: Parts) -> Dataset[dict[str, Any]]:
+        """Return the data without priors and fusion targets."""
+        mixture = Mixture(parts, self.config.seed)
+        return SegmentationSamples(mixture, self.config.seed, blend=self.config.segmentation_input == "blend")
+
+    def losses(self, model: SegMiF, batch: Batch, step: int, truth: Truth) -> tuple[Tensor, Tensor]:
+        """Zero, and the segmentation loss of the batch's ``rgb``."""
+        with autocast(batch, self.config):
+            logits = model.segment(batch.rgb).float()
+        return logits.new_zeros(()), segmentation_loss(logits, batch.labels, *_of(truth))
+
+
+def fuse(model: SegMiF, batch: Batch, *, prior_gradient: bool = False) -> Tensor:
+    """Fused luma float32 (B, 1, H, W), not clamped; gradients pass into the encoder only if asked for."""
+    with torch.set_grad_enabled(prior_gradient and torch.is_grad_enabled()):
+        features = model.prior_features(batch.prior)
+    return model.fusion(batch.infrared, rgb_to_luma(batch.rgb), *features).float()
+
+
+def autocast(batch: Batch, config: TrainingConfig) -> torch.autocast:
+    """Run what is inside in the recipe's precision."""
+    return torch.autocast(batch.rgb.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+
+
+def _of(truth: Truth) -> tuple[Tensor | None, float]:
+    return truth.class_weights, truth.total
