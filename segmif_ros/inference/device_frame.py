@@ -11,37 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from segmif_ros.imaging.prior import PriorMethod
+from segmif_ros.inference.device_prior import DEVICE_PRIORS, device_prior
 from segmif_ros.inference.frame import FrameNetwork, FrameOutput
-
-DEVICE_PRIORS: tuple[str, ...] = ("visible", "mean")
-"""Priors that `device_prior` makes."""
-
-# OpenCV's luma of bytes: 0.299, 0.587 and 0.114 in steps of 2 ** -15. All sums stay below 2 ** 24, so float32 is exact.
-_LUMA = (9798.0, 19235.0, 3735.0)
-_LUMA_ONE = 32768.0
-
-
-def device_prior(infrared: Tensor, rgb: Tensor, method: PriorMethod) -> Tensor:
-    """The prior image where the pair is, equal to `segmif_ros.imaging.prior.prior_image` in every pixel.
-
-    Args:
-        infrared: (H, W) whole numbers 0..255, float32.
-        rgb: (H, W, 3) whole numbers 0..255, float32, RGB.
-        method: One of `DEVICE_PRIORS`.
-
-    Returns:
-        (H, W) whole numbers 0..255, float32.
-
-    Raises:
-        ValueError: Another method.
-    """
-    if method not in DEVICE_PRIORS:
-        raise ValueError(f"prior '{method}' is made on the CPU only; on the device: {', '.join(DEVICE_PRIORS)}")
-    red, green, blue = rgb.unbind(dim=-1)
-    weighted = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue + 0.5 * _LUMA_ONE
-    visible = torch.floor(weighted / _LUMA_ONE)
-    # halves are rounded to even on both sides
-    return visible if method == "visible" else torch.round(0.5 * (visible + infrared))
 
 
 class DeviceFrame(nn.Module):
@@ -50,7 +21,7 @@ class DeviceFrame(nn.Module):
     Args:
         network: Does the frame.
         dtype: Of the arithmetic; what isn't float32 runs under autocast, which keeps in float32 what needs it.
-        prior: How to make the prior image when `forward` is given none, one of `DEVICE_PRIORS`.
+        prior: How to make the prior image when `forward` is given none.
     """
 
     def __init__(self, network: FrameNetwork, dtype: torch.dtype, prior: PriorMethod | None = None) -> None:
@@ -75,4 +46,4 @@ class DeviceFrame(nn.Module):
             return self.network(infrared, rgb, prior)
 
 
-__all__ = ["DEVICE_PRIORS", "DeviceFrame", "device_prior"]
+__all__ = ["DEVICE_PRIORS", "DeviceFrame"]

@@ -178,6 +178,7 @@ def test_the_engine_leaves_the_prior_image_to_a_backend_that_makes_it(
 def test_the_engine_makes_a_prior_image_that_the_device_can_not(
     tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("segmif_ros.inference.engine.DEVICE_PRIORS", ("mean",))
     engine = Engine(EngineConfig(weights=(str(tiny_weights),), device="cpu", prior="vsm_wls"))
     expected = engine.infer(*_pair())
     monkeypatch.setattr(engine, "_backend", CudaGraphBackend(engine._network, _options(), HostRuntime()))

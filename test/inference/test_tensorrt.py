@@ -18,10 +18,12 @@ import pytest
 import torch
 from host_runtime import HostRuntime
 
+from segmif_ros.imaging.prior import prior_image
 from segmif_ros.inference import backends
 from segmif_ros.inference.backends import BackendOptions, create_backend
 from segmif_ros.inference.backends.base import PairBackend
 from segmif_ros.inference.device_frame import DeviceFrame
+from segmif_ros.inference.device_prior import device_prior
 from segmif_ros.inference.engine import EngineError
 from segmif_ros.inference.frame import FrameNetwork
 from segmif_ros.model import load_checkpoint
@@ -457,6 +459,35 @@ def test_the_graph_keeps_to_what_tensorrt_computes_in(half_graph: Any) -> None:
         before = made[last.input[0]]
         assert (before.op_type, onnx.helper.get_node_attr_value(before, "to")) == ("Cast", types.FLOAT)
     onnx.checker.check_model(half_graph)
+
+
+def test_the_graph_of_the_weighted_prior_image_is_that_of_the_cpu() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+
+    class Prior(torch.nn.Module):
+        def forward(self, infrared: torch.Tensor, rgb: torch.Tensor) -> torch.Tensor:
+            return device_prior(infrared.float(), rgb.float(), "vsm_wls").to(torch.uint8)
+
+    coarse = np.random.default_rng(4).integers(0, 256, (5, 6, 4), np.uint8)
+    image = coarse.repeat(8, axis=0).repeat(8, axis=1)
+    infrared, rgb = np.ascontiguousarray(image[..., 3]), np.ascontiguousarray(image[..., :3])
+    model = onnx_graph.export(Prior(), [torch.from_numpy(infrared), torch.from_numpy(rgb)], ("a", "b"), ("c",))
+    graph = onnx_graph.without_double(model).SerializeToString()
+    (found,) = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]).run(
+        None, {"a": infrared, "b": rgb}
+    )
+    difference = np.abs(found.astype(int) - prior_image(infrared, rgb, "vsm_wls"))
+    assert (difference == 0).mean() > 0.99
+    assert difference.max() <= 1
+
+
+def test_a_network_that_can_not_be_exported_is_said_in_one_line() -> None:
+    class Odd(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return torch.nonzero(image) if image.sum() > 0 else image
+
+    with pytest.raises(EngineError, match=r"^torch\.onnx can't export the network \([^\n]+\): use another backend$"):
+        onnx_graph.export(Odd(), [torch.ones(3)], ("a",), ("b",))
 
 
 def test_doubles_in_constants_become_floats_too() -> None:

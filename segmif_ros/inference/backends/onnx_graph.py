@@ -33,17 +33,22 @@ def export(
     Raises:
         EngineError: The exporter gives no graph.
     """
-    # Gradients on, as the path without them writes into slices of a buffer, which a graph can only do by copying.
-    with torch.enable_grad(), _float_norms(module), _quiet():
-        program = torch.onnx.export(
-            module,
-            tuple(example),
-            input_names=inputs,
-            output_names=outputs,
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
+    try:
+        # Gradients on, as the path without them writes into slices of a buffer, which a graph can only do by copying.
+        with torch.enable_grad(), _float_norms(module), _quiet():
+            program = torch.onnx.export(
+                module,
+                tuple(example),
+                input_names=inputs,
+                output_names=outputs,
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        # what it says itself is a page; what it failed at is the cause
+        said = str(error.__cause__ or error).strip().partition("\n")[0]
+        raise EngineError(f"torch.onnx can't export the network ({said}): use another backend") from error
     if program is None:
         raise EngineError("torch.onnx.export gave no graph: use another backend")
     return program.model_proto

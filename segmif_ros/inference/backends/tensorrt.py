@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from segmif_ros import model as model_package
+from segmif_ros.inference import device_frame, device_prior
 from segmif_ros.inference import frame as frame_module
-from segmif_ros.inference.backends import device_runtime, onnx_graph
+from segmif_ros.inference.backends import onnx_graph
 from segmif_ros.inference.backends.base import BackendOptions, FrameArrays, PerSize, UInt8Image, example_inputs
 from segmif_ros.inference.backends.device_runtime import CudaRuntime, DeviceRuntime, StaticFrame, device_facts
 from segmif_ros.inference.backends.torch_eager import DTYPES
@@ -274,10 +275,9 @@ def _code_hash() -> str:
     """Of the sources that make the graph: a changed network must not find the engine of the old one."""
     here = Path(__file__)
     model_folder = Path(next(iter(model_package.__path__)))
-    frames = [Path(str(each.__file__)) for each in (frame_module, device_runtime, onnx_graph)]
-    device_frame = here.parent.parent / "device_frame.py"
+    frames = [Path(str(each.__file__)) for each in (frame_module, device_frame, device_prior, onnx_graph)]
     found = hashlib.sha256()
-    for path in (*sorted(model_folder.glob("*.py")), *frames, device_frame, here):
+    for path in (*sorted(model_folder.glob("*.py")), *frames, here):
         found.update(path.name.encode() + b"\n" + path.read_bytes())
     return found.hexdigest()
 
