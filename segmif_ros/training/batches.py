@@ -22,7 +22,7 @@ from segmif_ros.data.transforms import Image, Sample, blend_luma
 from segmif_ros.evaluation.predict import to_plane
 from segmif_ros.imaging.fusion_target import FusionTarget, fusion_target
 from segmif_ros.imaging.prior import PriorMethod, prior_image
-from segmif_ros.labels import FMB, label_set
+from segmif_ros.labels import FMB, LabelSetError, label_set
 from segmif_ros.training.config import RecipeError, SourceConfig
 
 
@@ -104,12 +104,12 @@ def open_source(
 ) -> Source:
     """Open one source of a recipe.
 
-    ``held_out`` picks the part of a pair folder that is kept apart; ``labels`` names the label set of the samples.
-    Raises DatasetError or RecipeError for data that isn't there or doesn't fit.
+    ``held_out`` picks the part of a pair folder that is kept apart, where one is; ``labels`` names the label set of the
+    samples. Raises DatasetError or RecipeError for data that isn't there or doesn't fit.
     """
     try:
         return _open(config, data_root / config.path, cache, held_out, labels)
-    except LabelMapError as error:
+    except (LabelMapError, LabelSetError) as error:
         raise RecipeError(f"source {config.kind} {config.path}: {error}") from None
 
 
@@ -127,7 +127,7 @@ def _open(config: SourceConfig, root: Path, cache: Path | None, held_out: bool, 
         return PairSource(
             root,
             hold_out_every=config.hold_out_every,
-            held_out=held_out,
+            held_out=held_out and config.hold_out_every > 0,
             mapping=mapping,
             labelled_only=config.labelled_only,
         )

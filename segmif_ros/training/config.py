@@ -37,7 +37,7 @@ class SourceConfig:
         label_map: Classes of the source to those of the recipe, or to 'ignored', where names alone say too little.
         infrared: For camvid and rgb_labels: 'none', a constant, or 'invented' from the labels; "" for what is usual,
             that is invented for camvid, none for rgb_labels.
-        hold_out_every: For pairs: every n-th by name is kept for evaluation.
+        hold_out_every: For pairs: every n-th by name is kept for validation; 0 for a folder that is used whole.
         labelled_only: For pairs: leave out those without a label file.
         first_seed, count, height, width: For scenes: seeds first_seed .. first_seed + count - 1, size in pixels.
         augment: Augmentation of this source.
@@ -237,10 +237,21 @@ class TrainingConfig:
         unknown = sorted(set(self.class_weights) - set(label_set(self.label_set).names))
         if unknown:
             raise ValueError(f"class_weights names {', '.join(unknown)}: not classes of label set '{self.label_set}'")
+        for each in self.validation:
+            if each.kind == "pairs" and any(_overlap(each, other) for other in self.sources):
+                raise ValueError(
+                    f"pairs {each.path} are trained on and validated on: give both sources the same hold_out_every, or"
+                    " validation a folder of its own"
+                )
         require_known(self.freeze, self.method)
         sizes = {(each.augment.crop_height, each.augment.crop_width) for each in self.sources}
         if len(sizes) != 1:
             raise ValueError(f"sources have crops of {sorted(sizes)}: give every source the same crop size")
+
+
+def _overlap(validation: SourceConfig, source: SourceConfig) -> bool:
+    same = source.kind == "pairs" and Path(source.path) == Path(validation.path)
+    return same and (validation.hold_out_every == 0 or source.hold_out_every != validation.hold_out_every)
 
 
 def read_recipe(path: Path) -> TrainingConfig:

@@ -48,6 +48,11 @@ def freeze(model: nn.Module, names: Sequence[str]) -> None:
             parameter.requires_grad_(False)
 
 
+def count_frozen(model: nn.Module, names: Sequence[str]) -> int:
+    """Return the number of parameters in the named parts."""
+    return sum(parameter.numel() for name, parameter in model.named_parameters() if _is_in(name, names))
+
+
 def hold_still(model: nn.Module, names: Sequence[str]) -> None:
     """Put the named parts into evaluation mode: no dropout in them, and their BatchNorm statistics stay."""
     for name, module in model.named_modules():

@@ -84,3 +84,11 @@ def test_a_label_set_file_is_looked_for_beside_the_recipe(tmp_path):
 def test_a_label_set_file_that_is_missing_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"own\.yaml: cannot be read"):
         read_recipe(written(tmp_path, label_set="own.yaml"))
+
+
+@pytest.mark.parametrize("every", [0, 3])
+def test_pairs_that_are_trained_on_are_not_validated_on(tmp_path, every):
+    sources = [{"kind": "pairs", "path": "own", "hold_out_every": 4}]
+    validation = [{"kind": "pairs", "path": "own/", "hold_out_every": every}]
+    with pytest.raises(RecipeError, match="pairs own/ are trained on and validated on"):
+        read_recipe(written(tmp_path, sources=sources, validation=validation))
