@@ -12,12 +12,15 @@ from segmif_ros.evaluation.page_frame import data_uri, render_in_frame
 from segmif_ros.evaluation.weights_curve import curve_plots
 from segmif_ros.evaluation.weights_fusion import MODEL
 from segmif_ros.evaluation.weights_tables import night_line, percent, report_tables
+from segmif_ros.labels import LabelSet
 
 
-def render_page(report: Mapping[str, Any], sheets: Mapping[str, Path]) -> str:
-    """Return the page as HTML text; ``sheets`` are JPEG files by name."""
+def render_page(report: Mapping[str, Any], sheets: Mapping[str, Path], label_set: LabelSet) -> str:
+    """Return the page as HTML text; ``sheets`` are JPEG files by name, in the colours of ``label_set``."""
     model = report["model"]
     drawn = plot_texts(report)
+    colours = ("#{:02x}{:02x}{:02x}".format(*map(int, colour)) for colour in label_set.palette)
+    legend = list(zip(label_set.names, colours, strict=True))
     return render_in_frame(
         _BODY,
         title=f"Weights: {model['name']}",
@@ -27,6 +30,7 @@ def render_page(report: Mapping[str, Any], sheets: Mapping[str, Path]) -> str:
         notes=_notes(report),
         remarks=_remarks(report),
         plots=[(title, data_uri("svg+xml", svg.encode())) for title, svg in drawn.items()],
+        legend=legend,
         sheets=[(name.replace("-", " "), data_uri("jpeg", path.read_bytes())) for name, path in sheets.items()],
     )
 
@@ -100,6 +104,8 @@ _BODY = """\
 {% block style %}
 ul.plain { max-width: 45rem; margin: .4rem 0; padding-left: 1.2rem; }
 .plot { display: block; width: 100%; max-width: 38rem; height: auto; background: #fff; border-radius: .25rem; }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: 0; list-style: none; font-size: .9rem; }
+.legend i { display: inline-block; width: .9em; height: .9em; margin-right: .35em; vertical-align: -.1em; }
 .sheet { display: block; width: 100%; min-width: 40rem; height: auto; }
 {% endblock %}
 {% block body %}
@@ -125,6 +131,11 @@ ul.plain { max-width: 45rem; margin: .4rem 0; padding-left: 1.2rem; }
 {% if sheets %}
 <h2>Sheets</h2>
 <p class="soft">Worst: of all that were measured, the lowest mean IoU (scenes, CamVid) or Qabf (pairs).</p>
+<ul class="legend">
+{% for name, colour in legend %}
+<li><i style="background: {{ colour }}"></i>{{ name }}</li>
+{% endfor %}
+</ul>
 {% for title, uri in sheets %}
 <h3>{{ title }}</h3>
 <div class="scroll"><img class="sheet" src="{{ uri }}" alt="{{ title }}" loading="lazy"></div>

@@ -52,7 +52,7 @@ from segmif_ros.inference.weights import (
     parse_weights,
     resolve_weights,
 )
-from segmif_ros.labels import CAMVID, FMB, LabelSetError
+from segmif_ros.labels import CAMVID, FMB, LabelSet, LabelSetError
 from segmif_ros.model import CheckpointError
 
 FORMAT = 2
@@ -183,14 +183,14 @@ def _why_not(part: str, engine: EngineProtocol, data: Data, facts: ModelFacts) -
     return None
 
 
-def write_report(folder: Path, report: dict[str, Any], gallery: Gallery) -> None:
+def write_report(folder: Path, report: dict[str, Any], gallery: Gallery, label_set: LabelSet) -> None:
     """Write report.json, report.html, the sheets and the curves' plots to ``folder``; it is made."""
     folder.mkdir(parents=True, exist_ok=True)
     sheets = gallery.write(folder)
     for i, svg in enumerate(curve_plots(report.get("curve", [])).values()):
         (folder / ("curve.svg" if i == 0 else f"curve-{i + 1}.svg")).write_text(svg, encoding="utf-8")
     (folder / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (folder / PAGE_FILE).write_text(render_page(report, sheets), encoding="utf-8")
+    (folder / PAGE_FILE).write_text(render_page(report, sheets, label_set), encoding="utf-8")
 
 
 def find_data(options: argparse.Namespace) -> Data:
@@ -282,7 +282,7 @@ def _one(
     report["quick"] = options.quick
     name = facts.name if facts.packaged else f"{facts.name}-{facts.sha256}"
     folder: Path = options.out / re.sub(r"[^\w.-]", "_", name)
-    write_report(folder, report, gallery)
+    write_report(folder, report, gallery, engine.label_set)
     console.print(f"weights {facts.name} ({facts.sha256}) on {engine.device_name}", markup=False, highlight=False)
     print_tables(console, report_tables(report))
     for part, why in report["left_out"].items():

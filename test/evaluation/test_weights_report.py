@@ -11,7 +11,7 @@ import pytest
 from segmif_ros.evaluation import weights_report
 from segmif_ros.evaluation.weights_report import Amounts, Data, find_data, measure
 from segmif_ros.evaluation.weights_sheets import Gallery
-from segmif_ros.evaluation.weights_tables import number, percent, report_tables
+from segmif_ros.evaluation.weights_tables import number, report_tables
 from segmif_ros.inference.models import describe
 from segmif_ros.labels import FMB, MFNET
 
@@ -68,6 +68,12 @@ def test_the_page_holds_every_figure_of_the_tables_and_needs_no_other_file(outco
     assert page.count('src="') == page.count('src="data:')
 
 
+def test_the_page_names_the_colour_of_every_class(outcome) -> None:
+    page = (outcome[1] / "report.html").read_text()
+    assert '<i style="background: #ade5e5"></i>road' in page
+    assert page.count("<i style=") == len(FMB)
+
+
 def test_the_page_says_that_a_quick_run_is_no_measurement(outcome) -> None:
     assert "its figures are no measurement" in (outcome[1] / "report.html").read_text()
 
@@ -83,18 +89,17 @@ def test_the_learning_curve_is_drawn(outcome) -> None:
 
 
 def test_the_terminal_shows_the_figures_that_are_written(
-    tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_file: Path, roadscene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["--weights", str(tiny_file), "--only", "flicker", "--quick", "--device", "cpu", "--out", str(tmp_path)]
-    assert weights_report.main(command) == 0
+    command = ["--weights", str(tiny_file), "--only", "pairs", "--pairs", str(roadscene), "--device", "cpu"]
+    assert weights_report.main([*command, "--out", str(tmp_path)]) == 0
     captured = capsys.readouterr()
     (folder,) = tmp_path.iterdir()
     report = json.loads((folder / "report.json").read_text())
     assert "scenes" not in report
-    still = report["flicker"]["still"]["day"]
-    assert number(still["largest_step"]["fused"]) in captured.out
-    assert percent(still["relabelled"]) in captured.out
-    assert "tiny: flicker, 12 frames" in captured.err
+    assert number(report["pairs"]["roadscene"]["fusion"]["model"]["Qabf"]) in captured.out
+    assert f"{report['pairs']['roadscene']['ranks']['laplacian']['mean']:.2f}" in captured.out
+    assert "tiny: roadscene, 2 pairs" in captured.err
 
 
 def test_parts_without_data_are_left_out_and_said(engine, facts) -> None:
@@ -161,14 +166,13 @@ def test_what_cannot_be_used_is_one_line_before_anything_is_measured(
 
 
 def test_all_packaged_weights_are_measured_by_default(
-    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_file: Path, roadscene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packaged = tmp_path / "weights"
     packaged.mkdir()
     for name in ("one", "two"):
         (packaged / f"{name}.safetensors").write_bytes(tiny_file.read_bytes())
     monkeypatch.setattr("segmif_ros.inference.weights.PACKAGED_FOLDER", packaged)
-    monkeypatch.setattr(weights_report, "QUICK", FEW)
-    command = ["--only", "flicker", "--quick", "--device", "cpu", "--out", str(tmp_path / "out")]
+    command = ["--only", "pairs", "--pairs", str(roadscene), "--device", "cpu", "--out", str(tmp_path / "out")]
     assert weights_report.main(command) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"one", "two"}
