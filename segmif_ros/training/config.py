@@ -151,6 +151,7 @@ class TrainingConfig:
         model: Sizes of the network.
         init: Weights to start from as far as they fit (see `starting`): a packaged name, a file, or the authors' two
             files with a comma between; empty for random weights.
+        encoder_init: A file to take the encoder from, such as ImageNet weights, see `model.pretrained`; empty for none.
         freeze: Parts that stay as they are: names of `freezing.FROZEN_PARTS`.
         label_set: Classes that are learned: a name, or a .yaml file relative to the recipe's folder.
         prior: Prior image of the semantic features: 'mean', 'visible' or 'vsm_wls'.
@@ -189,6 +190,7 @@ class TrainingConfig:
     accumulate: int = 1
     model: SegMiFConfig = field(default_factory=SegMiFConfig)
     init: str = ""
+    encoder_init: str = ""
     freeze: tuple[str, ...] = ()
     label_set: str = "fmb"
     prior: PriorMethod = "mean"

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from segmif_ros.inference.weights import WeightsError, parse_weights, resolve_weights
-from segmif_ros.labels import LabelSet, LabelSetError, counterparts, label_set_of
+from segmif_ros.labels import LabelSet, LabelSetError, counterparts, label_set, label_set_of
 from segmif_ros.model import SegMiF, load_checkpoint
-from segmif_ros.training.config import RecipeError
+from segmif_ros.model.pretrained import apply_encoder
+from segmif_ros.training.config import RecipeError, TrainingConfig
 
 # the tensors whose rows are classes
 _CLASS_ROWS = tuple(
@@ -56,13 +58,27 @@ class Start:
         return f"{line}\n{rows}"
 
 
-def start_from(model: SegMiF, path: str, label_set: LabelSet) -> Start:
+def start(model: SegMiF, config: TrainingConfig) -> list[str]:
+    """Give a fresh model the weights that a recipe starts from; returns lines that say what was taken.
+
+    Raises RecipeError or CheckpointError for weights that can't be used.
+    """
+    lines = []
+    if config.init:
+        lines += start_from(model, config.init, label_set(config.label_set)).summary().splitlines()
+    if config.encoder_init:
+        read = apply_encoder(model, Path(config.encoder_init).expanduser())
+        lines.append(f"encoder_init {config.encoder_init}: {config.model.encoder}, {read.layout} layout")
+    return lines
+
+
+def start_from(model: SegMiF, path: str, classes: LabelSet) -> Start:
     """Copy into ``model`` what a checkpoint has of equal name and shape; rows of classes by the classes' names.
 
     Args:
         model: A model of any sizes; what isn't taken stays as it is.
         path: A packaged name, a checkpoint of ours, or the authors' two files with a comma between.
-        label_set: Classes of ``model``; those of the checkpoint are read off its metadata.
+        classes: Classes of ``model``; those of the checkpoint are read off its metadata.
 
     Raises:
         CheckpointError: The checkpoint can't be used.
@@ -74,7 +90,7 @@ def start_from(model: SegMiF, path: str, label_set: LabelSet) -> Start:
     except (WeightsError, LabelSetError) as error:
         raise RecipeError(f"init {path}: {error}") from None
     found, own = source.state_dict(), model.state_dict()
-    rows = _rows(theirs, label_set)
+    rows = _rows(theirs, classes)
     taken = {}
     for name, now in own.items():
         given = found.get(name)
@@ -99,8 +115,8 @@ def start_from(model: SegMiF, path: str, label_set: LabelSet) -> Start:
         left=tuple(name for name in own if name not in taken),
         values=sum(tensor.numel() for tensor in taken.values()),
         all_values=sum(tensor.numel() for tensor in own.values()),
-        classes={label_set.names[i]: theirs.names[j] for i, j in mapped.items()},
-        new_classes=tuple(name for i, name in enumerate(label_set.names) if i not in mapped),
+        classes={classes.names[i]: theirs.names[j] for i, j in mapped.items()},
+        new_classes=tuple(name for i, name in enumerate(classes.names) if i not in mapped),
     )
 
 

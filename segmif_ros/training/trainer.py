@@ -37,7 +37,7 @@ from segmif_ros.training.phases import Phase, Truth
 from segmif_ros.training.progress import Display, ScalarWriter, SilentDisplay, tensorboard_writer, write_scalars
 from segmif_ros.training.rounds import phases_of
 from segmif_ros.training.run_folder import RunFolder
-from segmif_ros.training.starting import start_from
+from segmif_ros.training.starting import start
 from segmif_ros.training.stopping import StopRequest, TrainingStopped
 from segmif_ros.training.validation import Validation
 from segmif_ros.training.weighting import UncertaintyWeights, combined
@@ -392,10 +392,9 @@ def compile_networks(model: SegMiF, backend: str = "inductor") -> None:
 
 def _new_model(config: TrainingConfig, processes: Processes) -> SegMiF:
     model = SegMiF(config.model)
-    if config.init:
-        start = start_from(model, config.init, label_set(config.label_set))
+    for line in start(model, config):
         if processes.is_main:
-            print(start.summary())
+            print(line)
     return model
 
 

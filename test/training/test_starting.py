@@ -6,8 +6,8 @@ import torch
 
 from segmif_ros.labels import CAMVID, FMB, label_metadata
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
-from segmif_ros.training.config import RecipeError
-from segmif_ros.training.starting import start_from
+from segmif_ros.training.config import RecipeError, SourceConfig, TrainingConfig
+from segmif_ros.training.starting import start, start_from
 
 SMALL = SegMiFConfig(
     encoder="mit_b0", fusion_channels=8, growth=4, fusion_scale=2, fusion_output="blend", decoder_channels=16
@@ -32,8 +32,8 @@ def saved(tmp_path):
 def test_weights_of_the_same_sizes_and_classes_are_taken_whole(tmp_path):
     source, target = model(1), model(2)
     save_checkpoint(source, tmp_path / "a.safetensors", label_metadata(FMB))
-    start = start_from(target, str(tmp_path / "a.safetensors"), FMB)
-    assert start.left == start.new_classes == ()
+    found = start_from(target, str(tmp_path / "a.safetensors"), FMB)
+    assert found.left == found.new_classes == ()
     assert all(torch.equal(tensor, source.state_dict()[name]) for name, tensor in target.state_dict().items())
 
 
@@ -41,13 +41,13 @@ def test_rows_of_classes_are_taken_by_name_and_the_rest_stays_random(saved):
     source, path = saved
     target = model(2)
     before = target.state_dict()[PREDICTION].clone()
-    start = start_from(target, path, FMB)
+    found = start_from(target, path, FMB)
     after = target.state_dict()[PREDICTION]
     for ours, theirs in (("road", "road"), ("sidewalk", "pavement"), ("bicycle", "bicyclist")):
-        assert start.classes[ours] == theirs
+        assert found.classes[ours] == theirs
         assert torch.equal(after[FMB.id_of(ours)], source[PREDICTION][CAMVID.id_of(theirs)])
     for ours in ("truck", "unlabelled"):
-        assert ours in start.new_classes
+        assert ours in found.new_classes
         assert torch.equal(after[FMB.id_of(ours)], before[FMB.id_of(ours)])
 
 
@@ -55,8 +55,8 @@ def test_a_part_of_another_size_stays_random(saved):
     source, path = saved
     target = model(2, num_classes=12, fusion_channels=16)
     before = target.state_dict()["fusion.conv1_ir.weight"].clone()
-    start = start_from(target, path, CAMVID)
-    assert "fusion.conv1_ir.weight" in start.left
+    found = start_from(target, path, CAMVID)
+    assert "fusion.conv1_ir.weight" in found.left
     assert torch.equal(target.state_dict()["fusion.conv1_ir.weight"], before)
     assert torch.equal(target.state_dict()[PREDICTION], source[PREDICTION])
 
@@ -76,3 +76,14 @@ def test_weights_that_share_nothing_are_refused(saved):
 def test_weights_can_be_named_as_everywhere_else():
     with pytest.raises(RecipeError, match="init segmif-xxl: weights 'segmif-xxl': no such name; there is segmif-s"):
         start_from(model(2), "segmif-xxl", FMB)
+
+
+def test_an_encoder_can_come_from_a_file_of_its_own(saved):
+    config = TrainingConfig(
+        name="a", steps=1, model=SMALL, sources=(SourceConfig(kind="scenes"),), encoder_init=saved[1]
+    )
+    target = model(2)
+    assert start(target, config) == [f"encoder_init {saved[1]}: mit_b0, original layout"]
+    mine = target.state_dict()
+    assert all(torch.equal(mine[name], given) for name, given in saved[0].items() if ".encoder." in name)
+    assert not torch.equal(mine["fusion.conv1_ir.weight"], saved[0]["fusion.conv1_ir.weight"])
