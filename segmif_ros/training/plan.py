@@ -91,7 +91,7 @@ def _check_data(config: TrainingConfig, data_root: Path, cache: Path, say: Say) 
             pixels += report.pixels
     never = [name for i, name in enumerate(classes.names) if not pixels[i] and i != classes.ignore_id]
     if never and not problems:
-        say(f"no pixel of these classes was seen in the training data: {', '.join(never)}")
+        say(f"no pixel of these classes in what was read to train on: {', '.join(never)}")
     return problems
 
 

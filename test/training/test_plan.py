@@ -65,7 +65,7 @@ def test_the_plan_tells_data_schedule_costs_and_what_is_frozen(plan, tmp_path):
     assert "pairs train: 2 samples, each seen 100.0 times" in said
     assert "2 read, 2 with labels; 72x64 (2)" in said
     assert "pixels: sky 50.0%, road 50.0%, ignored 0.0%" in said
-    assert "no pixel of these classes was seen in the training data: unlabelled, sidewalk" in said
+    assert "no pixel of these classes in what was read to train on: unlabelled, sidewalk" in said
     assert "validation pairs test: 1 samples" in said
     assert "joint, 100 steps of 2 samples" in said
     assert "fusion: " in said and "decoder: " in said
