@@ -145,6 +145,7 @@ class TrainingConfig:
             times as many samples a second, for a start.
         segmentation_input: 'blend', images whose luma is a random mix of both sources, or 'rgb'.
         steps: Optimiser steps; the schedule ends there. With 'alternating' what the rounds come to.
+        fusion_first_steps: Of 'joint': steps at the start that move the fusion network alone, on its own loss.
         rounds: Of 'alternating'.
         batch_size: Samples a step, of all processes together.
         accumulate: Parts into which a step's samples are cut, taken one after another to save memory.
@@ -185,6 +186,7 @@ class TrainingConfig:
     method: Literal["joint", "alternating", "segmentation"] = "joint"
     segmentation_input: Literal["blend", "rgb"] = "blend"
     steps: int
+    fusion_first_steps: int = 0
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
     batch_size: int = 4
     accumulate: int = 1
@@ -229,6 +231,10 @@ class TrainingConfig:
             raise ValueError(f"batch_size is {self.batch_size}: it cannot be cut into {self.accumulate} equal parts")
         if self.method == "alternating" and self.steps != self.rounds.steps:
             raise ValueError(f"steps is {self.steps}: the rounds come to {self.rounds.steps}, write that")
+        if not 0 <= self.fusion_first_steps < self.steps or (self.fusion_first_steps and self.method != "joint"):
+            raise ValueError(
+                f"fusion_first_steps is {self.fusion_first_steps}: it must be from 0 to steps - 1, and is of 'joint' alone"
+            )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay is {self.ema_decay}: it must be in [0, 1)")
         if len(label_set(self.label_set)) != self.model.num_classes:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a step of a training does: which networks move, on which losses, at which rates.
 
-A method of training is a sequence of phases; every phase starts with a fresh optimiser and task weighting. 'joint' and
-'segmentation' are one phase each; the rounds of 'alternating' are in `rounds`.
+A method of training is a sequence of phases; every phase starts with a fresh optimiser and task weighting.
+'segmentation' is one phase, 'joint' one or two; the rounds of 'alternating' are in `rounds`.
 
 Shapes: B batch, H, W pixels, K classes.
 """
@@ -117,6 +117,22 @@ class SegmentationAlone(Phase):
         with autocast(batch, self.config):
             logits = model.segment(batch.rgb).float()
         return logits.new_zeros(()), segmentation_loss(logits, batch.labels, *_of(truth))
+
+
+class FusionAlone(Phase):
+    """Moves the fusion network alone on its own loss, the segmentation network giving the prior's features."""
+
+    def begin(self, model: SegMiF) -> None:
+        """Freeze the segmentation network in the mode in which it will be used."""
+        model.train()
+        model.segmentation.requires_grad_(False).eval()
+
+    def losses(self, model: SegMiF, batch: Batch, step: int, truth: Truth) -> tuple[Tensor, Tensor]:
+        """Fusion loss, and zero."""
+        with autocast(batch, self.config):
+            fused = fuse(model, batch)
+        fusion_loss = fusion_loss_first_round if step < self.config.first_round_steps else fusion_loss_later_rounds
+        return fusion_loss(fused, batch.target), fused.new_zeros(())
 
 
 def fuse(model: SegMiF, batch: Batch, *, prior_gradient: bool = False) -> Tensor:

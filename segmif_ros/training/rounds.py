@@ -26,7 +26,7 @@ from segmif_ros.training.batches import Batch
 from segmif_ros.training.config import RoundsConfig, TrainingConfig
 from segmif_ros.training.losses import fusion_loss_first_round, fusion_loss_later_rounds, segmentation_loss
 from segmif_ros.training.optimiser import poly_factor
-from segmif_ros.training.phases import Parts, Phase, SegmentationAlone, Truth, autocast, fuse
+from segmif_ros.training.phases import FusionAlone, Parts, Phase, SegmentationAlone, Truth, autocast, fuse
 from segmif_ros.training.weighting import FixedWeights, Weighting, make_weighting
 
 # The authors' code means to warm up for longer; as it is written, only the first step of a phase is scaled.
@@ -36,7 +36,9 @@ _FUSION_WARM_STEPS, _FUSION_WARM_RATIO = 1, 1e-4
 def phases_of(config: TrainingConfig) -> tuple[Phase, ...]:
     """Return the phases of a recipe's method, which cover all of its steps."""
     if config.method == "joint":
-        return (Phase(config=config, name="joint", first=0, end=config.steps),)
+        first = config.fusion_first_steps
+        alone = (FusionAlone(config=config, name="fusion", first=0, end=first),) if first else ()
+        return (*alone, Phase(config=config, name="joint", first=first, end=config.steps))
     if config.method == "segmentation":
         return (SegmentationAlone(config=config, name="segmentation", first=0, end=config.steps),)
     phases: list[Phase] = []

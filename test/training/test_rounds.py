@@ -184,3 +184,21 @@ def test_the_segmentation_phase_has_its_own_crops_and_colours():
 
 def _luma(rgb):
     return 0.299 * rgb[:, :1] + 0.587 * rgb[:, 1:2] + 0.114 * rgb[:, 2:]
+
+
+def test_joint_training_can_begin_with_the_fusion_network_alone(model, batch):
+    first, then = phases_of(
+        dataclasses.replace(SMALL, method="joint", steps=5, fusion_first_steps=2, first_round_steps=1)
+    )
+    assert [(each.first, each.end) for each in (first, then)] == [(0, 2), (2, 5)]
+    fusion, segmentation = taken(first, model, batch, step=1)
+    assert segmentation.item() == 0.0
+    torch.autograd.backward(fusion)
+    assert model.fusion.conv2.weight.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in model.segmentation.parameters())
+
+
+@pytest.mark.parametrize("changes", [{"fusion_first_steps": 9}, {"fusion_first_steps": 2, "method": "segmentation"}])
+def test_fusion_steps_that_leave_nothing_to_train_jointly_are_refused(changes):
+    with pytest.raises(ValueError, match=r"fusion_first_steps is \d: it must be from 0 to steps - 1"):
+        dataclasses.replace(SMALL, **{"method": "joint", **changes})
