@@ -4,7 +4,10 @@
 The logic runs on the CPU behind `HostRuntime`. What only a GPU can show is said in docs/cuda.md.
 """
 
+import argparse
 import gc
+import re
+import shlex
 import weakref
 from pathlib import Path
 from unittest import mock
@@ -15,7 +18,8 @@ import torch
 from host_runtime import NOT_RECORDABLE, HostRuntime
 
 from segmif_ros.imaging.prior import prior_image
-from segmif_ros.inference.backends import BackendOptions, create_backend
+from segmif_ros.inference import bench
+from segmif_ros.inference.backends import BACKENDS, BackendOptions, available_backends, create_backend
 from segmif_ros.inference.backends.base import PairBackend
 from segmif_ros.inference.backends.cuda_graph import CudaGraphBackend
 from segmif_ros.inference.backends.device_runtime import CudaRuntime, DeviceRuntime, StaticFrame, device_facts
@@ -183,6 +187,27 @@ def test_the_engine_makes_a_prior_image_that_the_device_can_not(
     expected = engine.infer(*_pair())
     monkeypatch.setattr(engine, "_backend", CudaGraphBackend(engine._network, _options(), HostRuntime()))
     np.testing.assert_array_equal(engine.infer(*_pair()).fused, expected.fused)
+
+
+def test_on_cuda_a_trial_takes_what_starts_within_seconds() -> None:
+    names = available_backends("cuda", "float16")
+    assert [name for name in names if BACKENDS[name].on_trial] == ["torch", "cuda_graph"]
+
+
+def test_the_authors_mode_can_be_recorded_as_well(network: FrameNetwork) -> None:
+    authors = FrameNetwork(network.model, "authors")
+    backend = CudaGraphBackend(authors, _options(), HostRuntime())
+    _assert_equal(backend.run(*_images()), create_backend("torch", authors, _options()).run(*_images()))
+
+
+def test_the_benchmarks_that_the_documentation_asks_for_are_understood() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "cuda.md").read_text().replace("\\\n", " ")
+    commands = re.findall(r"^    segmif bench (.*)$", text, re.MULTILINE)
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    asked = [parser.parse_args(shlex.split(command)) for command in commands]
+    assert {name for each in asked for name in each.backends} == {"torch", "compile", "cuda_graph", "tensorrt"}
+    assert {each.device for each in asked} == {"cuda"}
 
 
 def test_the_backend_is_refused_on_the_cpu_in_one_line(tiny_weights: Path) -> None:

@@ -374,6 +374,13 @@ def test_tensorrt_that_can_not_start_is_said_in_one_line(
         EngineBuilder(fake).build(b"")
 
 
+def test_the_mode_that_computes_with_bytes_is_refused(
+    network: FrameNetwork, fake: FakeTensorRt, tmp_path: Path
+) -> None:
+    with pytest.raises(EngineError, match=r"^backend 'tensorrt' doesn't do mode 'authors': use the backend 'cuda_gr"):
+        _backend(FrameNetwork(network.model, "authors"), fake, tmp_path)
+
+
 def test_an_old_tensorrt_is_refused(fake: FakeTensorRt, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeTensorRt, "__version__", "8.6.1")
     with pytest.raises(EngineError, match=r"needs TensorRT 10 or later, here is 8\.6\.1$"):

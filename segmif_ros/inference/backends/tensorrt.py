@@ -55,11 +55,17 @@ class TensorRtBackend:
         runtime: The device.
         tensorrt: The module `tensorrt`.
         cache: Where engines are kept.
+
+    Raises:
+        EngineError: A mode that it doesn't do, or TensorRT is too old.
     """
 
     def __init__(
         self, network: FrameNetwork, options: BackendOptions, runtime: DeviceRuntime, tensorrt: Any, cache: EngineCache
     ) -> None:
+        if network.mode != "robot":
+            # its display step computes with bytes, which TensorRT doesn't
+            raise EngineError(f"backend 'tensorrt' doesn't do mode '{network.mode}': use the backend 'cuda_graph'")
         self._frame = DeviceFrame(network, DTYPES[options.precision], options.prior).eval()
         self._options = options
         self._runtime = runtime
