@@ -16,7 +16,14 @@ from segmif_ros.imaging.prior import PriorMethod
 from segmif_ros.model import SegMiF
 from segmif_ros.training.config import SourceConfig
 
-_FUSION_METRICS = ("EN", "SF", "SSIM")
+_FUSION_METRICS = ("EN", "MI", "SF", "Qabf", "SSIM")
+
+
+def source_names(configs: Sequence[SourceConfig]) -> list[str]:
+    """Name each source by its kind, the second of a kind 'scenes 2' and so on."""
+    kinds = [config.kind for config in configs]
+    before = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
+    return [f"{kind} {count + 1}" if count else kind for kind, count in zip(kinds, before, strict=True)]
 
 
 class Validation:
@@ -53,7 +60,8 @@ class Validation:
 
     def run(self, model: SegMiF) -> dict[str, dict[str, float]]:
         """Scores by source: ``miou`` (classes present) where there are labels, and fusion metrics of the luma."""
-        return {config.kind: self._run(model, source) for config, source in self._sources}
+        names = source_names([config for config, _ in self._sources])
+        return {name: self._run(model, source) for name, (_, source) in zip(names, self._sources, strict=True)}
 
     def _run(self, model: SegMiF, source: Source) -> dict[str, float]:
         matrix = ConfusionMatrix(self._num_classes)
