@@ -233,7 +233,8 @@ class TrainingConfig:
             raise ValueError(f"steps is {self.steps}: the rounds come to {self.rounds.steps}, write that")
         if not 0 <= self.fusion_first_steps < self.steps or (self.fusion_first_steps and self.method != "joint"):
             raise ValueError(
-                f"fusion_first_steps is {self.fusion_first_steps}: it must be from 0 to steps - 1, and is of 'joint' alone"
+                f"fusion_first_steps is {self.fusion_first_steps}: it must be from 0 to steps - 1, and is of 'joint'"
+                " alone"
             )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay is {self.ema_decay}: it must be in [0, 1)")

@@ -25,7 +25,7 @@ from segmif_ros.training.batches import Batch, Samples, SegmentationSamples
 from segmif_ros.training.config import TrainingConfig
 from segmif_ros.training.losses import fusion_loss_first_round, fusion_loss_later_rounds, segmentation_loss
 from segmif_ros.training.optimiser import parameter_groups, poly_factor
-from segmif_ros.training.weighting import Weighting, make_weighting
+from segmif_ros.training.weighting import FixedWeights, Weighting, make_weighting
 
 Parts = Sequence[tuple[Source, float, AugmentConfig]]
 
@@ -112,6 +112,10 @@ class SegmentationAlone(Phase):
         mixture = Mixture(parts, self.config.seed)
         return SegmentationSamples(mixture, self.config.seed, blend=self.config.segmentation_input == "blend")
 
+    def weighting(self, device: torch.device) -> Weighting:
+        """Return the segmentation loss alone: with one loss there is nothing to balance."""
+        return FixedWeights((0.0, self.config.segmentation_weight))
+
     def losses(self, model: SegMiF, batch: Batch, step: int, truth: Truth) -> tuple[Tensor, Tensor]:
         """Zero, and the segmentation loss of the batch's ``rgb``."""
         with autocast(batch, self.config):
@@ -127,6 +131,10 @@ class FusionAlone(Phase):
         model.train()
         model.segmentation.requires_grad_(False).eval()
 
+    def weighting(self, device: torch.device) -> Weighting:
+        """Return the fusion loss alone: with one loss there is nothing to balance."""
+        return FixedWeights((self.config.fusion_weight, 0.0))
+
     def losses(self, model: SegMiF, batch: Batch, step: int, truth: Truth) -> tuple[Tensor, Tensor]:
         """Fusion loss, and zero."""
         with autocast(batch, self.config):
@@ -138,8 +146,11 @@ class FusionAlone(Phase):
 def fuse(model: SegMiF, batch: Batch, *, prior_gradient: bool = False) -> Tensor:
     """Fused luma float32 (B, 1, H, W), not clamped; gradients pass into the encoder only if asked for."""
     with torch.set_grad_enabled(prior_gradient and torch.is_grad_enabled()):
-        features = model.prior_features(batch.prior)
-    return model.fusion(batch.infrared, rgb_to_luma(batch.rgb), *features).float()
+        features = [each.float() for each in model.prior_features(batch.prior)]
+    # Not in bfloat16 on a CPU: oneDNN's weight gradients of dilated convolutions of 24 or 40 channels are not finite then.
+    device = batch.rgb.device.type
+    with torch.autocast(device, enabled=device != "cpu" and torch.is_autocast_enabled(device)):
+        return model.fusion(batch.infrared, rgb_to_luma(batch.rgb), *features).float()
 
 
 def autocast(batch: Batch, config: TrainingConfig) -> torch.autocast:

@@ -13,6 +13,7 @@ from segmif_ros.training.config import RoundsConfig, read_recipe
 from segmif_ros.training.losses import fusion_loss_first_round, fusion_loss_later_rounds
 from segmif_ros.training.phases import Truth
 from segmif_ros.training.rounds import phases_of
+from segmif_ros.training.weighting import FixedWeights
 
 PUBLISHED = read_recipe(Path(__file__).parents[2] / "config" / "training" / "paper.yaml")
 SMALL = dataclasses.replace(
@@ -158,6 +159,14 @@ def test_the_segmentation_loss_of_a_phase_is_divided_by_the_whole_batchs_labels(
     assert found[1] == pytest.approx(2 * found[0])
 
 
+@pytest.mark.parametrize("changes", [{"method": "segmentation"}, {"method": "joint", "fusion_first_steps": 2}])
+def test_a_phase_with_one_loss_balances_nothing(changes):
+    phase = phases_of(dataclasses.replace(SMALL, weighting="uncertainty", **changes))[0]
+    weighting = phase.weighting(torch.device("cpu"))
+    assert isinstance(weighting, FixedWeights)
+    assert 0.0 in weighting.weights()
+
+
 class OneColour:
     """A source of one grey image, larger than any crop."""
 
@@ -202,3 +211,16 @@ def test_joint_training_can_begin_with_the_fusion_network_alone(model, batch):
 def test_fusion_steps_that_leave_nothing_to_train_jointly_are_refused(changes):
     with pytest.raises(ValueError, match=r"fusion_first_steps is \d: it must be from 0 to steps - 1"):
         dataclasses.replace(SMALL, **{"method": "joint", **changes})
+
+
+def test_on_a_cpu_the_fusion_network_stays_in_float32(batch):
+    gradients = []
+    for precision in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        model = SegMiF(dataclasses.replace(SMALL.model, fusion_channels=16, growth=8))
+        config = dataclasses.replace(SMALL, method="joint", steps=5, fusion_first_steps=2, precision=precision)
+        loss, _ = taken(phases_of(config)[0], model, batch)
+        torch.autograd.backward(loss)
+        gradients.append(model.fusion.DRDB3.Dcov2.weight.grad)
+    assert gradients[1].isfinite().all()
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0.05, atol=1e-5)  # the prior's features are rounded
