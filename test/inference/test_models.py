@@ -2,6 +2,7 @@
 """`segmif models`: what is said about weights is what is in their files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from segmif_ros import cli
 from segmif_ros.inference import models
 from segmif_ros.inference.weights import WeightsError, packaged_weights, weights_hash
+from segmif_ros.labels import label_metadata, label_set_for_classes
 from segmif_ros.model import CheckpointError, load_checkpoint, save_checkpoint
 
 
@@ -66,8 +68,16 @@ def test_the_authors_two_files_are_described_as_one_model(authors_files: tuple[s
 
 def test_a_label_set_that_does_not_fit_is_named(tiny_weights: Path, tmp_path: Path) -> None:
     save_file(load_file(tiny_weights), tmp_path / "x.safetensors", {"label_set": "fmb"})
-    with pytest.raises(WeightsError, match=r"x\.safetensors: the weights name label set 'fmb' of 15 classes, but have 3"):
+    said = r"x\.safetensors: the weights name label set 'fmb' of 15 classes, but have 3"
+    with pytest.raises(WeightsError, match=said):
         models.describe([str(tmp_path / "x.safetensors")])
+
+
+def test_classes_of_ones_own_are_named_by_the_file(tiny_weights: Path, tmp_path: Path) -> None:
+    own = label_set_for_classes(3)
+    save_file(load_file(tiny_weights), tmp_path / "x.safetensors", label_metadata(replace(own, name="farm")))
+    facts = models.describe([str(tmp_path / "x.safetensors")])
+    assert (facts.label_set, facts.classes) == ("farm", own.names)
 
 
 def test_every_packaged_model_has_a_card() -> None:
