@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -93,7 +94,7 @@ def check_source(title: str, source: Source, advance: Callable[[int], None] = la
         advance(1)
     if isinstance(source, SceneSource):
         left = sum(not source.is_kept(index) for index in range(len(source)))
-        each = f", about {left * np.mean(spent) / 60:.0f} minutes of one core" if spent and left else ""
+        each = f", about {duration(left * float(np.mean(spent)))} of one core" if spent and left else ""
         report.notes.append(f"{left} of {len(source)} scenes still to be made{each}")
     return report
 
@@ -103,3 +104,9 @@ def to_check(source: Source) -> list[int]:
     if isinstance(source, SceneSource):
         return np.unique(np.linspace(0, len(source) - 1, min(len(source), _SCENES_TRIED)).astype(int)).tolist()
     return list(range(len(source)))
+
+
+def duration(seconds: float) -> str:
+    """Return hours and minutes, rounded up to a minute."""
+    hours, minutes = divmod(math.ceil(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
