@@ -15,8 +15,8 @@ FusionTarget = Literal["vsm_wls", "detail"]
 Image = npt.NDArray[np.uint8]
 _Plane = npt.NDArray[np.float32]
 
-_LEVELS = 3
-_NEIGHBOURHOOD_SIGMA = 1.5
+_LEVELS = 4
+_NEIGHBOURHOOD_SIGMA = 3.0
 
 
 def fusion_target(infrared: Image, rgb: Image, method: FusionTarget) -> Image:
@@ -27,7 +27,7 @@ def fusion_target(infrared: Image, rgb: Image, method: FusionTarget) -> Image:
         rgb: uint8 (H, W, 3), RGB.
         method: 'vsm_wls' is the paper's mask image, as in `prior_image`. 'detail' keeps more of both sources: its
             coarse part is halfway between the brighter source and the sum of both at the mean's brightness, its fine part
-            (three levels of a Laplacian pyramid) comes from the source that has more of it around a pixel.
+            (four levels of a Laplacian pyramid) comes from the source that has more of it around a pixel.
     """
     if method == "vsm_wls":
         return prior_image(infrared, rgb, "vsm_wls")
