@@ -10,9 +10,9 @@ import platform
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -22,14 +22,17 @@ from rich.table import Table
 
 from segmif_ros.inference.backends import BACKENDS, TOLERANCES, missing_packages
 from segmif_ros.inference.bench_worker import PLAIN, PLAIN_UNTUNED, Ready, Runner, RunnerError, RunnerSpec
-from segmif_ros.inference.choice import mask_agreement, package_version, pattern_pairs, processor_name, psnr_db
+from segmif_ros.inference.choice import mask_agreement, package_version, processor_name, psnr_db
 from segmif_ros.inference.operations import Rates, measure_rates
+from segmif_ros.inference.pairs import PairsError, pattern_pairs, read_pairs
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
+from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
 
 UInt8Image = npt.NDArray[np.uint8]
 Pairs = list[tuple[UInt8Image, UInt8Image]]
 
-_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+RANDOM = "random:"
+_BYTES_SAVED = {"float32": 1, "int8": 4}
 _LOG_COLUMNS = 160  # of a table that goes to a file or pipe
 _PACKAGES = ("torch", "openvino", "onnxruntime", "numpy", "opencv-python-headless")
 
@@ -52,7 +55,8 @@ class Row:
         device: Where it ran.
         gflop: Operations of a frame in 1e9; a multiply-add counts two.
         operations_floor_ms: These at the rate of a large matrix product in the same precision on this device.
-        bytes_floor_ms: What they read and write, at the rate of a large copy; half of float32's in 16 bit.
+        bytes_floor_ms: What they read and write, at the rate of a large copy; half of float32's in 16 bit, a quarter in
+            int8, as if all of the network were in it.
         parameters: Of the network.
         load_ms: Loading the weights and making the backend.
         first_frame_ms: The first frame with everything that is compiled for its size.
@@ -108,7 +112,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         nargs="+",
         default=[DEFAULT_WEIGHTS],
-        help="names or files; the authors' two files with a comma between (default: %(default)s)",
+        help="names or files; the authors' two files with a comma between; or random:ENCODER,CLASSES (random:mit_b3,9 "
+        "is the paper's network) for times without trained weights (default: %(default)s)",
     )
     parser.add_argument(
         "--backends", nargs="+", choices=BACKENDS, help="default: those installed, but for compile", metavar="NAME"
@@ -129,6 +134,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pairs", type=Path, help="show the pairs of FOLDER/infrared and FOLDER/visible instead of a pattern"
     )
+    parser.add_argument(
+        "--calibration-pairs", default="", metavar="FOLDER", help="calibrate int8 with these pairs; default: patterns"
+    )
     parser.add_argument("--out", type=Path, help="write bench.json and bench.png to this folder")
 
 
@@ -138,8 +146,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not console.is_terminal:
         console = Console(width=_LOG_COLUMNS)
     try:
-        rows, failures = bench(arguments, console)
-    except (BenchError, RunnerError) as error:
+        with TemporaryDirectory(prefix="segmif_bench_") as folder:
+            rows, failures = bench(arguments, console, Path(folder))
+    except (BenchError, PairsError, RunnerError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     report = {"machine": machine(), "rows": [asdict(row) for row in rows], "failures": failures}
@@ -155,8 +164,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if not failures and all(row.passed for row in rows) else 1
 
 
-def bench(arguments: argparse.Namespace, console: Console) -> tuple[list[Row], list[str]]:
-    """Time every combination; return the rows, and one line for each that could not run."""
+def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tuple[list[Row], list[str]]:
+    """Time every combination; return the rows, and one line for each that could not run.
+
+    Args:
+        arguments: The command line's.
+        console: To say on what is done.
+        scratch: Folder for random weights.
+    """
     if arguments.frames < 1 or arguments.warm_up < 0:
         raise BenchError(f"{arguments.frames} frames after {arguments.warm_up}: time at least one")
     sizes = [_size(text) for text in arguments.sizes]
@@ -164,15 +179,21 @@ def bench(arguments: argparse.Namespace, console: Console) -> tuple[list[Row], l
     rows: list[Row] = []
     failures: list[str] = []
     for weights in arguments.weights:
+        if weights.startswith(RANDOM):
+            files = (str(random_weights(weights, scratch)),)
+            console.print(f"{weights}: times only: agreement of random weights proves nothing", markup=False)
+        else:
+            files = tuple(weights.split(","))
         for height, width in sizes:
             first = RunnerSpec(
-                weights=tuple(weights.split(",")),
+                weights=files,
                 backend="torch",
                 precision="float32",
                 height=height,
                 width=width,
                 device=arguments.device,
                 num_threads=arguments.threads,
+                calibration_pairs=arguments.calibration_pairs,
             )
             specs = [first]
             for precision in arguments.precisions:
@@ -255,7 +276,7 @@ def _row(
         device=ready.device,
         gflop=1e-9 * ready.operations,
         operations_floor_ms=1e3 * ready.operations / rates.operations_per_s[spec.precision],
-        bytes_floor_ms=1e3 * ready.bytes_moved / rates.bytes_per_s / (1 if spec.precision == "float32" else 2),
+        bytes_floor_ms=1e3 * ready.bytes_moved / rates.bytes_per_s / _BYTES_SAVED.get(spec.precision, 2),
         parameters=ready.parameters,
         load_ms=ready.load_ms,
         first_frame_ms=ready.first_frame_ms,
@@ -275,25 +296,24 @@ def _row(
     )
 
 
-def read_pairs(folder: Path, height: int, width: int, most: int = 8) -> Pairs:
-    """Read the first pairs of FOLDER/infrared and FOLDER/visible (same file stems), resized."""
-    infrared, visible = (
-        {path.stem: path for path in sorted((folder / side).glob("*")) if path.suffix.lower() in _IMAGE_SUFFIXES}
-        for side in ("infrared", "visible")
-    )
-    stems = [stem for stem in infrared if stem in visible][:most]
-    if not stems:
-        raise BenchError(f"{folder}: no pairs: put images of the same names into its folders infrared and visible")
-    pairs = []
-    for stem in stems:
-        thermal = cv2.imread(str(infrared[stem]), cv2.IMREAD_GRAYSCALE)
-        colour = cv2.imread(str(visible[stem]), cv2.IMREAD_COLOR)
-        if thermal is None or colour is None:
-            raise BenchError(f"{infrared[stem] if thermal is None else visible[stem]}: is no readable image")
-        thermal = cv2.resize(thermal, (width, height), interpolation=cv2.INTER_AREA)
-        colour = cv2.resize(colour, (width, height), interpolation=cv2.INTER_AREA)
-        pairs.append((thermal.astype(np.uint8), np.ascontiguousarray(colour[..., ::-1], np.uint8)))
-    return pairs
+def random_weights(text: str, folder: Path) -> Path:
+    """Write weights as they are before training, for "random:ENCODER,CLASSES"; the same at every call.
+
+    Raises:
+        BenchError: It is said in another way, or there is no such encoder.
+    """
+    encoder, _, classes = text.removeprefix(RANDOM).partition(",")
+    if not classes.isascii() or not classes.isdigit() or not 1 <= int(classes) <= 255:
+        raise BenchError(f"weights '{text}': say {RANDOM}ENCODER,CLASSES, like {RANDOM}mit_b3,9")
+    try:
+        config = SegMiFConfig(encoder=encoder, num_classes=int(classes))
+    except ValueError as error:
+        raise BenchError(f"weights '{text}': {error}") from None
+    path = folder / f"random_{encoder}_{classes}.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_checkpoint(SegMiF(config), path, {"name": text, "prior": "mean"})
+    return path
 
 
 def machine() -> dict[str, Any]:

@@ -33,11 +33,12 @@ class RunnerSpec:
     Attributes:
         weights: A name or paths, as the engine takes them.
         backend: A name of `BACKENDS`, `PLAIN` or `PLAIN_UNTUNED`.
-        precision: "float32", "bfloat16" or "float16".
+        precision: As the engine takes it.
         height: Rows.
         width: Columns.
         device: "auto", "cpu", "cuda" or "cuda:N".
         num_threads: 0 leaves the runtime's choice.
+        calibration_pairs: As the engine takes it.
     """
 
     weights: tuple[str, ...]
@@ -47,6 +48,7 @@ class RunnerSpec:
     width: int
     device: str = "auto"
     num_threads: int = 0
+    calibration_pairs: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -175,6 +177,7 @@ def _prepare(spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> t
             device=spec.device,
             num_threads=spec.num_threads,
             tune_allocator=spec.backend != PLAIN_UNTUNED,
+            calibration_pairs=spec.calibration_pairs,
         )
     )
     model = load_checkpoint(resolve_weights(spec.weights)).requires_grad_(False)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -146,7 +145,15 @@ def default_path() -> Path:
 
 
 def choice_key(
-    *, model_hash: str, mode: str, height: int, width: int, precision: str, device: str, num_threads: int
+    *,
+    model_hash: str,
+    mode: str,
+    height: int,
+    width: int,
+    precision: str,
+    device: str,
+    num_threads: int,
+    calibration_pairs: str = "",
 ) -> str:
     """Everything that a choice depends on, as one hash: the arguments, the processor and the packages' versions."""
     facts = {
@@ -156,6 +163,7 @@ def choice_key(
         "precision": precision,
         "device": device,
         "threads": num_threads,
+        "calibration": calibration_pairs,
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "processor": processor_name(),
         "packages": {name: package_version(name) for name in _PACKAGES},
@@ -172,19 +180,6 @@ def psnr_db(found: UInt8Image, expected: UInt8Image) -> float | None:
     """Peak signal-to-noise ratio in dB, peak 255; None for equal images."""
     error = float(np.square(found.astype(np.float64) - expected).mean())
     return 10 * float(np.log10(255**2 / error)) if error else None
-
-
-def pattern_pairs(height: int, width: int, count: int = 2) -> list[tuple[UInt8Image, UInt8Image]]:
-    """Reproducible pairs of blurred blobs with some noise: infrared (H, W) and RGB (H, W, 3), uint8."""
-    generator = np.random.default_rng(0)
-    pairs = []
-    for _ in range(count):
-        coarse = generator.random((max(2, height // 40), max(2, width // 40), 4), np.float32)
-        smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-        noisy = 255 * smooth + 4 * generator.standard_normal(smooth.shape, np.float32)
-        planes = noisy.clip(0, 255).astype(np.uint8)
-        pairs.append((planes[..., 3].copy(), planes[..., :3].copy()))
-    return pairs
 
 
 def processor_name() -> str:

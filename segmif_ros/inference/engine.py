@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Protocol, cast, get_args
 
 import numpy as np
@@ -30,10 +31,11 @@ from segmif_ros.inference.backends import (
     create_backend,
 )
 from segmif_ros.inference.backends.device_runtime import device_facts
-from segmif_ros.inference.choice import REFERENCE, ChoiceCache, choice_key, pattern_pairs, try_backends
+from segmif_ros.inference.choice import REFERENCE, ChoiceCache, choice_key, try_backends
 from segmif_ros.inference.device_frame import DEVICE_PRIORS
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.frame import FrameNetwork
+from segmif_ros.inference.pairs import pattern_pairs
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, resolve_weights, weights_hash
 from segmif_ros.labels import LabelSet, label_set, label_set_of
 from segmif_ros.model import Mode, load_checkpoint
@@ -43,7 +45,7 @@ UInt8Image = npt.NDArray[np.uint8]
 MODES: tuple[str, ...] = get_args(Mode)
 PRIOR_METHODS: tuple[str, ...] = get_args(PriorMethod)
 CHOICES: tuple[str, ...] = ("auto", "fastest")
-PRECISIONS: tuple[str, ...] = ("float32", "bfloat16", "float16")
+PRECISIONS: tuple[str, ...] = ("float32", "bfloat16", "float16", "int8")
 # What the authors' checkpoints were trained with; our own checkpoints say it in their metadata.
 AUTHORS_PRIOR = "vsm_wls"
 _LOGGER = logging.getLogger(__name__)
@@ -60,13 +62,16 @@ class EngineConfig:
         backend: A name of `segmif_ros.inference.backends.BACKENDS`; "auto" (torch, on every device), or "fastest":
             what a short trial in `warm_up` finds fastest of all that is installed and starts within seconds,
             remembered in the user's cache folder.
-        precision: "float32", "bfloat16" or "float16" (CUDA only).
+        precision: "float32", "bfloat16", "float16" (CUDA only), or "int8" (backend "openvino": the fusion network's
+            large convolutions in int8, the rest in bfloat16; "fastest" tries int8 only if this asks for it).
         prior: How the prior image is made: "auto" (as the weights were trained), "vsm_wls", "visible" or "mean".
         mode: "robot" (luma in, no frame-dependent stretch) or "authors" (their test script); see docs/modes.md.
         label_set: "auto" (the checkpoint's own, or by class count), a name of `segmif_ros.labels` or a .yaml file.
         expected_classes: Refuse weights with another class count; 0 takes any.
         num_threads: Threads of the backend (and of torch) on the CPU; 0 leaves its choice.
         tune_allocator: On the CPU, let glibc keep freed blocks; see `keep_large_blocks`. Off only to measure it.
+        calibration_pairs: Folder of infrared/ and visible/ whose pairs int8 is calibrated with; "" takes built-in
+            patterns.
     """
 
     weights: tuple[str, ...] = (DEFAULT_WEIGHTS,)
@@ -79,6 +84,7 @@ class EngineConfig:
     expected_classes: int = 0
     num_threads: int = 0
     tune_allocator: bool = True
+    calibration_pairs: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -149,6 +155,11 @@ class Engine:
                 keep_large_blocks()
             if config.precision == "float16":
                 raise EngineError("precision 'float16' needs a CUDA device: use 'bfloat16' or 'float32' on the CPU")
+        if config.precision == "int8" and config.backend == "fastest" and not self._candidates(config.precision):
+            raise EngineError(
+                "precision 'int8' needs the backend openvino, on the CPU: pip install 'segmif_ros[openvino]', or use "
+                "another precision"
+            )
         if config.num_threads > 0:
             torch.set_num_threads(config.num_threads)
         paths = resolve_weights(config.weights)
@@ -210,19 +221,28 @@ class Engine:
         return EngineResult(fused=fused, labels=labels, confidence=confidence, stage_ms=stage_ms)
 
     def _create(self, name: str) -> Backend:
+        config = self._config
+        # of "fastest" in int8 the reference is torch as it is: what is measured against, and stays where nothing is won
+        reference = config.backend == "fastest" and config.precision == "int8" and name == REFERENCE
         options = BackendOptions(
             device=self._device,
-            precision=self._config.precision,
-            num_threads=self._config.num_threads,
+            precision="float32" if reference else config.precision,
+            num_threads=config.num_threads,
             prior=self.prior,
+            calibration_pairs=Path(config.calibration_pairs).expanduser() if config.calibration_pairs else None,
         )
         return create_backend(name, self._network, options)
+
+    def _candidates(self, precision: str) -> list[str]:
+        # what compiles for minutes is there for who asks for it by name
+        return [name for name in available_backends(self._device.type, precision) if BACKENDS[name].on_trial]
 
     def _choose(self, height: int, width: int) -> None:
         """Take the backend that a trial found fastest, now or when it was last asked the same."""
         precision = self._config.precision
-        # what compiles for minutes is there for who asks for it by name
-        names = [name for name in available_backends(self._device.type, precision) if BACKENDS[name].on_trial]
+        names = self._candidates(precision)
+        if REFERENCE not in names:
+            names.insert(0, REFERENCE)
         key = choice_key(
             model_hash=self.model_hash,
             mode=self._config.mode,
@@ -231,6 +251,7 @@ class Engine:
             precision=precision,
             device=self._device_said(),
             num_threads=self._config.num_threads,
+            calibration_pairs=self._config.calibration_pairs,
         )
         cache = ChoiceCache()
         chosen = cache.get(key)

@@ -23,7 +23,7 @@ there, and copy this file to change values for a robot. QoS per topic can be ove
 # The choices of the engine, said here so that this table needs no torch; a test holds the two together.
 PRIORS = ("auto", "vsm_wls", "visible", "mean")
 MODES = ("robot", "authors")
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 BACKENDS = ("auto", "fastest", "torch", "compile", "cuda_graph", "tensorrt", "openvino", "onnxruntime")
 RELIABILITIES = ("best_effort", "reliable")
 TRANSPORTS = ("raw", "compressed")
@@ -56,8 +56,15 @@ class NodeConfig:
     )
     precision: str = parameter(
         "float32",
-        "Arithmetic of the network; float16 needs CUDA.",
+        "Arithmetic of the network; float16 needs CUDA, int8 (where it is safe; bfloat16 elsewhere) the backend "
+        "openvino.",
         choices=PRECISIONS,
+        changes=_UNCONFIGURED,
+    )
+    calibration_pairs: str = parameter(
+        "",
+        "Folder with infrared/ and visible/ pairs, as these cameras see, that int8 is calibrated with when it is first "
+        "configured; without one it takes built-in patterns.",
         changes=_UNCONFIGURED,
     )
     frame_budget_ms: float = parameter(
@@ -288,4 +295,5 @@ class NodeConfig:
             label_set=self.label_set,
             expected_classes=self.classes,
             num_threads=self.num_threads,
+            calibration_pairs=self.calibration_pairs,
         )

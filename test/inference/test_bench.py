@@ -4,14 +4,15 @@
 import argparse
 import json
 from pathlib import Path
+from typing import ClassVar
 
-import cv2
 import numpy as np
 import pytest
 
 from segmif_ros.inference import bench
 from segmif_ros.inference.bench_worker import Ready, RunnerError, RunnerSpec
 from segmif_ros.inference.operations import Rates
+from segmif_ros.model import load_checkpoint
 
 
 def _arguments(*given: str) -> argparse.Namespace:
@@ -27,11 +28,13 @@ class FakeRunner:
     total_ms: dict[str, float]
     wrong: str | None
     broken: str | None
+    specs: ClassVar[list[RunnerSpec]] = []
 
     def __init__(self, spec: RunnerSpec, images: bench.Pairs) -> None:
         if spec.backend == self.broken:
             raise RunnerError("no such instruction")
         self.spec = spec
+        self.specs.append(spec)
         labels = np.full((len(images), spec.height, spec.width), int(spec.backend == self.wrong), np.uint8)
         self.ready = Ready(
             model_name="fake",
@@ -62,7 +65,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeRunner]:
     FakeRunner.order, FakeRunner.wrong, FakeRunner.broken = [], None, None
     FakeRunner.total_ms = {"torch": 10.0, "compile": 5.0, "plain": 40.0, "plain, untuned allocator": 80.0}
     monkeypatch.setattr(bench, "Runner", FakeRunner)
-    rates = Rates(operations_per_s={"float32": 1e12}, bytes_per_s=1e9)
+    rates = Rates(operations_per_s={"float32": 1e12, "int8": 4e12}, bytes_per_s=1e9)
     monkeypatch.setattr(bench, "measure_rates", lambda device, precisions: rates)
     return FakeRunner
 
@@ -114,20 +117,38 @@ def test_a_size_that_is_none_is_refused(fake: type[FakeRunner], size: str, capsy
     assert f"size '{size}': say WIDTHxHEIGHT" in capsys.readouterr().err
 
 
-def test_pairs_are_read_by_equal_names_as_rgb_of_the_asked_size(tmp_path: Path) -> None:
-    for side in ("infrared", "visible"):
-        (tmp_path / side).mkdir()
-    cv2.imwrite(str(tmp_path / "infrared" / "a.png"), np.full((20, 30), 7, np.uint8))
-    cv2.imwrite(str(tmp_path / "visible" / "a.png"), np.full((20, 30, 3), (1, 2, 3), np.uint8))  # blue first
-    cv2.imwrite(str(tmp_path / "visible" / "alone.png"), np.zeros((20, 30, 3), np.uint8))
-    ((infrared, rgb),) = bench.read_pairs(tmp_path, 10, 12)
-    assert infrared.shape == (10, 12)
-    assert (infrared[0, 0], tuple(rgb[0, 0])) == (7, (3, 2, 1))
+def test_random_weights_are_the_same_each_time_and_said_to_prove_nothing(
+    tmp_path: Path, fake: type[FakeRunner], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (tmp_path / name for name in ("a", "b"))
+    for folder in (first, second):
+        folder.mkdir()
+    written = [bench.random_weights("random:mit_b0,3", folder) for folder in (first, second)]
+    assert written[0].read_bytes() == written[1].read_bytes()
+    model = load_checkpoint([written[0]])
+    assert (model.config.encoder, model.config.num_classes, model.config.fusion_channels) == ("mit_b0", 3, 64)
+    assert _run("--weights", "random:mit_b0,3", "--frames", "1", "--warm-up", "0") == 0
+    assert "random:mit_b0,3: times only" in capsys.readouterr().out
 
 
-def test_a_folder_without_pairs_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(bench.BenchError, match="no pairs: put images of the same names"):
-        bench.read_pairs(tmp_path, 10, 12)
+@pytest.mark.parametrize("text", ["random:mit_b3", "random:mit_b3,x", "random:mit_b9,9", "random:mit_b3,0"])
+def test_random_weights_said_wrongly_are_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.run(_arguments("--weights", text)) == 2
+    assert f"bench: weights '{text}': " in capsys.readouterr().err
+
+
+def test_int8_is_timed_with_the_pairs_that_it_is_calibrated_with(
+    fake: type[FakeRunner], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.total_ms["openvino"] = 4.0
+    fake.specs.clear()
+    given = ("--backends", "openvino", "--sizes", "16x8", "--precisions", "int8", "--calibration-pairs", "pairs")
+    assert bench.run(_arguments(*given, "--out", str(tmp_path))) == 0
+    assert [(spec.backend, spec.precision, spec.calibration_pairs) for spec in fake.specs] == [
+        ("torch", "float32", "pairs"), ("openvino", "int8", "pairs"),
+    ]  # fmt: skip
+    _, row = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert (row["precision"], row["operations_floor_ms"], row["bytes_floor_ms"]) == ("int8", 0.5, 0.25)
 
 
 def test_the_real_thing_times_tiny_weights_and_agrees_with_the_plain_forward(

@@ -2,13 +2,14 @@
 """The trial chooses the fastest backend that agrees with torch, and is remembered by everything it depends on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from segmif_ros.inference import choice, engine
-from segmif_ros.inference.backends import Tolerance
+from segmif_ros.inference.backends import Backend, BackendOptions, Tolerance
 from segmif_ros.inference.backends.base import FrameArrays
 from segmif_ros.inference.choice import ChoiceCache, choice_key, try_backends
 from segmif_ros.inference.engine import Engine, EngineConfig
@@ -107,7 +108,7 @@ def test_a_cache_that_can_not_be_written_is_no_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changed",
     [{"model_hash": "4567"}, {"mode": "authors"}, {"height": 5}, {"width": 4}, {"precision": "bfloat16"},
-     {"device": "cuda:0"}, {"num_threads": 1}],
+     {"device": "cuda:0"}, {"num_threads": 1}, {"calibration_pairs": "pairs"}],
 )  # fmt: skip
 def test_a_choice_holds_only_for_what_it_was_made_for(changed: dict[str, object]) -> None:
     assert choice_key(**FACTS) == choice_key(**FACTS)
@@ -151,6 +152,39 @@ def test_the_engine_chooses_at_warm_up_and_asks_the_cache_next_time(
     second.warm_up(33, 47)
     assert (second.backend_name, len(trials)) == ("openvino", 1)
     assert created == ["torch", "compile", "torch", "openvino"]
+
+
+def test_int8_is_tried_only_where_the_precision_asks_for_it_and_against_torch_in_float32(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    computes = {"torch": ("float32",), "openvino": ("float32", "int8")}
+    monkeypatch.setattr(
+        engine,
+        "available_backends",
+        lambda device, precision: tuple(name for name, known in computes.items() if precision in known),
+    )
+    tried = []
+    make = engine.create_backend
+
+    def create(name: str, network: object, options: BackendOptions) -> Backend:
+        tried.append((name, options.precision))
+        return make("torch", network, replace(options, precision="float32"))
+
+    monkeypatch.setattr(engine, "create_backend", create)
+    for precision in ("float32", "int8"):
+        config = EngineConfig(weights=(str(tiny_weights),), device="cpu", backend="fastest", precision=precision)
+        Engine(config).warm_up(33, 47)
+    assert set(tried[: tried.index(("openvino", "int8"))]) == {("torch", "float32"), ("openvino", "float32")}
+    assert set(tried) == {("torch", "float32"), ("openvino", "float32"), ("openvino", "int8")}
+
+
+def test_fastest_in_int8_without_a_backend_for_it_is_refused_in_one_line(
+    tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "available_backends", lambda device, precision: ())
+    with pytest.raises(EngineError, match=r"'int8' needs the backend openvino, on the CPU: pip install 'segmif_ros\["):
+        Engine(EngineConfig(weights=(str(tiny_weights),), device="cpu", backend="fastest", precision="int8"))
 
 
 def test_psnr_is_that_of_one_level_everywhere() -> None:

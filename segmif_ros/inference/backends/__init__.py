@@ -69,7 +69,7 @@ BACKENDS: dict[str, BackendEntry] = {
     "openvino": BackendEntry(
         module=_HERE + "openvino_cpu",
         devices=("cpu",),
-        precisions=("float32", "bfloat16"),
+        precisions=("float32", "bfloat16", "int8"),
         packages=("openvino",),
         extra="openvino",
     ),
@@ -88,6 +88,7 @@ TOLERANCES: dict[str, Tolerance] = {
     "float32": Tolerance(mask_agreement=0.999, fused_psnr_db=60.0),
     "bfloat16": Tolerance(mask_agreement=0.98, fused_psnr_db=40.0),
     "float16": Tolerance(mask_agreement=0.99, fused_psnr_db=45.0),
+    "int8": Tolerance(mask_agreement=0.98, fused_psnr_db=40.0),
 }
 
 
@@ -123,7 +124,9 @@ def create_backend(name: str, network: FrameNetwork, options: BackendOptions) ->
         raise EngineError(f"backend '{name}' runs on {' or '.join(entry.devices)} only, not on '{options.device}'")
     if options.precision not in entry.precisions:
         known = " or ".join(entry.precisions)
-        raise EngineError(f"backend '{name}' doesn't compute in '{options.precision}': use {known}")
+        others = [each for each, other in BACKENDS.items() if options.precision in other.precisions]
+        also = f", or backend {' or '.join(others)}" if others else ""
+        raise EngineError(f"backend '{name}' doesn't compute in '{options.precision}': use {known}{also}")
     if missing := missing_packages(name):
         raise EngineError(
             f"backend '{name}' needs {', '.join(missing)}, not installed here: pip install 'segmif_ros[{entry.extra}]'"

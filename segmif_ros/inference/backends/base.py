@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -27,10 +28,12 @@ class BackendOptions:
 
     Attributes:
         device: Where.
-        precision: "float32", "bfloat16" or "float16".
+        precision: "float32", "bfloat16", "float16", or "int8" (mixed: int8 where it is safe, bfloat16 elsewhere).
         num_threads: Threads on the CPU; 0 leaves the runtime's choice.
         sizes_kept: Image sizes for which a backend that compiles per size keeps its graphs.
-        prior: How a `PairBackend` makes the prior image; None where it is always given.
+        prior: How a `PairBackend` makes the prior image, and how calibration does; None where it is always given.
+        calibration_pairs: Folder (of infrared/ and visible/) that int8 is calibrated with; None takes built-in
+            patterns.
     """
 
     device: torch.device
@@ -38,6 +41,7 @@ class BackendOptions:
     num_threads: int = 0
     sizes_kept: int = 3
     prior: PriorMethod | None = None
+    calibration_pairs: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,16 +3,25 @@
 
 from __future__ import annotations
 
+import logging
+import time
 import warnings
 
 import numpy as np
 import openvino
 import torch
 
+from segmif_ros.imaging.prior import prior_image
+from segmif_ros.inference.backends import openvino_int8
 from segmif_ros.inference.backends.base import BackendOptions, FrameArrays, PerSize, UInt8Image, example_inputs
+from segmif_ros.inference.backends.graph_cache import GraphCache, graph_facts
+from segmif_ros.inference.choice import default_path
 from segmif_ros.inference.frame import FrameNetwork
+from segmif_ros.inference.pairs import MOST_PAIRS, pattern_pairs, read_pairs
 
-_PRECISIONS = {"float32": openvino.Type.f32, "bfloat16": openvino.Type.bf16}
+_LOGGER = logging.getLogger(__name__)
+# int8: the graph says which convolutions; the rest runs in bfloat16
+_PRECISIONS = {"float32": openvino.Type.f32, "bfloat16": openvino.Type.bf16, "int8": openvino.Type.bf16}
 
 
 class OpenVinoBackend:
@@ -21,10 +30,13 @@ class OpenVinoBackend:
     Args:
         network: What to run, on the CPU.
         options: How.
+        cache: Where graphs are kept from one process to the next; None keeps none.
     """
 
-    def __init__(self, network: FrameNetwork, options: BackendOptions) -> None:
+    def __init__(self, network: FrameNetwork, options: BackendOptions, cache: GraphCache | None = None) -> None:
         self._network = network
+        self._options = options
+        self._cache = cache
         self._core = openvino.Core()
         self._settings: dict[str, object] = {
             "INFERENCE_PRECISION_HINT": _PRECISIONS[options.precision],
@@ -44,8 +56,47 @@ class OpenVinoBackend:
         return fused, labels, confidence
 
     def _compile(self, height: int, width: int) -> openvino.InferRequest:
-        model = convert(self._network, height, width)
-        return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+        frames = calibration_frames(self._options, height, width) if self._options.precision == "int8" else None
+        settings = self._settings
+        if self._cache is None:
+            model = self._make(height, width, frames)
+        else:
+            facts = graph_facts(self._network, height, width, frames)
+            kept = self._cache.get(facts)
+            if kept is None:
+                made = self._make(height, width, frames)
+                self._cache.put(facts, made)
+                # what the next start will read: OpenVINO folds it otherwise, and results would differ in the last digit
+                kept = self._cache.get(facts)
+            model = made if kept is None else kept
+            if (folder := self._cache.compiled_folder(facts)) is not None:
+                settings = {**settings, "CACHE_DIR": str(folder)}
+        return self._core.compile_model(model, "CPU", settings).create_infer_request()
+
+    def _make(self, height: int, width: int, frames: list[openvino_int8.Frame] | None) -> openvino.Model:
+        if frames is None:
+            return convert(self._network, height, width)
+        folder = self._options.calibration_pairs
+        source = f"pairs of {folder}" if folder is not None else "built-in patterns (better: pairs of your cameras)"
+        _LOGGER.info("OpenVINO calibrates int8 for %dx%d with %d %s", width, height, len(frames), source)
+        started = time.monotonic()
+        model = openvino_int8.quantise(convert(self._network, height, width), frames)
+        _LOGGER.info("OpenVINO calibrated int8 in %.0f s", time.monotonic() - started)
+        return model
+
+
+def calibration_frames(options: BackendOptions, height: int, width: int) -> list[openvino_int8.Frame]:
+    """Return the frames that int8 is calibrated with: pairs of the options' folder, else built-in patterns.
+
+    Raises:
+        PairsError: The folder has no pairs.
+    """
+    if options.calibration_pairs is not None:
+        pairs = read_pairs(options.calibration_pairs, height, width)
+    else:
+        pairs = pattern_pairs(height, width, count=MOST_PAIRS)
+    method = options.prior or "mean"
+    return [(infrared, rgb, prior_image(infrared, rgb, method=method)) for infrared, rgb in pairs]
 
 
 def convert(network: FrameNetwork, height: int, width: int) -> openvino.Model:
@@ -60,4 +111,4 @@ def convert(network: FrameNetwork, height: int, width: int) -> openvino.Model:
 
 def create(network: FrameNetwork, options: BackendOptions) -> OpenVinoBackend:
     """Make the backend."""
-    return OpenVinoBackend(network, options)
+    return OpenVinoBackend(network, options, GraphCache(default_path().parent / "openvino"))

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OpenVINO graphs in the user's cache folder, by everything that they depend on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import torch
+
+import segmif_ros.model as model_package
+from segmif_ros.inference import frame as frame_module
+from segmif_ros.inference.choice import package_version, processor_name
+from segmif_ros.inference.frame import FrameNetwork
+
+_LOGGER = logging.getLogger(__name__)
+_PACKAGES = ("segmif_ros", "torch", "openvino", "numpy")
+_GRAPH, _WEIGHTS, _FACTS, _COMPILED = "graph.xml", "graph.bin", "facts.json", "compiled"
+KEPT = 8
+
+
+class GraphCache:
+    """Graphs in a folder, each in a folder of its own beside a readable file of what it depends on.
+
+    What can't be read, or isn't as it was written, counts as absent. What can't be written is said and left: the graph
+    is then made again next time. The graphs used last are kept.
+
+    Args:
+        folder: Made when needed.
+        kept: How many.
+    """
+
+    def __init__(self, folder: Path, kept: int = KEPT) -> None:
+        self._folder = folder
+        self._kept = kept
+
+    def get(self, facts: dict[str, Any]) -> openvino.Model | None:
+        """Return the graph of these facts."""
+        entry = self._entry(facts)
+        try:
+            said = json.loads((entry / _FACTS).read_text())
+            if not isinstance(said, dict) or said.get("graph_sha256") != _file_hash(entry):
+                return None
+            model = openvino.Core().read_model(entry / _GRAPH)
+            os.utime(entry)
+        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: what OpenVINO can't read
+            if entry.exists():
+                _LOGGER.warning("the kept OpenVINO graph can't be read and is made again: %s", _first_line(error))
+            return None
+        return model
+
+    def put(self, facts: dict[str, Any], model: openvino.Model) -> None:
+        """Keep a graph."""
+        entry = self._entry(facts)
+        part = entry.with_name(f".{entry.name}.{os.getpid()}.part")
+        try:
+            part.mkdir(parents=True)
+            openvino.save_model(model, part / _GRAPH, compress_to_fp16=False)
+            said = {**facts, "graph_sha256": _file_hash(part)}
+            (part / _FACTS).write_text(json.dumps(said, indent=1) + "\n")
+            shutil.rmtree(entry, ignore_errors=True)
+            part.replace(entry)
+            self._drop_oldest()
+        except (OSError, RuntimeError) as error:
+            shutil.rmtree(part, ignore_errors=True)
+            _LOGGER.warning("the OpenVINO graph can't be kept and is made again next time: %s", _first_line(error))
+
+    def compiled_folder(self, facts: dict[str, Any]) -> Path | None:
+        """Where OpenVINO may keep what it compiles of this graph; None where the graph isn't kept."""
+        entry = self._entry(facts)
+        return entry / _COMPILED if (entry / _FACTS).is_file() and os.access(entry, os.W_OK) else None
+
+    def _entry(self, facts: dict[str, Any]) -> Path:
+        return self._folder / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _drop_oldest(self) -> None:
+        entries = sorted(self._folder.glob(f"[0-9a-f]*/{_FACTS}"), key=lambda path: path.parent.stat().st_mtime)
+        for path in entries[: -self._kept]:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path.parent)
+
+
+def graph_facts(
+    network: FrameNetwork, height: int, width: int, frames: Sequence[Sequence[np.ndarray]] | None
+) -> dict[str, Any]:
+    """Everything that a graph depends on, for its key.
+
+    Args:
+        network: What it computes.
+        height: Rows.
+        width: Columns.
+        frames: What int8 is calibrated with; None without int8.
+    """
+    return {
+        "weights": _weights_hash(network),
+        "code": _code_hash(),
+        "config": repr(getattr(network.model, "config", None)),
+        "rewrites": sorted({repr(each.rewrites) for each in network.modules() if hasattr(each, "rewrites")}),
+        "mode": network.mode,
+        "size": [height, width],
+        "calibration": None if frames is None else _frames_hash(frames),
+        "packages": {name: package_version(name) for name in _PACKAGES},
+        "processor": processor_name(),
+    }
+
+
+def _weights_hash(network: torch.nn.Module) -> str:
+    found = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _code_hash() -> str:
+    """Of the sources that make the graph: a changed network must not find the graph of the old one."""
+    here = Path(__file__)
+    model_folder = Path(next(iter(model_package.__path__)))
+    own = [here.with_name(f"openvino_{name}.py") for name in ("cpu", "int8")]
+    found = hashlib.sha256()
+    for path in (*sorted(model_folder.glob("*.py")), Path(str(frame_module.__file__)), *own, here):
+        found.update(path.name.encode() + b"\n" + path.read_bytes())
+    return found.hexdigest()
+
+
+def _frames_hash(frames: Sequence[Sequence[np.ndarray]]) -> str:
+    found = hashlib.sha256()
+    for image in (image for images in frames for image in images):
+        found.update(f"{image.dtype} {image.shape}\n".encode() + np.ascontiguousarray(image).tobytes())
+    return found.hexdigest()
+
+
+def _file_hash(entry: Path) -> str:
+    found = hashlib.sha256()
+    for name in (_GRAPH, _WEIGHTS):
+        with (entry / name).open("rb") as stream:
+            while block := stream.read(1 << 20):
+                found.update(block)
+    return found.hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
