@@ -253,6 +253,8 @@ class TrainingConfig:
                     " validation a folder of its own"
                 )
         require_known(self.freeze, self.method)
+        if self.fusion_first_steps and "fusion" in self.freeze:
+            raise ValueError("fusion_first_steps trains the fusion network alone, and freeze keeps it as it is")
         sizes = {(each.augment.crop_height, each.augment.crop_width) for each in self.sources}
         if len(sizes) != 1:
             raise ValueError(f"sources have crops of {sorted(sizes)}: give every source the same crop size")

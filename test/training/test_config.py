@@ -75,6 +75,11 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path):
         read_recipe(path)
 
 
+def test_a_frozen_fusion_network_is_not_trained_first(tmp_path):
+    with pytest.raises(RecipeError, match="fusion_first_steps trains the fusion network alone, and freeze keeps it"):
+        read_recipe(written(tmp_path, fusion_first_steps=1, freeze=["fusion"]))
+
+
 def test_a_label_set_file_is_looked_for_beside_the_recipe(tmp_path):
     (tmp_path / "own.yaml").write_text("name: own\nclasses: [{name: road}, {name: person}]\n")
     path = written(tmp_path, label_set="own.yaml", model={"encoder": "mit_b0", "num_classes": 2})
