@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import pytest
+
+from segmif_ros.inference.operations import count_work
+from segmif_ros.model import SegMiF
+from segmif_ros.training.config import read_recipe
+
+FOLDER = Path(__file__).parents[2] / "config" / "training"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.yaml")))
+def test_every_recipe_that_comes_with_the_package_can_be_read(name):
+    assert read_recipe(FOLDER / f"{name}.yaml").steps > 0
+
+
+@pytest.mark.parametrize("name", ["segmif-s", "segmif-rt"])
+def test_the_gpus_recipe_goes_on_with_the_packaged_weights_of_its_model(name):
+    on_cpu, on_gpu = (read_recipe(FOLDER / f"{name}{ending}.yaml") for ending in ("", "-gpu"))
+    assert on_gpu.init == name
+    assert on_gpu.model == on_cpu.model
+
+
+def test_the_real_time_model_stays_below_12_gflop_at_480x640():
+    model = SegMiF(read_recipe(FOLDER / "segmif-rt.yaml").model).eval()
+    assert count_work(model, 480, 640).operations < 12e9
