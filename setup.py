@@ -55,7 +55,11 @@ CLUSTER = ["distributed>=2024.1"]
 EXTRAS = {
     **BACKENDS,
     "cluster": CLUSTER,
-    "dev": ["pytest>=8", "hypothesis>=6", "ruff", "mypy", "types-PyYAML", *BACKENDS["openvino"], *CLUSTER],
+    "training": ["tensorboard>=2.16,<3"],
+    "dev": [
+        *("pytest>=8", "hypothesis>=6", "ruff", "mypy", "types-PyYAML"),
+        *(*BACKENDS["openvino"], *BACKENDS["onnxruntime"], *CLUSTER),
+    ],
 }
 # Written by ament for shells that source a prefix; they hold build-time paths.
 LEFT_OUT = ("environment", "local_setup.", "package.dsv", "parent_prefix_path")
@@ -156,7 +160,7 @@ setup(
     package_dir={f"{NAME}.config": "config"},
     package_data={
         NAME: ["py.typed", "weights/*.safetensors"],
-        f"{NAME}.config": ["*.yaml", "*.xml", "*.rviz", "training/*.yaml"],
+        f"{NAME}.config": ["*.yaml", "*.xml", "*.rviz", "training/*.yaml", "training/compare/*.yaml"],
     },
     data_files=shared_files(),
     # without sources of its own: it makes the wheel a platform wheel and lets build_ext run

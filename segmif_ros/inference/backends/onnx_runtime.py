@@ -3,19 +3,14 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import onnxruntime
-import torch
 
+from segmif_ros.inference.backends import onnx_graph
 from segmif_ros.inference.backends.base import BackendOptions, FrameArrays, PerSize, UInt8Image, example_inputs
-from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.frame import FrameNetwork
 
-_NAMES = ("infrared", "rgb", "prior")
+_INPUTS = ("infrared", "rgb", "prior")
+_OUTPUTS = ("fused", "labels", "confidence")
 
 
 class OnnxRuntimeBackend:
@@ -34,42 +29,16 @@ class OnnxRuntimeBackend:
     def run(self, infrared: UInt8Image, rgb: UInt8Image, prior: UInt8Image) -> FrameArrays:
         """See `Backend`."""
         session = self._sessions.get(*infrared.shape)
-        fused, labels, confidence = session.run(None, dict(zip(_NAMES, (infrared, rgb, prior), strict=True)))
+        fused, labels, confidence = session.run(None, dict(zip(_INPUTS, (infrared, rgb, prior), strict=True)))
         return fused, labels, confidence
 
     def _session(self, height: int, width: int) -> onnxruntime.InferenceSession:
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = self._threads
-        graph = export(self._network, height, width)
-        return onnxruntime.InferenceSession(graph, settings, providers=["CPUExecutionProvider"])
-
-
-def export(network: FrameNetwork, height: int, width: int) -> bytes:
-    """Return the network as an ONNX file of this size, weights in float32."""
-    # Gradients on, as the path without them writes into slices of a buffer, which a graph can only do by copying.
-    with torch.enable_grad(), _quiet():
-        program = torch.onnx.export(
-            network, example_inputs(height, width), input_names=_NAMES, dynamo=True, verbose=False
+        model = onnx_graph.export(self._network, example_inputs(height, width), _INPUTS, _OUTPUTS)
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), settings, providers=["CPUExecutionProvider"]
         )
-    if program is None:
-        raise EngineError("torch.onnx.export gave no graph: use another backend")
-    return program.model_proto.SerializeToString()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter tells its own progress as warnings; what goes wrong comes as an exception."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def create(network: FrameNetwork, options: BackendOptions) -> OnnxRuntimeBackend:
