@@ -146,7 +146,7 @@ class FusionAlone(Phase):
 def fuse(model: SegMiF, batch: Batch, *, prior_gradient: bool = False) -> Tensor:
     """Fused luma float32 (B, 1, H, W), not clamped; gradients pass into the encoder only if asked for."""
     with torch.set_grad_enabled(prior_gradient and torch.is_grad_enabled()):
-        features = [each.float() for each in model.prior_features(batch.prior)]
+        features = [each.to(batch.infrared.dtype) for each in model.prior_features(batch.prior)]
     # not in bfloat16 on a CPU: oneDNN's weight gradients of dilated convolutions of 24 or 40 channels aren't finite
     device = batch.rgb.device.type
     with torch.autocast(device, enabled=device != "cpu" and torch.is_autocast_enabled(device)):

@@ -247,9 +247,9 @@ def test_bfloat16_gives_nearly_the_losses_of_float32(tmp_path, data, labelled):
     batch = next(first_batches(exact, 1))
     for trainer in (exact, rounded):
         trainer.model.eval()
-    for a, b in zip(losses_of(exact, batch, 3), losses_of(rounded, batch, 3), strict=True):
-        assert b.item() == pytest.approx(a.item(), rel=0.02)
-        assert a.item() != b.item()
+    expected, found = ([each.item() for each in losses_of(trainer, batch, 3)] for trainer in (exact, rounded))
+    assert found == pytest.approx(expected, rel=0.02)
+    assert found[1] != expected[1]  # it was taken in bfloat16; on a CPU the fusion network is not
 
 
 class Doubled:
