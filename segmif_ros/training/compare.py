@@ -15,10 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from segmif_ros.data.images import DatasetError
+from segmif_ros.data.mixture import SceneSource
 from segmif_ros.model import CheckpointError
+from segmif_ros.training.batches import open_source
 from segmif_ros.training.config import RecipeError, TrainingConfig, from_mapping
 from segmif_ros.training.stopping import TrainingStopped
 from segmif_ros.training.trainer import TrainingError, run_training
@@ -66,6 +69,16 @@ def table(runs: Sequence[Path]) -> str:
     return "\n".join(lines)
 
 
+def _make_scenes(config: TrainingConfig, data_root: Path, cache: Path) -> None:
+    """Render what is not in the cache yet, or the first variant's time would have all of it."""
+    for each in (*config.sources, *config.validation):
+        source = open_source(each, data_root, cache, held_out=False, labels=config.label_set)
+        if isinstance(source, SceneSource):
+            for index in range(len(source)):
+                if not source.is_kept(index):
+                    source.sample(index, np.random.default_rng())
+
+
 def _last_validation(run: Path) -> dict[str, Any]:
     try:
         lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
@@ -99,13 +112,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         unknown = sorted(set(options.only or ()) - set(recipes))
         if unknown:
             raise RecipeError(f"no variants {', '.join(unknown)}; choose of {', '.join(recipes)}")
-        runs = []
+        runs, scenes = [], options.output / "scenes"
         for name in options.only or recipes:
             runs.append(options.output / name)
             print(f"{name}:", flush=True)
-            run_training(
-                recipes[name], data_root=options.data, output=runs[-1], scene_cache=options.output / "scenes"
-            )
+            _make_scenes(recipes[name], options.data, scenes)
+            run_training(recipes[name], data_root=options.data, output=runs[-1], scene_cache=scenes)
         text = table(runs)
     except (RecipeError, DatasetError, CheckpointError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
