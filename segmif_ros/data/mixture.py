@@ -7,6 +7,7 @@ number, and a resumed training sees what the uninterrupted one would have seen.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -219,7 +220,8 @@ class SceneSource:
             self._cache.mkdir(parents=True, exist_ok=True)
             fresh = self._render(seed, lighting, name)
             planes = np.vstack([fresh.rgb[..., 0], fresh.rgb[..., 1], fresh.rgb[..., 2], fresh.infrared, fresh.labels])
-            temporary = path.with_suffix(".part.png")
+            # data workers may render one scene at the same time
+            temporary = path.with_suffix(f".{os.getpid()}.part.png")
             cv2.imwrite(str(temporary), planes)
             temporary.replace(path)
         stacked = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)

@@ -41,10 +41,12 @@ def run(options: argparse.Namespace) -> int:
         if options.tensorboard:
             config = dataclasses.replace(config, tensorboard=True)
         output = options.output or Path("runs") / config.name
-        if options.dry_run:
-            found = dry_run(config, data_root=options.data, output=output, scene_cache=options.scene_cache)
-            return 2 if found else 0
         with joined() as processes:
+            if options.dry_run:
+                if processes.world > 1:
+                    raise ProcessError("--dry-run checks and measures one process: run it without torchrun")
+                found = dry_run(config, data_root=options.data, output=output, scene_cache=options.scene_cache)
+                return 2 if found else 0
             weights = run_training(
                 config, data_root=options.data, output=output, scene_cache=options.scene_cache, processes=processes
             )
