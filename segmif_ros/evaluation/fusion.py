@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.data.images import read_rgb
+from segmif_ros.imaging.pyramid import LEVELS, compose, decompose
 
 Grey = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
 _Array = npt.NDArray[np.float64]
@@ -303,29 +304,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def laplacian_pyramid(
-    a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], levels: int = 4
+    a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], levels: int = LEVELS
 ) -> npt.NDArray[np.uint8]:
     """Fuse two grey images, uint8 (H, W), by Laplacian pyramids (Burt and Adelson).
 
     Of each detail coefficient the one of larger magnitude is taken (of equal ones a's), of the coarsest level the mean.
     An image too small for ``levels`` gets fewer.
     """
-    fused: list[npt.NDArray[np.float32]] = []
-    x, y = a.astype(np.float32), b.astype(np.float32)
-    while len(fused) < levels and min(x.shape) >= 4:
-        (down_x, detail_x), (down_y, detail_y) = _pyramid_level(x), _pyramid_level(y)
-        fused.append(np.where(np.abs(detail_x) >= np.abs(detail_y), detail_x, detail_y))
-        x, y = down_x, down_y
-    image = np.asarray((x + y) / 2, np.float32)
-    for detail in reversed(fused):
-        image = np.asarray(cv2.pyrUp(image, dstsize=detail.shape[::-1]), np.float32) + detail
+    (fine_a, rest_a), (fine_b, rest_b) = (decompose(image.astype(np.float32), levels) for image in (a, b))
+    stronger = [np.where(np.abs(x) >= np.abs(y), x, y) for x, y in zip(fine_a, fine_b, strict=True)]
+    image = compose(stronger, np.asarray((rest_a + rest_b) / 2, np.float32))
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
-
-
-def _pyramid_level(image: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the image at half size, and what that lacks."""
-    down = np.asarray(cv2.pyrDown(image), np.float32)
-    return down, image - np.asarray(cv2.pyrUp(down, dstsize=image.shape[::-1]), np.float32)
 
 
 def _average(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

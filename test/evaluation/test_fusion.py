@@ -252,3 +252,11 @@ def test_a_pyramid_keeps_the_details_of_both_images():
 def test_a_pyramid_takes_the_mean_of_two_even_images():
     dark, bright = np.full((33, 47), 50, np.uint8), np.full((33, 47), 150, np.uint8)
     assert np.all(metrics.laplacian_pyramid(dark, bright) == 100)
+
+
+def test_the_pyramid_that_a_network_is_measured_against_stays_what_it_is():
+    rows, columns = np.arange(24), np.arange(20)
+    a = (np.add.outer(rows**2, 7 * columns) % 256).astype(np.uint8)
+    b = (3 * np.multiply.outer(rows, columns) % 256).astype(np.uint8)
+    pinned = [[0, 0, 0, 4], [4, 79, 181, 31], [21, 197, 205, 249], [0, 17, 38, 65]]
+    assert np.allclose(metrics.laplacian_pyramid(a, b)[::6, ::5].astype(int), pinned, atol=1)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Laplacian pyramids (Burt and Adelson, 1983) of grey planes."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Plane = npt.NDArray[np.float32]
+
+LEVELS = 4
+_SMALLEST_SIDE = 4
+
+
+def decompose(plane: Plane, levels: int = LEVELS) -> tuple[list[Plane], Plane]:
+    """Split a plane, float32 (H, W), into details from fine to coarse, and what remains.
+
+    A level halves both sides; a plane with a side below 4 is not halved again, so a small one has fewer than
+    ``levels``.
+    """
+    details: list[Plane] = []
+    while len(details) < levels and min(plane.shape) >= _SMALLEST_SIDE:
+        smaller = np.asarray(cv2.pyrDown(plane), np.float32)
+        details.append(plane - _enlarged(smaller, plane))
+        plane = smaller
+    return details, plane
+
+
+def compose(details: list[Plane], rest: Plane) -> Plane:
+    """Put together what `decompose` split."""
+    for detail in reversed(details):
+        rest = _enlarged(rest, detail) + detail
+    return rest
+
+
+def _enlarged(plane: Plane, like: Plane) -> Plane:
+    return np.asarray(cv2.pyrUp(plane, dstsize=like.shape[::-1]), np.float32)
