@@ -50,7 +50,12 @@ REQUIRES = [
     "jinja2>=3.1",
     "rosbags>=0.11,<0.12",  # its type stores and writers change between minor versions
 ]
-BACKENDS = {"openvino": ["openvino>=2026.0"], "onnxruntime": ["onnxruntime>=1.20", "onnx>=1.16", "onnxscript>=0.5"]}
+_EXPORT = ["onnx>=1.16", "onnxscript>=0.5"]
+BACKENDS = {
+    "openvino": ["openvino>=2026.0"],
+    "onnxruntime": ["onnxruntime>=1.20", *_EXPORT],
+    "tensorrt": ["tensorrt>=10", *_EXPORT],
+}
 CLUSTER = ["distributed>=2024.1"]
 EXTRAS = {
     **BACKENDS,
@@ -159,7 +164,7 @@ setup(
     packages=[*find_packages(include=[NAME, f"{NAME}.*"], exclude=[f"{NAME}.msg"]), f"{NAME}.config"],
     package_dir={f"{NAME}.config": "config"},
     package_data={
-        NAME: ["py.typed", "weights/*.safetensors"],
+        NAME: ["py.typed", "weights/*.safetensors", "weights/*.json"],
         f"{NAME}.config": ["*.yaml", "*.xml", "*.rviz", "training/*.yaml", "training/compare/*.yaml"],
     },
     data_files=shared_files(),

@@ -20,7 +20,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from segmif_ros.inference.backends import BACKENDS, TOLERANCES, missing_packages
+from segmif_ros.inference.backends import BACKENDS, TOLERANCES, available_backends, lacking
 from segmif_ros.inference.bench_worker import PLAIN, PLAIN_UNTUNED, Ready, Runner, RunnerError, RunnerSpec
 from segmif_ros.inference.choice import mask_agreement, package_version, processor_name, psnr_db
 from segmif_ros.inference.operations import Rates, measure_rates
@@ -34,7 +34,7 @@ Pairs = list[tuple[UInt8Image, UInt8Image]]
 RANDOM = "random:"
 _BYTES_SAVED = {"float32": 1, "int8": 4}
 _LOG_COLUMNS = 160  # of a table that goes to a file or pipe
-_PACKAGES = ("torch", "openvino", "onnxruntime", "numpy", "opencv-python-headless")
+_PACKAGES = ("torch", "openvino", "onnxruntime", "tensorrt", "numpy", "opencv-python-headless")
 
 
 class BenchError(ValueError):
@@ -106,7 +106,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Times whole frames (uint8 in, uint8 out, prior image included) of every combination, one frame of each in "
         "turn so that all see the same machine, each in a process of its own. Ends with status 1 when a backend's "
-        "results are not within the tolerance of its precision."
+        "results are not within the tolerance of its precision, or it can't run; a backend whose packages are not "
+        "installed is said and skipped."
     )
     parser.add_argument(
         "--weights",
@@ -116,7 +117,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "is the paper's network) for times without trained weights (default: %(default)s)",
     )
     parser.add_argument(
-        "--backends", nargs="+", choices=BACKENDS, help="default: those installed, but for compile", metavar="NAME"
+        "--backends",
+        nargs="+",
+        choices=BACKENDS,
+        help="default: those installed for the device that start within seconds, as `fastest` tries",
+        metavar="NAME",
     )
     parser.add_argument("--precisions", nargs="+", default=["float32"], choices=TOLERANCES, metavar="NAME")
     parser.add_argument("--sizes", nargs="+", default=["640x480"], metavar="WIDTHxHEIGHT")
@@ -145,13 +150,16 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=_LOG_COLUMNS)
+    skipped = [f"skipped: {line}" for name in arguments.backends or () if (line := lacking(name))]
+    for line in skipped:
+        console.print(line, markup=False)
     try:
         with TemporaryDirectory(prefix="segmif_bench_") as folder:
             rows, failures = bench(arguments, console, Path(folder))
     except (BenchError, PairsError, RunnerError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    report = {"machine": machine(), "rows": [asdict(row) for row in rows], "failures": failures}
+    report = {"machine": machine(), "rows": [asdict(row) for row in rows], "failures": failures, "skipped": skipped}
     for group in _groups(rows):
         console.print(table(group))
     for line in failures:
@@ -175,7 +183,6 @@ def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tup
     if arguments.frames < 1 or arguments.warm_up < 0:
         raise BenchError(f"{arguments.frames} frames after {arguments.warm_up}: time at least one")
     sizes = [_size(text) for text in arguments.sizes]
-    backends = arguments.backends or [name for name in BACKENDS if name != "compile" and not missing_packages(name)]
     rows: list[Row] = []
     failures: list[str] = []
     for weights in arguments.weights:
@@ -197,9 +204,9 @@ def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tup
             )
             specs = [first]
             for precision in arguments.precisions:
-                for backend in backends:
+                for backend in _backends(arguments, precision):
                     spec = replace(first, backend=backend, precision=precision)
-                    if precision in BACKENDS[backend].precisions and spec not in specs:
+                    if spec not in specs:
                         specs.append(spec)
             if arguments.baseline == "plain":
                 specs += [replace(first, backend=PLAIN), replace(first, backend=PLAIN_UNTUNED)]
@@ -208,6 +215,16 @@ def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tup
             rows += group_rows
             failures += group_failures
     return rows, failures
+
+
+def _backends(arguments: argparse.Namespace, precision: str) -> list[str]:
+    """Return what is to be timed in a precision: of those that were named, else of those that `fastest` tries."""
+    if arguments.backends:
+        return [name for name in arguments.backends if precision in BACKENDS[name].precisions and not lacking(name)]
+    device = arguments.device.partition(":")[0]
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return [name for name in available_backends(device, precision) if BACKENDS[name].on_trial]
 
 
 def _group(

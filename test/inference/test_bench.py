@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from segmif_ros.inference import bench
+from segmif_ros.inference import backends, bench
 from segmif_ros.inference.bench_worker import Ready, RunnerError, RunnerSpec
 from segmif_ros.inference.operations import Rates
 from segmif_ros.model import load_checkpoint
@@ -103,6 +103,36 @@ def test_a_backend_that_can_not_run_is_said_and_the_others_are_timed(
     assert _run("--frames", "1", "--warm-up", "0") == 1
     assert fake.order == ["torch"]
     assert "compile, float32, 16x8: no such instruction" in capsys.readouterr().out
+
+
+def test_a_named_backend_that_is_not_installed_is_skipped_and_no_failure(
+    fake: type[FakeRunner], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(backends, "missing_packages", lambda name: ("tensorrt",) if name == "tensorrt" else ())
+    given = ("--backends", "torch", "tensorrt", "compile", "--frames", "1", "--warm-up", "0", "--out", str(tmp_path))
+    assert bench.run(_arguments(*given, "--sizes", "16x8")) == 0
+    assert fake.order == ["torch", "compile"]
+    said = "skipped: backend 'tensorrt' needs tensorrt, not installed here: pip install 'segmif_ros[tensorrt]'"
+    assert said in capsys.readouterr().out
+    assert json.loads((tmp_path / "bench.json").read_text())["skipped"] == [said]
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "timed"),
+    [
+        ("cpu", "float32", {"torch", "openvino", "onnxruntime"}),
+        ("cpu", "int8", {"torch", "openvino"}),  # torch in float32 is the reference of all
+        ("cuda:1", "float32", {"torch", "cuda_graph"}),
+    ],
+)
+def test_by_default_what_fits_the_device_and_starts_soon_is_timed(
+    fake: type[FakeRunner], monkeypatch: pytest.MonkeyPatch, device: str, precision: str, timed: set[str]
+) -> None:
+    monkeypatch.setattr(backends, "missing_packages", lambda name: ())  # as if all were installed
+    fake.total_ms = dict.fromkeys(backends.BACKENDS, 1.0)
+    given = ("--device", device, "--precisions", precision, "--sizes", "16x8", "--frames", "1", "--warm-up", "0")
+    assert bench.run(_arguments(*given)) == 0
+    assert set(fake.order) == timed
 
 
 def test_without_the_reference_nothing_is_timed(fake: type[FakeRunner], capsys: pytest.CaptureFixture[str]) -> None:

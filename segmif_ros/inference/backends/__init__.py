@@ -97,6 +97,13 @@ def missing_packages(name: str) -> tuple[str, ...]:
     return tuple(each for each in BACKENDS[name].packages if find_spec(each) is None)
 
 
+def lacking(name: str) -> str:
+    """Return the line about what backend `name` lacks here and how to install it; empty where nothing is missing."""
+    missing = ", ".join(missing_packages(name))
+    remedy = f"pip install 'segmif_ros[{BACKENDS[name].extra}]'"
+    return f"backend '{name}' needs {missing}, not installed here: {remedy}" if missing else ""
+
+
 def available_backends(device: str, precision: str) -> tuple[str, ...]:
     """Return the backends that are installed and can run on this device type in this precision."""
     return tuple(
@@ -127,10 +134,8 @@ def create_backend(name: str, network: FrameNetwork, options: BackendOptions) ->
         others = [each for each, other in BACKENDS.items() if options.precision in other.precisions]
         also = f", or backend {' or '.join(others)}" if others else ""
         raise EngineError(f"backend '{name}' doesn't compute in '{options.precision}': use {known}{also}")
-    if missing := missing_packages(name):
-        raise EngineError(
-            f"backend '{name}' needs {', '.join(missing)}, not installed here: pip install 'segmif_ros[{entry.extra}]'"
-        )
+    if line := lacking(name):
+        raise EngineError(line)
     return cast(Factory, import_module(entry.module).create)(network, options)
 
 
@@ -144,5 +149,6 @@ __all__ = [
     "Tolerance",
     "available_backends",
     "create_backend",
+    "lacking",
     "missing_packages",
 ]
