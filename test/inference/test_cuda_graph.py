@@ -8,6 +8,7 @@ import argparse
 import gc
 import re
 import shlex
+import threading
 import weakref
 from pathlib import Path
 from unittest import mock
@@ -22,7 +23,13 @@ from segmif_ros.inference import bench
 from segmif_ros.inference.backends import BACKENDS, BackendOptions, available_backends, create_backend
 from segmif_ros.inference.backends.base import PairBackend
 from segmif_ros.inference.backends.cuda_graph import CudaGraphBackend
-from segmif_ros.inference.backends.device_runtime import CudaRuntime, DeviceRuntime, StaticFrame, device_facts
+from segmif_ros.inference.backends.device_runtime import (
+    CudaRuntime,
+    DeviceRuntime,
+    StaticFrame,
+    device_facts,
+    give_memory_back,
+)
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineError
 from segmif_ros.inference.frame import FrameNetwork
 from segmif_ros.model import load_checkpoint
@@ -273,6 +280,31 @@ def test_cuda_says_in_one_line_what_can_not_be_recorded(monkeypatch: pytest.Monk
         "a 47x33 frame can't be recorded as a CUDA graph (operation not permitted when stream is capturing): "
         "use the backend 'torch'"
     )
+    assert torch.backends.cudnn.benchmark is False
+
+
+def test_nobody_records_or_gives_memory_back_while_another_thread_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = FakeCuda(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: (cuda.log.append("empty"), entered.set()))
+    entered = threading.Event()
+    runtime = CudaRuntime(torch.device("cuda:0"))
+    others = [
+        threading.Thread(target=runtime.record, args=(entered.set, "another frame")),
+        threading.Thread(target=give_memory_back),
+    ]
+
+    def work() -> None:
+        if cuda.log[-1] == "begin":
+            for other in others:
+                other.start()
+            assert not entered.wait(0.1)  # they have all the time to do it if nothing stops them
+
+    runtime.record(work, "a frame")
+    for other in others:
+        other.join()
+    end = cuda.log.index("end")
+    assert sorted(cuda.log[:end]) == ["begin", "wait for the weights"]
+    assert sorted(cuda.log[end:]) == ["begin", "empty", "end", "end", "wait for the weights"]
     assert torch.backends.cudnn.benchmark is False
 
 

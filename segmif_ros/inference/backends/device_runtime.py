@@ -8,6 +8,7 @@ once. Buffers on both sides are made when an image size is first seen and stay, 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -23,6 +24,9 @@ from segmif_ros.inference.errors import EngineError
 Shape = tuple[int, ...]
 
 _ALIGNMENT = 256  # bytes; TensorRT asks for it, and it is what CUDA's own allocations have
+# Process-wide: a recording forbids everybody else to wait for the whole device, as beginning a recording and giving
+# memory back do, and cuDNN's search is one switch for all. Replays go on meanwhile: they wait for their own stream.
+_DEVICE_ALONE = threading.Lock()
 _WARM_UPS = 3  # runs before recording: libraries load kernels, take workspaces and choose algorithms in the first ones
 
 
@@ -91,6 +95,10 @@ class CudaRuntime:
 
     def record(self, work: Callable[[], None], what: str) -> Callable[[], None]:
         """See `DeviceRuntime`."""
+        with _DEVICE_ALONE:
+            return self._record(work, what)
+
+    def _record(self, work: Callable[[], None], what: str) -> Callable[[], None]:
         # the weights were copied on the default stream
         self._stream.wait_stream(torch.cuda.default_stream(self._device))
         graph = torch.cuda.CUDAGraph()
@@ -177,6 +185,12 @@ class _Block:
         self.arrays: list[UInt8Image] = [
             self.host[start : start + size].view(shape).numpy() for start, size, shape in places
         ]
+
+
+def give_memory_back() -> None:
+    """Hand what torch's allocator keeps unused back to CUDA; not while another thread records."""
+    with _DEVICE_ALONE:
+        torch.cuda.empty_cache()
 
 
 def device_facts(device: torch.device) -> dict[str, str]:
