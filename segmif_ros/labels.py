@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+# Pixels without truth, in whatever set: no set can have a class of this id.
 IGNORE_ID = 255
 # What a label map says instead of a class of `counterparts`: no counterpart, so those pixels are never looked at.
 IGNORED = "ignored"
@@ -30,7 +31,8 @@ class LabelSet:
         name: How parameters and checkpoints name the set.
         names: Class names; the index is the id.
         palette: (N, 3) uint8 RGB, one colour an id.
-        ignore_id: Pixels of this id have no truth: never trained on, never counted. It may be the id of a class.
+        ignore_id: Pixels of this id have no truth: never trained on, never counted. It may be the id of a class; 255
+            has no truth besides it.
         aliases: Other sets' names of classes to the names here, beside those of the common table.
     """
 
@@ -58,10 +60,12 @@ class LabelSet:
         return np.take(table, labels, axis=0)
 
 
-def _label_set(name: str, classes: Sequence[tuple[str, tuple[int, int, int]]]) -> LabelSet:
+def _label_set(
+    name: str, classes: Sequence[tuple[str, tuple[int, int, int]]], ignore_id: int = IGNORE_ID
+) -> LabelSet:
     palette = np.array([colour for _, colour in classes], np.uint8)
     palette.setflags(write=False)
-    return LabelSet(name=name, names=tuple(each for each, _ in classes), palette=palette)
+    return LabelSet(name=name, names=tuple(each for each, _ in classes), palette=palette, ignore_id=ignore_id)
 
 
 # The palette is the one of the SegMiF paper's figures.
@@ -117,6 +121,7 @@ CAMVID = _label_set(
         ("bicyclist", (0, 128, 192)),
         ("unlabelled", (0, 0, 0)),
     ],
+    ignore_id=11,
 )
 
 # The order of ids and the colours of the data set's own paper; another public loader orders the classes differently.

@@ -145,6 +145,16 @@ def test_weights_describe_their_classes_by_themselves(yard) -> None:
     assert np.array_equal(found.palette, yard.palette)
 
 
+def test_weights_for_camvids_classes_have_no_truth_where_unlabelled_also_of_older_files() -> None:
+    older = label_metadata(CAMVID) | {
+        "label_classes": label_metadata(CAMVID)["label_classes"].replace('"ignore_id": 11', '"ignore_id": 255')
+    }
+    assert older != label_metadata(CAMVID)
+    assert CAMVID.names[CAMVID.ignore_id] == "unlabelled"
+    assert label_set_of(label_metadata(CAMVID), 12) is CAMVID
+    assert label_set_of(older, 12) is CAMVID
+
+
 def test_weights_that_only_name_a_set_or_nothing_have_the_usual_classes() -> None:
     assert label_set_of({"label_set": "mfnet"}, 9) is MFNET
     assert label_set_of(label_metadata(FMB), 15) is FMB

@@ -14,12 +14,12 @@ from segmif_ros import labels
 from segmif_ros.data.images import Image
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.rgb_labels import Infrared, RgbLabels
-from segmif_ros.labels import CAMVID, FMB, IGNORED, LabelSet
+from segmif_ros.labels import CAMVID, FMB, LabelSet
 
 
 def camvid_mapping(ours: LabelSet = FMB, label_map: Mapping[str, str] | None = None) -> LabelMapping:
-    """Map CamVid's classes by name; its unlabelled pixels are ignored, also where the classes are CamVid's own."""
-    return LabelMapping(CAMVID, ours, {"unlabelled": IGNORED, **(label_map or {})})
+    """Map CamVid's classes by name; unlabelled pixels, whose id its set ignores, stay without truth."""
+    return LabelMapping(CAMVID, ours, label_map)
 
 
 def camvid_to_fmb(ids: Image, source: str = "") -> Image:

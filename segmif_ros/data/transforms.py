@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-IGNORE_ID = 255
+from segmif_ros.labels import IGNORE_ID as IGNORE_ID
 
 Image = npt.NDArray[np.uint8]
 _Change = Callable[[Image], Image]

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-IGNORE_ID = 255
+from segmif_ros.labels import IGNORE_ID
 
 MeanConvention = Literal["present", "fixed"]
 
@@ -41,7 +41,7 @@ class MeanIoU:
 
 
 class ConfusionMatrix:
-    """Counts of (truth, prediction) pairs for ``num_classes`` classes; truth ``ignore_id`` is not counted."""
+    """Counts of (truth, prediction) pairs for ``num_classes`` classes; truth ``ignore_id`` or 255 is not counted."""
 
     def __init__(self, num_classes: int, ignore_id: int = IGNORE_ID) -> None:
         if num_classes < 1:
@@ -53,7 +53,7 @@ class ConfusionMatrix:
     def update(self, truth: npt.NDArray[np.integer], prediction: npt.NDArray[np.integer], source: str = "") -> None:
         """Add one label map.
 
-        truth, prediction: integer arrays of one shape; truth in 0..num_classes-1 or ignore_id, prediction in
+        truth, prediction: integer arrays of one shape; truth in 0..num_classes-1, ignore_id or 255, prediction in
         0..num_classes-1 wherever the truth counts.
         source: a file name or frame id for the error message.
         Raises LabelRangeError for other ids, ValueError for shapes that differ.
@@ -61,7 +61,7 @@ class ConfusionMatrix:
         where = f"{source}: " if source else ""
         if truth.shape != prediction.shape:
             raise ValueError(f"{where}truth is {truth.shape} but prediction is {prediction.shape}")
-        counted = truth != self.ignore_id
+        counted = (truth != self.ignore_id) & (truth != IGNORE_ID)
         rows = truth[counted].astype(np.int64)
         columns = prediction[counted].astype(np.int64)
         for name, ids in (("truth", rows), ("prediction", columns)):

@@ -17,6 +17,11 @@ def test_the_ignored_id_of_a_set_becomes_255():
     assert LabelMapping(own, own).apply(np.array([[0, 1]], np.uint8), "a.png").tolist() == [[255, 1]]
 
 
+def test_unlabelled_pixels_of_camvid_have_no_truth_in_its_own_classes():
+    labels = np.array([[CAMVID.id_of("unlabelled"), CAMVID.id_of("fence"), 255]], np.uint8)
+    assert LabelMapping(CAMVID, CAMVID).apply(labels, "a.png").tolist() == [[255, CAMVID.id_of("fence"), 255]]
+
+
 def test_an_id_outside_the_set_names_the_file():
     with pytest.raises(DatasetError, match=r"a\.png: ids \[15, 200\] are not fmb's 0\.\.14"):
         LabelMapping(FMB, FMB).apply(np.array([[3, 15, 200]], np.uint8), "a.png")

@@ -25,6 +25,12 @@ def test_rows_are_the_truth_and_columns_the_prediction():
     assert matrix_of(TRUTH, PREDICTION).counts.tolist() == [[1, 1, 0], [0, 2, 0], [0, 0, 0]]
 
 
+def test_255_is_no_truth_besides_a_class_that_is_none():
+    matrix = ConfusionMatrix(3, ignore_id=1)
+    matrix.update(TRUTH, PREDICTION)
+    assert matrix.counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
+
+
 def test_iou_and_recall_are_those_of_the_hand_count():
     matrix = matrix_of(TRUTH, PREDICTION)
     np.testing.assert_allclose(matrix.iou(), [1 / 2, 2 / 3, np.nan])

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineError
-from segmif_ros.labels import LabelSetError
-from segmif_ros.model import CheckpointError, load_checkpoint
+from segmif_ros.labels import CAMVID, LabelSetError, label_metadata
+from segmif_ros.model import CheckpointError, SegMiF, SegMiFConfig, load_checkpoint, save_checkpoint
 
 
 def _pair(height: int = 33, width: int = 47) -> tuple[np.ndarray, np.ndarray]:
@@ -51,6 +51,15 @@ def test_equal_pairs_give_equal_bytes(engine: Engine) -> None:
     first, second = engine.infer(*_pair()), engine.infer(*_pair())
     np.testing.assert_array_equal(first.fused, second.fused)
     np.testing.assert_array_equal(first.labels, second.labels)
+
+
+def test_weights_for_camvids_classes_bring_all_of_them_the_ignored_one_too(tmp_path: Path) -> None:
+    config = SegMiFConfig(encoder="mit_b0", num_classes=12, fusion_channels=8, growth=4, fusion_scale=4)
+    file = tmp_path / "camvid.safetensors"
+    save_checkpoint(SegMiF(config), file, {"prior": "mean", **label_metadata(CAMVID)})
+    made = Engine(EngineConfig(weights=(str(file),), device="cpu"))
+    assert made.label_set is CAMVID
+    assert made.infer(*_pair()).labels.max() < len(CAMVID)
 
 
 def test_a_size_may_change_from_pair_to_pair(engine: Engine) -> None:
