@@ -134,7 +134,8 @@ class _Skip:
 
     def __init__(self, engine: EngineProtocol) -> None:
         self.label_set: LabelSet = engine.label_set
-        self.model_name, self.model_hash, self.device_name = engine.model_name, engine.model_hash, engine.device_name
+        self.model_name, self.model_hash = engine.model_name, engine.model_hash
+        self.device_name, self.backend_name, self.precision = engine.device_name, engine.backend_name, engine.precision
 
     def warm_up(self, height: int, width: int) -> None:
         pass

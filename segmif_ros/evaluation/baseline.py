@@ -29,6 +29,7 @@ class BaselineEngine:
         self.model_name = rule
         self.model_hash = "none"
         self.device_name = "cpu"
+        self.backend_name, self.precision = "opencv", "uint8"
 
     def warm_up(self, height: int, width: int) -> None:
         """Nothing to warm up."""

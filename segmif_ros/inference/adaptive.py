@@ -218,13 +218,13 @@ class AdaptiveEngine:
 
     @property
     def backend_name(self) -> str:
-        """What runs the network; empty for an engine that doesn't say."""
-        return getattr(self._engine, "backend_name", "")
+        """See `EngineProtocol`."""
+        return self._engine.backend_name
 
     @property
     def precision(self) -> str:
-        """Its arithmetic; empty for an engine that doesn't say."""
-        return getattr(self._engine, "precision", "")
+        """See `EngineProtocol`."""
+        return self._engine.precision
 
     def warm_up(self, height: int, width: int) -> None:
         """Run once at every size of the steps, so that a step costs no compilation later."""

@@ -30,7 +30,7 @@ from segmif_ros.inference.backends import (
     available_backends,
     create_backend,
 )
-from segmif_ros.inference.backends.device_runtime import device_facts
+from segmif_ros.inference.backends.device_runtime import device_facts, give_memory_back
 from segmif_ros.inference.choice import REFERENCE, ChoiceCache, choice_key, try_backends
 from segmif_ros.inference.device_frame import DEVICE_PRIORS
 from segmif_ros.inference.errors import EngineError
@@ -124,6 +124,14 @@ class EngineProtocol(Protocol):
     def device_name(self) -> str:
         """For example "cpu" or "cuda:0"."""
 
+    @property
+    def backend_name(self) -> str:
+        """What runs the network now, for example "torch"."""
+
+    @property
+    def precision(self) -> str:
+        """What it computes in now, for example "float32"; not what was asked for where a choice fell back."""
+
     def warm_up(self, height: int, width: int) -> None:
         """Run once at this size, so that the first real pair runs at full speed."""
 
@@ -172,6 +180,7 @@ class Engine:
         _require("prior", prior, PRIOR_METHODS)  # a checkpoint's own can be anything
         self.prior = cast(PriorMethod, prior)
         self._backend = self._create(self.backend_name)
+        self.precision = self._precision(self.backend_name)
         self.label_set = _resolve_label_set(config.label_set, model.metadata, model.config.num_classes)
         self.model_name = model.metadata.get("name", "+".join(path.stem for path in paths))
         self.model_hash = weights_hash(paths)
@@ -210,7 +219,7 @@ class Engine:
                 fused, labels, confidence = backend.run(infrared, rgb, prior)
         except torch.OutOfMemoryError as error:
             if self._device.type == "cuda":
-                torch.cuda.empty_cache()
+                give_memory_back()
             size = f"{infrared.shape[1]}x{infrared.shape[0]}"
             raise EngineError(
                 f"{self.device_name} ran out of memory on a {size} pair, which is dropped: lower the image size or "
@@ -222,16 +231,20 @@ class Engine:
 
     def _create(self, name: str) -> Backend:
         config = self._config
-        # of "fastest" in int8 the reference is torch as it is: what is measured against, and stays where nothing is won
-        reference = config.backend == "fastest" and config.precision == "int8" and name == REFERENCE
         options = BackendOptions(
             device=self._device,
-            precision="float32" if reference else config.precision,
+            precision=self._precision(name),
             num_threads=config.num_threads,
             prior=self.prior,
             calibration_pairs=Path(config.calibration_pairs).expanduser() if config.calibration_pairs else None,
         )
         return create_backend(name, self._network, options)
+
+    def _precision(self, name: str) -> str:
+        config = self._config
+        # of "fastest" in int8 the reference is torch as it is: what is measured against, and stays where nothing is won
+        reference = config.backend == "fastest" and config.precision == "int8" and name == REFERENCE
+        return "float32" if reference else config.precision
 
     def _candidates(self, precision: str) -> list[str]:
         # what compiles for minutes is there for who asks for it by name
@@ -265,7 +278,7 @@ class Engine:
             cache.put(key, chosen)
         if chosen != self.backend_name:
             self._backend = self._create(chosen)
-            self.backend_name = chosen
+            self.backend_name, self.precision = chosen, self._precision(chosen)
 
     def _device_said(self) -> str:
         """The device as a choice depends on it: on CUDA which one it is, not only its number."""

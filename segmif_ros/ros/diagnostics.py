@@ -44,20 +44,14 @@ def pipeline_values(snapshot: Snapshot, offsets: OffsetSummary) -> dict[str, str
     return values
 
 
-def engine_values(engine: EngineProtocol, precision: str) -> dict[str, str]:
-    """Return what computes, in force now; an engine that doesn't say its backend (a fake) has none.
-
-    Args:
-        engine: The one at work.
-        precision: What was asked for: an engine that doesn't choose computes in that.
-    """
-    values = {
+def engine_values(engine: EngineProtocol) -> dict[str, str]:
+    """Return what computes, in force now."""
+    return {
         "model": f"{engine.model_name} {engine.model_hash}",
         "device": engine.device_name,
-        "backend": getattr(engine, "backend_name", ""),
-        "precision": getattr(engine, "precision", "") or precision,
+        "backend": engine.backend_name,
+        "precision": engine.precision,
     }
-    return values if values["backend"] else {name: values[name] for name in ("model", "device")}
 
 
 def gpu_values(device_name: str) -> dict[str, str]:

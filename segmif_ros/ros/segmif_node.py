@@ -154,7 +154,8 @@ class SegmifNode(LifecycleNode):
         )
         self.get_logger().info(
             f"model {engine.model_name} ({engine.model_hash}), {len(engine.label_set)} classes of "
-            f"{engine.label_set.name}, on {self._runtime(engine)}, ready after {time.monotonic() - started:.1f} s"
+            f"{engine.label_set.name}, on {engine.device_name} by {engine.backend_name} in "
+            f"{engine.precision}, ready after {time.monotonic() - started:.1f} s"
         )
         self._use_rig(self._rig)
         return super().on_configure(state)
@@ -294,11 +295,6 @@ class SegmifNode(LifecycleNode):
         engine.warm_up(config.warm_up_height, config.warm_up_width)
         return engine
 
-    def _runtime(self, engine: EngineProtocol) -> str:
-        values = engine_values(engine, self._config.precision)
-        by = f" by {values['backend']} in {values['precision']}" if "backend" in values else ""
-        return values["device"] + by
-
     def use_engine(self, engine: EngineProtocol, pipeline: Pipeline) -> bool:
         """Run another engine in ``pipeline`` from the next pair on; False if that isn't the node's any more."""
         with self._changing:
@@ -345,7 +341,7 @@ class SegmifNode(LifecycleNode):
         if self._pipeline is not None and self._engine is not None:
             values = pipeline_values(self._pipeline.snapshot(), self._pipeline.offsets)
             values |= {
-                **engine_values(self._engine, self._config.precision),
+                **engine_values(self._engine),
                 **gpu_values(self._engine.device_name),
                 **budget_values(budget_state(self._engine)),
             }

@@ -43,7 +43,7 @@ class TimedEngine:
 
     model_name = "timed"
     model_hash = "0" * 12
-    device_name = "none"
+    device_name = backend_name = precision = "none"
 
     def __init__(self, infer_ms: float) -> None:
         self._infer_s = 1e-3 * infer_ms

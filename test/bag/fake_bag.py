@@ -23,6 +23,7 @@ class FakeEngine:
 
     label_set = FMB
     model_name, model_hash, device_name = "fake", "f" * 12, "cpu"
+    backend_name, precision = "abacus", "exact"
 
     def __init__(self, fail_on: Iterable[int] = (), stop_after: int | None = None) -> None:
         self.pairs = 0

@@ -15,6 +15,7 @@ from segmif_ros.labels import FMB
 class _FakeEngine:
     label_set = FMB
     model_name, model_hash, device_name = "fake", "0" * 12, "cpu"
+    backend_name, precision = "abacus", "exact"
 
     def __init__(self) -> None:
         self.seen: list[tuple[Any, ...]] = []

@@ -32,6 +32,7 @@ class BrightIsRoad:
         self.model_name = "fake"
         self.model_hash = "0"
         self.device_name = "cpu"
+        self.backend_name, self.precision = "abacus", "exact"
         self.pairs = []
 
     def warm_up(self, height, width):

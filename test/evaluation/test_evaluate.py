@@ -27,6 +27,7 @@ class RedEngine:
 
     label_set = MFNET
     model_name, model_hash, device_name = "red", "0" * 12, "cpu"
+    backend_name, precision = "abacus", "exact"
 
     def __init__(self, seen: list[int] | None = None, stop_after: int | None = None) -> None:
         self.seen = [] if seen is None else seen

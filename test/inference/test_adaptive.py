@@ -139,7 +139,8 @@ def test_a_backend_that_compiles_for_each_size_keeps_all_of_them() -> None:
 class FakeEngine:
     """Takes a time by pixels, and returns a known change of the RGB image."""
 
-    label_set, model_name, model_hash, device_name, backend_name = FMB, "fake", "0123", "cpu", "abacus"
+    label_set, model_name, model_hash, device_name = FMB, "fake", "0123", "cpu"
+    backend_name, precision = "abacus", "exact"
 
     def __init__(self, ms_at_full: float) -> None:
         self.ms_at_full = ms_at_full
@@ -228,9 +229,9 @@ def test_a_pair_that_does_not_fit_together_is_the_engines_to_refuse() -> None:
     assert engine.state is None
 
 
-def test_what_runs_the_network_is_told_on_where_the_engine_says_it() -> None:
+def test_what_runs_the_network_is_told_on() -> None:
     engine = AdaptiveEngine(FakeEngine(0), CONFIG)
-    assert (engine.model_name, engine.backend_name, engine.precision) == ("fake", "abacus", "")
+    assert (engine.model_name, engine.backend_name, engine.precision) == ("fake", "abacus", "exact")
 
 
 @pytest.mark.parametrize(

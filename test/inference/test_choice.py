@@ -179,6 +179,27 @@ def test_int8_is_tried_only_where_the_precision_asks_for_it_and_against_torch_in
     assert set(tried) == {("torch", "float32"), ("openvino", "float32"), ("openvino", "int8")}
 
 
+@pytest.mark.parametrize(("chosen", "precision"), [("torch", "float32"), ("openvino", "int8")])
+def test_the_precision_in_force_is_that_of_what_was_chosen(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str, precision: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(engine, "available_backends", lambda device, precision: ("openvino",))
+    monkeypatch.setattr(
+        engine, "try_backends", lambda *_: choice.Choice(backend=chosen, median_ms={chosen: 1.0}, refused={})
+    )
+    make = engine.create_backend
+    monkeypatch.setattr(
+        engine, "create_backend", lambda _name, network, options: make(
+            "torch", network, replace(options, precision="float32")
+        ),
+    )  # fmt: skip
+    made = Engine(EngineConfig(weights=(str(tiny_weights),), device="cpu", backend="fastest", precision="int8"))
+    assert (made.backend_name, made.precision) == ("torch", "float32")
+    made.warm_up(33, 47)
+    assert (made.backend_name, made.precision) == (chosen, precision)
+
+
 def test_fastest_in_int8_without_a_backend_for_it_is_refused_in_one_line(
     tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

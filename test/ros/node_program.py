@@ -32,7 +32,7 @@ class FakeEngine:
     label_set = FMB
     model_name = "fake"
     model_hash = "0123456789ab"
-    device_name = "none"
+    device_name = backend_name = precision = "none"
 
     def __init__(self, *, errors=None, warm_up_s=0.0, infer_s=0.0) -> None:
         self.errors = errors or {}

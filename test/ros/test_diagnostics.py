@@ -29,16 +29,11 @@ def test_the_memory_of_the_gpu_is_reported_where_the_model_runs_on_one(monkeypat
 
 
 def test_backend_and_precision_are_those_in_force() -> None:
-    engine = SimpleNamespace(model_name="m", model_hash="0123", device_name="cpu", backend_name="openvino")
-    expected = {"model": "m 0123", "device": "cpu", "backend": "openvino", "precision": "float32"}
-    assert engine_values(engine, "float32") == expected
-    engine.precision = "bfloat16"  # of an engine that chose it
-    assert engine_values(engine, "float32") == {**expected, "precision": "bfloat16"}
-
-
-def test_an_engine_that_names_no_backend_has_none_in_the_diagnostics() -> None:
-    engine = SimpleNamespace(model_name="m", model_hash="0123", device_name="none")
-    assert engine_values(engine, "float32") == {"model": "m 0123", "device": "none"}
+    engine = SimpleNamespace(
+        model_name="m", model_hash="0123", device_name="cpu", backend_name="openvino", precision="bfloat16"
+    )
+    expected = {"model": "m 0123", "device": "cpu", "backend": "openvino", "precision": "bfloat16"}
+    assert engine_values(engine) == expected
 
 
 def test_every_number_has_its_key() -> None:
