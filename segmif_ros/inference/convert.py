@@ -57,7 +57,10 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if not options.output.parent.is_dir():
         raise WeightsError(f"{options.output}: there is no folder {options.output.parent}: create it")
-    metadata = {**model.metadata, **added}
+    kept = dict(model.metadata)
+    if added.get("label_set", kept.get("label_set")) != kept.get("label_set"):
+        kept.pop("label_classes", None)  # of the old label set; readers take them before the name
+    metadata = {**kept, **added}
     save_checkpoint(model, options.output, metadata, float16=options.float16)
     _say(options.output)
     print(f"metadata:{_listed(metadata) or ' none (set it with --metadata NAME=VALUE)'}")

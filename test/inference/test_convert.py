@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """`segmif convert`: to one file of ours, to the authors' two, and every refusal in one line."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from segmif_ros import cli
+from segmif_ros.labels import MFNET, LabelSet, label_metadata, label_set_of
 from segmif_ros.model import SegMiF, SegMiFConfig, load_checkpoint, save_checkpoint
 
 TINY = SegMiFConfig(encoder="mit_b0", num_classes=3, fusion_channels=8, growth=4, decoder_channels=8)
@@ -64,6 +67,23 @@ def test_the_authors_two_files_become_one_with_the_metadata_that_was_set(model: 
     loaded = load_checkpoint(one)
     assert (loaded.metadata["label_set"], loaded.metadata["note"]) == ("mfnet", "a = b")
     assert all(torch.equal(loaded.state_dict()[key], tensor) for key, tensor in model.state_dict().items())
+
+
+def test_classes_that_the_file_describes_stay_described(model: SegMiF, tmp_path: Path) -> None:
+    mine = LabelSet(name="mine", names=("a", "b", "c"), palette=np.eye(3, dtype=np.uint8))
+    save_checkpoint(model, tmp_path / "mine.safetensors", label_metadata(mine))
+    assert _convert(tmp_path / "mine.safetensors", "--to", "segmif", tmp_path / "copy.safetensors", "--float16") == 0
+    assert label_set_of(load_checkpoint(tmp_path / "copy.safetensors").metadata, 3).names == ("a", "b", "c")
+
+
+def test_another_label_set_takes_the_place_of_the_described_classes(tmp_path: Path) -> None:
+    weights = SegMiF(replace(TINY, num_classes=len(MFNET)))
+    old = LabelSet(name="mine", names=tuple("abcdefghi"), palette=np.zeros((9, 3), np.uint8))
+    save_checkpoint(weights, tmp_path / "mine.safetensors", label_metadata(old))
+    for name, names in (("mine", old.names), ("mfnet", MFNET.names)):
+        out = tmp_path / f"{name}_.safetensors"
+        assert _convert(tmp_path / "mine.safetensors", "--to", "segmif", out, "--metadata", f"label_set={name}") == 0
+        assert label_set_of(load_checkpoint(out).metadata, 9).names == names
 
 
 def test_weights_of_the_papers_sizes_become_the_authors_two_files(
