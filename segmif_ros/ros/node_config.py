@@ -90,8 +90,8 @@ class NodeConfig:
     )
     label_set: str = parameter(
         "auto",
-        "Names and colours of the classes: auto (the checkpoint's, or by class count), fmb, mfnet, camvid or a .yaml "
-        "file of one's own.",
+        "Names and colours of the classes: auto (the checkpoint's, or by class count), fmb, mfnet, camvid, pst900 "
+        "or a .yaml file of one's own.",
         changes=_UNCONFIGURED,
     )
     classes: int = parameter(
