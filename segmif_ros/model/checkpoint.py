@@ -7,6 +7,7 @@ dict of the fusion network and one of the segmentation network (`denoise_net.*`)
 """
 
 import dataclasses
+import json
 import os
 import pickle
 import re
@@ -120,7 +121,20 @@ def save_checkpoint(
                     raise CheckpointError(f"{path}: {key} exceeds {_HALF_LIMIT:.0f}: store it without float16")
                 stored = stored.half()
         tensors[key] = stored
-    replace_file(path, safetensors.torch.save(tensors, strings))
+    replace_file(path, _ordered(safetensors.torch.save(tensors, strings)))
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same safetensors file, with its metadata in order.
+
+    The library writes it in another order each time, and weights are told apart by the hash of their file.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the format aligns the tensors
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -205,14 +219,16 @@ def _split(state: dict[str, Tensor], file: Path) -> dict[str, dict[str, Tensor]]
         for key, tensor in state.items():
             part = next((part for part in (_FUSION, _SEGMENTATION) if key.startswith(part)), None)
             if part is None:
-                raise CheckpointError(f"{file}: unexpected key {key}: all must start with {_FUSION} or {_SEGMENTATION}")
+                raise CheckpointError(
+                    f"{file}: unexpected key {shown(key)}: all must start with {_FUSION} or {_SEGMENTATION}"
+                )
             parts.setdefault(part, {})[key] = tensor
     elif any(key.startswith("denoise_net.") for key in state):
         parts[_SEGMENTATION] = {_SEGMENTATION + key: tensor for key, tensor in state.items()}
     elif any(key.startswith(("conv1_ir.", "DRDB1.", "ffm.")) for key in state):
         parts[_FUSION] = {_FUSION + key: tensor for key, tensor in state.items()}
     else:
-        first = next(iter(state), "none")
+        first = shown(next(iter(state), "none"))
         raise CheckpointError(f"{file}: is not a SegMiF checkpoint (its first key is {first}): give other weights")
     return parts
 
@@ -304,9 +320,14 @@ def _require_equal_keys(
 
 
 def _own(key: str, file: Path, sources: dict[str, Path]) -> str:
-    """The key as it is written in its file: the authors' files lack our first part."""
+    """The key as it is written in its file, for a message: the authors' files lack our first part."""
     whole = all(source == file for source in sources.values())
-    return key if whole else key[key.index(".") + 1 :]
+    return shown(key if whole else key[key.index(".") + 1 :])
+
+
+def shown(key: str) -> str:
+    """A file's key for a message of one line, whatever is in it."""
+    return key if key.isprintable() else ascii(key)
 
 
 def _require_known_format(metadata: Mapping[str, str], file: Path) -> None:
@@ -320,7 +341,7 @@ def _require_known_format(metadata: Mapping[str, str], file: Path) -> None:
 def require_finite(tensor: Tensor, key: str, file: Path) -> None:
     """CheckpointError, with the file and the key, for an infinite value or a NaN."""
     if not torch.isfinite(tensor).all():
-        raise CheckpointError(f"{file}: {key} holds values that are not finite: use other weights")
+        raise CheckpointError(f"{file}: {shown(key)} holds values that are not finite: use other weights")
 
 
 def _one_line(error: BaseException) -> str:
@@ -335,4 +356,5 @@ __all__ = [
     "replace_file",
     "require_finite",
     "save_checkpoint",
+    "shown",
 ]

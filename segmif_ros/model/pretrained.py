@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from segmif_ros.model.checkpoint import CheckpointError, read_state
+from segmif_ros.model.checkpoint import CheckpointError, read_state, shown
 from segmif_ros.model.encoder import ENCODERS, MixTransformer
 from segmif_ros.model.network import SegMiF
 
@@ -199,7 +199,7 @@ def read_encoder(path: str | Path, encoder_name: str) -> EncoderFile:
     heads = tuple(parent + head for parent in _parents(prefix) for head in _HEADS)
     for key in ignored:
         if not key.startswith(heads):
-            raise CheckpointError(f"{file}: unexpected key {_shown(key)}: give weights of {encoder_name}")
+            raise CheckpointError(f"{file}: unexpected key {shown(key)}: give weights of {encoder_name}")
     return EncoderFile(layout=layout.name, tensors=tensors, ignored=tuple(ignored))
 
 
@@ -241,11 +241,11 @@ def _recognise(state: Mapping[str, Tensor], file: Path) -> tuple[_Layout, str]:
         first = next(iter(state), "none")
         names = ", ".join(layout.name for layout in _LAYOUTS)
         raise CheckpointError(
-            f"{file}: holds no MiT encoder in a layout known here ({names}; its first key is {_shown(first)}): "
+            f"{file}: holds no MiT encoder in a layout known here ({names}; its first key is {shown(first)}): "
             f"give other weights"
         )
     if len(found) > 1:
-        where = ", ".join(f"'{_shown(prefix)}' ({name})" for name, prefix in found)
+        where = ", ".join(f"'{shown(prefix)}' ({name})" for name, prefix in found)
         raise CheckpointError(f"{file}: holds more than one encoder, under {where}: give a file with one")
     ((_, prefix), layout) = next(iter(found.items()))
     return layout, prefix
@@ -283,11 +283,11 @@ def _gather(
     wanted = (rows, *shape[1:], *tail)
     for source in sources:
         if source not in state:
-            raise CheckpointError(f"{file}: key {_shown(source)} is missing: get the file again or give another")
+            raise CheckpointError(f"{file}: key {shown(source)} is missing: get the file again or give another")
         found = state[source]
         if tuple(found.shape) != wanted or not found.is_floating_point():
             raise CheckpointError(
-                f"{file}: {_shown(source)} is {_described(found.dtype, found.shape)}, expected "
+                f"{file}: {shown(source)} is {_described(found.dtype, found.shape)}, expected "
                 f"{_described(torch.float32, wanted)}: give weights of the encoder that was asked for"
             )
     whole = torch.cat([state[source] for source in sources]).float()
@@ -300,11 +300,6 @@ def _parents(prefix: str) -> list[str]:
     """What a head's key may start with: '', 'a.' and 'a.b.' for the prefix 'a.b.'."""
     parts = prefix.split(".")[:-1]
     return ["".join(f"{part}." for part in parts[:count]) for count in range(len(parts) + 1)]
-
-
-def _shown(key: str) -> str:
-    """A file's key for a message of one line, whatever is in it."""
-    return key if key.isprintable() else ascii(key)
 
 
 def _described(dtype: torch.dtype, shape: tuple[int, ...]) -> str:

@@ -295,6 +295,28 @@ def test_a_spoilt_checkpoint_is_refused_by_key(model: SegMiF, tmp_path: Path, ki
     assert all(word in message for word in words)
 
 
+def test_the_same_weights_are_the_same_bytes_each_time(model: SegMiF, tmp_path: Path) -> None:
+    metadata = {"name": "ä", **{name: name for name in "abcdef"}}
+    contents = set()
+    for _ in range(3):
+        save_checkpoint(model, tmp_path / "m.safetensors", metadata)
+        contents.add((tmp_path / "m.safetensors").read_bytes())
+    assert len(contents) == 1
+    assert load_checkpoint(tmp_path / "m.safetensors").metadata == {**metadata, "format_version": "1"}
+
+
+@pytest.mark.parametrize("key", ["fusion.a\nb", "a\nb", "segmentation.denoise_net.\x1b[31m"])
+@pytest.mark.parametrize("value", [0.0, float("nan")])
+def test_a_key_with_a_line_break_is_refused_in_one_line(
+    model: SegMiF, tmp_path: Path, key: str, value: float
+) -> None:
+    file = tmp_path / "m.safetensors"
+    safetensors.torch.save_file({**model.state_dict(), key: torch.full((1,), value)}, file)
+    message = _refusal(file)
+    assert message.isprintable()
+    assert ascii(key) in message
+
+
 def test_a_spoilt_authors_file_is_named_with_its_own_key(model: SegMiF, tmp_path: Path) -> None:
     files = _authors_files(model, tmp_path)
     torch.save(_without("denoise_net.encoder.norm3.bias")(model.segmentation.state_dict()), files[1])
