@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from segmif_ros.bag.domains import free_domain, local_environment
 from segmif_ros.bag.online_figures import facts_of, remarks_on, summarise, tables_of
 from segmif_ros.bag.pairs import PairingFacts, no_pairs, pair_hash, pairs_of
 from segmif_ros.bag.reading import BagError, Topics, open_bag
@@ -35,7 +36,6 @@ from segmif_ros.labels import FMB
 from segmif_ros.stream.pipeline import PipelineConfig
 
 NODE_COMMAND = ("-c", "import sys; from segmif_ros.ros.entry import segmif_node; sys.exit(segmif_node())")
-DOMAIN_ID = 71
 _SAMPLE_S = 0.25
 _END_S = 10.0
 
@@ -52,6 +52,7 @@ class OnlineConfig:
         clock: Publish /clock, and have the node follow it.
         attach_s: Publish nothing and watch a running node for so long; None plays.
         own_node: Start the node (on a domain of its own) instead of using a running one.
+        domain_id: That domain; None takes one that nobody on this machine uses.
         node_command: Python arguments of the node to start.
         node_parameters: ROS parameters of the node to start.
         pid: Process of a running node, for CPU and memory.
@@ -65,6 +66,7 @@ class OnlineConfig:
     clock: bool = False
     attach_s: float | None = None
     own_node: bool = True
+    domain_id: int | None = None
     node_command: tuple[str, ...] = NODE_COMMAND
     node_parameters: Mapping[str, Any] = field(default_factory=dict)
     pid: int | None = None
@@ -73,6 +75,8 @@ class OnlineConfig:
     def __post_init__(self) -> None:
         if not self.rate > 0 or self.loops < 1:
             raise BagError(f"rate {self.rate:g} and {self.loops} loops: a rate above 0 and 1 loop or more are needed")
+        if self.domain_id is not None and not (self.own_node and 0 <= self.domain_id <= 232):
+            raise BagError(f"domain {self.domain_id}: 0 to 232 for a node that is started; a running one has its own")
 
 
 class ResourceWatch:
@@ -179,10 +183,8 @@ def _measure(path: Path, out: Path, config: OnlineConfig) -> tuple[dict[str, Any
     """Run the node and the player; return what the player measured, and the node's resources."""
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
     if config.own_node:
-        # this machine only, and away from whatever else runs on it
-        local = {"ROS_LOCALHOST_ONLY": "1"} if environment.get("ROS_DISTRO") == "humble" else {}
-        environment |= local or {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-        environment["ROS_DOMAIN_ID"] = str(DOMAIN_ID)
+        # this machine only, and away from whatever else runs on it, another online replay for one
+        environment |= local_environment(free_domain() if config.domain_id is None else config.domain_id)
     file = out / "online.json"
     file.unlink(missing_ok=True)
     node = watch = player = None

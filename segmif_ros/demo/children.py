@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,11 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from segmif_ros.bag.domains import local_environment
+
 _LAST_LINES = 8
 END_S = 10.0  # from SIGINT to giving up
 _GRACE_S = 3.0  # the same when the demo itself has failed or was interrupted
-# Linux takes ports from 32768 on for itself, which DDS reaches at domain 102
-_DOMAINS = range(1, 102)
 
 
 class DemoError(RuntimeError):
@@ -180,29 +178,11 @@ class Children:
                     raise DemoError(f"{failure} within {timeout_s:.0f} s{needed[0].last_lines()}")
 
 
-def free_domain() -> int:
-    """Return a ROS domain id that no DDS process of this machine uses, as far as its ports tell."""
-    candidates = random.sample(_DOMAINS, len(_DOMAINS))
-    for domain in candidates:
-        # the port on which the first participant of a domain on a host listens (DDSI-RTPS 9.6.1.1)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("", 7400 + 250 * domain + 10))
-            except OSError:
-                continue
-        return domain
-    return candidates[0]
-
-
 def child_environment(logs: Path, domain: int) -> dict[str, str]:
     """Return the environment of the children: this machine only, the domain, and unbuffered output."""
-    environment = dict(os.environ)
-    # Humble knows only the older variable, later distributions warn about it
-    local = {"ROS_LOCALHOST_ONLY": "1"} if environment.get("ROS_DISTRO") == "humble" else {}
     return {
-        **environment,
-        **(local or {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}),
-        "ROS_DOMAIN_ID": str(domain),
+        **os.environ,
+        **local_environment(domain),
         "ROS_LOG_DIR": str(logs / "ros"),
         "PYTHONUNBUFFERED": "1",
         "RCUTILS_COLORIZED_OUTPUT": "0",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from segmif_ros.demo import children
-from segmif_ros.demo.children import Children, DemoError, child_environment, free_domain
+from segmif_ros.demo.children import Children, DemoError, child_environment
 
 PATIENT = "import signal, sys, time\nsignal.signal(signal.SIGINT, lambda *_: sys.exit({status}))\n{say}\ntime.sleep(60)"
 READY = """print('{"event": "ready", "count": 3}', flush=True)"""
@@ -76,10 +76,6 @@ def test_a_line_that_only_looks_like_an_event_is_a_line(group: Children) -> None
     child = group.start("rig", ["-c", """print('{"event" broken')"""])
     child.kill_after(20.0)
     assert "broken" in child.last_lines()
-
-
-def test_a_domain_is_one_that_linux_leaves_to_dds() -> None:
-    assert 1 <= free_domain() <= 101
 
 
 @pytest.mark.parametrize(
