@@ -50,7 +50,7 @@ _PAIRING = (
     *("registration", "calibration_file", "reference_depth_m"),
 )
 _GAIN = tuple(f"gain_{each.name}" for each in fields(GainConfig))
-_ENGINE = ("weights", "device", "backend", "precision", "prior", "mode", "label_set")
+_ENGINE = ("weights", "device", "backend", "precision", "calibration_pairs", "prior", "mode", "label_set")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +237,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     online.add_argument("--rate", type=float, default=1.0, help="times the bag's own pace (default: %(default)s)")
     online.add_argument("--loop", type=int, default=1, metavar="N", help="passes (default: %(default)s)")
     online.add_argument("--clock", action="store_true", help="publish /clock, and have the node follow it")
+    online.add_argument("--domain-id", type=int, help="ROS domain of the node that is started (default: a free one)")
     online.add_argument("--running-node", action="store_true", help="play to a node that runs already")
     online.add_argument(
         "--attach", type=float, metavar="SECONDS", help="publish nothing: watch a running node and player for so long"
@@ -352,6 +353,7 @@ def _run_online(arguments: argparse.Namespace) -> int:
             clock=arguments.clock,
             attach_s=arguments.attach,
             own_node=own_node,
+            domain_id=arguments.domain_id,
             node_parameters={**given, **engine} if own_node else {},
             pid=arguments.pid,
         )

@@ -24,9 +24,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from segmif_ros.bag.domains import free_domain
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.pair_folder import PairFolder
-from segmif_ros.demo.children import END_S, Child, Children, DemoError, child_environment, free_domain
+from segmif_ros.demo.children import END_S, Child, Children, DemoError, child_environment
 from segmif_ros.demo.report import Figures, Picture, figures, read_picture, tables, write_report
 from segmif_ros.evaluation.page_frame import Table
 from segmif_ros.ros.transport import use_profile
@@ -60,6 +61,7 @@ class DemoConfig:
         device: As the node's parameter; empty takes the default.
         backend: As the node's parameter; empty takes the default.
         precision: As the node's parameter; empty takes the default.
+        calibration_pairs: As the node's parameter; empty takes the default.
     """
 
     out: Path
@@ -74,6 +76,7 @@ class DemoConfig:
     device: str = ""
     backend: str = ""
     precision: str = ""
+    calibration_pairs: str = ""
 
     @property
     def time_s(self) -> float:
@@ -122,7 +125,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", default="", help="model name, file, or the authors' two files with a comma between")
     add("--device", default="", help="auto, cpu, cuda or cuda:N")
     add("--backend", default="", help="what runs the network: auto, torch, openvino, ...")
-    add("--precision", default="", help="float32, bfloat16 or float16")
+    add("--precision", default="", help="float32, bfloat16, float16 (CUDA) or int8 (openvino)")
+    add("--calibration-pairs", default="", metavar="FOLDER", help="calibrate int8 with these pairs; default: patterns")
     add("--out", type=Path, default=Path("out/demo"), help="folder to write to (out/demo)")
 
 
@@ -140,6 +144,7 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
         backend=options.backend,
         precision=options.precision,
+        calibration_pairs=options.calibration_pairs,
     )
     # SIGTERM as an exception, so that the children are ended on the way out
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -200,7 +205,7 @@ def demo(config: DemoConfig, console: Console) -> Figures:
 
 def _start(config: DemoConfig, group: Children, say: Callable[[str], Any]) -> _Run:
     """Start the node; whoever watches it waits until it is active."""
-    given = {name: getattr(config, name) for name in ("weights", "device", "backend", "precision")}
+    given = {name: getattr(config, name) for name in ("weights", "device", "backend", "precision", "calibration_pairs")}
     values = {name: value for name, value in given.items() if value}
     if config.pairs is None:
         values |= {"warm_up_width": str(config.width), "warm_up_height": str(config.height)}
@@ -338,7 +343,7 @@ def _facts(config: DemoConfig, record: dict[str, Any], **more: Any) -> dict[str,
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         **more,
         "model": diagnostics.get("model", ""),
-        "device": diagnostics.get("device", ""),
+        **{name: diagnostics.get(name, "") for name in ("device", "backend", "precision")},
         "streaming_s": round(record["streaming_s"], 1),
         "size": "as they are" if config.pairs else f"{config.width} x {config.height}",
         "processors": os.cpu_count(),

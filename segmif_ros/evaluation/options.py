@@ -57,6 +57,9 @@ def add_runtime_arguments(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--precision", default="float32", choices=sorted(PRECISIONS), help="its arithmetic (default: %(default)s)"
     )
+    group.add_argument(
+        "--calibration-pairs", default="", metavar="FOLDER", help="calibrate int8 with these pairs; default: patterns"
+    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, out: str) -> None:
@@ -96,11 +99,13 @@ def engine_settings(arguments: argparse.Namespace) -> dict[str, str]:
     if arguments.baseline:
         return {"baseline": arguments.baseline}
     in_force = {"backend": REFERENCE if arguments.backend == "auto" else arguments.backend}
-    return in_force | {name: getattr(arguments, name) for name in ("precision", "prior", "mode")}
+    in_force |= {name: getattr(arguments, name) for name in ("precision", "prior", "mode")}
+    calibration = {"calibration_pairs": arguments.calibration_pairs or "built-in patterns"}
+    return in_force | (calibration if arguments.precision == "int8" else {})
 
 
 def with_runtime(config: EngineConfig, arguments: argparse.Namespace) -> EngineConfig:
-    """Return ``config`` with device, backend and precision as `add_runtime_arguments` asked for them.
+    """Return ``config`` with device, backend, precision and calibration as `add_runtime_arguments` asked for them.
 
     Raises:
         EvaluationError: If the backend is to be chosen by trial, as a params file of a node may say.
@@ -112,7 +117,11 @@ def with_runtime(config: EngineConfig, arguments: argparse.Namespace) -> EngineC
             f"{names} (the node's /diagnostics say which one it took)"
         )
     return replace(
-        config, device=arguments.device, backend=arguments.backend, precision=arguments.precision
+        config,
+        device=arguments.device,
+        backend=arguments.backend,
+        precision=arguments.precision,
+        calibration_pairs=arguments.calibration_pairs,
     )
 
 

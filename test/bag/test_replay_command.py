@@ -131,21 +131,22 @@ def test_a_params_file_of_the_node_is_followed(tmp_path: Path) -> None:
 def test_the_engine_of_a_params_file_is_followed_unless_the_command_line_says_another(
     make_bag: MakeBag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[tuple[str, str]] = []
+    made: list[tuple[str, str, str]] = []
     asked: list[dict[str, str]] = []
 
     def refuse(_bags: Any, _out: Any, engine: Any, config: ReplayConfig, *_more: Any, **_named: Any) -> None:
         [settings] = engine.args
-        made.append((settings.backend, settings.precision))
+        made.append((settings.backend, settings.precision, settings.calibration_pairs))
         asked.append(config.settings)
 
     monkeypatch.setattr(command, "replay_bags", refuse)
     path = tmp_path / "robot.yaml"
-    path.write_text("/**:\n  ros__parameters:\n    backend: openvino\n    precision: bfloat16\n")
+    said = "    backend: openvino\n    precision: bfloat16\n    calibration_pairs: mine\n"
+    path.write_text(f"/**:\n  ros__parameters:\n{said}")
     bag = make_bag()
     for more in ((), ("--backend", "onnxruntime")):
         run(command, bag, "--params-file", path, "--out", tmp_path / "out", *more)
-    assert made == [("openvino", "bfloat16"), ("onnxruntime", "bfloat16")]
+    assert made == [("openvino", "bfloat16", "mine"), ("onnxruntime", "bfloat16", "mine")]
     assert [each["backend"] for each in asked] == ["openvino", "onnxruntime"]
 
 
@@ -204,6 +205,12 @@ def test_a_registration_that_only_a_running_node_could_have_is_refused_offline(
 def test_a_bad_parameter_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(BagError):
         pipeline_config(given)
+
+
+@pytest.mark.parametrize("given", [{"domain_id": 5, "own_node": False}, {"domain_id": 233}, {"domain_id": -1}])
+def test_a_domain_is_for_a_node_that_is_started(given: dict[str, Any]) -> None:
+    with pytest.raises(BagError, match=f"^domain {given['domain_id']}: 0 to 232 for a node that is started"):
+        OnlineConfig(**given)
 
 
 def test_a_running_node_is_played_to_online(

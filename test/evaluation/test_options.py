@@ -48,6 +48,18 @@ def test_device_backend_and_precision_reach_the_engine(configs: list[EngineConfi
 def test_the_report_states_backend_and_precision_in_force(arguments: tuple[str, ...], said: tuple[str, str]) -> None:
     settings = options.engine_settings(parsed(*arguments))
     assert (settings["backend"], settings["precision"]) == said
+    assert "calibration_pairs" not in settings  # only int8 is calibrated
+
+
+@pytest.mark.parametrize(("given", "said"), [((), "built-in patterns"), (("--calibration-pairs", "mine"), "mine")])
+def test_what_int8_is_calibrated_with_reaches_engine_and_report(
+    configs: list[EngineConfig], given: tuple[str, ...], said: str
+) -> None:
+    arguments = parsed("--backend", "openvino", "--precision", "int8", *given)
+    options.engine_factory(arguments)()
+    [config] = configs
+    assert config.calibration_pairs == "".join(given[1:])
+    assert options.engine_settings(arguments)["calibration_pairs"] == said
 
 
 def test_a_baseline_has_no_backend() -> None:
