@@ -50,7 +50,7 @@ def read_curve(path: Path) -> list[Point]:
 def parse_points(records: Any, source: str) -> list[Point]:
     """Check points and return them by step, losses before the validation of the same step.
 
-    Of a validation everything that is not a finite number is left out.
+    What is not a finite number, as the name of a phase, is left out.
 
     Raises:
         EvaluationError: If one is no point; names ``source`` and its place.
@@ -65,9 +65,7 @@ def _point(record: Any, where: str) -> Point:
     if not isinstance(record, Mapping) or not _is_number(record.get("step")) or record["step"] < 0:
         raise EvaluationError(f"{where}: has no step of 0 or more")
     if "validation" not in record:
-        if not all(_is_number(value) for value in record.values()):
-            raise EvaluationError(f"{where}: holds something that is not a finite number")
-        return dict(record)
+        return {name: value for name, value in record.items() if _is_number(value)}
     scores = record["validation"]
     if not isinstance(scores, Mapping) or not all(isinstance(each, Mapping) for each in scores.values()):
         raise EvaluationError(f"{where}: its validation is no table of figures by source")
