@@ -101,11 +101,6 @@ class PairSource:
         """Names of the pairs, in the order of `sample`."""
         return tuple(self._folder.files[i].name for i in self._indices)
 
-    @property
-    def labelled(self) -> int:
-        """Number of pairs with a label file."""
-        return sum(self._folder.files[i].labels is not None for i in self._indices)
-
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Return pair ``index``, its labels 255 where there is no truth.
 
@@ -198,7 +193,7 @@ class SceneSource:
         return LIGHTINGS[index % len(LIGHTINGS)]
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """Return scene ``index``."""
+        """Return scene ``index``; DatasetError where the cache can't be read or written."""
         found = self._scene(index)
         return replace(found, labels=self.mapping.apply(found.labels, found.name)) if self.mapping else found
 
@@ -217,18 +212,26 @@ class SceneSource:
             return self._render(seed, lighting, name)
         path = self._file(self._cache, index)
         if not path.is_file():
-            self._cache.mkdir(parents=True, exist_ok=True)
-            fresh = self._render(seed, lighting, name)
-            planes = np.vstack([fresh.rgb[..., 0], fresh.rgb[..., 1], fresh.rgb[..., 2], fresh.infrared, fresh.labels])
-            # data workers may render one scene at the same time
-            temporary = path.with_suffix(f".{os.getpid()}.part.png")
-            cv2.imwrite(str(temporary), planes)
-            temporary.replace(path)
+            self._keep(path, self._render(seed, lighting, name))
         stacked = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         if stacked is None or stacked.shape != (5 * self.height, self.width):
             raise DatasetError(f"{path}: not a cached scene; delete it")
         red, green, blue, infrared, labels = np.vsplit(np.asarray(stacked, dtype=np.uint8), 5)
         return Sample(infrared=infrared, rgb=np.dstack([red, green, blue]), labels=labels, name=name)
+
+    def _keep(self, path: Path, scene: Sample) -> None:
+        planes = np.vstack([scene.rgb[..., 0], scene.rgb[..., 1], scene.rgb[..., 2], scene.infrared, scene.labels])
+        # not cv2.imwrite, which says too little of a full disk
+        _, encoded = cv2.imencode(".png", planes)
+        # data workers may render one scene at the same time
+        temporary = path.with_suffix(f".{os.getpid()}.part.png")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(encoded.tobytes())
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise DatasetError(f"{path}: the rendered scene cannot be kept: {error.strerror}") from error
 
     def _render(self, seed: int, lighting: str, name: str) -> Sample:
         frame = RoadScene(seed, self.height, self.width, lighting=lighting, weather="any").frame(0.0)

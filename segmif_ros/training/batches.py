@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +15,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from segmif_ros.data.camvid import CamVid
+from segmif_ros.data.images import DatasetError
 from segmif_ros.data.label_mapping import LabelMapError, LabelMapping
 from segmif_ros.data.mixture import Mixture, PairSource, PublishedSource, SceneSource, Source
 from segmif_ros.data.published import open_dataset
 from segmif_ros.data.rgb_labels import RgbLabels
 from segmif_ros.data.transforms import Image, Sample, blend_luma
 from segmif_ros.evaluation.predict import to_plane
+from segmif_ros.evaluation.segmentation import LabelRangeError
 from segmif_ros.imaging.fusion_target import FusionTarget, fusion_target
 from segmif_ros.imaging.prior import PriorMethod, prior_image
 from segmif_ros.labels import FMB, LabelSetError, label_set
@@ -146,14 +149,33 @@ def _open(config: SourceConfig, root: Path, cache: Path | None, held_out: bool, 
 
 
 def batches(samples: Dataset[dict[str, Any]], *, first: int, end: int, size: int, workers: int) -> Iterator[Batch]:
-    """Batches number ``first`` to ``end`` - 1 of ``size`` samples each, prepared by ``workers`` processes (0: this)."""
+    """Batches number ``first`` to ``end`` - 1 of ``size`` samples each, prepared by ``workers`` processes (0: this).
+
+    Raises DatasetError or LabelRangeError for a sample that can't be used.
+    """
     loader = DataLoader(
         samples,
         batch_size=size,
         sampler=range(first * size, end * size),
         num_workers=workers,
         collate_fn=collate,
+        worker_init_fn=_ignore_stops,
         # or the loader would draw from the generator that dropout uses, and a resumed run would differ
         generator=torch.Generator(),
     )
-    return iter(loader)
+    try:
+        yield from loader
+    except (DatasetError, LabelRangeError) as error:
+        if not workers:
+            raise
+        # the loader has put the whole traceback of its process into the message; its last line is "type: message"
+        raise type(error)(str(error).strip().splitlines()[-1].partition(": ")[2]) from None
+
+
+def _ignore_stops(_worker: int) -> None:
+    """Keep preparing data: a signal to the whole process group is for the trainer, which still wants its batch.
+
+    The loader ends its processes by a message, and they end by themselves where the trainer is gone.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

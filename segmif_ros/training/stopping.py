@@ -49,7 +49,7 @@ class StopRequest:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if os.getpid() != self._owner:
-            return  # a process that prepares data: Ctrl-C reaches it too, and it is ended by the one it works for
+            return  # a process that prepares data and has not come to ignoring signals yet, see `batches`
         self.signal_number = number
         for each in _SIGNALS:
             # not a handler of Python's: those wait until the present operation ends

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -108,7 +110,6 @@ def labelled(root, name, level):
 def test_labels_of_a_pair_are_used_where_it_has_some(pairs):
     labelled(pairs, 2, 8)
     source = PairSource(pairs, mapping=LabelMapping(FMB, FMB))
-    assert source.labelled == 1
     assert (source.sample(2, np.random.default_rng(0)).labels == 8).all()
     assert (source.sample(3, np.random.default_rng(0)).labels == 255).all()
 
@@ -177,6 +178,15 @@ def test_a_cached_scene_equals_the_rendered_one(tmp_path):
 def test_a_cached_scene_is_kept_under_the_version_of_the_generator(tmp_path):
     SceneSource(first_seed=3, count=1, height=48, width=64, cache=tmp_path).sample(0, np.random.default_rng(0))
     assert [path.name for path in tmp_path.iterdir()] == [f"scene-v{VERSION}-3-day-48x64.png"]
+
+
+def test_a_scene_that_the_disk_has_no_room_for_is_an_error_of_one_line(tmp_path):
+    part = f"scene-v{VERSION}-3-day-48x64.{os.getpid()}.part.png"
+    (tmp_path / part).symlink_to("/dev/full")
+    source = SceneSource(first_seed=3, count=1, height=48, width=64, cache=tmp_path)
+    with pytest.raises(DatasetError, match=r"day-48x64\.png: the rendered scene cannot be kept: No space left"):
+        source.sample(0, np.random.default_rng(0))
+    assert not list(tmp_path.iterdir())
 
 
 def test_scenes_can_have_the_classes_of_another_set(tmp_path):
