@@ -20,7 +20,7 @@ from host_runtime import HostRuntime
 
 from segmif_ros.imaging.prior import prior_image
 from segmif_ros.inference import backends
-from segmif_ros.inference.backends import BackendOptions, create_backend
+from segmif_ros.inference.backends import BackendOptions, create_backend, facts
 from segmif_ros.inference.backends.base import PairBackend
 from segmif_ros.inference.device_frame import DeviceFrame
 from segmif_ros.inference.device_prior import device_prior
@@ -325,8 +325,8 @@ def test_an_engine_belongs_to_what_made_its_graph(
     network: FrameNetwork, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = _facts(network)
-    version = backend_module.package_version
-    monkeypatch.setattr(backend_module, "package_version", lambda name: "0" if name == package else version(name))
+    version = facts.package_version
+    monkeypatch.setattr(facts, "package_version", lambda name: "0" if name == package else version(name))
     assert _facts(network) != before
 
 

@@ -15,11 +15,9 @@ from typing import Any
 
 import numpy as np
 import openvino
-import torch
 
-import segmif_ros.model as model_package
-from segmif_ros.inference import frame as frame_module
-from segmif_ros.inference.choice import package_version, processor_name
+from segmif_ros.inference.backends.facts import facts_key, first_line, network_facts
+from segmif_ros.inference.choice import processor_name
 from segmif_ros.inference.frame import FrameNetwork
 
 _LOGGER = logging.getLogger(__name__)
@@ -54,7 +52,7 @@ class GraphCache:
             os.utime(entry)
         except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: what OpenVINO can't read
             if entry.exists():
-                _LOGGER.warning("the kept OpenVINO graph can't be read and is made again: %s", _first_line(error))
+                _LOGGER.warning("the kept OpenVINO graph can't be read and is made again: %s", first_line(error))
             return None
         return model
 
@@ -72,7 +70,7 @@ class GraphCache:
             self._drop_oldest()
         except (OSError, RuntimeError) as error:
             shutil.rmtree(part, ignore_errors=True)
-            _LOGGER.warning("the OpenVINO graph can't be kept and is made again next time: %s", _first_line(error))
+            _LOGGER.warning("the OpenVINO graph can't be kept and is made again next time: %s", first_line(error))
 
     def compiled_folder(self, facts: dict[str, Any]) -> Path | None:
         """Where OpenVINO may keep what it compiles of this graph; None where the graph isn't kept."""
@@ -80,7 +78,7 @@ class GraphCache:
         return entry / _COMPILED if (entry / _FACTS).is_file() and os.access(entry, os.W_OK) else None
 
     def _entry(self, facts: dict[str, Any]) -> Path:
-        return self._folder / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+        return self._folder / facts_key(facts)
 
     def _drop_oldest(self) -> None:
         entries = sorted(self._folder.glob(f"[0-9a-f]*/{_FACTS}"), key=lambda path: path.parent.stat().st_mtime)
@@ -100,36 +98,13 @@ def graph_facts(
         width: Columns.
         frames: What int8 is calibrated with; None without int8.
     """
+    here = Path(__file__)
+    sources = (*(here.with_name(f"openvino_{name}.py") for name in ("cpu", "int8")), here)
     return {
-        "weights": _weights_hash(network),
-        "code": _code_hash(),
-        "config": repr(getattr(network.model, "config", None)),
-        "rewrites": sorted({repr(each.rewrites) for each in network.modules() if hasattr(each, "rewrites")}),
-        "mode": network.mode,
-        "size": [height, width],
+        **network_facts(network, height, width, sources, _PACKAGES),
         "calibration": None if frames is None else _frames_hash(frames),
-        "packages": {name: package_version(name) for name in _PACKAGES},
         "processor": processor_name(),
     }
-
-
-def _weights_hash(network: torch.nn.Module) -> str:
-    found = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
-
-
-def _code_hash() -> str:
-    """Of the sources that make the graph: a changed network must not find the graph of the old one."""
-    here = Path(__file__)
-    model_folder = Path(next(iter(model_package.__path__)))
-    own = [here.with_name(f"openvino_{name}.py") for name in ("cpu", "int8")]
-    found = hashlib.sha256()
-    for path in (*sorted(model_folder.glob("*.py")), Path(str(frame_module.__file__)), *own, here):
-        found.update(path.name.encode() + b"\n" + path.read_bytes())
-    return found.hexdigest()
 
 
 def _frames_hash(frames: Sequence[Sequence[np.ndarray]]) -> str:
@@ -146,8 +121,3 @@ def _file_hash(entry: Path) -> str:
             while block := stream.read(1 << 20):
                 found.update(block)
     return found.hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segmif_ros import model as model_package
 from segmif_ros.inference import device_frame, device_prior
-from segmif_ros.inference import frame as frame_module
 from segmif_ros.inference.backends import onnx_graph
 from segmif_ros.inference.backends.base import BackendOptions, FrameArrays, PerSize, UInt8Image, example_inputs
 from segmif_ros.inference.backends.device_runtime import CudaRuntime, DeviceRuntime, StaticFrame, device_facts
+from segmif_ros.inference.backends.facts import facts_key, first_line, network_facts
 from segmif_ros.inference.backends.torch_eager import DTYPES
-from segmif_ros.inference.choice import default_path, package_version
+from segmif_ros.inference.choice import default_path
 from segmif_ros.inference.device_frame import DeviceFrame
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.frame import FrameNetwork
@@ -173,11 +172,11 @@ class EngineBuilder:
         try:
             builder = trt.Builder(self._log)
         except (TypeError, RuntimeError) as error:  # what its constructors raise where there is no driver
-            raise EngineError(f"TensorRT can't start: {self._log.error or _first_line(error)}") from error
+            raise EngineError(f"TensorRT can't start: {self._log.error or first_line(error)}") from error
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = trt.OnnxParser(network, self._log)
         if not parser.parse(graph):
-            why = [_first_line(parser.get_error(index).desc()) for index in range(parser.num_errors)]
+            why = [first_line(parser.get_error(index).desc()) for index in range(parser.num_errors)]
             raise EngineError(f"TensorRT can't read the network: {why[0] if why else self.said()}")
         config = builder.create_builder_config()
         # the interaction's sums over all pixels need all of float32's digits
@@ -234,8 +233,7 @@ class EngineCache:
             _LOGGER.warning("the engine can't be kept and is built again next time: %s", error)
 
     def _path(self, facts: dict[str, Any], suffix: str) -> Path:
-        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
-        return self._folder / f"{key}.{suffix}"
+        return self._folder / f"{facts_key(facts)}.{suffix}"
 
 
 def engine_facts(
@@ -251,41 +249,16 @@ def engine_facts(
         images: 3 with the prior image, 2 where it is made on the device.
         tensorrt_version: As the module says it.
     """
-    network = frame.network
+    sources = (device_frame.__file__, device_prior.__file__, onnx_graph.__file__, __file__)
     return {
-        "weights": _weights_hash(network),
-        "code": _code_hash(),
-        "config": repr(getattr(network.model, "config", None)),
-        "rewrites": sorted({repr(each.rewrites) for each in network.modules() if hasattr(each, "rewrites")}),
-        "mode": network.mode,
-        "size": [height, width],
+        **network_facts(frame.network, height, width, sources, _PACKAGES),
         "prior": frame.prior if images < len(INPUTS) else "given",
         "precision": options.precision,
         "opset": onnx_graph.OPSET,
         "tf32": False,
         "tensorrt": tensorrt_version,
-        "packages": {name: package_version(name) for name in _PACKAGES},
         **device_facts(options.device),
     }
-
-
-def _weights_hash(network: torch.nn.Module) -> str:
-    found = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
-
-
-def _code_hash() -> str:
-    """Of the sources that make the graph: a changed network must not find the engine of the old one."""
-    here = Path(__file__)
-    model_folder = Path(next(iter(model_package.__path__)))
-    frames = [Path(str(each.__file__)) for each in (frame_module, device_frame, device_prior, onnx_graph)]
-    found = hashlib.sha256()
-    for path in (*sorted(model_folder.glob("*.py")), *frames, here):
-        found.update(path.name.encode() + b"\n" + path.read_bytes())
-    return found.hexdigest()
 
 
 def _make_log(trt: Any) -> Any:
@@ -305,7 +278,7 @@ def _make_log(trt: Any) -> Any:
         def log(self, severity: Any, message: str) -> None:
             level = levels.get(severity, logging.DEBUG)
             if level == logging.ERROR:
-                self.error = _first_line(message)
+                self.error = first_line(message)
             _LOGGER.log(level, "TensorRT: %s", message)
 
     return Log()
@@ -335,11 +308,6 @@ def _make_monitor(trt: Any, clock: Callable[[], float] = time.monotonic) -> Any:
     return Monitor()
 
 
-def _first_line(text: object) -> str:
-    lines: Sequence[str] = str(text).strip().splitlines()
-    return lines[0] if lines else type(text).__name__
-
-
 def create(network: FrameNetwork, options: BackendOptions) -> TensorRtBackend:
     """Make the backend.
 
@@ -349,6 +317,6 @@ def create(network: FrameNetwork, options: BackendOptions) -> TensorRtBackend:
     try:
         tensorrt = import_module("tensorrt")
     except (ImportError, OSError) as error:  # installed, but without the libraries that it loads
-        raise EngineError(f"backend 'tensorrt' can't load TensorRT: {_first_line(error)}") from error
+        raise EngineError(f"backend 'tensorrt' can't load TensorRT: {first_line(error)}") from error
     cache = EngineCache(default_path().parent / "tensorrt")
     return TensorRtBackend(network, options, CudaRuntime(options.device), tensorrt, cache)
