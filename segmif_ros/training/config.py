@@ -247,11 +247,8 @@ class TrainingConfig:
         if unknown:
             raise ValueError(f"class_weights names {', '.join(unknown)}: not classes of label set '{self.label_set}'")
         for each in self.validation:
-            if each.kind == "pairs" and any(_overlap(each, other) for other in self.sources):
-                raise ValueError(
-                    f"pairs {each.path} are trained on and validated on: give both sources the same hold_out_every, or"
-                    " validation a folder of its own"
-                )
+            if any(_overlap(each, other) for other in self.sources):
+                raise ValueError(_overlap_message(each))
         require_known(self.freeze, self.method)
         if self.fusion_first_steps and "fusion" in self.freeze:
             raise ValueError("fusion_first_steps trains the fusion network alone, and freeze keeps it as it is")
@@ -261,8 +258,31 @@ class TrainingConfig:
 
 
 def _overlap(validation: SourceConfig, source: SourceConfig) -> bool:
-    same = source.kind == "pairs" and Path(source.path) == Path(validation.path)
-    return same and (validation.hold_out_every == 0 or source.hold_out_every != validation.hold_out_every)
+    """Whether a sample of one is one of the other's."""
+    if validation.kind != source.kind:
+        return False
+    if source.kind == "scenes":
+        begin = max(source.first_seed, validation.first_seed)
+        return begin < min(source.first_seed + source.count, validation.first_seed + validation.count)
+    if Path(source.path) != Path(validation.path):
+        return False
+    if source.kind == "pairs":
+        return validation.hold_out_every == 0 or source.hold_out_every != validation.hold_out_every
+    return source.split == validation.split
+
+
+def _overlap_message(validation: SourceConfig) -> str:
+    if validation.kind == "scenes":
+        last = validation.first_seed + validation.count - 1
+        return (
+            f"scenes of seeds {validation.first_seed} to {last} are validated on, and some of them are trained on: give"
+            " validation a first_seed beyond those of the sources"
+        )
+    if validation.kind == "pairs":
+        way = "give both sources the same hold_out_every, or validation a folder of its own"
+    else:
+        way = "give validation another split or folder"
+    return f"{validation.kind} {validation.path} are trained on and validated on: {way}"
 
 
 def read_recipe(path: Path) -> TrainingConfig:

@@ -31,7 +31,7 @@ def test_a_small_recipe_is_read_with_the_defaults(tmp_path):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_packaged_recipe_is_valid(path):
-    assert read_recipe(path).name == path.stem
+    assert read_recipe(path).name == path.stem.removesuffix("-gpu")
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,21 @@ def test_pairs_that_are_trained_on_are_not_validated_on(tmp_path, every):
     validation = [{"kind": "pairs", "path": "own/", "hold_out_every": every}]
     with pytest.raises(RecipeError, match="pairs own/ are trained on and validated on"):
         read_recipe(written(tmp_path, sources=sources, validation=validation))
+
+
+@pytest.mark.parametrize("kind", ["camvid", "rgb_labels", "fmb", "mfnet"])
+def test_a_split_that_is_trained_on_is_not_validated_on(tmp_path, kind):
+    source = {"kind": kind, "path": "own", "split": "train"}
+    with pytest.raises(RecipeError, match=f"{kind} own are trained on and validated on: give validation another split"):
+        read_recipe(written(tmp_path, sources=[source], validation=[source]))
+    assert read_recipe(written(tmp_path, sources=[source], validation=[{**source, "split": "test"}])).validation
+
+
+def test_scenes_that_are_trained_on_are_not_validated_on(tmp_path):
+    sources = [{"kind": "scenes", "first_seed": 10, "count": 5, "height": 64, "width": 64}]
+    with pytest.raises(RecipeError, match="scenes of seeds 14 to 15 are validated on, and some of them are trained on"):
+        read_recipe(written(tmp_path, sources=sources, validation=[{**sources[0], "first_seed": 14, "count": 2}]))
+    after = {**sources[0], "first_seed": 15}
+    assert read_recipe(written(tmp_path, sources=sources, validation=[after])).validation == (
+        read_recipe(written(tmp_path, sources=[after])).sources
+    )
