@@ -62,9 +62,6 @@ def fusion_loss_later_rounds(fused: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(fused, target) + _SSIM_WEIGHT * (1 - ssim(fused, target))
 
 
-FUSION_LOSSES = {"first_round": fusion_loss_first_round, "later_rounds": fusion_loss_later_rounds}
-
-
 def labelled_weight(labels: Tensor, class_weights: Tensor | None = None) -> float:
     """How much the labelled pixels of (B, H, W) int64 labels count together: their number, or their classes' weights.
 

@@ -84,11 +84,6 @@ class AuthorsDynamicWeight:
         self._iteration = 0
         self._history: list[tuple[float, ...]] = []
 
-    @classmethod
-    def for_round(cls, number: int) -> AuthorsDynamicWeight:
-        """Return the weighting of fusion and segmentation loss in round 1, 2, ..."""
-        return cls((0.4 / number, 0.8))
-
     def weights(self) -> tuple[float, ...]:
         """Return the factors of the next iteration."""
         if self._iteration < self.PLAIN_ITERATIONS or len(self._history) < 2:
@@ -115,7 +110,7 @@ class DynamicWeightAverage:
 
     The ratio is taken between windows of ``window`` steps, so that it shows the trend of a loss rather than the
     difference of two batches; a loss that falls more slowly than the other gets more weight. Losses of exactly 0 (a
-    batch without labels) are left out of their window's mean.
+    batch without labels) are left out of their window's mean; a window without any other keeps the mean before it.
     """
 
     def __init__(self, base: Sequence[float], temperature: float = 2.0, window: int = 50) -> None:
@@ -143,7 +138,8 @@ class DynamicWeightAverage:
                 self._counts[k] += 1
         self._steps += 1
         if self._steps == self._window:
-            means = tuple(s / c if c else 0.0 for s, c in zip(self._sums, self._counts, strict=True))
+            before = self._means[-1] if self._means else (0.0,) * len(self._base)
+            means = tuple(s / c if c else b for s, c, b in zip(self._sums, self._counts, before, strict=True))
             self._means = [*self._means[-1:], means]
             self._steps, self._sums, self._counts = 0, [0.0] * len(self._base), [0] * len(self._base)
 

@@ -25,7 +25,7 @@ def test_fixed_weights_stay():
 
 
 def test_the_authors_weights_are_plain_up_to_iteration_ten():
-    weighting = AuthorsDynamicWeight.for_round(2)
+    weighting = AuthorsDynamicWeight((0.2, 0.8))
     for _ in range(11):
         assert weighting.weights() == (0.2, 0.8)
         weighting.update((1.0, 4.0))
@@ -34,7 +34,7 @@ def test_the_authors_weights_are_plain_up_to_iteration_ten():
 
 
 def test_the_authors_weights_follow_the_published_formula():
-    weighting = AuthorsDynamicWeight.for_round(1)
+    weighting = AuthorsDynamicWeight((0.4, 0.8))
     for _ in range(10):
         weighting.update((9.0, 9.0))
     weighting.update((1.0, 2.0))
@@ -44,7 +44,7 @@ def test_the_authors_weights_follow_the_published_formula():
 
 
 def test_the_authors_weights_are_constant_in_practice():
-    weighting = AuthorsDynamicWeight.for_round(1)
+    weighting = AuthorsDynamicWeight((0.4, 0.8))
     for _ in range(11):
         weighting.update((1.0, 1.0))
     weighting.update((2.0, 1.0))
@@ -68,6 +68,16 @@ def test_a_batch_without_labels_does_not_pull_the_window_down():
     assert weighting.weights() == pytest.approx((1.0, 1.0))
 
 
+def test_a_window_without_any_label_says_nothing_of_the_trend():
+    weighting = DynamicWeightAverage((1.0, 1.0), window=1)
+    for losses in ((1.0, 2.0), (1.0, 0.0)):
+        weighting.update(losses)
+    assert weighting.weights() == pytest.approx((1.0, 1.0))
+    weighting.update((1.0, 1.0))
+    a, b = math.exp(1.0 / 2), math.exp(0.5 / 2)  # against the window of labels two before
+    assert weighting.weights() == pytest.approx((2 * a / (a + b), 2 * b / (a + b)))
+
+
 @given(st.lists(st.tuples(positive, positive), min_size=4, max_size=12))
 def test_equal_base_weights_keep_their_sum(history):
     weighting = DynamicWeightAverage((1.0, 1.0), window=2)
@@ -78,7 +88,7 @@ def test_equal_base_weights_keep_their_sum(history):
 
 @pytest.mark.parametrize(
     "fresh",
-    [lambda: DynamicWeightAverage((1.0, 0.7), window=3), lambda: AuthorsDynamicWeight.for_round(3)],
+    [lambda: DynamicWeightAverage((1.0, 0.7), window=3), lambda: AuthorsDynamicWeight((0.1, 0.8))],
     ids=["average", "authors"],
 )
 @given(history=st.lists(st.tuples(positive, positive), min_size=2, max_size=20), cut=st.integers(0, 20))
