@@ -16,7 +16,7 @@ def test_every_recipe_that_comes_with_the_package_can_be_read(name):
 
 
 @pytest.mark.parametrize("name", ["segmif-s", "segmif-rt"])
-def test_the_gpus_recipe_goes_on_with_the_packaged_weights_of_its_model(name):
+def test_the_gpus_recipe_starts_from_the_packaged_weights_of_its_model(name):
     on_cpu, on_gpu = (read_recipe(FOLDER / f"{name}{ending}.yaml") for ending in ("", "-gpu"))
     assert on_gpu.init == name
     assert on_gpu.model == on_cpu.model
