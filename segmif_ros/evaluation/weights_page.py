@@ -96,7 +96,8 @@ def _notes(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     notes = [("weights", model["name"]), ("sha256", model["sha256"]), ("files", ", ".join(model["files"]))]
     notes += [("label set", f"{model['label_set']}, {len(model['classes'])} classes"), ("prior", model["prior"])]
     notes += [(f"metadata: {name}", value) for name, value in sorted(model["metadata"].items())]
-    return [*notes, ("device", report["device"])]
+    run = ("device", "backend", "precision", "calibration")  # the last is of int8 alone
+    return [*notes, *((name, report[name]) for name in run if name in report)]
 
 
 _BODY = """\

@@ -34,6 +34,7 @@ from segmif_ros.data.mixture import PairSource
 from segmif_ros.data.scenes import LIGHTINGS
 from segmif_ros.evaluation import weights_flicker
 from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.evaluation.options import add_runtime_arguments, with_runtime
 from segmif_ros.evaluation.weights_curve import curve_plots, read_curve
 from segmif_ros.evaluation.weights_flicker import report_flicker
 from segmif_ros.evaluation.weights_fusion import report_pairs
@@ -127,7 +128,8 @@ def measure(
         DatasetError: For data that can't be read.
         EvaluationError: For a curve that can't be read.
     """
-    report: dict[str, Any] = {"format": FORMAT, "model": asdict(facts), "device": engine.device_name}
+    report: dict[str, Any] = {"format": FORMAT, "model": asdict(facts)}
+    report |= {"device": engine.device_name, "backend": engine.backend_name, "precision": engine.precision}
     left_out: dict[str, str] = {}
 
     def run(what: str, count: int, unit: str, work: Callable[[Advance], dict[str, Any]]) -> dict[str, Any]:
@@ -241,7 +243,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scenes", type=int, help=f"synthetic scenes of each lighting (default: {Amounts().scenes})")
     parser.add_argument("--quick", action="store_true", help="a few samples of each: to see that all works")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_runtime_arguments(parser)
     parser.add_argument("--threads", type=int, default=0, help="on the CPU; 0 leaves torch's choice")
     out = Path("out/weights")
     parser.add_argument("--out", type=Path, default=out, help="gets a folder a model (default: %(default)s)")
@@ -271,7 +273,7 @@ def _one(
     weights: tuple[str, ...], data: Data, amounts: Amounts, options: argparse.Namespace, console: Console
 ) -> Path:
     facts = describe(weights)
-    engine = Engine(EngineConfig(weights=weights, device=options.device, num_threads=options.threads))
+    engine = Engine(with_runtime(EngineConfig(weights=weights, num_threads=options.threads), options))
     gallery = Gallery(engine.label_set)
     report = measure(
         engine, facts, data, amounts, options.only or PARTS, gallery, lambda line: print(line, file=sys.stderr)
@@ -280,10 +282,13 @@ def _one(
         part, why = next(iter(report["left_out"].items()))
         raise EvaluationError(f"{facts.name}: {part} can't be measured: {why}")
     report["quick"] = options.quick
+    if engine.precision == "int8":
+        report["calibration"] = options.calibration_pairs or "built-in patterns"
     name = facts.name if facts.packaged else f"{facts.name}-{facts.sha256}"
     folder: Path = options.out / re.sub(r"[^\w.-]", "_", name)
     write_report(folder, report, gallery, engine.label_set)
-    console.print(f"weights {facts.name} ({facts.sha256}) on {engine.device_name}", markup=False, highlight=False)
+    by = f"on {engine.device_name} by {engine.backend_name} in {engine.precision}"
+    console.print(f"weights {facts.name} ({facts.sha256}) {by}", markup=False, highlight=False)
     print_tables(console, report_tables(report))
     for part, why in report["left_out"].items():
         console.print(f"not measured: {part} ({why})", markup=False, highlight=False)

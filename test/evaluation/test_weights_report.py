@@ -56,6 +56,7 @@ def test_every_part_is_in_the_json(outcome) -> None:
     report = json.loads((outcome[1] / "report.json").read_text())
     assert set(weights_report.PARTS) <= set(report)
     assert report["left_out"] == {}
+    assert (report["device"], report["backend"], report["precision"]) == ("cpu", "torch", "float32")
     assert report["pairs"]["roadscene"]["hold_out_every"] == 4
     assert report["curve"][1]["validation"] == {"scenes": {"miou": 0.125}}
 
