@@ -54,3 +54,14 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, factor: float) -> None:
     """Set every group's rate to its base rate times ``factor``."""
     for group in optimiser.param_groups:
         group["lr"] = group["base_lr"] * factor
+
+
+def lay_out_like_parameters(optimiser: torch.optim.Optimizer) -> None:
+    """Give the moments of a loaded state their parameters' layout in memory.
+
+    The fused steps go through memory in its order, and ``channels_last`` may have changed since the state was saved.
+    """
+    for parameter, values in optimiser.state.items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter).copy_(value)

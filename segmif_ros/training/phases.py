@@ -56,6 +56,11 @@ class Phase:
     first: int
     end: int
 
+    @property
+    def kind(self) -> str:
+        """What phases that cost the same have in common."""
+        return self.name
+
     def samples(self, parts: Parts) -> Dataset[dict[str, Any]]:
         """Return the data, by sample number; ``parts`` are the recipe's sources."""
         return Samples(Mixture(parts, self.config.seed), self.config.prior, self.config.fusion_target)
@@ -100,8 +105,12 @@ class Phase:
         with autocast(batch, config):
             fused = fuse(model, batch, prior_gradient=config.prior_gradient)
             logits = model.segment(with_luma(batch.rgb, fused)).float()
-        fusion_loss = fusion_loss_first_round if step < config.first_round_steps else fusion_loss_later_rounds
-        return fusion_loss(fused, batch.target), segmentation_loss(logits, batch.labels, *_of(truth))
+        return self.fusion_loss(fused, batch, step), segmentation_loss(logits, batch.labels, *_of(truth))
+
+    def fusion_loss(self, fused: Tensor, batch: Batch, step: int) -> Tensor:
+        """Return the first round's fusion loss in the recipe's first steps, then the later rounds' one; a scalar."""
+        early = step < self.config.first_round_steps
+        return (fusion_loss_first_round if early else fusion_loss_later_rounds)(fused, batch.target)
 
 
 class SegmentationAlone(Phase):
@@ -139,8 +148,7 @@ class FusionAlone(Phase):
         """Fusion loss, and zero."""
         with autocast(batch, self.config):
             fused = fuse(model, batch)
-        fusion_loss = fusion_loss_first_round if step < self.config.first_round_steps else fusion_loss_later_rounds
-        return fusion_loss(fused, batch.target), fused.new_zeros(())
+        return self.fusion_loss(fused, batch, step), fused.new_zeros(())
 
 
 def fuse(model: SegMiF, batch: Batch, *, prior_gradient: bool = False) -> Tensor:

@@ -27,6 +27,7 @@ from segmif_ros.training.batches import open_source
 from segmif_ros.training.config import RecipeError, SourceConfig, TrainingConfig
 from segmif_ros.training.data_check import SourceReport, check_source, duration, to_check
 from segmif_ros.training.freezing import count_frozen
+from segmif_ros.training.run_folder import resumed_step
 from segmif_ros.training.stopping import TrainingStopped
 from segmif_ros.training.trainer import Trainer, TrainingError
 
@@ -59,13 +60,14 @@ def dry_run(
     """
     cache = scene_cache or output / "scenes"
     problems = _check_data(config, data_root, cache, say)
+    refused = _check_output(config, output, say)
     if problems:
         say(f"{problems} problems in the data; no step was tried")
-        return problems
+        return problems + refused
     # on the run's own disk: what a training writes is written here once, and thrown away
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".dry-run-", dir=output) as scratch:
-        return _try_steps(config, data_root, output, cache, Path(scratch), say)
+        return refused + _try_steps(config, data_root, output, cache, Path(scratch), say)
 
 
 def _check_data(config: TrainingConfig, data_root: Path, cache: Path, say: Say) -> int:
@@ -96,6 +98,17 @@ def _check_data(config: TrainingConfig, data_root: Path, cache: Path, say: Say) 
     return problems
 
 
+def _check_output(config: TrainingConfig, output: Path, say: Say) -> int:
+    """Say what a training would find in its folder; returns 1 if it would be refused."""
+    try:
+        step = resumed_step(output, config)
+    except RecipeError as error:
+        say(f"PROBLEM {error}")
+        return 1
+    say(f"{output}: a new run" if step is None else f"{output}: would go on at step {step} of {config.steps}")
+    return 0
+
+
 def _split(config: SourceConfig) -> str:
     return "" if config.kind in ("pairs", "scenes") else config.split
 
@@ -109,7 +122,7 @@ def _try_steps(
     seconds = 0.0
     seen: dict[str, float] = {}
     for phase in trainer.phases:
-        kind = _kind(phase.name)
+        kind = phase.kind
         if kind not in seen:
             trainer.step = phase.first
             try:
@@ -134,7 +147,7 @@ def _try_steps(
         seconds += validations * once
         say(f"{validations} validations of {once:.0f} s")
     say(f"time: about {duration(seconds)}, without making scenes for the first time")
-    say(f"memory: {_memory(trainer.device)}")
+    say(f"memory: {_memory(trainer.device, config.data_workers)}")
     needed = sum(path.stat().st_size for path in scratch.iterdir() if path.suffix in (".pt", ".safetensors"))
     weights = (scratch / "last.safetensors").stat().st_size
     # best.safetensors beside the last ones, and while a file is replaced there are two of it
@@ -169,23 +182,20 @@ def _group_lines(groups: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"{group['name']}: {count:,} parameters, rate {group['base_lr']:g}"
 
 
-def _kind(phase: str) -> str:
-    """What phases that cost the same have in common: rounds after the first are alike."""
-    rounds, _, part = phase.rpartition(", ")
-    if not rounds:
-        return part
-    return f"first round, {part}" if rounds.startswith("round 1 ") else f"later rounds, {part}"
-
-
 def _validation_count(config: TrainingConfig) -> int:
     last = config.steps % config.validate_every != 0
     return config.steps // config.validate_every + last
 
 
-def _memory(device: torch.device) -> str:
-    # Linux counts in KiB
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    used = f"{peak / 1e9:.1f} GB at most in these steps"
+def _memory(device: torch.device, workers: int) -> str:
+    # the second number of the file is the pages of this process that are in memory now, unlike its peak, which may be
+    # from before these steps
+    resident = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+    used = f"{resident / 1e9:.1f} GB after these steps"
+    if workers:
+        # Linux counts in KiB; the children that have ended are the data workers
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        used += f", and up to {peak / 1e9:.1f} GB in each of {workers} data workers, shared pages counted in each"
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
         used += f"; on {device} {torch.cuda.max_memory_reserved(device) / 1e9:.1f} of {total / 1e9:.1f} GB"

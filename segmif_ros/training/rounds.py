@@ -12,9 +12,9 @@ a segmentation phase hands on the weights that were best on the test set.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -45,15 +45,15 @@ def phases_of(config: TrainingConfig) -> tuple[Phase, ...]:
     rounds, step = config.rounds, 0
     for number in range(1, rounds.count + 1):
         steps = rounds.first_fusion_steps if number == 1 else rounds.fusion_steps
-        parts: tuple[tuple[str, Callable[..., RoundPhase], int], ...] = (
-            ("fusion", FusionPhase, steps),
-            ("segmentation", SegmentationPhase, rounds.segmentation_steps),
+        halves: tuple[tuple[type[RoundPhase], int], ...] = (
+            (FusionPhase, steps),
+            (SegmentationPhase, rounds.segmentation_steps),
         )
-        for name, kind, length in parts:
+        for half, length in halves:
             phases.append(
-                kind(
+                half(
                     config=config,
-                    name=f"round {number} of {rounds.count}, {name}",
+                    name=f"round {number} of {rounds.count}, {half.moves}",
                     first=step,
                     end=step + length,
                     number=number,
@@ -65,9 +65,15 @@ def phases_of(config: TrainingConfig) -> tuple[Phase, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class RoundPhase(Phase):
-    """Half of round ``number`` (1, 2, ...)."""
+    """Half of round ``number`` (1, 2, ...), in which the network ``moves`` does."""
 
+    moves: ClassVar[str]
     number: int
+
+    @property
+    def kind(self) -> str:
+        """The first round differs from the later ones, which are alike."""
+        return f"{'first round' if self.number == 1 else 'later rounds'}, {self.moves}"
 
     @property
     def rounds(self) -> RoundsConfig:
@@ -81,6 +87,8 @@ class FusionPhase(RoundPhase):
     Round 1 knows the fusion loss alone. From round 2 on the cross-entropy of the frozen segmentation network's answer
     to the fused image comes in; its gradient passes through that network.
     """
+
+    moves = "fusion"
 
     def begin(self, model: SegMiF) -> None:
         """Freeze the segmentation network."""
@@ -124,6 +132,8 @@ class FusionPhase(RoundPhase):
 
 class SegmentationPhase(RoundPhase):
     """Moves the segmentation network on the images that the frozen fusion network makes."""
+
+    moves = "segmentation"
 
     def samples(self, parts: Parts) -> Dataset[dict[str, Any]]:
         """Return the data with this phase's crops and colours."""

@@ -32,7 +32,7 @@ from segmif_ros.training.config import RecipeError, TrainingConfig
 from segmif_ros.training.distributed import ALONE, Processes, ReportedElsewhereError
 from segmif_ros.training.freezing import freeze, hold_still
 from segmif_ros.training.losses import labelled_weight
-from segmif_ros.training.optimiser import set_learning_rate
+from segmif_ros.training.optimiser import lay_out_like_parameters, set_learning_rate
 from segmif_ros.training.phases import Phase, Truth
 from segmif_ros.training.progress import Display, ScalarWriter, SilentDisplay, tensorboard_writer, write_scalars
 from segmif_ros.training.rounds import phases_of
@@ -79,6 +79,9 @@ class Trainer:
         # samples are small: OpenCV's threads only get in the way of PyTorch's
         cv2.setNumThreads(1)
         self.device = _device(config.device, processes)
+        self._writer: ScalarWriter | None = None
+        # first of all: a run that is refused costs no time, and one that goes on needs no weights to start from
+        state = processes.on_main(self._open_folder)
         cache = scene_cache or output / "scenes"
         self._parts = [
             (open_source(each, data_root, cache, held_out=False, labels=config.label_set), each.weight, each.augment)
@@ -103,7 +106,12 @@ class Trainer:
             segmentation_input=config.segmentation_input,
         )
         torch.manual_seed(config.seed)
-        self.model = _new_model(config, processes).to(self.device)
+        self.model = SegMiF(config.model)
+        if state is None:
+            for line in start(self.model, config):
+                if processes.is_main:
+                    print(line)
+        self.model.to(self.device)
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
@@ -121,8 +129,6 @@ class Trainer:
         self._window = dict.fromkeys((*_LOSSES, "steps", "seconds"), 0.0)
         self.phases = phases_of(config)
         self._display: Display = SilentDisplay()
-        self._writer: ScalarWriter | None = None
-        state = processes.on_main(self._open_folder)
         if state is None:
             self._enter(self.phases[0])
         else:
@@ -334,6 +340,7 @@ class Trainer:
         self._enter(_phase_at(self.phases, self.step))
         if self.step > self.phase.first:  # a phase that begins here begins afresh, as without the interruption
             self.optimiser.load_state_dict(state["optimiser"])
+            lay_out_like_parameters(self.optimiser)
             self.weighting.restore(state["weighting"])
         generators = state["generators"][self.processes.rank :][:1]
         for found in generators:  # none where there were fewer processes before
@@ -388,14 +395,6 @@ def compile_networks(model: SegMiF, backend: str = "inductor") -> None:
     network = model.segmentation.denoise_net
     for each in (network.encoder, network.decoder, model.fusion):
         each.compile(backend=backend)
-
-
-def _new_model(config: TrainingConfig, processes: Processes) -> SegMiF:
-    model = SegMiF(config.model)
-    for line in start(model, config):
-        if processes.is_main:
-            print(line)
-    return model
 
 
 def _phase_at(phases: Sequence[Phase], step: int) -> Phase:

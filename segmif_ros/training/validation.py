@@ -16,6 +16,8 @@ from segmif_ros.imaging.prior import PriorMethod
 from segmif_ros.model import SegMiF
 from segmif_ros.training.config import SourceConfig
 
+# of what is drawn here: the mixture draws by (seed, number), the blends of `batches` by (seed, number, 1)
+_PURPOSE = 2
 _FUSION_METRICS = ("EN", "MI", "SF", "Qabf", "SSIM")
 
 
@@ -89,4 +91,4 @@ class Validation:
 
     def _chosen(self, source: Source) -> list[Sample]:
         indices = np.unique(np.linspace(0, len(source) - 1, min(self._samples, len(source))).round().astype(int))
-        return [source.sample(int(index), np.random.default_rng((self._seed, int(index)))) for index in indices]
+        return [source.sample(i, np.random.default_rng((self._seed, i, _PURPOSE))) for i in indices.tolist()]

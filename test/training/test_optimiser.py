@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+import copy
+
 import pytest
 import torch
+from torch import nn
 
 from segmif_ros.model import SegMiF, SegMiFConfig
-from segmif_ros.training.optimiser import parameter_groups, poly_factor, set_learning_rate
+from segmif_ros.training.optimiser import lay_out_like_parameters, parameter_groups, poly_factor, set_learning_rate
 
 
 @pytest.mark.parametrize(
@@ -61,3 +64,25 @@ def test_the_factor_scales_each_groups_own_base():
     set_learning_rate(optimiser, 0.5)
     set_learning_rate(optimiser, 0.25)
     assert optimiser.param_groups[0]["lr"] == 0.5
+
+
+def test_a_state_goes_on_with_the_weights_in_another_layout():
+    def stepped(layer, state=None):
+        optimiser = torch.optim.AdamW(layer.parameters(), lr=0.1, fused=True)
+        if state:
+            optimiser.load_state_dict(state)
+            lay_out_like_parameters(optimiser)
+        optimiser.zero_grad()
+        (layer(image) * weight).sum().backward()
+        optimiser.step()
+        return optimiser.state_dict()
+
+    torch.manual_seed(0)
+    image, weight = torch.rand(1, 3, 6, 6), torch.rand(1, 4, 4, 4)
+    layer = nn.Conv2d(3, 4, 3)
+    state = stepped(layer)
+    other = copy.deepcopy(layer).to(memory_format=torch.channels_last)
+    assert other.weight.stride() != layer.weight.stride()
+    stepped(layer, copy.deepcopy(state))
+    stepped(other, copy.deepcopy(state))
+    assert torch.allclose(layer.weight, other.weight, atol=1e-6)

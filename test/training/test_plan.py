@@ -14,6 +14,7 @@ from segmif_ros.model import SegMiFConfig
 from segmif_ros.training.__main__ import main
 from segmif_ros.training.config import SourceConfig, TrainingConfig
 from segmif_ros.training.plan import dry_run
+from segmif_ros.training.trainer import Trainer
 
 CROP = AugmentConfig(crop_height=64, crop_width=64)
 TINY = TrainingConfig(
@@ -67,6 +68,7 @@ def test_the_plan_tells_data_schedule_costs_and_what_is_frozen(plan, tmp_path):
     assert "pixels: sky 50.0%, road 50.0%, ignored 0.0%" in said
     assert "no pixel of these classes in what was read to train on: unlabelled, sidewalk" in said
     assert "validation pairs test: 1 samples" in said
+    assert f"{tmp_path / 'run'}: a new run" in said
     assert "joint, 100 steps of 2 samples" in said
     assert "fusion: " in said and "decoder: " in said
     assert "frozen: encoder.stages.1, " in said
@@ -74,6 +76,17 @@ def test_the_plan_tells_data_schedule_costs_and_what_is_frozen(plan, tmp_path):
         assert measured in said
     sheet = cv2.imread(str(tmp_path / "run/dry-run.png"))
     assert sheet.shape[1] == 5 * 320
+
+
+def test_the_plan_tells_whether_the_output_would_go_on_or_be_refused(plan, data, tmp_path):
+    broken = data / "train/Infrared/a.png"
+    Trainer(TINY, data_root=data, output=tmp_path / "run").run(stop_at=1)
+    broken.write_bytes(b"")  # or steps would be tried
+    assert f"{tmp_path / 'run'}: would go on at step 1 of 100" in plan()[1]
+    found, said = plan(dataclasses.replace(TINY, batch_size=1))
+    assert found == 2
+    assert "PROBLEM" in said and "the run here was started with another batch_size" in said
+    assert json.loads((tmp_path / "run/recipe.json").read_text())["batch_size"] == 2
 
 
 def test_a_dry_run_leaves_nothing_but_the_sheet(plan, tmp_path):

@@ -13,7 +13,8 @@ import torch
 import yaml
 
 from segmif_ros.data.transforms import AugmentConfig
-from segmif_ros.model import SegMiFConfig, load_checkpoint
+from segmif_ros.evaluation import weights_curve
+from segmif_ros.model import SegMiF, SegMiFConfig, load_checkpoint, save_checkpoint
 from segmif_ros.training import RecipeError, TrainingError
 from segmif_ros.training.__main__ import main
 from segmif_ros.training.batches import as_tensors, batches
@@ -129,10 +130,10 @@ def test_steps_after_the_last_state_are_taken_again_and_logged_once(tmp_path, da
     assert [record["step"] for record in records if "loss" in record] == [1, 2, 3, 4]
 
 
-def test_a_run_killed_at_any_moment_goes_on(tmp_path, data):
+def test_a_killed_run_ends_as_an_uninterrupted_one_to_the_bit(tmp_path, data):
+    config = dataclasses.replace(TINY, steps=8, validate_every=8, checkpoint_minutes=0.0)
     recipe = tmp_path / "tiny.yaml"
-    plain = json.loads(json.dumps(dataclasses.asdict(TINY)))
-    recipe.write_text(yaml.safe_dump({**plain, "steps": 400, "validate_every": 400, "checkpoint_minutes": 0.0}))
+    recipe.write_text(yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(config)))))
     output = tmp_path / "run"
     command = [sys.executable, "-m", "segmif_ros.training", str(recipe), "--data", str(data), "--output", str(output)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -140,13 +141,32 @@ def test_a_run_killed_at_any_moment_goes_on(tmp_path, data):
             if line.startswith("step 3/"):
                 os.kill(process.pid, signal.SIGKILL)
                 break
-    state = torch.load(output / "state.pt", weights_only=True)
-    assert state["step"] >= 2
-    config = dataclasses.replace(TINY, steps=400, validate_every=400, checkpoint_minutes=0.0)
-    trainer = Trainer(config, data_root=data, output=output)
-    assert trainer.step == state["step"]
-    trainer.run(stop_at=state["step"] + 1)
-    assert trainer.step == state["step"] + 1
+    rest = Trainer(config, data_root=data, output=output)
+    assert 2 <= rest.step < 8
+    rest.run()
+    whole = Trainer(config, data_root=data, output=tmp_path / "whole")
+    whole.run()
+    expected, found = weights_of(whole), weights_of(rest)
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+    assert curve_of(output) == curve_of(tmp_path / "whole")
+
+
+def test_a_signal_to_the_whole_process_group_leaves_the_state_saved(tmp_path, data):
+    recipe = tmp_path / "tiny.yaml"
+    plain = json.loads(json.dumps(dataclasses.asdict(TINY)))
+    recipe.write_text(yaml.safe_dump({**plain, "steps": 400, "validate_every": 400, "data_workers": 1}))
+    output = tmp_path / "run"
+    command = [sys.executable, "-m", "segmif_ros.training", str(recipe), "--data", str(data), "--output", str(output)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("step 2/"):
+                os.killpg(process.pid, signal.SIGTERM)
+                break
+        _, errors = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert torch.load(output / "state.pt", weights_only=True)["step"] >= 3
 
 
 def test_training_lowers_the_loss_of_a_batch_it_sees_again(tmp_path, data, labelled):
@@ -191,10 +211,45 @@ def test_the_exported_weights_carry_the_facts_of_the_recipe(tmp_path, data):
     assert {key: metadata[key] for key in expected} == expected
 
 
+def test_the_log_of_a_run_is_a_learning_curve_and_so_are_those_of_its_stages(tmp_path, data):
+    Trainer(TINY, data_root=data, output=tmp_path).run()
+    log, curve = tmp_path / "log.jsonl", tmp_path / "x.curve.json"
+    assert weights_curve.main([str(log), str(log), str(curve)]) == 0
+    points = weights_curve.read_curve(curve)
+    assert [point["step"] for point in points if "loss" in point] == list(range(1, 9))
+    assert [point["step"] for point in points if "validation" in point] == [4, 8]
+    assert {"fusion", "segmentation", "fusion_weight"} <= points[0].keys()
+
+
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path, data):
     Trainer(TINY, data_root=data, output=tmp_path).run(stop_at=1)
     with pytest.raises(RecipeError, match="started with another batch_size"):
         Trainer(dataclasses.replace(TINY, batch_size=1), data_root=data, output=tmp_path)
+
+
+def test_a_run_goes_on_on_another_device_and_without_the_weights_it_started_from(tmp_path, data):
+    save_checkpoint(SegMiF(TINY.model), tmp_path / "first.safetensors")
+    config = dataclasses.replace(TINY, init=str(tmp_path / "first.safetensors"))
+    Trainer(config, data_root=data, output=tmp_path / "run").run(stop_at=1)
+    (tmp_path / "first.safetensors").unlink()
+    moved = dataclasses.replace(config, device="cpu", channels_last=True, data_workers=1)
+    trainer = Trainer(moved, data_root=data, output=tmp_path / "run")
+    trainer.run(stop_at=2)
+    assert trainer.step == 2
+    with pytest.raises(RecipeError, match=r"init .*first\.safetensors"):
+        Trainer(config, data_root=data, output=tmp_path / "new")
+
+
+def test_classes_that_were_edited_since_the_start_are_refused(tmp_path, data):
+    file = tmp_path / "own.yaml"
+    file.write_text("name: own\nclasses: [{name: road}, {name: person}]\n")
+    model = dataclasses.replace(TINY.model, num_classes=2)
+    config = dataclasses.replace(TINY, label_set=str(file), model=model)
+    Trainer(config, data_root=data, output=tmp_path / "run").run(stop_at=1)
+    file.write_text("name: own\nclasses: [{name: person}, {name: road}]\n")
+    with pytest.raises(RecipeError, match="other classes than the recipe's label_set names now") as refused:
+        Trainer(config, data_root=data, output=tmp_path / "run")
+    assert "\n" not in str(refused.value)
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, data, capsys):
