@@ -142,8 +142,8 @@ class TrainingConfig:
         seed: Of weights, data and dropout.
         method: 'joint' moves both networks end to end; 'alternating' moves one of them at a time, in the paper's
             rounds; 'segmentation' moves the segmentation network alone, on what ``segmentation_input`` gives it: ten
-            times as many samples a second, for a start.
-        segmentation_input: 'blend', images whose luma is a random mix of both sources, or 'rgb'.
+            times as many samples a second, for a start; 'fusion' moves the fusion network alone on its own loss.
+        segmentation_input: Of 'segmentation': 'blend', images whose luma is a random mix of both sources, or 'rgb'.
         steps: Optimiser steps; the schedule ends there. With 'alternating' what the rounds come to.
         fusion_first_steps: Of 'joint': steps at the start that move the fusion network alone, on its own loss.
         rounds: Of 'alternating'.
@@ -183,7 +183,7 @@ class TrainingConfig:
 
     name: str
     seed: int = 1
-    method: Literal["joint", "alternating", "segmentation"] = "joint"
+    method: Literal["joint", "alternating", "segmentation", "fusion"] = "joint"
     segmentation_input: Literal["blend", "rgb"] = "blend"
     steps: int
     fusion_first_steps: int = 0

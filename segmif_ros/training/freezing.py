@@ -35,6 +35,7 @@ def require_known(names: Sequence[str], method: str) -> None:
     nothing = {
         "joint": segmentation and fusion,
         "segmentation": segmentation,
+        "fusion": fusion,
         "alternating": segmentation or fusion,
     }
     if nothing[method]:

@@ -2,7 +2,7 @@
 """What a step of a training does: which networks move, on which losses, at which rates.
 
 A method of training is a sequence of phases; every phase starts with a fresh optimiser and task weighting.
-'segmentation' is one phase, 'joint' one or two; the rounds of 'alternating' are in `rounds`.
+'segmentation' and 'fusion' are one phase each, 'joint' is one or two; the rounds of 'alternating' are in `rounds`.
 
 Shapes: B batch, H, W pixels, K classes.
 """

@@ -39,6 +39,8 @@ def phases_of(config: TrainingConfig) -> tuple[Phase, ...]:
         first = config.fusion_first_steps
         alone = (FusionAlone(config=config, name="fusion", first=0, end=first),) if first else ()
         return (*alone, Phase(config=config, name="joint", first=first, end=config.steps))
+    if config.method == "fusion":
+        return (FusionAlone(config=config, name="fusion", first=0, end=config.steps),)
     if config.method == "segmentation":
         return (SegmentationAlone(config=config, name="segmentation", first=0, end=config.steps),)
     phases: list[Phase] = []

@@ -224,3 +224,12 @@ def test_on_a_cpu_the_fusion_network_stays_in_float32(batch):
         gradients.append(model.fusion.DRDB3.Dcov2.weight.grad)
     assert gradients[1].isfinite().all()
     torch.testing.assert_close(gradients[1], gradients[0], rtol=0.05, atol=1e-5)  # the prior's features are rounded
+
+
+def test_the_fusion_network_can_be_trained_alone(model, batch):
+    (only,) = phases_of(dataclasses.replace(SMALL, method="fusion", steps=5))
+    fusion, segmentation = taken(only, model, batch)
+    assert (only.first, only.end) == (0, 5)
+    assert segmentation.item() == 0.0
+    torch.autograd.backward(fusion)
+    assert all(parameter.grad is None for parameter in model.segmentation.parameters())
