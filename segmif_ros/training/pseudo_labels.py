@@ -6,6 +6,9 @@ class is high enough the pixel gets that class, else 255 (no truth). Images take
 the network is least to be trusted there; they are told by their upper third, where a day has its sky. Infrared is not
 looked at: a student that is then given both images, with the RGB image darkened, must learn to find the same things by
 their heat.
+
+What the teacher says is no truth to validate on: ``--hold-out-every N`` leaves the pairs that a recipe's
+``hold_out_every: N`` keeps for validation without a label file.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from rich.progress import track
 from torch.nn import functional as F
 
 from segmif_ros.data.images import DatasetError
+from segmif_ros.data.mixture import split_hold_out
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.evaluation.predict import to_plane
 from segmif_ros.labels import counterparts, label_set, label_set_of
@@ -95,7 +99,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="new folder for the pairs with their labels/")
     parser.add_argument("--label-set", help="whose ids to write, by the names of the classes (default: the teacher's)")
     parser.add_argument("--confidence", type=float, default=PseudoLabelConfig.confidence, help="default: %(default)s")
+    parser.add_argument(
+        "--hold-out-every", type=_count, default=0, metavar="N",
+        help="leave every N-th pair by name, which 'hold_out_every: N' of a recipe validates on, without a label file"
+        " (default: label all)",
+    )  # fmt: skip
     parser.add_argument("--darkest", type=float, default=PseudoLabelConfig.darkest, help="default: %(default)s")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return number
 
 
 def run(options: argparse.Namespace) -> int:
@@ -108,11 +124,13 @@ def run(options: argparse.Namespace) -> int:
         if options.label_set:
             theirs = label_set_of(model.metadata, model.config.num_classes)
             ids = counterparts(theirs, label_set(options.label_set))
-        labelled = write_labelled_copy(model, folder, options.out, config, ids)
+        labelled = write_labelled_copy(model, folder, options.out, config, ids, options.hold_out_every)
     except (CheckpointError, DatasetError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{options.out}: {len(folder)} pairs, {100 * labelled:.1f} % of their pixels labelled")
+    held_out = len(split_hold_out(len(folder), options.hold_out_every, held_out=True))
+    kept = f", {held_out} of them held out without a label file" if held_out else ""
+    print(f"{options.out}: {len(folder)} pairs{kept}, {100 * labelled:.1f} % of all pixels labelled")
     return 0
 
 
@@ -122,19 +140,27 @@ def write_labelled_copy(
     out: Path,
     config: PseudoLabelConfig,
     ids: Mapping[int, int | None] | None = None,
+    hold_out_every: int = 0,
 ) -> float:
-    """Copy the pairs to ``out`` with their `pseudo_label` maps in labels/; returns the share of labelled pixels."""
+    """Copy the pairs to ``out`` with their `pseudo_label` maps in labels/; returns the share of labelled pixels.
+
+    With ``hold_out_every`` of n > 0 every n-th pair has no file in labels/, see `split_hold_out`.
+    """
     targets = [out / name for name in ("infrared", "visible", "labels")]
     for target in targets:
         target.mkdir(parents=True, exist_ok=True)
+    held_out = set(split_hold_out(len(folder), hold_out_every, held_out=True))
     known = total = 0
     for index, files in track(list(enumerate(folder.files)), description="labels", disable=not sys.stderr.isatty()):
         _, rgb = folder.load_images(index)
-        labels = pseudo_label(model, rgb, config, ids)
         shutil.copyfile(files.infrared, targets[0] / files.infrared.name)
         shutil.copyfile(files.rgb, targets[1] / files.rgb.name)
+        total += rgb.shape[0] * rgb.shape[1]
+        if index in held_out:
+            (targets[2] / f"{files.name}.png").unlink(missing_ok=True)  # one of an earlier call
+            continue
+        labels = pseudo_label(model, rgb, config, ids)
         if not cv2.imwrite(str(targets[2] / f"{files.name}.png"), labels):
             raise DatasetError(f"{targets[2]}: cannot write {files.name}.png")
         known += int((labels != IGNORE_ID).sum())
-        total += labels.size
     return known / total

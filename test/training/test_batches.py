@@ -3,8 +3,9 @@ import cv2
 import numpy as np
 import pytest
 
+from segmif_ros.data.images import DatasetError
 from segmif_ros.labels import CAMVID, FMB
-from segmif_ros.training.batches import open_source
+from segmif_ros.training.batches import batches, open_source
 from segmif_ros.training.config import RecipeError, SourceConfig
 
 
@@ -50,3 +51,16 @@ def test_a_map_that_does_not_fit_names_the_source(tmp_path):
     written(tmp_path, **PAIRS)
     with pytest.raises(RecipeError, match="source fmb : label_map: label set 'fmb' has no class 'horse'"):
         labels_of(SourceConfig(kind="fmb", label_map={"horse": "road"}), tmp_path)
+
+
+class Unreadable:
+    """Samples of which none can be read."""
+
+    def __getitem__(self, number):
+        raise DatasetError(f"{number}.png: not a readable image")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_data_that_cannot_be_used_is_one_line_whoever_prepares_it(workers):
+    with pytest.raises(DatasetError, match=r"\A0\.png: not a readable image\Z"):
+        list(batches(Unreadable(), first=0, end=1, size=1, workers=workers))

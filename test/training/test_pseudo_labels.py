@@ -6,7 +6,10 @@ import torch
 from torch import nn
 
 from segmif_ros import cli
+from segmif_ros.data.label_mapping import LabelMapping
+from segmif_ros.data.mixture import PairSource
 from segmif_ros.data.pair_folder import PairFolder
+from segmif_ros.labels import CAMVID
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
 from segmif_ros.training.pseudo_labels import PseudoLabelConfig, pseudo_label, write_labelled_copy
 
@@ -71,6 +74,20 @@ def test_the_copy_is_a_pair_folder_with_labels(tmp_path, pairs):
     for index in range(2):
         assert np.array_equal(copy.load(index).infrared, PairFolder(pairs).load(index).infrared)
         assert set(copy.load(index).labels.ravel()) <= {0, 1, 2}
+
+
+def test_pairs_that_are_held_out_get_no_label_file(tmp_path, pairs, capsys):
+    save_checkpoint(SegMiF(TINY), tmp_path / "teacher.safetensors")
+    given = ["pseudo-label", str(pairs), "--weights", str(tmp_path / "teacher.safetensors"), "--out"]
+    (tmp_path / "out/labels").mkdir(parents=True)
+    (tmp_path / "out/labels/1.png").write_bytes(b"of a call before")
+    given += [str(tmp_path / "out"), "--confidence", "0", "--darkest", "0", "--hold-out-every", "2"]
+    assert cli.main(given) == 0
+    assert "2 pairs, 1 of them held out without a label file, 50.0 %" in capsys.readouterr().out
+    every = {"hold_out_every": 2, "mapping": LabelMapping(CAMVID, CAMVID)}
+    rng = np.random.default_rng(0)
+    assert (PairSource(tmp_path / "out", held_out=True, **every).sample(0, rng).labels == 255).all()
+    assert (PairSource(tmp_path / "out", held_out=False, **every).sample(0, rng).labels != 255).all()
 
 
 def test_the_command_labels_a_folder_with_a_checkpoint(tmp_path, pairs, capsys):
