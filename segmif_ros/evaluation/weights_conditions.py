@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import IntEnum
 
 import cv2
 import numpy as np
@@ -19,6 +20,19 @@ SHIFTS_PX = (0, 2, 4, 8)
 GREY = 128
 
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))
+
+
+class Purpose(IntEnum):
+    """What a generator draws: each has its own numbers, so that one rule's say nothing of another's."""
+
+    NIGHT = 1
+    SHIFT = 2
+    INVENTED_INFRARED = 3
+
+
+def generator(purpose: Purpose, index: int) -> np.random.Generator:
+    """Return what draws the numbers of one purpose for one sample, the same in every report."""
+    return np.random.default_rng((FIRST_SEED, int(purpose), index))
 
 
 def without_infrared(infrared: Image, rgb: Image) -> Pair:
@@ -45,7 +59,7 @@ def night(rgb: Image, seed: int) -> Image:
     added, the camera turns its gain up by 1.5, and the image is encoded with the same gamma. The noise is drawn from
     ``seed``, so an image has one night.
     """
-    rng = np.random.default_rng((FIRST_SEED, seed))
+    rng = generator(Purpose.NIGHT, seed)
     linear = (rgb.astype(np.float32) / 255) ** 2.2 * np.float32(0.06)
     linear = linear + rng.standard_normal(rgb.shape, dtype=np.float32) * np.sqrt(0.002 * linear + 0.003**2)
     return np.rint(255 * np.clip(1.5 * linear, 0, 1) ** (1 / 2.2)).astype(np.uint8)
@@ -57,13 +71,8 @@ def shift_infrared(infrared: Image, pixels: int, seed: int) -> Image:
     One seed has one direction for any distance; the border is replicated. Nothing is interpolated, so only the place
     changes.
     """
-    right, down = _DIRECTIONS[int(np.random.default_rng((FIRST_SEED, seed)).integers(len(_DIRECTIONS)))]
+    right, down = _DIRECTIONS[int(generator(Purpose.SHIFT, seed).integers(len(_DIRECTIONS)))]
     matrix = np.array([[1, 0, right * pixels], [0, 1, down * pixels]], np.float64)
     size = (infrared.shape[1], infrared.shape[0])
     moved = cv2.warpAffine(infrared, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8)
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """Return ``wanted`` indices of 0 .. count - 1 (fewer where there are fewer), evenly spread over them."""
-    return sorted({int(i) for i in np.linspace(0, count - 1, min(wanted, count)).round()}) if count else []

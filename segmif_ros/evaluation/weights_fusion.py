@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.data.sampling import spread
 from segmif_ros.data.transforms import Sample
 from segmif_ros.evaluation.fusion import BASELINES, fusion_metrics, luma, structural_similarity
-from segmif_ros.evaluation.weights_conditions import spread
 from segmif_ros.evaluation.weights_sheets import Gallery, Row
 from segmif_ros.inference.engine import EngineProtocol
 

@@ -21,7 +21,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,13 @@ from segmif_ros.data.scenes import LIGHTINGS
 from segmif_ros.evaluation import weights_flicker
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.options import add_runtime_arguments, with_runtime
+from segmif_ros.evaluation.weights_camvid import report_camvid
 from segmif_ros.evaluation.weights_curve import curve_plots, read_curve
 from segmif_ros.evaluation.weights_flicker import report_flicker
 from segmif_ros.evaluation.weights_fusion import report_pairs
+from segmif_ros.evaluation.weights_night import RgbReference, load_reference
 from segmif_ros.evaluation.weights_page import render_page
-from segmif_ros.evaluation.weights_segmentation import report_camvid, report_scenes
+from segmif_ros.evaluation.weights_segmentation import report_scenes
 from segmif_ros.evaluation.weights_sheets import Gallery
 from segmif_ros.evaluation.weights_tables import print_tables, report_tables
 from segmif_ros.evaluation.workers import progress_bar
@@ -56,9 +58,11 @@ from segmif_ros.inference.weights import (
 from segmif_ros.labels import CAMVID, FMB, LabelSet, LabelSetError
 from segmif_ros.model import CheckpointError
 
-FORMAT = 2
+FORMAT = 3
 PARTS = ("camvid", "scenes", "pairs", "flicker", "curve")
 HOLD_OUT_EVERY = 4
+# of CamVid, what the package's recipes keep apart
+HELD_OUT_SPLIT = "val"
 REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 # a table that goes to a file or pipe
 _LOG_COLUMNS = 160
@@ -67,6 +71,8 @@ _KNOWN_PAIRS = {"roadscene": HOLD_OUT_EVERY, "msrs_samples": 0}
 _UNUSABLE = (EngineError, WeightsError, CheckpointError, DatasetError, EvaluationError, LabelSetError, OSError)
 
 Advance = Callable[[int], None]
+# what is measured, how many, of what, and the work: its figures
+Run = Callable[[str, int, str, Callable[[Advance], dict[str, Any]]], dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +103,15 @@ class Data:
         camvid: Folder of CamVid, or None.
         split: Its split.
         pairs: By name: the folder, and every how many-th pair alone is taken (0: all).
+        untouched: Names of those of which no recipe of the package trains on any pair.
+        rgb_reference: An RGB-only model to compare with on CamVid, or None.
     """
 
     camvid: Path | None
     split: str
     pairs: dict[str, tuple[Path, int]]
+    untouched: frozenset[str] = frozenset()
+    rgb_reference: RgbReference | None = None
 
 
 def measure(
@@ -142,23 +152,16 @@ def measure(
         if why:
             left_out[part] = why
         elif part == "camvid":
-            assert data.camvid is not None
-            # weights for CamVid's own classes are measured over these
-            own = (CAMVID.name,) if engine.label_set.name == CAMVID.name else ()
-            camvid = CamVid(data.camvid, data.split, *own)
-            work = partial(report_camvid, engine, camvid, amounts.images, gallery)
-            found = run(part, min(len(camvid), amounts.images or len(camvid)), "images", work)
-            report[part] = {"split": data.split, **found}
+            report[part] = _measure_camvid(engine, data, amounts, gallery, run)
+            report[part]["held_out"] = facts.packaged and data.split == HELD_OUT_SPLIT
         elif part == "scenes":
             work = partial(report_scenes, engine, amounts.scenes, gallery)
             report[part] = run(part, len(LIGHTINGS) * amounts.scenes, "scenes", work)
+            report[part]["held_out"] = facts.packaged
         elif part == "pairs":
-            report[part] = {}
-            for name, (folder, every) in data.pairs.items():
-                pairs = PairSource(folder, hold_out_every=every, held_out=every > 0)
-                work = partial(report_pairs, engine, pairs, amounts.pairs, name, gallery)
-                found = run(name, min(len(pairs), amounts.pairs or len(pairs)), "pairs", work)
-                report[part][name] = {"hold_out_every": every, **found}
+            report[part] = _measure_pairs(engine, data, amounts, gallery, run)
+            for name, (_, every) in data.pairs.items():
+                report[part][name]["held_out"] = facts.packaged and (every > 0 or name in data.untouched)
         elif part == "flicker":
             count = amounts.frames * len(weights_flicker.SEQUENCES) * len(weights_flicker.LIGHTINGS)
             report[part] = run(part, count, "frames", partial(report_flicker, engine, amounts.frames))
@@ -167,6 +170,30 @@ def measure(
             assert curve is not None
             report[part] = read_curve(curve)
     return {**report, "left_out": left_out}
+
+
+def _measure_camvid(
+    engine: EngineProtocol, data: Data, amounts: Amounts, gallery: Gallery, run: Run
+) -> dict[str, Any]:
+    assert data.camvid is not None
+    # weights for CamVid's own classes are measured over these
+    own = (CAMVID.name,) if engine.label_set.name == CAMVID.name else ()
+    camvid = CamVid(data.camvid, data.split, *own)
+    count = min(len(camvid), amounts.images or len(camvid))
+    work = partial(report_camvid, engine, camvid, amounts.images, gallery, reference=data.rgb_reference)
+    return {"split": data.split, **run("camvid", count, "images", work)}
+
+
+def _measure_pairs(
+    engine: EngineProtocol, data: Data, amounts: Amounts, gallery: Gallery, run: Run
+) -> dict[str, Any]:
+    report = {}
+    for name, (folder, every) in data.pairs.items():
+        pairs = PairSource(folder, hold_out_every=every, held_out=every > 0)
+        count = min(len(pairs), amounts.pairs or len(pairs))
+        found = run(name, count, "pairs", partial(report_pairs, engine, pairs, amounts.pairs, name, gallery))
+        report[name] = {"hold_out_every": every, **found}
+    return report
 
 
 def _why_not(part: str, engine: EngineProtocol, data: Data, facts: ModelFacts) -> str | None:
@@ -201,7 +228,7 @@ def find_data(options: argparse.Namespace) -> Data:
     Raises:
         DatasetError: If --data holds nothing of what is known, or two folders of pairs have one name.
     """
-    camvid = options.camvid
+    camvid, untouched = options.camvid, frozenset[str]()
     asked = [(folder, HOLD_OUT_EVERY) for folder in options.pairs] + [(folder, 0) for folder in options.all_pairs]
     if options.data is not None:
         known = [(options.data / name, every) for name, every in _KNOWN_PAIRS.items()]
@@ -209,6 +236,7 @@ def find_data(options: argparse.Namespace) -> Data:
         if not there and not (options.data / "camvid").is_dir():
             raise DatasetError(f"{options.data}: holds none of camvid, {', '.join(_KNOWN_PAIRS)}")
         asked = there + asked
+        untouched = frozenset(folder.name for folder, every in there if every == 0)
         if camvid is None and (options.data / "camvid").is_dir():
             camvid = options.data / "camvid"
     pairs: dict[str, tuple[Path, int]] = {}
@@ -217,7 +245,7 @@ def find_data(options: argparse.Namespace) -> Data:
         if name in pairs:
             raise DatasetError(f"{folder}: a second folder of pairs called '{name}': give each once, by its own name")
         pairs[name] = folder, every
-    return Data(camvid=camvid, split=options.camvid_split, pairs=pairs)
+    return Data(camvid=camvid, split=options.camvid_split, pairs=pairs, untouched=untouched)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -233,7 +261,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts (default: all)")
     parser.add_argument("--data", type=Path, help="a folder with camvid/, roadscene/, msrs_samples/")
     parser.add_argument("--camvid", type=Path, help="CamVid's folder")
-    parser.add_argument("--camvid-split", default="val", help="split of CamVid (default: val)")
+    parser.add_argument("--camvid-split", default=HELD_OUT_SPLIT, help="split of CamVid (default: %(default)s)")
+    parser.add_argument(
+        "--rgb-reference", metavar="FILE",
+        help="weights whose segmentation network alone is shown CamVid's RGB: what an RGB-only model loses by night",
+    )  # fmt: skip
     parser.add_argument(
         "--pairs", type=Path, action="append", default=[], metavar="DIR",
         help="a folder with infrared/ and visible/, of which every 4th pair is held out and measured",
@@ -258,7 +290,8 @@ def run(options: argparse.Namespace) -> int:
         amounts = _amounts(options)
         data = find_data(options)
         models = [parse_weights(each) for each in options.weights or list(packaged_weights()) or [DEFAULT_WEIGHTS]]
-        for weights in models:
+        reference = [parse_weights(options.rgb_reference)] if options.rgb_reference else []
+        for weights in models + reference:
             resolve_weights(weights)  # a wrong name among several shall not wait for the others' figures
         folders = [_one(weights, data, amounts, options, console) for weights in models]
     except _UNUSABLE as error:
@@ -274,6 +307,8 @@ def _one(
 ) -> Path:
     facts = describe(weights)
     engine = Engine(with_runtime(EngineConfig(weights=weights, num_threads=options.threads), options))
+    if options.rgb_reference:
+        data = replace(data, rgb_reference=load_reference(options.rgb_reference, engine.device_name))
     gallery = Gallery(engine.label_set)
     report = measure(
         engine, facts, data, amounts, options.only or PARTS, gallery, lambda line: print(line, file=sys.stderr)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from segmif_ros.evaluation.weights_conditions import (
     FIRST_SEED,
     INPUTS,
+    Purpose,
+    generator,
     night,
     shift_infrared,
-    spread,
 )
 from segmif_ros.training import read_recipe
 
@@ -69,10 +70,7 @@ def test_one_seed_has_one_direction_and_all_four_occur() -> None:
     assert len({direction(2, seed) for seed in range(40)}) == 4
 
 
-@given(st.integers(0, 200), st.integers(1, 200))
-def test_a_spread_choice_has_the_wanted_number_from_end_to_end(count: int, wanted: int) -> None:
-    chosen = spread(count, wanted)
-    assert len(chosen) == min(count, wanted)
-    assert chosen == sorted(set(chosen))
-    if wanted > 1 and count:
-        assert (chosen[0], chosen[-1]) == (0, count - 1)
+def test_night_shift_and_invented_infrared_draw_different_numbers() -> None:
+    drawn = {generator(purpose, 7).integers(2**62) for purpose in Purpose}
+    assert len(drawn) == len(Purpose)
+    assert generator(Purpose.NIGHT, 7).integers(2**62) in drawn

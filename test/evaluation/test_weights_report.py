@@ -2,6 +2,7 @@
 """`segmif weights-report`: which parts are measured on what, and that terminal, JSON and page say the same."""
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import cv2
 import pytest
 
 from segmif_ros.evaluation import weights_report
+from segmif_ros.evaluation.weights_page import render_page
 from segmif_ros.evaluation.weights_report import Amounts, Data, find_data, measure
 from segmif_ros.evaluation.weights_sheets import Gallery
 from segmif_ros.evaluation.weights_tables import number, report_tables
@@ -150,6 +152,7 @@ def test_the_samples_that_nothing_is_trained_on_are_all_taken(tmp_path: Path) ->
     [
         (["--weights", "none.safetensors"], "none.safetensors"),
         (["--weights", "segmif-s", "segmif-xxl"], "segmif-xxl"),
+        (["--rgb-reference", "none.safetensors"], "none.safetensors"),
         (["--scenes", "0"], "--scenes is 0"),
         (["--data", "nowhere"], "nowhere: holds none of camvid"),
         (["--pairs", "x/road", "--all-pairs", "y/road"], "second folder of pairs called 'road'"),
@@ -177,3 +180,54 @@ def test_all_packaged_weights_are_measured_by_default(
     command = ["--only", "pairs", "--pairs", str(roadscene), "--device", "cpu", "--out", str(tmp_path / "out")]
     assert weights_report.main(command) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"one", "two"}
+
+
+def measured(engine, facts, packaged: bool, **data):
+    folders = {"camvid": None, "split": "val", "pairs": {}} | data
+    own = dataclasses.replace(facts, packaged=packaged)
+    return measure(engine, own, Data(**folders), FEW, ("camvid", "pairs"), Gallery(FMB), lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("packaged", "every", "untouched", "held_out", "said"),
+    [
+        (True, 4, frozenset(), True, "every 4th, never trained on"),
+        (True, 0, frozenset({"roadscene"}), True, "all, never trained on"),
+        (True, 0, frozenset(), False, "all, as given"),
+        (False, 4, frozenset(), False, "every 4th, as given"),
+    ],
+)
+def test_only_packaged_weights_on_held_out_pairs_are_said_to_be_untrained(
+    engine, facts, roadscene, packaged, every, untouched, held_out, said
+) -> None:
+    report = measured(engine, facts, packaged, pairs={"roadscene": (roadscene, every)}, untouched=untouched)
+    assert report["pairs"]["roadscene"]["held_out"] is held_out
+    assert said in report_tables(report)[0].title
+    claim = "Measured on what this package's recipes never train on."
+    page = render_page({**report, "quick": False}, {}, FMB).replace("&#39;", "'")
+    assert (claim in page) is held_out
+    assert ("Measured on data as given" in page) is not held_out
+
+
+@pytest.mark.parametrize(("packaged", "held_out"), [(True, True), (False, False)])
+def test_camvids_val_split_is_held_out_of_packaged_weights_alone(
+    engine, facts, camvid_root, packaged, held_out
+) -> None:
+    assert measured(engine, facts, packaged, camvid=camvid_root)["camvid"]["held_out"] is held_out
+
+
+def test_camvids_train_split_is_not_held_out(engine, facts, camvid_root, tmp_path) -> None:
+    (tmp_path / "train").symlink_to(camvid_root / "val")
+    report = measured(engine, facts, True, camvid=tmp_path, split="train")
+    assert report["camvid"]["held_out"] is False
+
+
+def test_an_rgb_only_model_is_compared_with_by_option(tiny_file, camvid_root, tmp_path, capsys) -> None:
+    command = ["--weights", str(tiny_file), "--only", "camvid", "--camvid", str(camvid_root), "--device", "cpu"]
+    assert weights_report.main([*command, "--rgb-reference", str(tiny_file), "--out", str(tmp_path)]) == 0
+    (folder,) = tmp_path.iterdir()
+    found = json.loads((folder / "report.json").read_text())["camvid"]["rgb_reference"]
+    assert found["name"] == "tiny"
+    shown = capsys.readouterr().out
+    assert "RGB-only model tiny (" in shown
+    assert "these weights, invented infrared" in shown

@@ -3,15 +3,18 @@
 
 import numpy as np
 import pytest
+import torch
 
 from segmif_ros.data.camvid import CamVid
 from segmif_ros.data.mixture import SceneSource
 from segmif_ros.evaluation.fusion import BASELINES, luma, structural_similarity
 from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.evaluation.weights_camvid import _merge, report_camvid
 from segmif_ros.evaluation.weights_conditions import FIRST_SEED, SCENE_HEIGHT, SCENE_WIDTH, SHIFTS_PX
-from segmif_ros.evaluation.weights_segmentation import _merge, night_loss, report_camvid, report_scenes
+from segmif_ros.evaluation.weights_night import Comparison, RgbReference, night_loss
+from segmif_ros.evaluation.weights_segmentation import report_scenes
 from segmif_ros.evaluation.weights_sheets import Gallery
-from segmif_ros.labels import FMB
+from segmif_ros.labels import CAMVID, FMB
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +123,62 @@ def test_predictions_finer_than_camvids_classes_are_folded_in_the_merged_figures
 def test_less_than_half_is_about_what_the_night_takes_away(night_rgb, night_both, ratio, less):
     names = ("RGB", "night RGB", "RGB with invented infrared", "night RGB with invented infrared")
     loss = night_loss(dict(zip(names, (0.5, night_rgb, 0.6, night_both), strict=True)))
-    assert loss["RGB"] == pytest.approx(0.5 - night_rgb)
+    assert loss["without infrared"] == pytest.approx(0.5 - night_rgb)
     assert loss["ratio"] is None if ratio is None else loss["ratio"] == pytest.approx(ratio)
     assert loss["less_than_half"] is less
+
+
+class BrightIsRoad(torch.nn.Module):
+    """A reference of CamVid's classes: road where it is bright, ``dark`` elsewhere."""
+
+    def __init__(self, dark="sky"):
+        super().__init__()
+        self.level = torch.nn.Parameter(torch.tensor(0.4))
+        self.dark = dark
+
+    def segment(self, plane):
+        logits = torch.zeros(1, len(CAMVID), *plane.shape[-2:])
+        logits[:, CAMVID.id_of("road")] = plane.mean(dim=1) - self.level
+        logits[:, CAMVID.id_of(self.dark)] = self.level - plane.mean(dim=1)
+        return logits
+
+
+def reference(dark="sky"):
+    return RgbReference(name="rgb", sha256="0", model=BrightIsRoad(dark), label_set=CAMVID)
+
+
+def test_an_rgb_only_reference_is_scored_by_day_and_night_over_the_classes_of_both(camvid_root, engine, advance):
+    data = CamVid(camvid_root, "val")
+    found = report_camvid(engine, data, None, Gallery(FMB), advance, reference())["rgb_reference"]
+    sky_of_all = 20 / (20 + 42)  # at night all is called sky; the strip of fence is no truth
+    assert len(found["classes"]) == 10
+    assert found["night"]["RGB-only model"] == pytest.approx({"day": 0.2, "night": sky_of_all / 10,
+                                                              "lost": 0.2 - sky_of_all / 10})
+    assert found["night"]["with infrared"] == pytest.approx(found["night"]["RGB-only model"])
+    assert found["ratio"] == pytest.approx(1)
+    assert found["less_than_half"] is False
+
+
+def test_a_class_that_the_weights_lack_is_a_wrong_answer_of_the_reference(camvid_root, engine, advance):
+    data = CamVid(camvid_root, "val")
+    found = report_camvid(engine, data, None, Gallery(FMB), advance, reference("fence"))["rgb_reference"]
+    assert found["night"]["RGB-only model"]["day"] == pytest.approx(0.1)
+
+
+def test_finer_classes_of_either_count_as_camvids_coarser_ones():
+    comparison = Comparison(reference(), FMB)
+    truth = np.full((2, 4), FMB.id_of("car"), np.uint8)
+    truth[0, 0], truth[0, 1] = FMB.id_of("bicycle"), 255
+    found = np.full((2, 4), FMB.id_of("bus"), np.uint8)
+    found[0, 0], found[0, 1] = FMB.id_of("motorcycle"), FMB.id_of("road")
+    rgb = np.zeros((2, 4, 3), np.uint8)
+    for name in ("RGB", "night RGB", "RGB with invented infrared", "night RGB with invented infrared"):
+        comparison.add(name, rgb, truth, found)
+    assert comparison.figures()["night"]["with infrared"]["day"] == pytest.approx(2 / 10)
+
+
+def test_a_model_of_camvids_own_classes_is_measured_without_unlabelled(camvid_root, fake_engine, advance):
+    data = CamVid(camvid_root, "val", "camvid")
+    figures = report_camvid(fake_engine(CAMVID), data, None, Gallery(CAMVID), advance)
+    assert figures["segmentation"]["RGB"]["classes_fixed"] == list(CAMVID.names[:11])
+    assert "merged" not in figures
