@@ -8,6 +8,6 @@ from hypothesis import settings
 settings.register_profile("segmif", deadline=None)
 settings.load_profile("segmif")
 
-# A shell starts background jobs with SIGINT ignored, and the programs that tests start and interrupt would inherit that.
+# A shell starts background jobs with SIGINT ignored, and programs that tests start and interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
