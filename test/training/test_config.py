@@ -31,7 +31,7 @@ def test_a_small_recipe_is_read_with_the_defaults(tmp_path):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_packaged_recipe_is_valid(path):
-    assert read_recipe(path).name == path.stem.removesuffix("-gpu")
+    assert read_recipe(path).name == path.stem.removesuffix("-gpu").removesuffix("-polish")
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,7 @@ def worker(folder, processes):
     from segmif_ros.training.trainer import TrainingError
 
     scenes = SourceConfig(kind="scenes", count=1, height=32, width=32, augment=AugmentConfig(crop_height=32))
+    held_out = dataclasses.replace(scenes, first_seed=1)
     config = TrainingConfig(
         name="tiny",
         steps=3,
@@ -167,11 +168,11 @@ def worker(folder, processes):
         keep(name, {"gradients": gradients, "labelled": labelled})
     if processes.world == 1:
         return
-    whole = trainer("whole", Noise(), validation=(scenes,), validation_samples=1)
+    whole = trainer("whole", Noise(), validation=(held_out,), validation_samples=1)
     whole.run()
     keep("whole", whole.model.state_dict())
-    trainer("resumed", Noise(), validation=(scenes,), validation_samples=1).run(stop_at=1)
-    resumed = trainer("resumed", Noise(), validation=(scenes,), validation_samples=1)
+    trainer("resumed", Noise(), validation=(held_out,), validation_samples=1).run(stop_at=1)
+    resumed = trainer("resumed", Noise(), validation=(held_out,), validation_samples=1)
     resumed.run()
     keep("resumed", resumed.model.state_dict())
 
