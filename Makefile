@@ -24,8 +24,10 @@ RUN := $(if $(ROS_DISTRO),,AMENT_PREFIX_PATH=$(abspath $(VENV))) $(BIN)/python
 demo: $(STAMP)
 	$(RUN) -m segmif_ros.cli demo --out $(OUT)/demo $(if $(PAIRS),--pairs "$(PAIRS)") $(ARGS)
 
+# test/training has a process of its own: after two thousand tests with DDS and three runtimes loaded, starting torchrun
+# from the same process ended it with a segmentation fault.
 test: lint
-	$(RUN) -m pytest $(ARGS)
+	$(if $(ARGS),$(RUN) -m pytest $(ARGS),$(RUN) -m pytest --ignore=test/training && $(RUN) -m pytest test/training)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
