@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IGNORE_ID = 255
+from segmif_ros.labels import IGNORE_ID
 
 _SSIM_WINDOW = 11
 _SSIM_SIGMA = 1.5

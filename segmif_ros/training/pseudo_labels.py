@@ -31,12 +31,11 @@ from segmif_ros.data.images import DatasetError
 from segmif_ros.data.mixture import split_hold_out
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.evaluation.predict import to_plane
-from segmif_ros.labels import counterparts, label_set, label_set_of
+from segmif_ros.labels import IGNORE_ID, counterparts, label_set, label_set_of
 from segmif_ros.model import CheckpointError, SegMiF, load_checkpoint
 
 Image = npt.NDArray[np.uint8]
 
-IGNORE_ID = 255
 _SCALES = (0.75, 1.0, 1.25)
 
 
