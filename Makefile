@@ -44,10 +44,10 @@ bench: $(STAMP)
 	$(RUN) -m segmif_ros.cli bench $(ARGS)
 
 soak: $(STAMP)
-	$(RUN) -m segmif_ros.ros.soak --minutes $(or $(MINUTES),10) $(ARGS)
+	$(RUN) -m segmif_ros.trials.soak --minutes $(or $(MINUTES),10) $(ARGS)
 
 overhead: $(STAMP)
-	$(RUN) -m segmif_ros.ros.overhead $(ARGS)
+	$(RUN) -m segmif_ros.trials.overhead $(ARGS)
 
 # config/segmif.yaml and the README's table are written from the one parameter table in the code
 params: $(STAMP)

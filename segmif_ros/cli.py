@@ -66,7 +66,7 @@ def _parity(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("folder", help="folder with .npz vectors")
 
     def run(options: argparse.Namespace) -> int:
-        from segmif_ros.model import parity
+        from segmif_ros.trials import parity
 
         return parity.main([options.folder])
 
@@ -75,7 +75,7 @@ def _parity(parser: argparse.ArgumentParser) -> Run:
 
 def _doctor(_parser: argparse.ArgumentParser) -> Run:
     def run(_options: argparse.Namespace) -> int:
-        from segmif_ros.ros import doctor
+        from segmif_ros.trials import doctor
 
         return doctor.run()
 
@@ -83,22 +83,22 @@ def _doctor(_parser: argparse.ArgumentParser) -> Run:
 
 
 COMMANDS: dict[str, tuple[str, Wire]] = {
-    "demo": ("start the simulated rig and the node, show figures, pictures and a page", _of("segmif_ros.demo.command")),
+    "demo": ("run rig and node, show figures, pictures and a page", _of("segmif_ros.trials.demo.command")),
     "run": ("run segmif_node", _node),
     "rig": ("run the simulated camera pair", _rig),
     "train": ("train from a recipe", _of("segmif_ros.training.__main__")),
     "pseudo-label": ("label pairs by what a trained network sees by day", _of("segmif_ros.training.pseudo_labels")),
     "evaluate": ("judge weights on a data set and write a report", _of("segmif_ros.evaluation.evaluate")),
     "compare": ("compare two reports of evaluate", _of("segmif_ros.evaluation.compare")),
-    "replay": ("run bags through pairing and engine, or play one to a node (--online)", _of("segmif_ros.bag.command")),
+    "replay": ("run bags through pairing and engine, or play one to a node", _of("segmif_ros.trials.replay_command")),
     "record-synthetic": ("write a bag of synthetic scenes with exact labels", _of("segmif_ros.bag.record")),
     "export-dataset": ("write a bag's pairs in FMB's layout", _of("segmif_ros.bag.export")),
-    "bench": ("time models, backends and precisions on this machine", _of("segmif_ros.inference.bench")),
+    "bench": ("time models, backends and precisions on this machine", _of("segmif_ros.trials.bench")),
     "convert": ("write weights as one file of ours or as the authors' two", _of("segmif_ros.inference.convert")),
     "models": ("list the packaged weights, or describe those of a file", _of("segmif_ros.inference.models")),
-    "weights-report": ("measure weights on held-out scenes", _of("segmif_ros.evaluation.weights_report")),
+    "weights-report": ("measure weights on held-out scenes", _of("segmif_ros.evaluation.card.command")),
     "parity": ("compare the network with recorded outputs of the authors' network", _parity),
-    "picture": ("draw synthetic scenes and what the weights make of them", _of("segmif_ros.demo.picture")),
+    "picture": ("draw synthetic scenes and what the weights make of them", _of("segmif_ros.trials.demo.picture")),
     "parameters": ("print or write the tables of parameters", _of("segmif_ros.ros.parameter_files")),
     "doctor": ("say what is installed, what is missing and what brings it", _doctor),
 }

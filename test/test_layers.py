@@ -7,23 +7,24 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "segmif_ros"
-# layer -> what of ours it may import besides itself; cli and demo stand on top of everything
+# room -> what of ours it may import besides itself; cli and trials stand on top of everything
 GROUND: frozenset[str] = frozenset()
 ALLOWED = {
     "model": GROUND,
     "labels": GROUND,
     "imaging": GROUND,
-    "resources": GROUND,
+    "scenes": {"imaging", "labels"},
     "rig": {"imaging"},
     "stream": {"imaging", "rig", "inference", "labels"},
     "inference": {"model", "imaging", "labels"},
-    "data": {"model", "labels", "imaging"},
-    "evaluation": {"model", "labels", "imaging", "inference", "data"},
+    "data": {"model", "labels", "imaging", "scenes"},
+    "evaluation": {"model", "labels", "imaging", "scenes", "inference", "data"},
     "training": {"model", "labels", "imaging", "inference", "data", "evaluation"},
-    "bag": {"stream", "inference", "evaluation", "imaging", "rig", "labels", "data"},
-    "ros": {"stream", "inference", "imaging", "rig", "labels", "data", "resources", "msg", "ros"},
+    "bag": {"stream", "inference", "evaluation", "imaging", "rig", "labels", "data", "scenes"},
+    "ros": {"stream", "inference", "imaging", "rig", "labels", "data", "scenes", "msg"},
 }
-TOP = {"cli", "demo"}
+TOP = {"cli", "trials"}
+MAY_IMPORT_ROS = {"ros", "trials"}
 ROS_MODULES = {
     *("rclpy", "sensor_msgs", "std_msgs", "diagnostic_msgs", "lifecycle_msgs", "builtin_interfaces", "rcl_interfaces"),
     *("ament_index_python", "message_filters", "cv_bridge", "vision_msgs", "std_srvs", "rosgraph_msgs"),
@@ -61,10 +62,29 @@ def test_a_module_imports_only_from_layers_below_it(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_ros_layer_imports_ros(path: Path) -> None:
-    if _layer(path) == "ros":
+def test_only_the_node_and_the_trials_import_ros(path: Path) -> None:
+    if _layer(path) in MAY_IMPORT_ROS:
         return
     assert not [name for name in _imports(path) if name.split(".")[0] in ROS_MODULES]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_room_below_the_top_names_a_module_of_ros_in_a_string(path: Path) -> None:
+    if _layer(path) in MAY_IMPORT_ROS | TOP:
+        return
+    tree = ast.parse(path.read_text())
+    docstrings = {
+        ast.get_docstring(node, clean=False)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+    }
+    named = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    assert not [each for each in named if "segmif_ros.ros" in each and each not in docstrings]
+
+
+def test_every_room_of_the_plan_exists() -> None:
+    built = {_layer(path) for path in SOURCES}
+    assert not [room for room in (*ALLOWED, *TOP) if room not in built]
 
 
 def test_the_plan_of_layers_has_no_circle() -> None:

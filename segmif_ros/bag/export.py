@@ -20,8 +20,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.bag.command import add_replay_arguments, expected_pairs, node_parameters, offline_pipeline_config
 from segmif_ros.bag.messages import opened
+from segmif_ros.bag.node_options import (
+    add_replay_arguments,
+    expected_pairs,
+    node_parameters,
+    offline_pipeline_config,
+)
 from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pairs_of
 from segmif_ros.bag.reading import Bag, BagError, Topics, open_bag
 from segmif_ros.bag.replay import label_map

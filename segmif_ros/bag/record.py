@@ -20,8 +20,8 @@ from segmif_ros.bag.messages import (
 )
 from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, BagError
 from segmif_ros.bag.writing import STORAGES, BagWriter, new_bag
-from segmif_ros.data.scenes import LIGHTINGS, RoadScene, SceneError
 from segmif_ros.evaluation.workers import progress_bar
+from segmif_ros.scenes import LIGHTINGS, RoadScene, SceneError
 
 LABELS_TOPIC = "/rig/labels"  # where the simulated rig publishes them
 # stamps start at a round time well after 0, which some tools take for "no stamp"

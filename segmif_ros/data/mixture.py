@@ -21,9 +21,9 @@ from segmif_ros.data.kept_images import KeptImages
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.data.published import PublishedDataset, read_pair
-from segmif_ros.data.scenes import LIGHTINGS, VERSION, RoadScene
 from segmif_ros.data.transforms import IGNORE_ID, AugmentConfig, Image, Sample, augment
 from segmif_ros.labels import LabelSet
+from segmif_ros.scenes import LIGHTINGS, VERSION, RoadScene
 
 
 class Source(Protocol):

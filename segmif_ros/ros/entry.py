@@ -27,7 +27,7 @@ def simulated_rig() -> int:
     """Run simulated_rig; return its exit status."""
 
     def make_node() -> Any:
-        from segmif_ros.ros.simulated_rig import SimulatedRig
+        from segmif_ros.ros.simulator.node import SimulatedRig
 
         return SimulatedRig()
 

@@ -1,16 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bags for the tests of this folder."""
+"""Tests of bags make them by a fixture."""
 
-from collections.abc import Callable
-from pathlib import Path
+from bag_fixtures import make_bag
 
-import pytest
-from fake_bag import Recording, write
-
-
-@pytest.fixture
-def make_bag(tmp_path: Path) -> Callable[..., Path]:
-    def make(name: str = "drive", **changes: object) -> Path:
-        return write(tmp_path / "bags" / name, Recording(**changes))  # type: ignore[arg-type]
-
-    return make
+__all__ = ["make_bag"]

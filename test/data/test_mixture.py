@@ -11,9 +11,9 @@ from segmif_ros.data.images import DatasetError
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.mixture import Mixture, PairSource, PublishedSource, SceneSource, split_hold_out
 from segmif_ros.data.published import open_dataset
-from segmif_ros.data.scenes import VERSION
 from segmif_ros.data.transforms import AugmentConfig, Sample
 from segmif_ros.labels import CAMVID, FMB, MFNET
+from segmif_ros.scenes import VERSION
 
 PLAIN = AugmentConfig(crop_height=8, crop_width=8, scale_min=1.0, scale_max=1.0, flip=0.0, colour=0.0)
 

@@ -1,27 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of weights reports share: an engine whose answers can be worked out, and tiny data."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from torch_fixtures import one_thread
 
 from segmif_ros.evaluation.fusion import BASELINES, luma
 from segmif_ros.inference.engine import EngineResult
 from segmif_ros.labels import CAMVID, FMB
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
 
-
-@pytest.fixture(autouse=True, scope="package")
-def _one_thread() -> Iterator[None]:
-    """One thread is faster on tiny tensors than two that wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+__all__ = ["one_thread"]  # shared fixtures
 
 
 class BrightIsRoad:

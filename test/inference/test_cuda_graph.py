@@ -19,7 +19,6 @@ import torch
 from host_runtime import NOT_RECORDABLE, HostRuntime
 
 from segmif_ros.imaging.prior import prior_image
-from segmif_ros.inference import bench
 from segmif_ros.inference.backends import BACKENDS, BackendOptions, available_backends, create_backend
 from segmif_ros.inference.backends.base import PairBackend
 from segmif_ros.inference.backends.cuda_graph import CudaGraphBackend
@@ -33,6 +32,7 @@ from segmif_ros.inference.backends.device_runtime import (
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineError
 from segmif_ros.inference.frame import FrameNetwork
 from segmif_ros.model import load_checkpoint
+from segmif_ros.trials import bench
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import pytest
 
 from segmif_ros.ros.node_config import NodeConfig
 from segmif_ros.ros.parameters import rows
-from segmif_ros.ros.rig_config import RigConfig
+from segmif_ros.ros.simulator.config import RigConfig
 
 FILE = Path(__file__).parents[2] / "launch" / "segmif.launch.py"
 

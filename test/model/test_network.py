@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segmif_ros.model import SegMiF, SegMiFConfig, parity
+from segmif_ros.model import SegMiF, SegMiFConfig
 from segmif_ros.model.encoder import DropPath
+from segmif_ros.trials import parity
 
 TINY = {"encoder": "mit_b0", "num_classes": 3, "fusion_channels": 8, "growth": 4, "decoder_channels": 16}
 

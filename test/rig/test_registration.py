@@ -21,11 +21,11 @@ from rig_fakes import (
     waves,
 )
 
-from segmif_ros.data.scenes import RoadScene
 from segmif_ros.rig.calibration import Extrinsics, Homography, RigCalibration
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
 from segmif_ros.rig.mapping import depth_plane, homography_mapping, stereo_mapping
 from segmif_ros.rig.registration import Registration, RegistrationConfig, Unregistered, lower_confidence
+from segmif_ros.scenes import RoadScene
 
 GREY = np.full((48, 64, 3), 90, np.uint8)
 

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from segmif_ros.data.transforms import AugmentConfig
-from segmif_ros.evaluation import weights_curve
+from segmif_ros.evaluation.card import learning_curve as weights_curve
 from segmif_ros.model import SegMiF, SegMiFConfig, load_checkpoint, save_checkpoint
 from segmif_ros.training import RecipeError, TrainingError
 from segmif_ros.training.__main__ import main

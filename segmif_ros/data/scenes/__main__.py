@@ -1,8 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""`python -m segmif_ros.data.scenes --sheet out.png --benchmark`."""
-
-import sys
-
-from segmif_ros.data.scenes.sheet import main
-
-sys.exit(main())

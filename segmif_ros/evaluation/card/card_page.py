@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page of a weights report: figures, plots and sheets in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segmif_ros.evaluation import plots
+from segmif_ros.evaluation.card.fusion_ranks import MODEL
+from segmif_ros.evaluation.card.learning_curve import curve_plots
+from segmif_ros.evaluation.card.tables import night_line, percent, report_tables
+from segmif_ros.evaluation.page_frame import data_uri, render_in_frame
+from segmif_ros.labels import LabelSet
+
+
+def render_page(report: Mapping[str, Any], sheets: Mapping[str, Path], label_set: LabelSet) -> str:
+    """Return the page as HTML text; ``sheets`` are JPEG files by name, in the colours of ``label_set``."""
+    model = report["model"]
+    drawn = plot_texts(report)
+    colours = ("#{:02x}{:02x}{:02x}".format(*map(int, colour)) for colour in label_set.palette)
+    legend = list(zip(label_set.names, colours, strict=True))
+    return render_in_frame(
+        _BODY,
+        title=f"Weights: {model['name']}",
+        lead=f"{model['description']}. {_measured_on(report)}",
+        facts=_facts(report),
+        tables=report_tables(report),
+        notes=_notes(report),
+        remarks=_remarks(report),
+        plots=[(title, data_uri("svg+xml", svg.encode())) for title, svg in drawn.items()],
+        legend=legend,
+        sheets=[(name.replace("-", " "), data_uri("jpeg", path.read_bytes())) for name, path in sheets.items()],
+    )
+
+
+def plot_texts(report: Mapping[str, Any]) -> dict[str, str]:
+    """Return SVG text by title, of what the report holds."""
+    found = {}
+    if "camvid" in report:
+        figures = report["camvid"]["segmentation"]
+        groups = {"day": figures["RGB"]["iou"], "night": figures["night RGB"]["iou"]}
+        found["CamVid, RGB as is and darkened: IoU by class"] = _bars(groups)
+    if "scenes" in report:
+        segmentation = report["scenes"]["segmentation"]
+        groups = {group: segmentation[group]["fused"]["iou"] for group in ("day", "night")}
+        found["Synthetic scenes, fused: IoU by class"] = _bars(groups)
+        moved = report["scenes"]["misregistration"]
+        series = {
+            group: ([float(shift) for shift in moved], [100 * each[group] for each in moved.values()])
+            for group in segmentation
+        }
+        found["Synthetic scenes, infrared moved"] = plots.curves(series, "misregistration, pixels", "mean IoU, %")
+    return found | curve_plots(report.get("curve", []))
+
+
+def _bars(groups: Mapping[str, Mapping[str, float | None]]) -> str:
+    names = list(next(iter(groups.values())))
+    return plots.iou_bars(names, {group: [iou[name] for name in names] for group, iou in groups.items()})
+
+
+def _measured_on(report: Mapping[str, Any]) -> str:
+    parts = [report[part] for part in ("camvid", "scenes") if part in report] + [each for _, each in _pairs(report)]
+    if parts and all(part["held_out"] for part in parts):
+        return "Measured on what this package's recipes never train on."
+    return "Measured on data as given: what of it these weights were trained on is not known here."
+
+
+def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    facts = [("parameters", f"{1e-6 * report['model']['parameters']:.2f} M")]
+    facts.append(("GFLOP at 640x480", f"{report['model']['gflop']:.1f}"))
+    if "camvid" in report:
+        figures = report["camvid"]["segmentation"]
+        facts += [(f"CamVid, {name}", f"{percent(figures[name]['miou_fixed'])} %") for name in ("RGB", "night RGB")]
+    if "scenes" in report:
+        all_ = report["scenes"]["segmentation"]["all"]
+        facts += [(f"scenes, {name}", f"{percent(all_[name]['miou_present'])} %") for name in all_]
+    facts += [(f"mean rank, {name}", f"{each['ranks'][MODEL]['mean']:.2f}") for name, each in _pairs(report)]
+    return facts
+
+
+def _pairs(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return list(report.get("pairs", {}).items())
+
+
+def _remarks(report: Mapping[str, Any]) -> list[str]:
+    remarks = []
+    if report["quick"]:
+        remarks.append("A quick run on a few samples: its figures are no measurement.")
+    if report["model"]["licence"]:
+        remarks.append(f"Licence of the weights: {report['model']['licence']}.")
+    if "camvid" in report:
+        remarks.append(night_line(report["camvid"]))
+    for name, each in _pairs(report):
+        ahead = "better" if each["ahead_of_every_baseline"] else "not better"
+        remarks.append(f"On {name} fusion is {ahead} than every baseline by mean rank over MI, VIF, Qabf and SCD.")
+    return remarks + [f"Not measured: {part} ({why})." for part, why in report["left_out"].items()]
+
+
+def _notes(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    model = report["model"]
+    notes = [("weights", model["name"]), ("sha256", model["sha256"]), ("files", ", ".join(model["files"]))]
+    notes += [("label set", f"{model['label_set']}, {len(model['classes'])} classes"), ("prior", model["prior"])]
+    notes += [(f"metadata: {name}", value) for name, value in sorted(model["metadata"].items())]
+    run = ("device", "backend", "precision", "calibration")  # the last is of int8 alone
+    return [*notes, *((name, report[name]) for name in run if name in report)]
+
+
+_BODY = """\
+{% extends "frame" %}
+{% block style %}
+ul.plain { max-width: 45rem; margin: .4rem 0; padding-left: 1.2rem; }
+.plot { display: block; width: 100%; max-width: 38rem; height: auto; background: #fff; border-radius: .25rem; }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: 0; list-style: none; font-size: .9rem; }
+.legend i { display: inline-block; width: .9em; height: .9em; margin-right: .35em; vertical-align: -.1em; }
+.sheet { display: block; width: 100%; min-width: 40rem; height: auto; }
+{% endblock %}
+{% block body %}
+{% if remarks %}
+<h2>What to know when reading this</h2>
+<ul class="plain">
+{% for remark in remarks %}
+<li>{{ remark }}</li>
+{% endfor %}
+</ul>
+{% endif %}
+{% if plots %}
+<h2>Plots</h2>
+<div class="columns">
+{% for title, uri in plots %}
+<section>
+<h3>{{ title }}</h3>
+<img class="plot" src="{{ uri }}" alt="{{ title }}">
+</section>
+{% endfor %}
+</div>
+{% endif %}
+{% if sheets %}
+<h2>Sheets</h2>
+<p class="soft">Worst: of all that were measured, the lowest mean IoU (scenes, CamVid) or Qabf (pairs).</p>
+<ul class="legend">
+{% for name, colour in legend %}
+<li><i style="background: {{ colour }}"></i>{{ name }}</li>
+{% endfor %}
+</ul>
+{% for title, uri in sheets %}
+<h3>{{ title }}</h3>
+<div class="scroll"><img class="sheet" src="{{ uri }}" alt="{{ title }}" loading="lazy"></div>
+{% endfor %}
+{% endif %}
+{% endblock %}
+"""

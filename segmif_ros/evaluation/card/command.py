@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of a model card: one command, held-out data, fixed seeds.
+
+``segmif weights-report`` runs the engine, as the node does, over every packaged model (or --weights), and prints and
+writes, one folder a model, as report.json, report.html and sheets of pictures:
+
+  camvid    mean IoU by class, RGB as it is and darkened to night, without and with infrared invented from the labels
+  scenes    held-out synthetic scenes by lighting: fused, RGB alone, infrared alone, infrared moved, a camera missing
+  pairs     fusion metrics on real pairs beside average, maximum and Laplacian pyramid, and ranks
+  flicker   how steady the fused image of a synthetic sequence is
+  curve     the learning curve that lies beside the weights
+
+--data names a folder with camvid/, roadscene/ and msrs_samples/, as far as they are there; of RoadScene every 4th pair
+by name is taken, which training leaves out, of the MSRS samples, on which nothing is trained, all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from segmif_ros.data.camvid import CamVid
+from segmif_ros.data.images import DatasetError
+from segmif_ros.data.mixture import PairSource
+from segmif_ros.evaluation.card import flicker as weights_flicker
+from segmif_ros.evaluation.card.camvid_part import report_camvid
+from segmif_ros.evaluation.card.card_page import render_page
+from segmif_ros.evaluation.card.flicker import report_flicker
+from segmif_ros.evaluation.card.fusion_ranks import report_pairs
+from segmif_ros.evaluation.card.learning_curve import curve_plots, read_curve
+from segmif_ros.evaluation.card.night_loss import RgbReference, load_reference
+from segmif_ros.evaluation.card.scenes_part import report_scenes
+from segmif_ros.evaluation.card.sheets import Gallery
+from segmif_ros.evaluation.card.tables import print_tables, report_tables
+from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.evaluation.options import add_runtime_arguments, with_runtime
+from segmif_ros.evaluation.workers import progress_bar
+from segmif_ros.inference.engine import Engine, EngineConfig, EngineError, EngineProtocol
+from segmif_ros.inference.models import ModelFacts, describe
+from segmif_ros.inference.weights import (
+    DEFAULT_WEIGHTS,
+    WeightsError,
+    curve_file,
+    packaged_weights,
+    parse_weights,
+    resolve_weights,
+)
+from segmif_ros.labels import CAMVID, FMB, LabelSet, LabelSetError
+from segmif_ros.model import CheckpointError
+from segmif_ros.scenes import LIGHTINGS
+
+FORMAT = 3
+PARTS = ("camvid", "scenes", "pairs", "flicker", "curve")
+HOLD_OUT_EVERY = 4
+# of CamVid, what the package's recipes keep apart
+HELD_OUT_SPLIT = "val"
+REPORT_FILE, PAGE_FILE = "report.json", "report.html"
+# a table that goes to a file or pipe
+_LOG_COLUMNS = 160
+# below --data: the folder of pairs, and whether training leaves every 4th out
+_KNOWN_PAIRS = {"roadscene": HOLD_OUT_EVERY, "msrs_samples": 0}
+_UNUSABLE = (EngineError, WeightsError, CheckpointError, DatasetError, EvaluationError, LabelSetError, OSError)
+
+Advance = Callable[[int], None]
+# what is measured, how many, of what, and the work: its figures
+Run = Callable[[str, int, str, Callable[[Advance], dict[str, Any]]], dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amounts:
+    """How much is measured.
+
+    Attributes:
+        scenes: Synthetic scenes of each lighting.
+        images: CamVid images; None for all.
+        pairs: Of each folder; None for all.
+        frames: Of each sequence.
+    """
+
+    scenes: int = 20
+    images: int | None = None
+    pairs: int | None = None
+    frames: int = 12
+
+
+QUICK = Amounts(scenes=2, images=6, pairs=4, frames=3)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Data:
+    """What there is to measure on.
+
+    Attributes:
+        camvid: Folder of CamVid, or None.
+        split: Its split.
+        pairs: By name: the folder, and every how many-th pair alone is taken (0: all).
+        untouched: Names of those of which no recipe of the package trains on any pair.
+        rgb_reference: An RGB-only model to compare with on CamVid, or None.
+    """
+
+    camvid: Path | None
+    split: str
+    pairs: dict[str, tuple[Path, int]]
+    untouched: frozenset[str] = frozenset()
+    rgb_reference: RgbReference | None = None
+
+
+def measure(
+    engine: EngineProtocol,
+    facts: ModelFacts,
+    data: Data,
+    amounts: Amounts,
+    parts: Sequence[str],
+    gallery: Gallery,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measure every part that can be; "left_out" says why another can't.
+
+    Args:
+        engine: The weights.
+        facts: What they are.
+        data: What to measure on.
+        amounts: How much.
+        parts: Names of `PARTS`.
+        gallery: Takes the pictures.
+        say: Takes a line at the start of every part.
+
+    Raises:
+        DatasetError: For data that can't be read.
+        EvaluationError: For a curve that can't be read.
+    """
+    report: dict[str, Any] = {"format": FORMAT, "model": asdict(facts)}
+    report |= {"device": engine.device_name, "backend": engine.backend_name, "precision": engine.precision}
+    left_out: dict[str, str] = {}
+
+    def run(what: str, count: int, unit: str, work: Callable[[Advance], dict[str, Any]]) -> dict[str, Any]:
+        say(f"{facts.name}: {what}, {count} {unit}")
+        with progress_bar(f"{facts.name} {what}", count) as advance:
+            return work(advance)
+
+    for part in parts:
+        why = _why_not(part, engine, data, facts)
+        if why:
+            left_out[part] = why
+        elif part == "camvid":
+            report[part] = _measure_camvid(engine, data, amounts, gallery, run)
+            report[part]["held_out"] = facts.packaged and data.split == HELD_OUT_SPLIT
+        elif part == "scenes":
+            work = partial(report_scenes, engine, amounts.scenes, gallery)
+            report[part] = run(part, len(LIGHTINGS) * amounts.scenes, "scenes", work)
+            report[part]["held_out"] = facts.packaged
+        elif part == "pairs":
+            report[part] = _measure_pairs(engine, data, amounts, gallery, run)
+            for name, (_, every) in data.pairs.items():
+                report[part][name]["held_out"] = facts.packaged and (every > 0 or name in data.untouched)
+        elif part == "flicker":
+            count = amounts.frames * len(weights_flicker.SEQUENCES) * len(weights_flicker.LIGHTINGS)
+            report[part] = run(part, count, "frames", partial(report_flicker, engine, amounts.frames))
+        else:
+            curve = curve_file([Path(file) for file in facts.files])
+            assert curve is not None
+            report[part] = read_curve(curve)
+    return {**report, "left_out": left_out}
+
+
+def _measure_camvid(
+    engine: EngineProtocol, data: Data, amounts: Amounts, gallery: Gallery, run: Run
+) -> dict[str, Any]:
+    assert data.camvid is not None
+    # weights for CamVid's own classes are measured over these
+    own = (CAMVID.name,) if engine.label_set.name == CAMVID.name else ()
+    camvid = CamVid(data.camvid, data.split, *own)
+    count = min(len(camvid), amounts.images or len(camvid))
+    work = partial(report_camvid, engine, camvid, amounts.images, gallery, reference=data.rgb_reference)
+    return {"split": data.split, **run("camvid", count, "images", work)}
+
+
+def _measure_pairs(
+    engine: EngineProtocol, data: Data, amounts: Amounts, gallery: Gallery, run: Run
+) -> dict[str, Any]:
+    report = {}
+    for name, (folder, every) in data.pairs.items():
+        pairs = PairSource(folder, hold_out_every=every, held_out=every > 0)
+        count = min(len(pairs), amounts.pairs or len(pairs))
+        found = run(name, count, "pairs", partial(report_pairs, engine, pairs, amounts.pairs, name, gallery))
+        report[name] = {"hold_out_every": every, **found}
+    return report
+
+
+def _why_not(part: str, engine: EngineProtocol, data: Data, facts: ModelFacts) -> str | None:
+    """Return why a part can't be measured, None if it can."""
+    labels = engine.label_set.name
+    if part == "camvid":
+        if data.camvid is None:
+            return "no --camvid or --data with a folder camvid"
+        return None if labels in (FMB.name, CAMVID.name) else f"the weights' classes are '{labels}'"
+    if part == "scenes":
+        return None if labels == FMB.name else f"the weights' classes are '{labels}', the scenes' are FMB's"
+    if part == "pairs":
+        return None if data.pairs else "no --pairs, --all-pairs or --data with folders of pairs"
+    if part == "curve":
+        return None if curve_file([Path(file) for file in facts.files]) else "no curve lies beside the weights"
+    return None
+
+
+def write_report(folder: Path, report: dict[str, Any], gallery: Gallery, label_set: LabelSet) -> None:
+    """Write report.json, report.html, the sheets and the curves' plots to ``folder``; it is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sheets = gallery.write(folder)
+    for i, svg in enumerate(curve_plots(report.get("curve", [])).values()):
+        (folder / ("curve.svg" if i == 0 else f"curve-{i + 1}.svg")).write_text(svg, encoding="utf-8")
+    (folder / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (folder / PAGE_FILE).write_text(render_page(report, sheets, label_set), encoding="utf-8")
+
+
+def find_data(options: argparse.Namespace) -> Data:
+    """Return what the options name; folders below --data count where they exist.
+
+    Raises:
+        DatasetError: If --data holds nothing of what is known, or two folders of pairs have one name.
+    """
+    camvid, untouched = options.camvid, frozenset[str]()
+    asked = [(folder, HOLD_OUT_EVERY) for folder in options.pairs] + [(folder, 0) for folder in options.all_pairs]
+    if options.data is not None:
+        known = [(options.data / name, every) for name, every in _KNOWN_PAIRS.items()]
+        there = [each for each in known if each[0].is_dir()]
+        if not there and not (options.data / "camvid").is_dir():
+            raise DatasetError(f"{options.data}: holds none of camvid, {', '.join(_KNOWN_PAIRS)}")
+        asked = there + asked
+        untouched = frozenset(folder.name for folder, every in there if every == 0)
+        if camvid is None and (options.data / "camvid").is_dir():
+            camvid = options.data / "camvid"
+    pairs: dict[str, tuple[Path, int]] = {}
+    for folder, every in asked:
+        name = folder.resolve().name
+        if name in pairs:
+            raise DatasetError(f"{folder}: a second folder of pairs called '{name}': give each once, by its own name")
+        pairs[name] = folder, every
+    return Data(camvid=camvid, split=options.camvid_split, pairs=pairs, untouched=untouched)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.description = __doc__
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        action="extend",
+        help="names or files, the authors' two files with a comma between (default: all packaged)",
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts (default: all)")
+    parser.add_argument("--data", type=Path, help="a folder with camvid/, roadscene/, msrs_samples/")
+    parser.add_argument("--camvid", type=Path, help="CamVid's folder")
+    parser.add_argument("--camvid-split", default=HELD_OUT_SPLIT, help="split of CamVid (default: %(default)s)")
+    parser.add_argument(
+        "--rgb-reference", metavar="FILE",
+        help="weights whose segmentation network alone is shown CamVid's RGB: what an RGB-only model loses by night",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pairs", type=Path, action="append", default=[], metavar="DIR",
+        help="a folder with infrared/ and visible/, of which every 4th pair is held out and measured",
+    )  # fmt: skip
+    parser.add_argument(
+        "--all-pairs", type=Path, action="append", default=[], metavar="DIR", help="the same, all of its pairs"
+    )
+    parser.add_argument("--scenes", type=int, help=f"synthetic scenes of each lighting (default: {Amounts().scenes})")
+    parser.add_argument("--quick", action="store_true", help="a few samples of each: to see that all works")
+    add_runtime_arguments(parser)
+    parser.add_argument("--threads", type=int, default=0, help="on the CPU; 0 leaves torch's choice")
+    out = Path("out/weights")
+    parser.add_argument("--out", type=Path, default=out, help="gets a folder a model (default: %(default)s)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, print and write; errors are one line."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_LOG_COLUMNS)
+    try:
+        amounts = _amounts(options)
+        data = find_data(options)
+        models = [parse_weights(each) for each in options.weights or list(packaged_weights()) or [DEFAULT_WEIGHTS]]
+        reference = [parse_weights(options.rgb_reference)] if options.rgb_reference else []
+        for weights in models + reference:
+            resolve_weights(weights)  # a wrong name among several shall not wait for the others' figures
+        folders = [_one(weights, data, amounts, options, console) for weights in models]
+    except _UNUSABLE as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for folder in folders:
+        print(f"written: {folder / PAGE_FILE}, {REPORT_FILE} and sheets beside it")
+    return 0
+
+
+def _one(
+    weights: tuple[str, ...], data: Data, amounts: Amounts, options: argparse.Namespace, console: Console
+) -> Path:
+    facts = describe(weights)
+    engine = Engine(with_runtime(EngineConfig(weights=weights, num_threads=options.threads), options))
+    if options.rgb_reference:
+        data = replace(data, rgb_reference=load_reference(options.rgb_reference, engine.device_name))
+    gallery = Gallery(engine.label_set)
+    report = measure(
+        engine, facts, data, amounts, options.only or PARTS, gallery, lambda line: print(line, file=sys.stderr)
+    )
+    if options.only and report["left_out"]:
+        part, why = next(iter(report["left_out"].items()))
+        raise EvaluationError(f"{facts.name}: {part} can't be measured: {why}")
+    report["quick"] = options.quick
+    if engine.precision == "int8":
+        report["calibration"] = options.calibration_pairs or "built-in patterns"
+    name = facts.name if facts.packaged else f"{facts.name}-{facts.sha256}"
+    folder: Path = options.out / re.sub(r"[^\w.-]", "_", name)
+    write_report(folder, report, gallery, engine.label_set)
+    by = f"on {engine.device_name} by {engine.backend_name} in {engine.precision}"
+    console.print(f"weights {facts.name} ({facts.sha256}) {by}", markup=False, highlight=False)
+    print_tables(console, report_tables(report))
+    for part, why in report["left_out"].items():
+        console.print(f"not measured: {part} ({why})", markup=False, highlight=False)
+    return folder
+
+
+def _amounts(options: argparse.Namespace) -> Amounts:
+    amounts = QUICK if options.quick else Amounts()
+    if options.scenes is None:
+        return amounts
+    if options.scenes < 1:
+        raise EvaluationError(f"--scenes is {options.scenes}: it must be at least 1")
+    return Amounts(scenes=options.scenes, images=amounts.images, pairs=amounts.pairs, frames=amounts.frames)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and measure."""
+    parser = argparse.ArgumentParser(prog="python -m segmif_ros.evaluation.card.command")
+    add_arguments(parser)
+    return run(parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What weights find in held-out synthetic scenes, and how that is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.data.mixture import SceneSource
+from segmif_ros.data.transforms import Sample
+from segmif_ros.evaluation.card.conditions import (
+    FIRST_SEED,
+    INPUTS,
+    SCENE_HEIGHT,
+    SCENE_WIDTH,
+    SHIFTS_PX,
+    shift_infrared,
+)
+from segmif_ros.evaluation.card.sheets import Gallery, Row
+from segmif_ros.evaluation.fusion import luma, structural_similarity
+from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.inference.engine import EngineProtocol, EngineResult
+from segmif_ros.labels import FMB, LabelSet
+from segmif_ros.scenes import LIGHTINGS
+
+Image = npt.NDArray[np.uint8]
+Advance = Callable[[int], None]
+
+SHOWN = 4
+
+
+@dataclass(kw_only=True, eq=False)
+class _Kept:
+    """What remains of a scene where one camera is missing: sums over scenes."""
+
+    similarity: list[float] = field(default_factory=list)
+    contrast: list[float] = field(default_factory=list)
+
+    def add(self, remaining: Image, fused: Image) -> None:
+        grey = luma(fused)
+        self.similarity.append(structural_similarity(remaining, grey))
+        if np.ptp(remaining):
+            self.contrast.append(float(np.std(grey) / np.std(remaining)))
+
+    def means(self) -> dict[str, float | None]:
+        return {
+            "ssim": float(np.mean(self.similarity)),
+            "contrast": float(np.mean(self.contrast)) if self.contrast else None,
+        }
+
+
+class Matrices:
+    """Confusion matrices by key, and the mean IoU of the single image that was added last."""
+
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
+        self.by_key: dict[tuple[str, ...], ConfusionMatrix] = {}
+
+    def add(self, keys: Sequence[tuple[str, ...]], truth: Image, labels: Image, source: str) -> float:
+        """Count labels, uint8 (H, W), under every key; return the mean IoU of this image alone."""
+        one = ConfusionMatrix(self._classes)
+        one.update(truth, labels, source)
+        for key in keys:
+            self.by_key.setdefault(key, ConfusionMatrix(self._classes)).counts += one.counts
+        return one.mean_iou("present").value
+
+
+def segmentation_figures(matrix: ConfusionMatrix, labels: LabelSet, classes: Sequence[int]) -> dict[str, Any]:
+    """MIoU over ``classes`` under both conventions, with the classes each was taken over, and IoU by class."""
+    present, fixed = matrix.mean_iou("present", classes), matrix.mean_iou("fixed", classes)
+    iou = matrix.iou()
+    return {
+        "miou_present": present.value,
+        "classes_present": [labels.names[c] for c in present.classes],
+        "miou_fixed": fixed.value,
+        "classes_fixed": [labels.names[c] for c in fixed.classes],
+        "pixel_accuracy": matrix.pixel_accuracy(),
+        "iou": {labels.names[c]: None if np.isnan(iou[c]) else float(iou[c]) for c in classes},
+    }
+
+
+def result_row(what: str, score: float, pair: tuple[Image, Image], result: EngineResult, truth: Image) -> Row:
+    """Return the row of a sheet for a pair, infrared and RGB, and what the engine made of it."""
+    return Row(
+        caption=f"{what}, mIoU {100 * score:.0f}",
+        infrared=pair[0],
+        rgb=pair[1],
+        fused=result.fused,
+        labels=result.labels,
+        truth=truth,
+    )
+
+
+def report_scenes(engine: EngineProtocol, count: int, gallery: Gallery, advance: Advance) -> dict[str, Any]:
+    """Measure ``count`` held-out scenes of each lighting: both inputs, each alone, and infrared moved.
+
+    The unlabelled class is not in the means. ``advance`` is called after every scene.
+    """
+    source = SceneSource(first_seed=FIRST_SEED, count=len(LIGHTINGS) * count, height=SCENE_HEIGHT, width=SCENE_WIDTH)
+    matrices = Matrices(len(FMB))
+    kept = {"RGB alone": _Kept(), "infrared alone": _Kept()}
+    for index in range(len(source)):
+        sample, lighting = source.sample(index, np.random.default_rng(0)), source.lighting(index)
+        for name, pair in _scene_inputs(sample, index).items():
+            result = engine.infer(*pair)
+            score = matrices.add([(lighting, name), ("all", name)], sample.labels, result.labels, sample.name)
+            row = result_row(f"seed {source.first_seed + index}, {lighting}", score, pair, result, sample.labels)
+            if name == "fused":
+                gallery.offer("scenes-worst", score, row)
+            if name == "fused" and index // len(LIGHTINGS) < SHOWN:
+                gallery.show(f"scenes-{lighting}", row)
+            if name in kept:
+                kept[name].add(luma(sample.rgb) if name == "RGB alone" else sample.infrared, result.fused)
+                if index // len(LIGHTINGS) < SHOWN // 2:
+                    gallery.show(f"scenes-{name.replace(' ', '-')}", row)
+        advance(1)
+    return {
+        "first_seed": FIRST_SEED,
+        "scenes_per_lighting": count,
+        "height": SCENE_HEIGHT,
+        "width": SCENE_WIDTH,
+        **_scene_figures(matrices),
+        "missing": {
+            "infrared": {"input": "RGB alone", **kept["RGB alone"].means()},
+            "RGB": {"input": "infrared alone", **kept["infrared alone"].means()},
+        },
+    }
+
+
+def _scene_inputs(sample: Sample, index: int) -> dict[str, tuple[Image, Image]]:
+    """Return the pairs that a scene is shown as, by name."""
+    inputs = {name: choose(sample.infrared, sample.rgb) for name, choose in INPUTS.items()}
+    moved = {
+        _moved(shift): (shift_infrared(sample.infrared, shift, index), sample.rgb) for shift in SHIFTS_PX if shift
+    }
+    return inputs | moved
+
+
+def _scene_figures(matrices: Matrices) -> dict[str, Any]:
+    """Return the figures by lighting, of every input and of infrared moved."""
+    classes = [c for c in range(len(FMB)) if FMB.names[c] != "unlabelled"]
+    groups = (*LIGHTINGS, "all")
+
+    def figures(name: str) -> dict[str, dict[str, Any]]:
+        return {group: segmentation_figures(matrices.by_key[group, name], FMB, classes) for group in groups}
+
+    by_input = {name: figures(name) for name in INPUTS}
+    moved = {shift: figures(_moved(shift)) if shift else by_input["fused"] for shift in SHIFTS_PX}
+    return {
+        "segmentation": {group: {name: by_input[name][group] for name in INPUTS} for group in groups},
+        "misregistration": {
+            str(shift): {group: each[group]["miou_present"] for group in groups} for shift, each in moved.items()
+        },
+    }
+
+
+def _moved(shift: int) -> str:
+    return f"infrared moved by {shift} px"

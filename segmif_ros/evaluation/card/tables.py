@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of a weights report as tables, the same for terminal and page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from segmif_ros.evaluation.card.conditions import INPUTS
+from segmif_ros.evaluation.card.fusion_ranks import MODEL
+from segmif_ros.evaluation.card.learning_curve import score_series
+from segmif_ros.evaluation.page_frame import Table
+
+Report = Mapping[str, Any]
+
+
+def report_tables(report: Report) -> list[Table]:
+    """Return all tables of a report, in the order of its parts."""
+    tables = []
+    if "camvid" in report:
+        tables += camvid_tables(report["camvid"])
+    if "scenes" in report:
+        tables += scene_tables(report["scenes"])
+    for name, pairs in report.get("pairs", {}).items():
+        tables += pair_tables(name, pairs, report["model"]["name"])
+    if "flicker" in report:
+        tables.append(flicker_table(report["flicker"]))
+    if "curve" in report:
+        tables.append(curve_table(report["curve"]))
+    return tables
+
+
+def camvid_tables(camvid: Report) -> list[Table]:
+    """Return mean IoU by day and night, and IoU by class."""
+    figures, merged = camvid["segmentation"], camvid.get("merged")
+    names = list(figures)
+    classes = figures["RGB"]["classes_fixed"]
+    rows = [
+        (name, percent(figures[name]["miou_fixed"]), *([percent(merged[name]["miou_fixed"])] if merged else []))
+        for name in names
+    ]
+    columns = ("input", f"{len(classes)} classes", *(["merged as in CamVid"] if merged else []))
+    note = night_line(camvid) + " The invented infrared leans on the truth."
+    if merged:
+        note += " Merged: truck and bus count as car, motorcycle as bicycle, lamp as sign."
+    title = f"CamVid {camvid['split']}, {camvid['images']} images: mean IoU, %"
+    by_class = [(c, *(percent(figures[name]["iou"][c]) for name in names)) for c in classes]
+    tables = [
+        Table(title=title, columns=columns, rows=tuple(rows), note=note),
+        Table(title=f"CamVid {camvid['split']}: IoU, %", columns=("class", *names), rows=tuple(by_class)),
+    ]
+    return tables + ([night_table(camvid)] if "rgb_reference" in camvid else [])
+
+
+def night_table(camvid: Report) -> Table:
+    """Return what the night takes from an RGB-only model and from these weights."""
+    found = camvid["rgb_reference"]
+    named = {
+        "RGB-only model": f"RGB-only model {found['name']} ({found['sha256']})",
+        "without infrared": "these weights, grey 128 for infrared",
+        "with infrared": "these weights, invented infrared",
+    }
+    return Table(
+        title=f"CamVid {camvid['split']}, what the night takes: mean IoU, %, {len(found['classes'])} classes of both",
+        columns=("model", "as is", "night", "lost"),
+        rows=tuple((named[name], *(percent(each[c]) for c in ("day", "night", "lost")))
+                   for name, each in found["night"].items()),
+        note="Counted in CamVid's classes: predicted trucks and buses are cars, motorcycles bicyclists, lamps signs.",
+    )
+
+
+def night_line(camvid: Report) -> str:
+    """Return what the night takes away, as a sentence or two: whose loss it is, and beside what."""
+    loss = camvid["night_loss"]
+    without, with_ = (f"{100 * loss[name]:.1f}" for name in ("without infrared", "with infrared"))
+    line = f"The night takes {without} points from these weights without infrared and {with_} with it{_share(loss)}."
+    if "rgb_reference" not in camvid:
+        return f"{line} Neither is the loss of a model trained on RGB alone (--rgb-reference FILE measures one)."
+    found = camvid["rgb_reference"]
+    alone, both = (f"{100 * found['night'][name]['lost']:.1f}" for name in ("RGB-only model", "with infrared"))
+    return (
+        f"{line} Over the {len(found['classes'])} classes of both the RGB-only model {found['name']} loses {alone}, "
+        f"this model with infrared {both}{_share(found)}."
+    )
+
+
+def _share(loss: Report) -> str:
+    if loss["ratio"] is None:
+        return "; there is no loss to compare with"
+    return f", {100 * loss['ratio']:.0f} % of it: {'less' if loss['less_than_half'] else 'not less'} than half"
+
+
+def scene_tables(scenes: Report) -> list[Table]:
+    """Return mean IoU by lighting and input, by class, by misregistration, and of what one camera leaves."""
+    return [_lighting_table(scenes), _class_table(scenes), _moved_table(scenes), _missing_table(scenes)]
+
+
+def _lighting_table(scenes: Report) -> Table:
+    segmentation, names = scenes["segmentation"], list(INPUTS)
+    counts = {group: len(each["fused"]["classes_present"]) for group, each in segmentation.items()}
+    total = len(segmentation["all"]["fused"]["classes_fixed"])
+    few = ", ".join(f"{group} {count}" for group, count in counts.items() if count < total)
+    where = f"{scenes['scenes_per_lighting']} of each lighting from seed {scenes['first_seed']}"
+    return Table(
+        title=f"Synthetic scenes, {where}: mean IoU, %",
+        columns=("lighting", *names),
+        rows=tuple(
+            (group, *(percent(each[name]["miou_present"]) for name in names)) for group, each in segmentation.items()
+        ),
+        note=f"Mean over the classes that occur, of {total} without unlabelled" + (f" ({few})." if few else "."),
+    )
+
+
+def _class_table(scenes: Report) -> Table:
+    segmentation, names = scenes["segmentation"], list(INPUTS)
+    by_lighting = [group for group in segmentation if group != "all"]
+    return Table(
+        title="Synthetic scenes: IoU, %",
+        columns=("class", *names, *(f"fused, {group}" for group in by_lighting)),
+        rows=tuple(
+            (
+                c,
+                *(percent(segmentation["all"][name]["iou"][c]) for name in names),
+                *(percent(segmentation[group]["fused"]["iou"][c]) for group in by_lighting),
+            )
+            for c in segmentation["all"]["fused"]["iou"]
+        ),
+    )
+
+
+def _moved_table(scenes: Report) -> Table:
+    segmentation, moved = scenes["segmentation"], scenes["misregistration"]
+    return Table(
+        title="Synthetic scenes, infrared moved against RGB: mean IoU, %",
+        columns=("pixels", *segmentation),
+        rows=(
+            *((shift, *(percent(each[group]) for group in segmentation)) for shift, each in moved.items()),
+            ("RGB alone", *(percent(each["RGB alone"]["miou_present"]) for each in segmentation.values())),
+        ),
+        note="Right, left, down or up by whole pixels, one direction a scene.",
+    )
+
+
+def _missing_table(scenes: Report) -> Table:
+    scores = scenes["segmentation"]["all"]
+    return Table(
+        title="Synthetic scenes, one camera missing",
+        columns=("missing", "mean IoU, %", "SSIM with the other", "contrast of the other"),
+        rows=tuple(
+            (lost, percent(scores[each["input"]]["miou_present"]), number(each["ssim"]), number(each["contrast"]))
+            for lost, each in scenes["missing"].items()
+        ),
+        note="Infrared is grey 128, RGB black. SSIM of the fused luma with the image that is left, and quotient "
+        "of their standard deviations: 1 is that image itself.",
+    )
+
+
+def pair_tables(name: str, pairs: Report, model: str) -> list[Table]:
+    """Return fusion metrics and ranks of model and baselines."""
+    fusion, ranks = pairs["fusion"], pairs["ranks"]
+    metrics = list(fusion[MODEL])
+    ranked = [metric for metric in ranks[MODEL] if metric != "mean"]
+    ahead = "ahead of" if pairs["ahead_of_every_baseline"] else "not ahead of"
+    held_out = pairs.get("hold_out_every", 0)
+    which = f"every {held_out}th" if held_out else "all"
+    which += ", never trained on" if pairs["held_out"] else ", as given"
+
+    def shown(row: str) -> str:
+        return model if row == MODEL else row
+
+    return [
+        Table(
+            title=f"Fusion of {pairs['pairs']} pairs of {name} ({which})",
+            columns=("", *metrics),
+            rows=tuple((shown(row), *(number(values.get(m)) for m in metrics)) for row, values in fusion.items()),
+        ),
+        Table(
+            title=f"{name}: ranks",
+            columns=("", *ranked, "mean rank"),
+            rows=tuple(
+                (shown(row), *(f"{values[m]:g}" for m in ranked), f"{values['mean']:.2f}")
+                for row, values in ranks.items()
+            ),
+            note=f"By mean rank {model} is {ahead} every baseline.",
+        ),
+    ]
+
+
+def flicker_table(flicker: Report) -> Table:
+    """Return the steadiness of the fused image."""
+    rows = []
+    for kind in ("still", "driving"):
+        for lighting, each in flicker[kind].items():
+            steps = [number(each["largest_step"][name]) for name in ("fused", "infrared", "RGB")]
+            relative = [number(each["relative_change"][name]) for name in ("fused", "average")]
+            rows.append((f"{kind}, {lighting}", *steps, *relative, percent(each["relabelled"])))
+    return Table(
+        title=f"Steadiness over {flicker['frames']} frames of a synthetic sequence",
+        columns=(
+            "sequence",
+            "largest step, fused",
+            "infrared",
+            "RGB",
+            "change / sources, fused",
+            "average",
+            "relabelled, %",
+        ),
+        rows=tuple(rows),
+        note="Still: sensor noise, and a hot figure that walks past; measured where it never is. Largest step of that "
+        "background's mean between frames, grey levels; mean change of a pixel over that of the sources, of the fused "
+        "image and of their plain average; pixels whose label changes from frame to frame.",
+    )
+
+
+def curve_table(points: list[dict[str, Any]]) -> Table:
+    """Return the last mean IoU of each validation source, and its best."""
+    rows = []
+    for source, (steps, values) in score_series(points).items():
+        best = max(range(len(values)), key=values.__getitem__)
+        rows.append((source, percent(values[-1]), f"{steps[-1]:g}", percent(values[best]), f"{steps[best]:g}"))
+    return Table(
+        title="Learning curve, validation samples: mean IoU, %",
+        columns=("source", "last", "at step", "best", "at step"),
+        rows=tuple(rows),
+        note="As the training measured it on its validation samples, over every class that occurs. The log does not "
+        "say what was shown: where the recipe had no other, CamVid came with infrared invented from the truth, which "
+        "raises its score; stages that train the segmentation alone are shown RGB, or half infrared and half RGB.",
+    )
+
+
+def print_tables(console: Console, tables: list[Table]) -> None:
+    """Print tables to a terminal."""
+    for table in tables:
+        shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
+        for i, column in enumerate(table.columns):
+            shown.add_column(column, justify="right" if i else "left")
+        for row in table.rows:
+            shown.add_row(*row)
+        # not the table's own title and caption: these are broken to its width
+        console.print(f"\n{table.title}\n", markup=False, highlight=False, style="bold")
+        console.print(shown)
+        if table.note:
+            console.print(f"\n{table.note}", markup=False, highlight=False)
+
+
+def percent(value: float | None) -> str:
+    """0.431 -> 43.1; a missing value or NaN -> -."""
+    return "-" if value is None or value != value else f"{100 * value:.1f}"
+
+
+def number(value: float | None) -> str:
+    """Three digits after the point, fewer for large values; a missing value or NaN -> -."""
+    return "-" if value is None or value != value else f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""simulated_rig: an infrared and an RGB camera that show a synthetic road by day and night, or the pairs of a folder.
+
+Publishes infrared/image_raw, rgb/image_raw, both camera_info, and rig/labels (mono8, exact FMB ids, the RGB image's
+stamp) where labels are known. CameraInfo of a folder's pairs says that the cameras are not calibrated (K is 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from segmif_ros.ros import parameters
+from segmif_ros.ros.messages import image_message, make_header
+from segmif_ros.ros.process import run_node
+from segmif_ros.ros.qos import PUBLISHER_EVENTS, overridable, profile
+from segmif_ros.ros.simulator.config import NODE_NAME, RigConfig
+from segmif_ros.ros.simulator.frames import FrameFeed, RigFrame, make_source
+from segmif_ros.ros.simulator.schedule import INFRARED, RGB, Player, PlayerCounts, Schedule, Shot
+
+CLOSE_TIMEOUT_S = 0.5
+POLL_S = 0.02  # until the first frames are ready
+WATCH_PERIOD_S = 1.0
+LEAVE_TIME_S = 0.3  # for the last messages to get out
+MISSED_SHARE = 0.05  # of the frames of a watch period, before it is said
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RigMessages:
+    """The images of one frame, ready but for their headers."""
+
+    infrared: Image
+    rgb: Image
+    labels: Image | None
+
+
+class SimulatedRig(Node):
+    """The node; start() begins, close() ends the thread that prepares frames."""
+
+    def __init__(self) -> None:
+        super().__init__(NODE_NAME)
+        self._config = parameters.declare(self, RigConfig)
+        self._source = make_source(self._config)
+        self._feed: FrameFeed[RigMessages] = FrameFeed(self._source, self._prepare)
+        self._publishers_of: dict[str, tuple[Publisher, Publisher]] = {}
+        for camera in (INFRARED, RGB):
+            info = self._publisher(CameraInfo, f"{camera}/camera_info")
+            self._publishers_of[camera] = (self._publisher(Image, f"{camera}/image_raw"), info)
+        self._labels = self._publisher(Image, "rig/labels") if self._source.has_labels else None
+        for line in parameters.undeclared_overrides(self).values():
+            self.get_logger().warning(f"{line}; it is ignored")
+        self._counts = PlayerCounts()
+        self._player: Player[RigMessages] | None = None
+        self._said: set[str] = set()
+        self._still_looks = 0
+        parameters.watch(self, self._config, self._reconfigure)
+
+    def start(self) -> bool:
+        """Begin to prepare and publish."""
+        self.get_logger().info(f"{self._source.describe()}, {self._config.rate_hz:g} Hz")
+        self._feed.start()
+        self._timer = self.create_timer(POLL_S, self._tick)
+        # Not by the node's clock: it has to speak where that one stands still.
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(WATCH_PERIOD_S, self._look, clock=self._steady)
+        self._jumps = self.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True),
+            post_callback=self._clock_jumped,
+        )
+        return True
+
+    def close(self) -> bool:
+        """Stop preparing frames."""
+        return self._feed.stop(CLOSE_TIMEOUT_S)
+
+    # --- publishing --------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Publish what is due, and come back when the next image is."""
+        now_ns = self.get_clock().now().nanoseconds
+        if self._player is None:
+            if not self._feed.primed:
+                return
+            self._player = self._make_player(now_ns)
+        for shot, messages in self._player.due(now_ns):
+            self._publish(shot, messages)
+        if self._player.done:
+            self._timer.cancel()
+            self.create_timer(LEAVE_TIME_S, self._leave, clock=self._steady)
+            return
+        self._timer.timer_period_ns = self._player.wait_ns(now_ns)
+        self._timer.reset()
+
+    def _leave(self) -> None:
+        raise ExternalShutdownException  # what run_node takes for an end like any other
+
+    def _publish(self, shot: Shot, messages: RigMessages) -> None:
+        infrared = shot.camera == INFRARED
+        header = make_header(shot.stamp_ns, self._config.infrared_frame_id if infrared else self._config.rgb_frame_id)
+        image = messages.infrared if infrared else messages.rgb
+        image.header = header
+        images, infos = self._publishers_of[shot.camera]
+        infos.publish(camera_info(header, image.height, image.width, self._source.focal))
+        images.publish(image)
+        if shot.camera == RGB and self._labels is not None and messages.labels is not None:
+            messages.labels.header = header
+            self._labels.publish(messages.labels)
+
+    def _prepare(self, frame: RigFrame) -> RigMessages:
+        rgb = frame.rgb if self._config.rgb_encoding == "rgb8" else cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)
+        depth = "mono8" if frame.infrared.dtype.itemsize == 1 else "mono16"
+        return RigMessages(
+            infrared=image_message(frame.infrared, depth, Header()),
+            rgb=image_message(rgb, self._config.rgb_encoding, Header()),
+            labels=None if frame.labels is None else image_message(frame.labels, "mono8", Header()),
+        )
+
+    def _publisher(self, kind: type, topic: str) -> Publisher:
+        return self.create_publisher(
+            kind,
+            topic,
+            profile(self._config.reliability, self._config.depth),
+            event_callbacks=PUBLISHER_EVENTS,
+            qos_overriding_options=overridable(),
+        )
+
+    # --- changes, and what to tell people ----------------------------------------------------------------------------
+
+    def _make_player(self, now_ns: int) -> Player[RigMessages]:
+        config = self._config
+        schedule = Schedule(
+            rate_hz=config.rate_hz,
+            jitter_s=config.jitter_s,
+            drop_probability=config.drop_probability,
+            infrared_time_offset_s=config.infrared_time_offset_s,
+            seed=config.seed,
+        )
+        return Player(schedule, self._feed.next, max_frames=config.max_frames, start_ns=now_ns, counts=self._counts)
+
+    def _reconfigure(self, config: RigConfig) -> None:
+        self._config = config
+        self._begin_anew()
+
+    def _clock_jumped(self, _jump: TimeJump) -> None:
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._player = None
+        self._timer.timer_period_ns = round(1e9 * POLL_S)
+        self._timer.reset()
+
+    def _look(self) -> None:
+        """Once a second: frames that can't be read, a rate that can't be held, a clock that stands still."""
+        for line in self._feed.problems():
+            self._say(line, f"left out: {line}")
+        counts, allowed = self._counts, max(1.0, MISSED_SHARE * WATCH_PERIOD_S * self._config.rate_hz)
+        if counts.unprepared > allowed:
+            self._say(
+                "unprepared",
+                f"can't prepare {self._config.rate_hz:g} frames a second: lower rate_hz, width and height, or set "
+                "loop_frames",
+            )
+        elif counts.missed > allowed:
+            self._say("missed", f"can't hold {self._config.rate_hz:g} Hz: {counts.missed} frames missed in a second")
+        counts.missed = counts.unprepared = 0
+        clock = self.get_clock()
+        still = self._player is None and clock.ros_time_is_active and clock.now().nanoseconds == 0
+        self._still_looks = self._still_looks + 1 if still else 0
+        if self._still_looks > 1:
+            self._say("clock", "use_sim_time is true and nobody publishes /clock: no frames until somebody does")
+
+    def _say(self, kind: str, line: str) -> None:
+        if kind not in self._said:
+            self._said.add(kind)
+            self.get_logger().warning(line)
+
+
+def camera_info(header: Header, height: int, width: int, focal: float) -> CameraInfo:
+    """The calibration of both cameras, which share their view.
+
+    Args:
+        header: Used as it is, not copied.
+        height: Of the image, pixels.
+        width: Of the image, pixels.
+        focal: Focal length as a share of the width; 0 means not calibrated, as CameraInfo says it: K is all zeros.
+    """
+    info = CameraInfo(header=header, height=height, width=width)
+    if focal:
+        f, u, v = focal * width, 0.5 * (width - 1), 0.5 * (height - 1)
+        info.distortion_model = "plumb_bob"
+        info.d = [0.0] * 5
+        info.k = [f, 0.0, u, 0.0, f, v, 0.0, 0.0, 1.0]
+        info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+        info.p = [f, 0.0, u, 0.0, 0.0, f, v, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return info
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the rig as a process; return its exit status."""
+    return run_node(NODE_NAME, SimulatedRig, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,427 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segmif bench`: model x backend x precision x size on this machine, interleaved, as table, JSON and plot."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from segmif_ros.inference.backends import BACKENDS, TOLERANCES, available_backends, lacking
+from segmif_ros.inference.choice import mask_agreement, package_version, processor_name, psnr_db
+from segmif_ros.inference.operations import Rates, measure_rates
+from segmif_ros.inference.pairs import PairsError, pattern_pairs, read_pairs
+from segmif_ros.inference.weights import DEFAULT_WEIGHTS
+from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
+from segmif_ros.trials.bench_worker import PLAIN, PLAIN_UNTUNED, Ready, Runner, RunnerError, RunnerSpec
+
+UInt8Image = npt.NDArray[np.uint8]
+Pairs = list[tuple[UInt8Image, UInt8Image]]
+
+RANDOM = "random:"
+_BYTES_SAVED = {"float32": 1, "int8": 4}
+_LOG_COLUMNS = 160  # of a table that goes to a file or pipe
+_PACKAGES = ("torch", "openvino", "onnxruntime", "tensorrt", "numpy", "opencv-python-headless")
+
+
+class BenchError(ValueError):
+    """The benchmark can't do what was asked; one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Results of one runner.
+
+    Attributes:
+        model: Name of the weights.
+        model_hash: Of their files.
+        backend: Or "plain", or "plain, untuned allocator".
+        precision: Of the arithmetic.
+        height: Rows.
+        width: Columns.
+        device: Where it ran.
+        gflop: Operations of a frame in 1e9; a multiply-add counts two.
+        operations_floor_ms: These at the rate of a large matrix product in the same precision on this device.
+        bytes_floor_ms: What they read and write, at the rate of a large copy; half of float32's in 16 bit, a quarter in
+            int8, as if all of the network were in it.
+        parameters: Of the network.
+        load_ms: Loading the weights and making the backend.
+        first_frame_ms: The first frame with everything that is compiled for its size.
+        p50_ms: Median time of a frame, uint8 images in and uint8 results out.
+        p95_ms: 95th percentile.
+        p99_ms: 99th percentile.
+        network_p50_ms: Median of the frame without the prior image.
+        frames_per_s: 1000 / mean time.
+        peak_mib: Peak resident memory of its process.
+        mask_agreement: Share of pixels with the label of torch in float32, over all images.
+        fused_psnr_db: Of the fused images against torch in float32, peak 255; None where they are equal.
+        passed: Within the tolerance of its precision.
+        ratio_to_plain: Time of the plain forward in float32 over this one's, medians of ratios round by round.
+        ratio_to_untuned: The same for the plain forward with the allocator as it comes.
+        frames: Frames timed.
+    """
+
+    model: str
+    model_hash: str
+    backend: str
+    precision: str
+    height: int
+    width: int
+    device: str
+    gflop: float
+    operations_floor_ms: float
+    bytes_floor_ms: float
+    parameters: int
+    load_ms: float
+    first_frame_ms: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    network_p50_ms: float
+    frames_per_s: float
+    peak_mib: float
+    mask_agreement: float
+    fused_psnr_db: float | None
+    passed: bool
+    ratio_to_plain: float | None
+    ratio_to_untuned: float | None
+    frames: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `segmif bench`."""
+    parser.description = (
+        "Times whole frames (uint8 in, uint8 out, prior image included) of every combination, one frame of each in "
+        "turn so that all see the same machine, each in a process of its own. Ends with status 1 when a backend's "
+        "results are not within the tolerance of its precision, or it can't run; a backend whose packages are not "
+        "installed is said and skipped."
+    )
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        default=[DEFAULT_WEIGHTS],
+        help="names or files; the authors' two files with a comma between; or random:ENCODER,CLASSES (random:mit_b3,9 "
+        "is the paper's network) for times without trained weights (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--backends",
+        nargs="+",
+        choices=BACKENDS,
+        help="default: those installed for the device that start within seconds, as `fastest` tries",
+        metavar="NAME",
+    )
+    parser.add_argument("--precisions", nargs="+", default=["float32"], choices=TOLERANCES, metavar="NAME")
+    parser.add_argument("--sizes", nargs="+", default=["640x480"], metavar="WIDTHxHEIGHT")
+    parser.add_argument("--frames", type=int, default=20, help="timed frames of each (default: %(default)s)")
+    parser.add_argument("--warm-up", type=int, default=2, help="untimed frames of each (default: %(default)s)")
+    parser.add_argument(
+        "--baseline",
+        choices=("none", "plain"),
+        default="none",
+        help="plain: also time the plain, unoptimised float32 forward of the same weights, with and without the "
+        "allocator's tuning, and print how many times faster each is",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=0, help="on the CPU; 0 leaves the runtime's choice")
+    parser.add_argument(
+        "--pairs", type=Path, help="show the pairs of FOLDER/infrared and FOLDER/visible instead of a pattern"
+    )
+    parser.add_argument(
+        "--calibration-pairs", default="", metavar="FOLDER", help="calibrate int8 with these pairs; default: patterns"
+    )
+    parser.add_argument("--out", type=Path, help="write bench.json and bench.png to this folder")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the benchmark; 0 when all agree with torch in float32, 1 when one doesn't, 2 when it can't be run."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_LOG_COLUMNS)
+    skipped = [f"skipped: {line}" for name in arguments.backends or () if (line := lacking(name))]
+    for line in skipped:
+        console.print(line, markup=False)
+    try:
+        with TemporaryDirectory(prefix="segmif_bench_") as folder:
+            rows, failures = bench(arguments, console, Path(folder))
+    except (BenchError, PairsError, RunnerError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    report = {"machine": machine(), "rows": [asdict(row) for row in rows], "failures": failures, "skipped": skipped}
+    for group in _groups(rows):
+        console.print(table(group))
+    for line in failures:
+        console.print(line, markup=False)
+    if arguments.out is not None:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / "bench.json").write_text(json.dumps(report, indent=2) + "\n")
+        plot(rows, arguments.out / "bench.png")
+        console.print(f"wrote {arguments.out / 'bench.json'} and bench.png", markup=False)
+    return 0 if not failures and all(row.passed for row in rows) else 1
+
+
+def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tuple[list[Row], list[str]]:
+    """Time every combination; return the rows, and one line for each that could not run.
+
+    Args:
+        arguments: The command line's.
+        console: To say on what is done.
+        scratch: Folder for random weights.
+    """
+    if arguments.frames < 1 or arguments.warm_up < 0:
+        raise BenchError(f"{arguments.frames} frames after {arguments.warm_up}: time at least one")
+    sizes = [_size(text) for text in arguments.sizes]
+    rows: list[Row] = []
+    failures: list[str] = []
+    for weights in arguments.weights:
+        if weights.startswith(RANDOM):
+            files = (str(random_weights(weights, scratch)),)
+            console.print(f"{weights}: times only: agreement of random weights proves nothing", markup=False)
+        else:
+            files = tuple(weights.split(","))
+        for height, width in sizes:
+            first = RunnerSpec(
+                weights=files,
+                backend="torch",
+                precision="float32",
+                height=height,
+                width=width,
+                device=arguments.device,
+                num_threads=arguments.threads,
+                calibration_pairs=arguments.calibration_pairs,
+            )
+            specs = [first]
+            for precision in arguments.precisions:
+                for backend in _backends(arguments, precision):
+                    spec = replace(first, backend=backend, precision=precision)
+                    if spec not in specs:
+                        specs.append(spec)
+            if arguments.baseline == "plain":
+                specs += [replace(first, backend=PLAIN), replace(first, backend=PLAIN_UNTUNED)]
+            images = read_pairs(arguments.pairs, height, width) if arguments.pairs else pattern_pairs(height, width)
+            group_rows, group_failures = _group(specs, images, arguments.frames, arguments.warm_up, console)
+            rows += group_rows
+            failures += group_failures
+    return rows, failures
+
+
+def _backends(arguments: argparse.Namespace, precision: str) -> list[str]:
+    """Return what is to be timed in a precision: of those that were named, else of those that `fastest` tries."""
+    if arguments.backends:
+        return [name for name in arguments.backends if precision in BACKENDS[name].precisions and not lacking(name)]
+    device = arguments.device.partition(":")[0]
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return [name for name in available_backends(device, precision) if BACKENDS[name].on_trial]
+
+
+def _group(
+    specs: list[RunnerSpec], images: Pairs, frames: int, warm_up: int, console: Console
+) -> tuple[list[Row], list[str]]:
+    """Run one model at one size: all runners live at once and take turns."""
+    runners: list[Runner] = []
+    failures = []
+    try:
+        for spec in specs:
+            with console.status(f"preparing {_title(spec)}"):
+                try:
+                    runners.append(Runner(spec, images))
+                except RunnerError as error:
+                    if spec.backend == "torch" and not runners:
+                        raise  # the reference: nothing can be compared
+                    failures.append(f"{_title(spec)}: {error}")
+        times: list[list[dict[str, float]]] = [[] for _ in runners]
+        with console.status("timing") as status:
+            for index in range(warm_up + frames):
+                status.update(f"timing: frame {index + 1} of {warm_up + frames}")
+                for runner, own in zip(runners, times, strict=True):
+                    taken = runner.frame(index)
+                    if index >= warm_up:
+                        own.append(taken)
+        peaks = [runner.close() for runner in runners]
+    finally:
+        for runner in runners:
+            runner.kill()
+    plain = {
+        runner.spec.backend: _totals(own)
+        for runner, own in zip(runners, times, strict=True)
+        if runner.spec.backend in (PLAIN, PLAIN_UNTUNED)
+    }
+    reference = runners[0].ready
+    precisions = tuple(sorted({runner.spec.precision for runner in runners}))
+    rates = measure_rates(torch.device(reference.device), precisions)
+    rows = [
+        _row(runner.spec, runner.ready, own, peak, reference, plain, rates)
+        for runner, own, peak in zip(runners, times, peaks, strict=True)
+    ]
+    return rows, failures
+
+
+def _row(
+    spec: RunnerSpec,
+    ready: Ready,
+    times: list[dict[str, float]],
+    peak_mib: float,
+    reference: Ready,
+    plain: dict[str, npt.NDArray[np.float64]],
+    rates: Rates,
+) -> Row:
+    total = _totals(times)
+    agreement = mask_agreement(ready.labels, reference.labels)
+    psnr = psnr_db(ready.fused, reference.fused)
+    tolerance = TOLERANCES[spec.precision]
+    p50, p95, p99 = (float(value) for value in np.percentile(total, (50, 95, 99)))
+    return Row(
+        model=ready.model_name,
+        model_hash=ready.model_hash,
+        backend=spec.backend,
+        precision=spec.precision,
+        height=spec.height,
+        width=spec.width,
+        device=ready.device,
+        gflop=1e-9 * ready.operations,
+        operations_floor_ms=1e3 * ready.operations / rates.operations_per_s[spec.precision],
+        bytes_floor_ms=1e3 * ready.bytes_moved / rates.bytes_per_s / _BYTES_SAVED.get(spec.precision, 2),
+        parameters=ready.parameters,
+        load_ms=ready.load_ms,
+        first_frame_ms=ready.first_frame_ms,
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        network_p50_ms=float(np.median([each["network"] for each in times])),
+        frames_per_s=1e3 / float(total.mean()),
+        peak_mib=peak_mib,
+        mask_agreement=agreement,
+        fused_psnr_db=psnr,
+        passed=agreement >= tolerance.mask_agreement and (psnr is None or psnr >= tolerance.fused_psnr_db),
+        # round by round: a disturbance of the machine hits both sides of a quotient
+        ratio_to_plain=float(np.median(plain[PLAIN] / total)) if PLAIN in plain else None,
+        ratio_to_untuned=float(np.median(plain[PLAIN_UNTUNED] / total)) if PLAIN_UNTUNED in plain else None,
+        frames=len(times),
+    )
+
+
+def random_weights(text: str, folder: Path) -> Path:
+    """Write weights as they are before training, for "random:ENCODER,CLASSES"; the same at every call.
+
+    Raises:
+        BenchError: It is said in another way, or there is no such encoder.
+    """
+    encoder, _, classes = text.removeprefix(RANDOM).partition(",")
+    if not classes.isascii() or not classes.isdigit() or not 1 <= int(classes) <= 255:
+        raise BenchError(f"weights '{text}': say {RANDOM}ENCODER,CLASSES, like {RANDOM}mit_b3,9")
+    try:
+        config = SegMiFConfig(encoder=encoder, num_classes=int(classes))
+    except ValueError as error:
+        raise BenchError(f"weights '{text}': {error}") from None
+    path = folder / f"random_{encoder}_{classes}.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_checkpoint(SegMiF(config), path, {"name": text, "prior": "mean"})
+    return path
+
+
+def machine() -> dict[str, Any]:
+    """What the figures belong to."""
+    return {
+        "processor": processor_name() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "load_average_1min": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        **{name: found for name in _PACKAGES if (found := package_version(name))},
+    }
+
+
+def table(rows: list[Row]) -> Table:
+    """Rows of one model and size for a terminal."""
+    host, first = machine(), rows[0]
+    made = Table(
+        title=f"{first.model} ({first.model_hash}), {first.width}x{first.height}, {1e-6 * first.parameters:.1f} M "
+        f"parameters, on {host['processor']}, {host['cores']} cores, load {host['load_average_1min']}",
+        caption="ms a frame with everything; floors: operations at the rate of a large matrix product + bytes at that "
+        "of a copy; x plain: times faster than the plain float32 forward, allocator tuned; "
+        "x untuned: than the same with the allocator as it comes",
+        box=box.SIMPLE_HEAD,
+    )
+    made.add_column("backend")
+    made.add_column("precision")
+    for name in ("GFLOP", "floors ms", "first s", "P50 ms", "P95 ms", "P99 ms", "1/s", "MiB", "masks %", "PSNR dB"):
+        made.add_column(name, justify="right")
+    for name in ("x plain", "x untuned"):
+        made.add_column(name, justify="right")
+    made.add_column("")
+    for row in rows:
+        made.add_row(
+            row.backend,
+            row.precision,
+            f"{row.gflop:.1f}",
+            f"{row.operations_floor_ms:.0f} + {row.bytes_floor_ms:.0f}",
+            f"{1e-3 * row.first_frame_ms:.1f}",
+            *(f"{value:.1f}" for value in (row.p50_ms, row.p95_ms, row.p99_ms, row.frames_per_s)),
+            f"{row.peak_mib:.0f}",
+            f"{100 * row.mask_agreement:.2f}",
+            "equal" if row.fused_psnr_db is None else f"{row.fused_psnr_db:.1f}",
+            *("-" if ratio is None else f"{ratio:.2f}" for ratio in (row.ratio_to_plain, row.ratio_to_untuned)),
+            "pass" if row.passed else "FAIL",
+        )
+    return made
+
+
+def _groups(rows: list[Row]) -> list[list[Row]]:
+    by_case: dict[tuple[str, str, int, int], list[Row]] = {}
+    for row in rows:
+        by_case.setdefault((row.model, row.model_hash, row.height, row.width), []).append(row)
+    return list(by_case.values())
+
+
+def plot(rows: list[Row], path: Path) -> None:
+    """Bars of the median time, with a line to the 95th percentile."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1 + 0.35 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    at = np.arange(len(rows))
+    medians = np.array([row.p50_ms for row in rows])
+    tails = np.array([row.p95_ms for row in rows]) - medians
+    axes.barh(at, medians, xerr=[np.zeros(len(rows)), tails], color="#3f7ab8", ecolor="#5b6675", capsize=2)
+    axes.set_yticks(at, [f"{row.model} {row.width}x{row.height}, {row.backend}, {row.precision}" for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("ms a frame: median, line to the 95th percentile")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+def _totals(times: list[dict[str, float]]) -> npt.NDArray[np.float64]:
+    return np.array([each["total"] for each in times])
+
+
+def _title(spec: RunnerSpec) -> str:
+    return f"{'+'.join(spec.weights)}, {spec.backend}, {spec.precision}, {spec.width}x{spec.height}"
+
+
+def _size(text: str) -> tuple[int, int]:
+    """'640x480' -> (480, 640)."""
+    width, separator, height = text.partition("x")
+    if not separator or not width.isdigit() or not height.isdigit() or min(int(width), int(height)) < 1:
+        raise BenchError(f"size '{text}': say WIDTHxHEIGHT, like 640x480")
+    return int(height), int(width)
+
+
+if __name__ == "__main__":
+    _parser = argparse.ArgumentParser(prog="python -m segmif_ros.trials.bench")
+    add_arguments(_parser)
+    sys.exit(run(_parser.parse_args()))

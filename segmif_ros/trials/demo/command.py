@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo from start to report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import signal
+import sys
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from segmif_ros.data.images import DatasetError
+from segmif_ros.data.pair_folder import PairFolder
+from segmif_ros.evaluation.page_frame import Table
+from segmif_ros.ros.transport import use_profile
+from segmif_ros.trials.demo.report import Figures, Picture, figures, read_picture, tables, write_report
+from segmif_ros.trials.domains import free_domain
+from segmif_ros.trials.processes import END_S, Child, Children, DemoError, child_environment
+
+LIGHTINGS = ("cycle", "day", "dusk", "night")
+_START_TIMEOUT_S = 120.0  # a large model on a slow disk
+_FIRST_FRAME_TIMEOUT_S = 20.0
+_WRITE_TIMEOUT_S = 60.0  # hundreds of pictures on a busy machine
+_PROBE_S = 3.0
+_RATE_HZ = 10.0
+_HEADROOM = 0.7  # of the measured rate: the rig then takes a share of the processor too
+_MAX_PICTURES = 250
+_STREET_FRAMES = 15  # of one synthetic street, before the next one in another light
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """What to show.
+
+    Attributes:
+        out: Folder that pictures, report.json and index.html are written to.
+        pairs: Folder with infrared/ and visible/; None for the synthetic road.
+        seconds: Recording time; with ``pairs`` the longest, as it ends when every pair has been shown; 0 takes
+            15 seconds, and 75 with ``pairs``.
+        rate_hz: Pairs per second; 0 takes 10, and with ``pairs`` what the node was measured to hold.
+        lighting: Of the synthetic road: "day", "dusk", "night", or "cycle" for one after the other.
+        width: Of the synthetic images, pixels.
+        height: Of the synthetic images, pixels.
+        pictures: How many moments of the synthetic road become pictures.
+        weights: As the node's parameter; empty takes the default.
+        device: As the node's parameter; empty takes the default.
+        backend: As the node's parameter; empty takes the default.
+        precision: As the node's parameter; empty takes the default.
+        calibration_pairs: As the node's parameter; empty takes the default.
+    """
+
+    out: Path
+    pairs: Path | None = None
+    seconds: float = 0.0
+    rate_hz: float = 0.0
+    lighting: str = "cycle"
+    width: int = 640
+    height: int = 480
+    pictures: int = 9
+    weights: str = ""
+    device: str = ""
+    backend: str = ""
+    precision: str = ""
+    calibration_pairs: str = ""
+
+    @property
+    def time_s(self) -> float:
+        """Recording time, with the default filled in."""
+        return self.seconds or (75.0 if self.pairs else 15.0)
+
+
+@dataclass
+class _Seen:
+    """What the recorder has said."""
+
+    state: str = ""
+    diagnostics: bool = False
+    inputs: int = 0
+    outputs: int = 0
+    samples: int = 0
+
+    def take(self, event: dict[str, Any]) -> None:
+        match event["event"]:
+            case "state":
+                self.state = event["state"]
+            case "diagnostics":
+                self.diagnostics = True
+            case "progress":
+                self.inputs, self.outputs, self.samples = event["inputs"], event["outputs"], event["samples"]
+
+
+@dataclass
+class _Run:
+    """What the parts of a run share."""
+
+    config: DemoConfig
+    group: Children
+    say: Callable[[str], Any]
+    node: Child
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `segmif demo`."""
+    add = parser.add_argument
+    add("--pairs", type=Path, metavar="FOLDER", help="show the image pairs of FOLDER/infrared and FOLDER/visible")
+    add("--seconds", type=_positive, default=0.0, help="recording time (15; with --pairs at most 75)")
+    add("--rate", type=_positive, default=0.0, metavar="HZ", help="pairs per second (10; with --pairs: as measured)")
+    add("--lighting", choices=LIGHTINGS, default="cycle", help="of the synthetic road (cycle: one after the other)")
+    add("--size", nargs=2, type=int, default=(640, 480), metavar=("W", "H"), help="of the synthetic images (640 480)")
+    add("--weights", default="", help="model name, file, or the authors' two files with a comma between")
+    add("--device", default="", help="auto, cpu, cuda or cuda:N")
+    add("--backend", default="", help="what runs the network: auto, torch, openvino, ...")
+    add("--precision", default="", help="float32, bfloat16, float16 (CUDA) or int8 (openvino)")
+    add("--calibration-pairs", default="", metavar="FOLDER", help="calibrate int8 with these pairs; default: patterns")
+    add("--out", type=Path, default=Path("out/demo"), help="folder to write to (out/demo)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the demo; 0 if pairs were processed and every process ended well, else DemoError."""
+    config = DemoConfig(
+        out=options.out,
+        pairs=options.pairs,
+        seconds=options.seconds,
+        rate_hz=options.rate,
+        lighting=options.lighting,
+        width=options.size[0],
+        height=options.size[1],
+        weights=options.weights,
+        device=options.device,
+        backend=options.backend,
+        precision=options.precision,
+        calibration_pairs=options.calibration_pairs,
+    )
+    # SIGTERM as an exception, so that the children are ended on the way out
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    demo(config, Console())
+    return 0
+
+
+def demo(config: DemoConfig, console: Console) -> Figures:
+    """Start the processes, record, end them, write the report and print its tables.
+
+    Raises:
+        DemoError: A process could not start, failed or did not end; or nothing was processed.
+        DatasetError: ``config.pairs`` holds no image pairs.
+    """
+    pairs = PairFolder(config.pairs) if config.pairs else None
+    began = time.monotonic()
+    config.out.mkdir(parents=True, exist_ok=True)
+    logs = config.out / "logs"
+    environment = child_environment(logs, free_domain())
+    profile = use_profile(environment)
+    with Children(environment, logs) as group, console.status("") as status:
+        # where nothing can be drawn over, each step is a line of its own
+        say = status.update if console.is_terminal else partial(console.print, highlight=False)
+        run = _start(config, group, say)
+        rate_hz = config.rate_hz or (_measured_rate(run) if pairs else _RATE_HZ)
+        record_folder = _record(run, rate_hz, len(pairs) if pairs else 0)
+        if (ended := run.node.stop()) != 0:
+            raise DemoError(f"segmif_node ended with status {ended} after SIGINT{run.node.last_lines()}")
+        say("writing pictures and page")
+        record = json.loads((record_folder / "record.json").read_text())
+        found = figures(record)
+        if not found.processed:
+            raise DemoError(f"no pair was processed ({found.pairs} came in){run.node.last_lines()}")
+        pictures = _pictures(record_folder, record, pairs)
+        source = f"{len(pairs)} image pairs of {config.pairs}" if pairs else "a synthetic road"
+        facts = _facts(config, record, rate_hz=rate_hz, source=source, fast_dds_profile=profile)
+        write_report(
+            config.out,
+            found,
+            pictures,
+            title="segmif_ros demo",
+            lead=_lead(found, source, rate_hz, pairs, pictures),
+            notes=tuple((key.replace("_", " "), str(value)) for key, value in facts.items()),
+            facts=facts,
+        )
+    shutil.rmtree(record_folder)
+    for table in tables(found):
+        _print(console, table)
+    console.print(_lead(found, source, rate_hz, pairs, pictures), highlight=False)
+    page = config.out / "index.html"
+    console.print(f"{len(pictures)} pictures and the page: {page}", soft_wrap=True, highlight=False)
+    console.print(f"{time.monotonic() - began:.0f} s in all", highlight=False)
+    return found
+
+
+# --- the processes ---------------------------------------------------------------------------------------------------
+
+
+def _start(config: DemoConfig, group: Children, say: Callable[[str], Any]) -> _Run:
+    """Start the node; whoever watches it waits until it is active."""
+    given = {name: getattr(config, name) for name in ("weights", "device", "backend", "precision", "calibration_pairs")}
+    values = {name: value for name, value in given.items() if value}
+    if config.pairs is None:
+        values |= {"warm_up_width": str(config.width), "warm_up_height": str(config.height)}
+    say("starting segmif_node: loading and warming up the model")
+    return _Run(config, group, say, group.start("segmif_node", _ros_command("run", values)))
+
+
+def _active(run: _Run, recorder: Child, seen: _Seen) -> None:
+    """Wait until the node is active and the recorder knows its counts."""
+    needed = [run.node, recorder]
+    run.group.wait_until(lambda: seen.state == "active", needed, _START_TIMEOUT_S, "segmif_node was not active")
+    run.group.wait_until(lambda: seen.diagnostics, needed, _FIRST_FRAME_TIMEOUT_S, "no diagnostics of segmif_node came")
+
+
+def _measured_rate(run: _Run) -> float:
+    """Show pairs for a short time, faster than most processors can, and return the rate that the node holds."""
+    seen = _Seen()
+    recorder = _recorder(run, "probe", seen, run.config.out / "logs" / "probe")
+    _active(run, recorder, seen)
+    run.say("measuring the rate that the node holds")
+    rig = _rig(run, "probe-rig", _RATE_HZ)
+    needed = [run.node, recorder, rig]
+    run.group.wait_until(lambda: seen.outputs > 0, needed, _START_TIMEOUT_S, "no fused image came")
+    first, began = seen.outputs, time.monotonic()
+
+    def enough() -> bool:  # for slow models at least three pairs, however long they take
+        return seen.outputs >= first + 3 and time.monotonic() > began + _PROBE_S
+
+    run.group.wait_until(enough, needed, _START_TIMEOUT_S, "fewer than three fused images came")
+    rate_hz = (seen.outputs - first) / (time.monotonic() - began)
+    _ended_well(rig)
+    _ended_well(recorder)
+    return _HEADROOM * min(rate_hz, _RATE_HZ)
+
+
+def _record(run: _Run, rate_hz: float, pairs: int) -> Path:
+    """Let the rig show everything while the recorder watches; return the recorder's folder."""
+    config, seen = run.config, _Seen()
+    choice = ["--samples", str(config.pictures), "--spread-over", str(config.time_s)]
+    if pairs:
+        choice = ["--samples", str(min(pairs, _MAX_PICTURES)), "--each-once"]
+    folder = config.out / "record"
+    recorder = _recorder(run, "recorder", seen, folder, *choice)
+    _active(run, recorder, seen)
+    length = f"at most {config.time_s:.0f} s" if pairs else f"{config.time_s:.0f} s"
+    run.say(f"recording: {'every pair once' if pairs else config.lighting}, {rate_hz:.1f} Hz, {length}")
+    rig = _rig(run, "simulated_rig", rate_hz)
+    needed = [rig, run.node, recorder]
+    run.group.wait_until(lambda: seen.inputs > 0, needed, _FIRST_FRAME_TIMEOUT_S, "no image of simulated_rig came")
+    end = time.monotonic() + config.time_s
+
+    def over() -> bool:
+        return time.monotonic() > end or 0 < pairs <= seen.samples
+
+    run.group.wait_until(over, needed, config.time_s + _FIRST_FRAME_TIMEOUT_S, "nothing was heard of the recorder")
+    _ended_well(rig)
+    run.say("writing the record")
+    _ended_well(recorder, _WRITE_TIMEOUT_S)
+    return folder
+
+
+def _recorder(run: _Run, name: str, seen: _Seen, folder: Path, *choice: str) -> Child:
+    return run.group.start(name, ["-m", "segmif_ros.trials.watcher", "--out", str(folder), *choice], seen.take)
+
+
+def _rig(run: _Run, name: str, rate_hz: float) -> Child:
+    config = run.config
+    values = {"rate_hz": f"{rate_hz:.3f}"}
+    if config.pairs:
+        values["pairs_folder"] = str(config.pairs.expanduser().resolve())
+    else:
+        values |= {"lighting": config.lighting, "width": str(config.width), "height": str(config.height)}
+        # few frames, shown again and again: rendering would take the processor from the network
+        values |= {"scene_frames": str(_STREET_FRAMES), "loop_frames": str(3 * _STREET_FRAMES)}
+    return run.group.start(name, _ros_command("rig", values))
+
+
+def _ros_command(command: str, parameters: Mapping[str, str]) -> list[str]:
+    given = [each for name, value in parameters.items() for each in ("-p", f"{name}:={value}")]
+    return ["-m", "segmif_ros.cli", command, "--ros-args", *given]
+
+
+def _ended_well(child: Child, timeout_s: float = END_S) -> None:
+    status = child.stop(timeout_s)
+    if status != 0:
+        raise DemoError(f"{child.name} ended with status {status} after SIGINT{child.last_lines()}")
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+
+def _pictures(folder: Path, record: Mapping[str, Any], pairs: PairFolder | None) -> list[Picture]:
+    names = _names(pairs) if pairs else {}
+    first_ns = record["first_stamp_ns"]
+
+    def title(sample: Mapping[str, Any]) -> str:
+        if pairs:
+            return names.get(sample["content"], "unnamed")
+        return f"after {max(0.0, (sample['stamp_ns'] - first_ns) * 1e-9):.1f} s"
+
+    samples = sorted(record["samples"], key=title) if pairs else record["samples"]
+    return [read_picture(folder, each, number, title(each)) for number, each in enumerate(samples, start=1)]
+
+
+def _names(pairs: PairFolder) -> dict[int, str]:
+    """Return the names of the pairs by the checksum of their RGB image, by which the recorder tells them apart."""
+    names = {}
+    for index in range(min(len(pairs), _MAX_PICTURES)):
+        try:
+            pair = pairs.load(index)
+        except DatasetError:
+            continue
+        names[zlib.crc32(pair.rgb.tobytes())] = pair.name
+    return names
+
+
+def _lead(
+    found: Figures, source: str, rate_hz: float, pairs: PairFolder | None, pictures: Sequence[Picture]
+) -> str:
+    said = (
+        f"{source[0].upper()}{source[1:]} at {rate_hz:.1f} Hz: {found.processed} of {found.pairs} pairs were fused and "
+        f"segmented, {found.rate_hz:.1f} a second."
+    )
+    if pairs and len(pictures) < min(len(pairs), _MAX_PICTURES):
+        said += (
+            f" {len(pictures)} of {len(pairs)} pairs were seen in the time given: "
+            "take more --seconds to see all of them."
+        )
+    return said
+
+
+def _facts(config: DemoConfig, record: dict[str, Any], **more: Any) -> dict[str, Any]:
+    diagnostics = record["diagnostics"]
+    return {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **more,
+        "model": diagnostics.get("model", ""),
+        **{name: diagnostics.get(name, "") for name in ("device", "backend", "precision")},
+        "streaming_s": round(record["streaming_s"], 1),
+        "size": "as they are" if config.pairs else f"{config.width} x {config.height}",
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": metadata.version("torch"),
+    }
+
+
+def _print(console: Console, table: Table) -> None:
+    printed = RichTable(title=table.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
+    for i, column in enumerate(table.columns):
+        numeric = all(row[i].replace(".", "").lstrip("-").isdigit() or row[i] in ("", "-") for row in table.rows)
+        printed.add_column(column, justify="right" if i and numeric else "left", no_wrap=i == 0)
+    for row in table.rows:
+        printed.add_row(*row)
+    console.print(printed)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text}: a number above 0 is needed")
+    return value

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segmif picture`: synthetic scenes and what the weights make of them, in one picture. No ROS takes part."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.imaging.overlay import draw_overlay
+from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
+from segmif_ros.inference.weights import DEFAULT_WEIGHTS
+from segmif_ros.scenes import LIGHTINGS, RoadScene
+from segmif_ros.trials.demo.sheet import draw_sheet
+
+
+class PictureError(ValueError):
+    """The picture can't be written."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `segmif picture`."""
+    out = Path("docs/images/overview.jpg")
+    parser.add_argument("--out", type=Path, default=out, help="file to write (default: %(default)s, the README's)")
+    parser.add_argument("--weights", default=DEFAULT_WEIGHTS, help="name or files, as segmif_node's parameter")
+    parser.add_argument("--seed", type=int, default=3, help="of the scenes")
+    parser.add_argument("--time", type=float, default=2.0, metavar="S", help="moment of the scenes in seconds")
+    parser.add_argument("--width", type=int, default=1600, help="of the picture in pixels")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw and write the picture."""
+    if options.width < 1:
+        raise PictureError(f"--width {options.width}: a number of pixels above 0 is needed")
+    engine = Engine(EngineConfig(weights=tuple(options.weights.split(","))))
+    drawn = draw(engine, seed=options.seed, t_s=options.time)
+    height = round(drawn.shape[0] * options.width / drawn.shape[1])
+    picture = cv2.resize(drawn, (options.width, height), interpolation=cv2.INTER_AREA)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(options.out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85]):
+        raise PictureError(f"{options.out} can't be written")
+    print(f"{options.out}: {engine.model_name} ({engine.model_hash}), {options.out.stat().st_size / 1000:.0f} kB")
+    return 0
+
+
+def draw(
+    engine: EngineProtocol, *, seed: int, t_s: float, height: int = 480, width: int = 640
+) -> npt.NDArray[np.uint8]:
+    """Return a sheet with one row for each lighting, and the legend of the classes present below.
+
+    Args:
+        engine: Any.
+        seed: Of the scenes.
+        t_s: Moment of the scenes in seconds.
+        height: Of each scene, pixels.
+        width: Of each scene, pixels.
+
+    Returns:
+        (rows, columns, 3) uint8 RGB.
+    """
+    panels, counts = [], np.zeros(256, np.int64)
+    palette = engine.label_set.palette
+    for lighting in LIGHTINGS:
+        frame = RoadScene(seed, height, width, lighting=lighting).frame(t_s)
+        result = engine.infer(frame.infrared8, frame.rgb)
+        counts += np.bincount(result.labels.ravel(), minlength=256)
+        panels += [
+            (f"infrared, {lighting}", frame.infrared8),
+            ("RGB", frame.rgb),
+            ("fused", result.fused),
+            ("labels", engine.label_set.colourise(result.labels)),
+            ("overlay", draw_overlay(result.fused, result.labels, palette)),
+        ]
+    present = [i for i in np.argsort(-counts, kind="stable").tolist() if counts[i] >= 1e-3 * counts.sum()]
+    legend = [(engine.label_set.names[i], tuple(palette[i].tolist())) for i in present if i < len(engine.label_set)]
+    return draw_sheet(panels, legend, columns=len(panels) // len(LIGHTINGS))

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a record to what people read: tables, pictures and the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.evaluation.page_frame import Table
+from segmif_ros.trials.demo.page import LegendEntry, Page, Panel, Sample, render_page
+from segmif_ros.trials.demo.sheet import draw_sheet
+
+UInt8Image = npt.NDArray[np.uint8]
+
+_MIN_SHARE = 0.001  # classes with less of the picture are left out of legends
+_PAGE_SAMPLES = 12  # embedded in the page; all of them are in pictures/
+_REASONS = {
+    "late": "frames older than what was paired already",
+    "orphan": "frames without a partner within the slop",
+    "superseded": "pairs replaced by a newer one before the worker was free",
+    "undecodable": "pairs with an image that can't be decoded",
+    "size": "pairs of images that don't fit each other",
+    "error": "pairs on which the engine failed",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What the run came to, in numbers.
+
+    Attributes:
+        pairs: Pairs that the node formed.
+        processed: Pairs that it finished.
+        dropped: Counts by reason.
+        rate_hz: Fused images per second of streaming, seen from outside.
+        age_ms: p50, p95, p99, max from the RGB image's stamp to the arrival of the fused image; empty if none came.
+        stage_ms: p50, p95, p99 by stage, in the order of the work.
+        topics: frames, rate_hz, matched (outputs) and age_ms by topic.
+    """
+
+    pairs: int
+    processed: int
+    dropped: Mapping[str, int]
+    rate_hz: float
+    age_ms: Mapping[str, float]
+    stage_ms: Mapping[str, Mapping[str, float]]
+    topics: Mapping[str, Mapping[str, Any]]
+
+
+def figures(record: Mapping[str, Any]) -> Figures:
+    """Return the figures of a record.json; counts of the node are those since the recorder's start."""
+    first, latest = record["diagnostics_first"], record["diagnostics"]
+
+    def count(key: str) -> int:
+        return int(latest.get(key, 0)) - int(first.get(key, 0))
+
+    stages: dict[str, dict[str, float]] = {}
+    for key, value in latest.items():
+        if key.startswith("stage_"):
+            stage, _, percentile = key.removeprefix("stage_").rpartition("_ms_")
+            stages.setdefault(stage, {})[percentile] = float(value)
+    fused = record["outputs"]["fused/image"]
+    return Figures(
+        pairs=count("pairs"),
+        processed=count("processed"),
+        dropped={key.removeprefix("dropped_"): count(key) for key in latest if key.startswith("dropped_")},
+        rate_hz=fused["rate_hz"],
+        age_ms=fused["age_ms"],
+        stage_ms=stages,
+        topics={**record["inputs"], **record["outputs"]},
+    )
+
+
+def tables(found: Figures) -> tuple[Table, ...]:
+    """Return the figures as tables."""
+    dropped = [(reason, str(count), _REASONS.get(reason, "")) for reason, count in found.dropped.items()]
+    percentiles = ("p50", "p95", "p99")
+    stages = [(stage, *(_ms(values.get(each)) for each in percentiles)) for stage, values in found.stage_ms.items()]
+    topics = [
+        (
+            topic,
+            str(seen["frames"]),
+            str(seen.get("matched", "")),
+            f"{seen['rate_hz']:.1f}",
+            *(_ms(seen["age_ms"].get(each)) for each in (*percentiles, "max")),
+        )
+        for topic, seen in found.topics.items()
+    ]
+    return (
+        Table(
+            title="Pairs",
+            explained=True,
+            columns=("", "count", ""),
+            rows=(
+                ("in", str(found.pairs), "infrared and RGB images put together by stamp"),
+                ("processed", str(found.processed), "fused and segmented"),
+                *((f"dropped: {reason}", count, meaning) for reason, count, meaning in dropped),
+            ),
+        ),
+        Table(
+            title="Stages",
+            columns=("ms", "P50", "P95", "P99"),
+            rows=tuple(stages),
+            note="Of the node's latest pairs. wait: in the slot for the worker; total: pairing to last output.",
+        ),
+        Table(
+            title="Topics",
+            columns=("", "count", "match", "Hz", "age P50", "P95", "P99", "max"),
+            rows=tuple(topics),
+            note="Seen by a third process. Age: milliseconds from the image's stamp to the arrival of the message. "
+            "match: outputs whose RGB image was seen too.",
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Picture:
+    """One sample, read from disk and ready to be drawn."""
+
+    title: str
+    file: str
+    panels: tuple[Panel, ...]
+    legend: tuple[LegendEntry, ...]
+
+
+def read_picture(folder: Path, sample: Mapping[str, Any], number: int, title: str) -> Picture:
+    """Read the parts of one sample of ``folder``/record.json; OSError if a file is gone.
+
+    Without a class table (no semantic map was recorded) the labels are shown as grey levels and there is no legend.
+    """
+    images = {part: _read(folder / file) for part, file in sample["files"].items()}
+    classes = sample["classes"]
+    table = np.zeros((256, 3), np.uint8)
+    for each in classes:
+        table[each["id"]] = each["colour"]
+    labels = table[images["labels"]] if classes else images["labels"]
+    pixels = images["labels"].size
+    present = [each for each in classes if each["pixels"] >= _MIN_SHARE * pixels]
+    legend = [
+        LegendEntry(name=each["name"], colour=tuple(each["colour"]), share=each["pixels"] / pixels) for each in present
+    ]
+    slug = "".join(letter if letter.isalnum() else "_" for letter in title).strip("_")
+    return Picture(
+        title=title,
+        file=f"{number:03d}_{slug}.png",
+        panels=(
+            Panel(caption="infrared", image=images["infrared"]),
+            Panel(caption="RGB", image=images["rgb"]),
+            Panel(caption="fused", image=images["fused"]),
+            Panel(caption="labels", image=labels, flat=True),
+            Panel(caption="overlay", image=images["overlay"]),
+        ),
+        legend=tuple(sorted(legend, key=lambda each: -each.share)),
+    )
+
+
+def write_report(
+    folder: Path,
+    found: Figures,
+    pictures: Sequence[Picture],
+    *,
+    title: str,
+    lead: str,
+    notes: Sequence[tuple[str, str]],
+    facts: Mapping[str, Any],
+) -> None:
+    """Write pictures/, report.json and index.html below ``folder``.
+
+    Args:
+        folder: Exists; pictures of an earlier run are removed.
+        found: The figures.
+        pictures: All of them become files, some of them are shown on the page.
+        title: Of the page.
+        lead: What was run and what came of it.
+        notes: (label, value) about the run, for the page.
+        facts: About the run, for report.json.
+    """
+    sheets = folder / "pictures"
+    sheets.mkdir(exist_ok=True)
+    for old in sheets.glob("[0-9][0-9][0-9]_*.png"):
+        old.unlink()
+    for picture in pictures:
+        sheet = draw_sheet(
+            [(panel.caption, panel.image) for panel in picture.panels],
+            [(f"{each.name} {100 * each.share:.1f} %", each.colour) for each in picture.legend],
+        )
+        # level 1: less than half of the time for a few percent of disk, and there may be hundreds
+        fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+        if not cv2.imwrite(str(sheets / picture.file), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), fast):
+            raise OSError(f"{sheets / picture.file} can't be written")
+    report = {
+        **facts,
+        "pairs": found.pairs,
+        "processed": found.processed,
+        "dropped": dict(found.dropped),
+        "rate_hz": found.rate_hz,
+        "age_ms": dict(found.age_ms),
+        "stage_ms": dict(found.stage_ms),
+        "topics": dict(found.topics),
+        "pictures": [
+            {"file": f"pictures/{each.file}", "title": each.title, "classes": {c.name: c.share for c in each.legend}}
+            for each in pictures
+        ],
+    }
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    page = Page(
+        title=title,
+        lead=lead,
+        facts=(
+            ("pairs processed", f"{found.processed} of {found.pairs}"),
+            ("rate", f"{found.rate_hz:.1f} Hz"),
+            *((f"age {each.upper()}", f"{_ms(found.age_ms.get(each))} ms") for each in ("p50", "p95", "p99")),
+        ),
+        tables=tables(found),
+        samples=tuple(
+            Sample(title=each.title, panels=each.panels, legend=each.legend, link=f"pictures/{each.file}")
+            for each in _spread(pictures, _PAGE_SAMPLES)
+        ),
+        notes=(*notes, ("pictures", f"{len(pictures)} in pictures/")),
+    )
+    (folder / "index.html").write_text(render_page(page))
+
+
+def _spread(items: Sequence[Picture], count: int) -> list[Picture]:
+    if len(items) <= count:
+        return list(items)
+    return [items[i * len(items) // count] for i in range(count)]
+
+
+def _read(path: Path) -> UInt8Image:
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise OSError(f"{path} can't be read")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image  # type: ignore[return-value]
+
+
+def _ms(value: float | None) -> str:
+    """Return milliseconds with three digits or more."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}"

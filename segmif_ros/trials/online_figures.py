@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of an online replay: from what the player and the watch of resources saw to rates, ages and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from segmif_ros.evaluation.report import percentiles
+
+
+def summarise(
+    measured: Mapping[str, Any], resources: Sequence[tuple[float, float, float]], offered: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the figures of a measurement, and the series that are plotted.
+
+    Args:
+        measured: As segmif_ros.trials.player writes it.
+        resources: (steady time s, CPU seconds, MiB), as `ResourceWatch` takes them.
+        offered: Pairs that were offered.
+    """
+    outputs = measured["outputs"]
+    matched = [each for each in outputs if each[2] >= 0]
+    arrivals_s = 1e-9 * np.asarray([each[0] for each in matched], np.float64)
+    ages_ms = [1e-6 * each[2] for each in matched]
+    # the pause between two passes is not the node's
+    same_pass = np.asarray([b[3] == a[3] for a, b in pairwise(matched)], bool)
+    gaps_ms = 1000 * np.diff(arrivals_s)[same_pass] if len(matched) > 1 else np.zeros(0)
+    first, last = measured["diagnostics_first"], measured["diagnostics_last"]
+    reasons = [key.removeprefix("dropped_") for key in last if key.startswith("dropped_")]
+    dropped = {each: int(last[f"dropped_{each}"]) - int(first.get(f"dropped_{each}", 0)) for each in reasons}
+    offsets = [f"pair_offset_ms_{end}" for end in ("mean", "max")]
+    masters = measured["masters"]
+    loops = sorted({loop for _, _, loop in masters})
+    begin_s = 1e-9 * masters[0][1] if masters else 0.0
+    online = {
+        "offered": offered,
+        "processed": len(matched),
+        "share": len(matched) / offered if offered else None,
+        "unmatched_outputs": len(outputs) - len(matched),
+        "dropped": dropped,
+        "rate_hz": float(1000 / gaps_ms.mean()) if gaps_ms.size else None,
+        "age_ms": percentiles(ages_ms),
+        "interval_ms": percentiles(gaps_ms.tolist()),
+        "jitter_ms": float(gaps_ms.std()) if gaps_ms.size else None,
+        "time_to_first_output_ms": 1000 * (float(arrivals_s[0]) - begin_s) if matched else None,
+        "stage_ms": _stages(last),
+        "pair_offset_ms": {name.rpartition("_")[2]: float(last[name]) for name in offsets if name in last},
+        "player_lateness_ms": percentiles([1e-6 * each for each in measured["lateness_ns"]]),
+        "loops": [
+            {
+                "offered_masters": sum(each[2] == loop for each in masters),
+                "processed": sum(each[3] == loop for each in matched),
+            }
+            for loop in loops
+        ],
+        **_resources(resources, begin_s, float(arrivals_s[-1]) if matched else begin_s),
+        "diagnostics": {key: value for key, value in last.items() if "gpu" in key},
+    }
+    series = []
+    if ages_ms:
+        series.append(
+            {
+                "title": "Age of outputs",
+                "label": "age, ms",
+                "times_s": (arrivals_s - begin_s).tolist(),
+                "values": ages_ms,
+                "percentiles": online["age_ms"],
+            }
+        )
+    if resources:
+        memory = [each[2] for each in resources]
+        series.append(
+            {
+                "title": "Memory of the node",
+                "label": "resident, MiB",
+                "times_s": [each[0] - begin_s for each in resources],
+                "values": memory,
+            }
+        )
+    return online, series
+
+
+def _stages(values: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for key, value in values.items():
+        if key.startswith("stage_") and "_ms_" in key:
+            stage, _, end = key.removeprefix("stage_").rpartition("_ms_")
+            found.setdefault(stage, {})[end] = float(value)
+    return found
+
+
+def _resources(samples: Sequence[tuple[float, float, float]], begin_s: float, end_s: float) -> dict[str, Any]:
+    """CPU in percent of one core, and memory, while images came."""
+    during = [each for each in samples if begin_s <= each[0] <= end_s]
+    if len(during) < 2:
+        return {"cpu_percent": None, "memory_mib": {"first": None, "last": None, "max": None}}
+    spent = 100 * (during[-1][1] - during[0][1]) / (during[-1][0] - during[0][0])
+    memory = [each[2] for each in during]
+    return {"cpu_percent": spent, "memory_mib": {"first": memory[0], "last": memory[-1], "max": max(memory)}}
+
+
+def remarks_on(online: Mapping[str, Any]) -> list[str]:
+    """Return what a reader should know."""
+    remarks = []
+    lost = online["offered"] - online["processed"]
+    said = ", ".join(f"{reason} {count}" for reason, count in online["dropped"].items() if count) or "none"
+    remarks.append(f"{lost} of {online['offered']} pairs gave no output; drops that the node counted: {said}.")
+    silent = [str(i + 1) for i, each in enumerate(online["loops"]) if not each["processed"]]
+    if silent:
+        remarks.append(f"No output at all came in pass {', '.join(silent)}.")
+    late_ms = online["player_lateness_ms"]["p95"]
+    if late_ms is not None and late_ms > 10:
+        remarks.append(f"The player itself was {late_ms:.0f} ms late (P95): this machine is too busy to judge a node.")
+    return remarks
+
+
+def facts_of(online: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the few figures that matter most, as (name, value)."""
+    age = online["age_ms"]
+    return [
+        ("rate, Hz", _shown(online["rate_hz"])),
+        ("age P50, ms", _shown(age["p50"])),
+        ("age P95, ms", _shown(age["p95"])),
+        ("first output after, ms", _shown(online["time_to_first_output_ms"])),
+        ("CPU, % of a core", _shown(online["cpu_percent"])),
+        ("memory, MiB", _shown(online["memory_mib"]["max"])),
+    ]
+
+
+def tables_of(online: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return all figures as tables of the report."""
+    ends = ("p50", "p95", "p99", "max")
+    timed = [["age", online["age_ms"]], ["interval of outputs", online["interval_ms"]]]
+    timed.append(["lateness of the player", online["player_lateness_ms"]])
+    times = [[name, *(_shown(values[end]) for end in ends)] for name, values in timed]
+    times += [
+        [f"stage {name}", *(_shown(values.get(end)) for end in ends)] for name, values in online["stage_ms"].items()
+    ]
+    counts = [["pairs offered", online["offered"]], ["processed", online["processed"]]]
+    counts += [[f"dropped, {reason}", count] for reason, count in online["dropped"].items()]
+    counts += [["jitter of intervals, ms", _shown(online["jitter_ms"])]]
+    counts += [[f"pair offset {end}, ms", _shown(value)] for end, value in online["pair_offset_ms"].items()]
+    counts += [[f"memory {end}, MiB", _shown(value)] for end, value in online["memory_mib"].items()]
+    loops = [[str(i + 1), each["offered_masters"], each["processed"]] for i, each in enumerate(online["loops"])]
+    stage_note = "Age is measured outside of the node; stages are the node's own figures on /diagnostics."
+    return [
+        {"title": "Counts", "columns": ["", "run"], "rows": counts},
+        {"title": "Times, ms", "columns": ["", "P50", "P95", "P99", "max"], "rows": times, "note": stage_note},
+        {"title": "Passes", "columns": ["pass", "master images", "outputs"], "rows": loops},
+    ]
+
+
+def _shown(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the node itself costs: age and rate with an engine that only sleeps, beside what is possible at best.
+
+$ python -m segmif_ros.trials.overhead                       the table
+$ python -m segmif_ros.trials.overhead --deserialisation     what taking an image from the middleware costs
+
+The table: this process publishes pairs (mono16 and rgb8) over DDS and listens to fused image, mask and confidence; the
+node is another process. Age is the time from before the RGB image is published to when its mask is here. The best that
+is possible is simulated: the same arrivals, the newest pair whenever the engine is free, and nothing else takes time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import struct
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from segmif_ros.stream.statistics import PERCENTILES
+
+NS_PER_S = 1_000_000_000
+_DISCOVERY_S = 2.0
+_STAGES = ("decode", "gain", "publish")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Output rate, percentiles of the age in milliseconds, and the node's own stages (median milliseconds)."""
+
+    rate_hz: float
+    age_ms: tuple[float, ...]
+    stage_ms: dict[str, float] = field(default_factory=dict)
+
+
+def figures(ages_ns: Sequence[int], span_s: float) -> Figures:
+    """Sum up the ages of the outputs that came within ``span_s``; all NaN without an output."""
+    if not ages_ns:
+        return Figures(rate_hz=0.0, age_ms=(float("nan"),) * len(PERCENTILES))
+    age_ms = 1e-6 * np.percentile(ages_ns, PERCENTILES)
+    return Figures(rate_hz=len(ages_ns) / span_s, age_ms=tuple(map(float, age_ms)))
+
+
+def ideal(rate_hz: float, infer_ms: float, seconds: float) -> Figures:
+    """Simulate an engine that always takes the newest pair and costs nothing but its own time."""
+    period_ns, infer_ns = round(NS_PER_S / rate_hz), round(1e6 * infer_ms)
+    count = round(seconds * rate_hz)
+    ages_ns, free_ns, newest = [], 0, -1
+    while newest < count - 1:
+        # the newest pair that is there when the engine gets free, or the next one as it comes
+        newest = max(newest + 1, min(free_ns // period_ns, count - 1))
+        free_ns = max(free_ns, newest * period_ns) + infer_ns
+        ages_ns.append(free_ns - newest * period_ns)
+    return figures(ages_ns, seconds)
+
+
+# --- the same layout in every CDR message that begins with a header --------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RawImage:
+    """A serialized sensor_msgs/Image, read without a copy."""
+
+    stamp_ns: int
+    frame_id: str
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: bool
+    step: int
+    data: memoryview
+
+
+def parse_image(serialized: bytes) -> RawImage:
+    """Read a serialized sensor_msgs/Image (CDR); ValueError if it isn't one.
+
+    The data is a view into ``serialized``.
+    """
+    view = memoryview(serialized)
+    try:
+        order = "<" if serialized[1] & 1 else ">"
+        body = view[4:]  # alignment counts from behind the encapsulation
+
+        def unsigned(offset: int) -> int:
+            return int(struct.unpack_from(order + "I", body, offset)[0])
+
+        def text(offset: int) -> tuple[str, int]:
+            end = offset + 4 + unsigned(offset)
+            return bytes(body[offset + 4 : end - 1]).decode(), end
+
+        seconds, nanoseconds = struct.unpack_from(order + "iI", body, 0)
+        frame_id, end = text(8)
+        end = -(-end // 4) * 4
+        height, width = unsigned(end), unsigned(end + 4)
+        encoding, end = text(end + 8)
+        is_bigendian = bool(body[end])
+        end = -(-(end + 1) // 4) * 4
+        step, length = unsigned(end), unsigned(end + 4)
+        data = body[end + 8 : end + 8 + length]
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise ValueError(f"no serialized sensor_msgs/Image: {error}") from error
+    if len(data) != length:
+        raise ValueError(f"no serialized sensor_msgs/Image: {length} bytes of data are said, {len(data)} are there")
+    return RawImage(
+        stamp_ns=seconds * NS_PER_S + nanoseconds, frame_id=frame_id, height=height, width=width, encoding=encoding,
+        is_bigendian=is_bigendian, step=step, data=data,
+    )  # fmt: skip
+
+
+def measure_taking(width: int, height: int, encoding: str, count: int) -> tuple[float, float]:
+    """Return the median milliseconds from a message that lies ready to its pixels: as rclpy's message, and raw.
+
+    Everything happens in this process over DDS; the wait for the arrival is not counted.
+    """
+    import rclpy
+    from rclpy.node import Node
+    from sensor_msgs.msg import Image
+
+    from segmif_ros.imaging.encodings import view
+    from segmif_ros.ros.messages import image_buffer, image_message, make_header
+
+    shape, dtype = ((height, width, 3), np.uint8) if encoding == "rgb8" else ((height, width), np.uint16)
+    message = image_message(np.ones(shape, dtype), encoding, make_header(1, "camera"))
+    context = rclpy.context.Context()
+    taken_ms: dict[bool, list[float]] = {False: [], True: []}
+    with rclpy.init(args=[], context=context):
+        node = Node("taking", context=context)
+        publisher = node.create_publisher(Image, "taking", 1)
+        subscriptions = {raw: node.create_subscription(Image, "taking", print, 1, raw=raw) for raw in (False, True)}
+        while publisher.get_subscription_count() < len(subscriptions):
+            time.sleep(0.01)
+        for _ in range(count):
+            publisher.publish(message)
+            time.sleep(0.02)  # it has arrived by then; if it hasn't, nothing is taken and nothing counted
+            for raw, subscription in subscriptions.items():
+                started = time.perf_counter()
+                taken = subscription.handle.take_message(Image, raw)
+                if taken is None:
+                    continue
+                if raw:
+                    parsed = parse_image(taken[0])
+                    pixels = np.frombuffer(parsed.data, dtype)
+                else:
+                    pixels = view(image_buffer(taken[0]))
+                taken_ms[raw].append(1e3 * (time.perf_counter() - started))
+                assert pixels.flat[-1] == 1
+        node.destroy_node()
+    return statistics.median(taken_ms[False]), statistics.median(taken_ms[True])
+
+
+# --- the node --------------------------------------------------------------------------------------------------------
+
+
+def measure_node(infer_ms: float, options: argparse.Namespace) -> Figures:
+    """Start the node with an engine of this time and return what comes out of it."""
+    import rclpy
+    from diagnostic_msgs.msg import DiagnosticArray
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.node import Node
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import Image
+
+    from segmif_ros.ros.messages import image_message, make_header
+    from segmif_ros.trials import measuring
+
+    random = np.random.default_rng(0)
+    infrared = random.integers(0, 16384, (options.height, options.width), np.uint16)
+    rgb = random.integers(0, 256, (options.height, options.width, 3), np.uint8)
+    offered: dict[int, int] = {}
+    arrivals: list[tuple[int, int]] = []
+    stop = threading.Event()
+    command = [*measuring.TIMED_NODE, "--infer-ms", f"{infer_ms:g}", "--ros-args", "--log-level", "error"]
+    context = rclpy.context.Context()
+    with rclpy.init(args=[], context=context), measuring.running(command):
+        node = Node("overhead", context=context)
+        cameras = [
+            (node.create_publisher(Image, f"{camera}/image_raw", qos_profile_sensor_data), image, encoding)
+            for camera, image, encoding in (("infrared", infrared, "mono16"), ("rgb", rgb, "rgb8"))
+        ]
+
+        def arrived(serialized: bytes) -> None:
+            arrivals.append((parse_image(serialized).stamp_ns, time.monotonic_ns()))
+
+        node.create_subscription(Image, "segmentation/mask", arrived, qos_profile_sensor_data, raw=True)
+        for topic in ("fused/image", "segmentation/confidence"):
+            node.create_subscription(Image, topic, lambda _serialized: None, qos_profile_sensor_data, raw=True)
+        values: dict[str, str] = {}
+        node.create_subscription(
+            DiagnosticArray, "/diagnostics", lambda message: values.update(measuring.pipeline_values(message)), 1
+        )
+        executor = SingleThreadedExecutor(context=context)
+        executor.add_node(node)
+
+        def publish() -> None:
+            period_ns = round(NS_PER_S / options.rate_hz)
+            due_ns = time.monotonic_ns()
+            while not stop.is_set():
+                stamp_ns = time.time_ns()
+                header = make_header(stamp_ns, "camera")
+                messages = [image_message(image, encoding, header) for _, image, encoding in cameras]
+                offered[stamp_ns] = time.monotonic_ns()
+                for (publisher, _, _), message in zip(cameras, messages, strict=True):
+                    publisher.publish(message)
+                due_ns += period_ns
+                time.sleep(max(0, due_ns - time.monotonic_ns()) * 1e-9)
+
+        while not all(publisher.get_subscription_count() for publisher, _, _ in cameras):
+            executor.spin_once(timeout_sec=0.1)
+        camera = threading.Thread(target=publish)
+        camera.start()
+        try:
+            while not arrivals:
+                executor.spin_once(timeout_sec=0.1)
+            begin_ns = time.monotonic_ns() + round(_DISCOVERY_S * NS_PER_S)
+            end_ns = begin_ns + round(options.seconds * NS_PER_S)
+            while time.monotonic_ns() < end_ns:
+                executor.spin_once(timeout_sec=0.1)
+        finally:
+            stop.set()
+            camera.join()
+        executor.shutdown()
+        node.destroy_node()
+    counted = [(stamp_ns, at_ns) for stamp_ns, at_ns in arrivals if begin_ns <= at_ns < end_ns]
+    ages_ns = [at_ns - offered[stamp_ns] for stamp_ns, at_ns in counted if stamp_ns in offered]
+    stage_ms = {stage: float(values.get(f"stage_{stage}_ms_p50", "nan")) for stage in _STAGES}
+    return replace(figures(ages_ns, options.seconds), stage_ms=stage_ms)
+
+
+def row(infer_ms: float, best: Figures, found: Figures) -> str:
+    """Return a line of the table."""
+    ages = "  ".join(
+        f"{mine:6.1f} ({possible:6.1f})" for mine, possible in zip(found.age_ms, best.age_ms, strict=True)
+    )
+    over = found.age_ms[0] - best.age_ms[0]
+    stages = "  ".join(f"{each:7.1f}" for each in found.stage_ms.values())
+    return f"{infer_ms:9.0f}  {found.rate_hz:5.1f} ({best.rate_hz:5.1f})  {ages}  {over:8.1f}  {stages}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    from segmif_ros.trials import measuring
+
+    parser = argparse.ArgumentParser(
+        prog="python -m segmif_ros.trials.overhead",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--infer-ms", type=float, nargs="+", default=[0.0, 20.0, 50.0, 100.0], help="engines' times")
+    parser.add_argument("--seconds", type=float, default=20.0, help="per engine (default 20)")
+    parser.add_argument("--rate-hz", type=float, default=30.0, help="of the cameras (default 30)")
+    parser.add_argument("--width", type=int, default=640, help="columns (default 640)")
+    parser.add_argument("--height", type=int, default=480, help="rows (default 480)")
+    parser.add_argument("--deserialisation", action="store_true", help="measure that instead")
+    parser.add_argument("--count", type=int, default=200, help="messages with --deserialisation (default 200)")
+    parser.add_argument("--domain", type=int, default=63, help="ROS domain (default 63)")
+    options = parser.parse_args(arguments)
+    measuring.use_domain(options.domain)
+    if options.deserialisation:
+        print("image                 message ms  raw and parse ms")
+        for width, height, encoding in (
+            (640, 480, "mono16"), (640, 480, "rgb8"), (1280, 720, "rgb8"), (1920, 1080, "rgb8")
+        ):  # fmt: skip
+            typed_ms, raw_ms = measure_taking(width, height, encoding, options.count)
+            print(f"{width:4d}x{height:4d} {encoding:8s}  {typed_ms:13.3f}  {raw_ms:16.3f}", flush=True)
+        return 0
+    print(f"{options.width}x{options.height} at {options.rate_hz:g} Hz; in brackets the best that is possible")
+    print(
+        f"{'engine ms':>9}  {'rate Hz':^13}  {'age p50 ms':^15}  {'age p95 ms':^15}  {'age p99 ms':^15}"
+        f"  {'p50 over':>8}  {'decode':>7}  {'gain':>7}  {'publish':>7}"
+    )
+    for infer_ms in options.infer_ms:
+        best = ideal(options.rate_hz, infer_ms, options.seconds)
+        print(row(infer_ms, best, measure_node(infer_ms, options)), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

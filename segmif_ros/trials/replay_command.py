@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segmif replay`: one or many bags, in one process or several, to output bags and reports."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from segmif_ros.bag.node_options import (
+    ENGINE_PARAMETERS,
+    add_replay_arguments,
+    expected_pairs,
+    node_parameters,
+    offline_pipeline_config,
+    pipeline_config,
+    topics_of,
+)
+from segmif_ros.bag.reading import BagError
+from segmif_ros.bag.replay import ReplayConfig, replay
+from segmif_ros.evaluation import options
+from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.evaluation.evaluate import UNUSABLE, summary_lines
+from segmif_ros.evaluation.journal import RECORDS_FILE, disk_error
+from segmif_ros.evaluation.options import EngineFactory
+from segmif_ros.evaluation.pictures import picture_folder
+from segmif_ros.evaluation.records import Record
+from segmif_ros.evaluation.report import (
+    REPORT_FILE,
+    TIMING_FILE,
+    Report,
+    ReportInput,
+    build_report,
+    timing,
+    write_json,
+)
+from segmif_ros.evaluation.report_page import PAGE_FILE, write_page
+from segmif_ros.evaluation.workers import WorkerPool, progress_bar
+from segmif_ros.labels import LabelSet
+from segmif_ros.trials.online import OnlineConfig, replay_online
+from segmif_ros.trials.online_figures import facts_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class BagResult:
+    """What became of one bag: its report, or why there is none."""
+
+    bag: Path
+    out: Path
+    report: Report | None = None
+    error: str = ""
+
+
+class ReplayJob:
+    """What a worker does with each bag."""
+
+    def __init__(self, engine: EngineFactory, config: ReplayConfig, *, parallel: bool) -> None:
+        self._engine = engine()
+        self._config = config
+        self._parallel = parallel
+        if parallel:
+            cv2.setNumThreads(1)
+
+    def __call__(self, item: tuple[Path, Path]) -> BagResult:
+        """Replay one bag into its folder; whatever is wrong with it costs this bag."""
+        bag, out = item
+        try:
+            if self._parallel:
+                return BagResult(bag=bag, out=out, report=replay(bag, out, self._engine, self._config))
+            with progress_bar(bag.name, expected_pairs(bag, self._config.topics)) as advance:
+                return BagResult(bag=bag, out=out, report=replay(bag, out, self._engine, self._config, advance))
+        except EvaluationError as error:
+            return BagResult(bag=bag, out=out, error=str(error))
+
+
+def replay_bags(
+    bags: list[Path],
+    out: Path,
+    engine: EngineFactory,
+    config: ReplayConfig,
+    workers: int = 1,
+    tell: Callable[[BagResult], None] = lambda _result: None,
+    *,
+    scheduler: str = "",
+) -> Report | None:
+    """Replay bags into folders of their names; with several, a report over all of them lies in ``out``.
+
+    ``workers`` and ``scheduler`` are those of `WorkerPool`.
+
+    Returns:
+        The report over all, or the one of the only bag; None if none could be replayed.
+    """
+    folders = _folders(bags, out)
+    parallel = workers > 1 or bool(scheduler)
+    pool = WorkerPool(partial(ReplayJob, engine, config, parallel=parallel), workers, scheduler)
+    results = []
+    for result in pool.results(list(zip(bags, folders, strict=True))):
+        tell(result)
+        results.append(result)
+    good = sorted((result for result in results if result.report), key=lambda result: bags.index(result.bag))
+    if len(bags) == 1 or not good:
+        return good[0].report if good else None
+    try:
+        return _merged(good, results, out, engine().label_set, workers)
+    except OSError as error:
+        raise disk_error(out, error) from error
+
+
+def _merged(good: list[BagResult], results: list[BagResult], out: Path, label_set: LabelSet, workers: int) -> Report:
+    """Write the report over all bags, from their records."""
+    records: list[Record] = []
+    for result in good:
+        prefix = result.out.name
+        lines = (result.out / RECORDS_FILE).read_text(encoding="utf-8").splitlines()
+        records += [{**each, "key": f"{prefix}/{each['key']}"} for each in map(json.loads, lines)]
+    failed = [{"key": str(each.bag), "error": each.error} for each in results if each.error]
+    first: Any = good[0].report
+    rows = [_row(result) for result in good]
+    report = build_report(
+        ReportInput(
+            kind="replay",
+            data={"name": f"{len(good)} bags", "bags": ", ".join(result.bag.name for result in good)},
+            model=first["header"]["model"],
+            configuration=first["header"]["configuration"],
+            label_set=label_set,
+            records=records,
+            notes=[f"{each['key']} could not be replayed: {each['error']}" for each in sorted(failed, key=str)],
+            extra={"tables": [{"title": "Bags", "columns": ["bag", "pairs", "failed", "mIoU"], "rows": rows}]},
+        )
+    )
+    for side in ("best", "worst"):
+        for entry in report["frames"][side]:
+            folder, key = entry["key"].split("/")
+            # the extremes of all bags are among the extremes of each
+            shutil.copytree(picture_folder(out / folder, key), picture_folder(out, entry["key"]), dirs_exist_ok=True)
+    measured = timing(records, 0.0, 0, workers)
+    write_json(out / REPORT_FILE, report)
+    write_json(out / TIMING_FILE, measured)
+    write_page(out, report, measured)
+    return report
+
+
+def _row(result: BagResult) -> list[str]:
+    report: Any = result.report
+    segmentation = report["segmentation"]
+    value = segmentation["all"]["miou"]["present"]["value"] if segmentation else None
+    return [
+        result.out.name,
+        str(report["pairs"]["processed"]),
+        str(len(report["pairs"]["failed"])),
+        "none" if value is None else f"{100 * value:.2f} %",
+    ]
+
+
+def _folders(bags: list[Path], out: Path) -> list[Path]:
+    names = [bag.stem if bag.is_file() else bag.resolve().name for bag in bags]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BagError(f"two bags are called {twice}: give them with separate --out, or rename one")
+    return [out / name for name in names]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `segmif replay`."""
+    parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="rosbag2 folder, .mcap or .db3 file")
+    add_replay_arguments(parser)
+    options.add_engine_arguments(parser)
+    options.add_run_arguments(parser, "out/replay")
+    online = parser.add_argument_group("online, over DDS")
+    online.add_argument("--online", action="store_true", help="play the bag to the node and measure how it keeps up")
+    online.add_argument("--rate", type=float, default=1.0, help="times the bag's own pace (default: %(default)s)")
+    online.add_argument("--loop", type=int, default=1, metavar="N", help="passes (default: %(default)s)")
+    online.add_argument("--clock", action="store_true", help="publish /clock, and have the node follow it")
+    online.add_argument("--domain-id", type=int, help="ROS domain of the node that is started (default: a free one)")
+    online.add_argument("--running-node", action="store_true", help="play to a node that runs already")
+    online.add_argument(
+        "--attach", type=float, metavar="SECONDS", help="publish nothing: watch a running node and player for so long"
+    )
+    online.add_argument("--pid", type=int, help="process of the running node, for CPU and memory")
+    parser.add_argument("--no-outputs", action="store_true", help="only the report, no bag of outputs")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `segmif replay`: 0 done, 1 a bag or a pair failed, 2 nothing could be done, 130 interrupted."""
+    if arguments.online or arguments.running_node or arguments.attach is not None:
+        return _run_online(arguments)
+    failures: list[str] = []
+
+    def tell(result: BagResult) -> None:
+        if result.error:
+            failures.append(result.error)
+            print(f"segmif replay: {result.error}", file=sys.stderr)
+            return
+        assert result.report is not None
+        print("\n".join(summary_lines(result.report)))
+        print(f"report: {result.out / PAGE_FILE}")
+        failures.extend(f"{each['key']}: {each['error']}" for each in result.report["pairs"]["failed"])
+        failures.extend(note for note in result.report["notes"] if note.startswith("The bag is damaged"))
+
+    try:
+        given = node_parameters(arguments)
+        for name in ENGINE_PARAMETERS:
+            if name in given and getattr(arguments, name) == _parser_default(name):
+                setattr(arguments, name, given[name])
+        config = ReplayConfig(
+            topics=topics_of(arguments),
+            pipeline=offline_pipeline_config(given),
+            overlay_alpha=float(given.get("overlay_alpha", ReplayConfig.overlay_alpha)),
+            metrics=options.metric_names(arguments.fusion_metrics),
+            settings=options.engine_settings(arguments),
+            outputs=not arguments.no_outputs,
+            fresh=arguments.fresh,
+        )
+        report = replay_bags(
+            arguments.bags,
+            arguments.out,
+            options.engine_factory(arguments),
+            config,
+            arguments.workers,
+            tell,
+            scheduler=arguments.scheduler,
+        )
+    except UNUSABLE as error:
+        print(f"segmif replay: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"segmif replay: stopped; the same command goes on with what {arguments.out} holds", file=sys.stderr)
+        return 130
+    if report is None:
+        return 2
+    for line in failures[:5]:
+        print(f"segmif replay: {line}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _run_online(arguments: argparse.Namespace) -> int:
+    try:
+        given = node_parameters(arguments)
+        own_node = not arguments.running_node and arguments.attach is None
+        if len(arguments.bags) != 1:
+            raise BagError("--online plays one bag: give one")
+        engine = {each: getattr(arguments, each) for each in ENGINE_PARAMETERS}
+        engine = {name: value for name, value in engine.items() if value != _parser_default(name)}
+        if arguments.threads:
+            engine["num_threads"] = arguments.threads
+        config = OnlineConfig(
+            topics=topics_of(arguments),
+            pipeline=pipeline_config(given),
+            rate=arguments.rate,
+            loops=arguments.loop,
+            clock=arguments.clock,
+            attach_s=arguments.attach,
+            own_node=own_node,
+            domain_id=arguments.domain_id,
+            node_parameters={**given, **engine} if own_node else {},
+            pid=arguments.pid,
+        )
+        [bag] = arguments.bags
+        report = replay_online(bag, arguments.out, config)
+    except UNUSABLE as error:
+        print(f"segmif replay: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    online = report["online"]
+    print(f"{online['processed']} of {online['offered']} pairs gave outputs")
+    print(", ".join(f"{name} {value}" for name, value in facts_of(online)))
+    print("\n".join(report["notes"]))
+    print(f"report: {arguments.out / PAGE_FILE}")
+    return 0 if online["processed"] else 1
+
+
+def _parser_default(name: str) -> Any:
+    parser = argparse.ArgumentParser()
+    options.add_engine_arguments(parser)
+    return parser.get_default(name)

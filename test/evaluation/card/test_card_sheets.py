@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sheets: what a row holds, and which rows are kept."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from segmif_ros.evaluation.card.sheets import WIDTH, Gallery, Row, draw_row
+from segmif_ros.labels import FMB
+
+
+def row(level: int = 0, truth: bool = False) -> Row:
+    grey = np.full((40, 80), level, np.uint8)
+    rgb = np.dstack([grey] * 3)
+    ids = np.full((40, 80), FMB.id_of("sky"), np.uint8)
+    return Row(caption="one", infrared=grey, rgb=rgb, fused=rgb, labels=ids, truth=ids if truth else None)
+
+
+@pytest.mark.parametrize(("truth", "columns"), [(False, 4), (True, 5)])
+def test_a_row_has_infrared_rgb_fused_overlay_and_the_truth_if_there_is_one(truth: bool, columns: int) -> None:
+    image = draw_row(row(50, truth), FMB)
+    assert image.shape[1] == columns * WIDTH
+    middle = image[100, WIDTH // 2 :: WIDTH]
+    assert [tuple(int(v) for v in pixel) for pixel in middle[:3]] == [(50, 50, 50)] * 3
+    sky = FMB.palette[FMB.id_of("sky")]
+    assert np.abs(middle[3].astype(int) - (sky.astype(int) + 50) / 2).max() <= 1
+    if truth:
+        assert np.array_equal(middle[4], sky)
+
+
+def rows_of(path: Path) -> list[int]:
+    """Grey levels of the infrared image of each row."""
+    sheet = cv2.imread(str(path))
+    height = len(draw_row(row(), FMB))
+    return [round(float(sheet[top + height // 2, 20:300].mean())) for top in range(0, len(sheet), height)]
+
+
+def test_of_the_offered_rows_the_worst_are_kept_worst_first(tmp_path: Path) -> None:
+    gallery = Gallery(FMB, worst=2)
+    for score, level in ((0.5, 50), (0.9, 90), (0.1, 10), (float("nan"), 200), (0.3, 30)):
+        gallery.offer("bad", score, row(level))
+    assert rows_of(gallery.write(tmp_path)["bad"]) == pytest.approx([10, 30], abs=2)
+
+
+def test_examples_stay_in_the_order_they_came(tmp_path: Path) -> None:
+    gallery = Gallery(FMB, worst=1)
+    for level in (90, 10, 50):
+        gallery.show("all", row(level))
+    assert rows_of(gallery.write(tmp_path)["all"]) == pytest.approx([90, 10, 50], abs=2)
+
+
+def test_equal_scores_are_no_problem(tmp_path: Path) -> None:
+    gallery = Gallery(FMB, worst=3)
+    for level in (1, 2, 3, 4):
+        gallery.offer("equal", 0.5, row(10 * level))
+    assert rows_of(gallery.write(tmp_path)["equal"]) == pytest.approx([10, 20, 30], abs=2)
