@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.data.scenes import RoadScene
 from segmif_ros.rig.drift import CONFIRMATIONS, MIN_VIEWS, DriftWatch, single_view_score
+from segmif_ros.scenes import RoadScene
 
 
 @pytest.fixture(scope="module")
