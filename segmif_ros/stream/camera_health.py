@@ -1,0 +1,425 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Health of one camera, from a subsample of every frame: does it send, does the picture move, is anything to be seen?
+
+Plain values in, a condition and one line out. `look` reads at most 48 rows of a frame; `CameraHealth` compares looks
+over time. A condition begins when it has held for some time and ends when it has been absent for some time, so a single
+odd frame changes nothing. Times are those of arrival, passed in: the node, the offline replay and the tests share this.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.imaging.compressed import CompressedBuffer, decompress
+from segmif_ros.imaging.encodings import INFRARED_ENCODINGS, RGB_ENCODINGS, EncodingError, ImageBuffer, view
+
+NS_PER_S = 1_000_000_000
+CAMERAS = ("infrared", "rgb")
+SPOKEN = {"infrared": "infrared", "rgb": "RGB"}
+
+_ROWS = 48  # of a frame that are looked at
+_COLUMNS = 640  # at most, of each of them; every second one of a wider frame, and so on
+_PNG_PERIOD_NS = 100_000_000  # a PNG has to be opened as a whole: not more often than this
+_FULL_SCALES = (255, 1023, 4095, 16383, 65535)
+_DARK, _BRIGHT = 10, 250  # grey levels of 8 bit
+_FLAT_LEVELS = 6.0  # width of the range, 8 bit
+_FLAT_COUNTS = 4.0  # the same, raw counts
+_SAME_RUN = 3  # frames with equal pixels before a picture can be called frozen
+_MIN_FRAMES = 2  # before a condition of the content begins or ends
+
+
+class Condition(IntEnum):
+    """What a camera is like; the values are those of `segmif_ros/SemanticMap`."""
+
+    OK = 0
+    SILENT = 1  # no frames come
+    FROZEN = 2  # the same pixels over and over
+    STAMP_STUCK = 3  # frames come, their stamp stands still
+    FLAT = 4  # one value everywhere
+    BLACK = 5
+    WHITE = 6  # saturated
+    SHUTTER = 7  # infrared: the range collapsed from one frame to the next
+    UNREADABLE = 8  # frames that can't be decoded
+    BLURRED = 9  # detail collapsed: fog, dirt, defocus
+    GLARE = 10  # a large share is saturated
+    UNPAIRED = 11  # it sends, but its stamps never meet the other camera's
+
+    @property
+    def blind(self) -> bool:
+        """Whether frames come that show nothing of the present scene."""
+        return self in _BLIND
+
+    @property
+    def usable(self) -> bool:
+        """Whether frames of such a camera are worth processing."""
+        return self in (Condition.OK, Condition.BLURRED, Condition.GLARE)
+
+
+_BLIND = frozenset(
+    {
+        Condition.FROZEN,
+        Condition.STAMP_STUCK,
+        Condition.FLAT,
+        Condition.BLACK,
+        Condition.WHITE,
+        Condition.SHUTTER,
+        Condition.UNREADABLE,
+    }
+)
+_IN_WORDS = {
+    Condition.FROZEN: "the picture is frozen: the same pixels under new stamps; a shutter event, or a hung driver",
+    Condition.STAMP_STUCK: "frames come but their stamp stands still: the driver must stamp each frame",
+    Condition.FLAT: "the picture is flat, one value everywhere: lens cap, dead sensor, or a gain that is stuck",
+    Condition.BLACK: "the picture is black: lens cap, exposure, or no light at all",
+    Condition.WHITE: "the picture is white: nearly all of it is saturated; exposure, or straight into the sun",
+    Condition.SHUTTER: "the range of values collapsed at once: a shutter event (FFC), or something before the lens",
+    Condition.UNREADABLE: "frames can't be decoded; the log says why",
+    Condition.BLURRED: "detail collapsed: fog, dirt or water on the lens, or defocus",
+    Condition.GLARE: "a large part of the picture is saturated: glare, or exposure",
+    Condition.UNPAIRED: "frames come but none has a partner within slop_s: the two cameras' stamps don't agree",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthConfig:
+    """When a camera is called ill.
+
+    Attributes:
+        silent_after_s: Without a frame for so long, and for three of its own intervals, a camera is silent.
+        frozen_after_s: The same pixels, or the same stamp, for so long; 0 never calls a picture frozen, as for a
+            simulation without noise.
+        content_after_s: A condition of the content must hold for so long, and be absent for so long to end.
+        white_share: Share of saturated pixels from which a picture is white.
+        glare_share: The same for glare.
+        detail_share: Detail below this share of its usual value is called a collapse.
+        range_share: An infrared range below this share of its usual width is a shutter.
+    """
+
+    silent_after_s: float = 0.5
+    frozen_after_s: float = 0.5
+    content_after_s: float = 0.3
+    white_share: float = 0.9
+    glare_share: float = 0.65
+    detail_share: float = 0.25
+    range_share: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """What a subsample of one frame shows; values in the camera's own unit (grey levels, counts, kelvin).
+
+    Attributes:
+        digest: CRC of the sampled bytes.
+        low: 1st percentile.
+        high: 99th percentile.
+        saturated: Share of the sample at the end of its scale.
+        detail: Mean magnitude of the horizontal gradient.
+        eight_bit: Whether values are grey levels of 8 bit.
+    """
+
+    digest: int
+    low: float
+    high: float
+    saturated: float
+    detail: float
+    eight_bit: bool
+
+    @property
+    def width(self) -> float:
+        """Width of the range of values."""
+        return self.high - self.low
+
+
+def look(image: ImageBuffer | CompressedBuffer, camera: str) -> Look | None:
+    """Look at a frame of "infrared" or "rgb"; None if it can't be decoded."""
+    try:
+        if isinstance(image, CompressedBuffer):
+            return _measured(_opened(image), zlib.crc32(memoryview(image.data)))
+        known = INFRARED_ENCODINGS if camera == "infrared" else RGB_ENCODINGS
+        if image.encoding not in known:
+            return None if image.encoding in ("8UC3", "8UC4", "") else _unknown(image)
+        plane = _sampled(view(image), image.encoding)
+    except EncodingError:
+        return None
+    return _measured(plane, zlib.crc32(np.ascontiguousarray(plane)))
+
+
+class CameraHealth:
+    """Health of one camera over time; not thread-safe.
+
+    Args:
+        camera: "infrared" or "rgb".
+        config: When it is called ill.
+
+    Attributes:
+        well_since_ns: Since when frames come without a silence; None before the first one.
+    """
+
+    def __init__(self, camera: str, config: HealthConfig | None = None) -> None:
+        self.camera = camera
+        self.config = config or HealthConfig()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past, as after a pause."""
+        self._last_ns: int | None = None
+        self.well_since_ns: int | None = None
+        self._intervals_ns: deque[int] = deque(maxlen=10)
+        self._digest: int | None = None
+        self._same = 0
+        self._changed_ns = 0
+        self._stamp_ns: int | None = None
+        self._stamp_changed_ns = 0
+        self._repeats = 0
+        self._back = 0  # frames since the camera was silent, while it isn't trusted yet; 0: it is
+        self._back_ns = 0
+        self._usual_detail = _Usual()
+        self._usual_width = _Usual()
+        self._content = _Hysteresis(round(self.config.content_after_s * NS_PER_S))
+        self._png_ns: int | None = None
+
+    def sees(self, image: ImageBuffer | CompressedBuffer, now_ns: int, stamp_ns: int) -> None:
+        """Take a frame that has just arrived."""
+        if isinstance(image, CompressedBuffer) and bytes(memoryview(image.data)[:4]) == b"\x89PNG":
+            digest = zlib.crc32(memoryview(image.data))
+            recent = self._png_ns is not None and 0 <= now_ns - self._png_ns < _PNG_PERIOD_NS
+            if recent:  # opening it takes milliseconds: only whether it is another one
+                self._arrived(now_ns, stamp_ns)
+                self._repeated(digest, now_ns)
+                return
+            self._png_ns = now_ns
+        self.take(look(image, self.camera), now_ns, stamp_ns)
+
+    def take(self, seen: Look | None, now_ns: int, stamp_ns: int) -> None:
+        """Take what was seen of a frame that has just arrived; None is a frame that can't be decoded."""
+        self._arrived(now_ns, stamp_ns)
+        if seen is not None:
+            self._repeated(seen.digest, now_ns)
+        content = self._judged(seen)
+        held = self._content.take(content, now_ns)
+        if seen is not None and (content is Condition.SHUTTER or not (content.blind or held.blind)):
+            # a collapse is forgotten in minutes: whoever drives from a forest into a corridor isn't warned for ever
+            slowly = content is not Condition.OK or held is not Condition.OK
+            self._usual_detail.take(seen.detail, now_ns, slowly=slowly)
+            self._usual_width.take(seen.width, now_ns, slowly=slowly)
+
+    def condition(self, now_ns: int) -> Condition:
+        """Return what the camera is like at ``now_ns``."""
+        if self._last_ns is None or now_ns - self._last_ns > self.silent_limit_ns or self._back:
+            return Condition.SILENT
+        frozen_ns = round(self.config.frozen_after_s * NS_PER_S)
+        if frozen_ns and self._repeats >= _SAME_RUN - 1 and self._last_ns - self._stamp_changed_ns >= frozen_ns:
+            return Condition.STAMP_STUCK
+        held = self._content.held
+        if held.blind:  # says more than that it doesn't change
+            return held
+        if frozen_ns and self._same >= _SAME_RUN - 1 and self._last_ns - self._changed_ns >= frozen_ns:
+            return Condition.FROZEN
+        return held
+
+    def line(self, condition: Condition, now_ns: int) -> str:
+        """Return ``condition`` in words, empty for a camera that is well."""
+        if condition is Condition.OK:
+            return ""
+        if condition is Condition.SILENT:
+            if self._last_ns is None:
+                return f"{SPOKEN[self.camera]}: no frame came yet"
+            silent_s = (now_ns - self._last_ns) / NS_PER_S
+            if self._back:
+                return f"{SPOKEN[self.camera]}: frames come again, watched for a moment before they are used"
+            return f"{SPOKEN[self.camera]}: no frame for {silent_s:.1f} s"
+        return f"{SPOKEN[self.camera]}: {_IN_WORDS[condition]}"
+
+    @property
+    def started(self) -> bool:
+        """Whether any frame has come."""
+        return self._last_ns is not None
+
+    @property
+    def interval_ns(self) -> int:
+        """Usual interval between frames; 0 if it isn't known."""
+        return sorted(self._intervals_ns)[len(self._intervals_ns) // 2] if self._intervals_ns else 0
+
+    @property
+    def silent_limit_ns(self) -> int:
+        """How long without a frame makes the camera silent."""
+        return max(round(self.config.silent_after_s * NS_PER_S), 3 * self.interval_ns)
+
+    def _arrived(self, now_ns: int, stamp_ns: int) -> None:
+        if self._last_ns is not None and now_ns < self._last_ns:
+            self.reset()  # another clock
+        if self._last_ns is None:
+            self.well_since_ns = now_ns
+        else:
+            gap_ns = now_ns - self._last_ns
+            if gap_ns > self.silent_limit_ns:
+                if self._back:  # one long gap after the other: it has become slow, or always was
+                    self._intervals_ns.append(gap_ns)
+                self._back, self._back_ns = self._back + 1, self._back_ns if self._back else now_ns
+                # what was before the silence says nothing of now
+                self._digest, self._same, self._repeats = None, 0, 0
+                self._stamp_ns, self._stamp_changed_ns, self._changed_ns = None, now_ns, now_ns
+            else:
+                self._intervals_ns.append(gap_ns)
+                if self._back:
+                    self._back += 1
+        if self._back > _MIN_FRAMES and now_ns - self._back_ns >= round(self.config.content_after_s * NS_PER_S):
+            self._back, self.well_since_ns = 0, now_ns
+        if stamp_ns == self._stamp_ns:
+            self._repeats += 1
+        else:
+            self._stamp_ns, self._stamp_changed_ns, self._repeats = stamp_ns, now_ns, 0
+        self._last_ns = now_ns
+
+    def _repeated(self, digest: int, now_ns: int) -> None:
+        if digest == self._digest:
+            self._same += 1
+        else:
+            self._digest, self._same, self._changed_ns = digest, 0, now_ns
+
+    def _judged(self, seen: Look | None) -> Condition:
+        """Return what one frame looks like by itself and against what is usual."""
+        config = self.config
+        if seen is None:
+            return Condition.UNREADABLE
+        if seen.saturated >= config.white_share:
+            return Condition.WHITE
+        dark = seen.high <= _DARK if seen.eight_bit else 0 <= seen.low <= seen.high <= 0
+        if dark:
+            return Condition.BLACK
+        if seen.width <= (_FLAT_LEVELS if seen.eight_bit else _FLAT_COUNTS):
+            return Condition.SHUTTER if self._collapsed(seen) else Condition.FLAT
+        if self._collapsed(seen):
+            return Condition.SHUTTER
+        if seen.saturated >= config.glare_share:
+            return Condition.GLARE
+        usual = self._usual_detail.value
+        if usual is not None and seen.detail < config.detail_share * usual:
+            return Condition.BLURRED
+        return Condition.OK
+
+    def _collapsed(self, seen: Look) -> bool:
+        usual = self._usual_width.value
+        return self.camera == "infrared" and usual is not None and seen.width < self.config.range_share * usual
+
+
+class _Usual:
+    """What a value usually is: a slow mean, known once it has seen a second."""
+
+    TIME_CONSTANT_NS = 10 * NS_PER_S
+    SLOWLY = 30  # times as slow, while what is seen isn't usual
+    KNOWN_AFTER_NS = NS_PER_S
+
+    def __init__(self) -> None:
+        self._mean = 0.0
+        self._first_ns: int | None = None
+        self._last_ns = 0
+
+    @property
+    def value(self) -> float | None:
+        """The usual value, None if it isn't known yet."""
+        known = self._first_ns is not None and self._last_ns - self._first_ns >= self.KNOWN_AFTER_NS
+        return self._mean if known else None
+
+    def take(self, value: float, now_ns: int, *, slowly: bool) -> None:
+        """Take a value."""
+        if self._first_ns is None:
+            self._first_ns, self._mean = now_ns, value
+        else:
+            # a plain mean in the beginning, so that the first frame weighs no more than the others
+            seen_ns = min(self.TIME_CONSTANT_NS, max(1, now_ns - self._first_ns)) * (self.SLOWLY if slowly else 1)
+            self._mean += (value - self._mean) * min(1.0, (now_ns - self._last_ns) / seen_ns)
+        self._last_ns = now_ns
+
+
+class _Hysteresis:
+    """The condition of the content that is held to be true: another one has to last before it is believed."""
+
+    def __init__(self, after_ns: int) -> None:
+        self._after_ns = after_ns
+        self._rival = Condition.OK
+        self._rival_ns = 0
+        self._rival_frames = 0
+        self.held = Condition.OK
+
+    def take(self, seen: Condition, now_ns: int) -> Condition:
+        """Take what one frame looks like; return what is held now."""
+        if seen is self.held:
+            self._rival_frames = 0
+            return self.held
+        # two ways of being blind in turn, as black and flat, are one fault
+        same = self._rival_frames > 0 and (seen is self._rival or seen.blind and self._rival.blind)
+        if not same:
+            self._rival_ns, self._rival_frames = now_ns, 0
+        self._rival = seen
+        self._rival_frames += 1
+        if self._rival_frames >= _MIN_FRAMES and now_ns - self._rival_ns >= self._after_ns:
+            self.held, self._rival_frames = seen, 0
+        return self.held
+
+
+def _opened(image: CompressedBuffer) -> npt.NDArray[Any]:
+    """Return a sample of a JPEG or PNG: (H', W') in the camera's own unit."""
+    data = np.frombuffer(image.data, np.uint8)
+    if data[:3].tobytes() == b"\xff\xd8\xff":
+        small = cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_4)
+        if small is None:
+            raise EncodingError("not a readable JPEG")
+        return np.asarray(small)
+    opened = decompress(image)
+    return _sampled(view(opened), opened.encoding)
+
+
+def _unknown(image: ImageBuffer) -> Look:
+    """Return a look at the bytes of an encoding that somebody else converts: only whether they change is known."""
+    data = np.frombuffer(image.data, np.uint8)
+    digest = zlib.crc32(np.ascontiguousarray(data[:: max(1, data.size // (_ROWS * _COLUMNS))]))
+    return Look(digest=digest, low=0.0, high=255.0, saturated=0.0, detail=1.0, eight_bit=True)
+
+
+def _sampled(pixels: npt.NDArray[Any], encoding: str) -> npt.NDArray[Any]:
+    """Return (rows, columns) of one channel: the green one, the luma, or the only one there is."""
+    if pixels.ndim == 3:
+        pixels = pixels[..., 0 if encoding in ("yuv422_yuy2", "yuyv") else 1]
+    elif encoding in ("nv12", "nv21"):
+        pixels = pixels[: 2 * pixels.shape[0] // 3]
+    step = max(1, pixels.shape[0] // _ROWS)
+    rows = pixels[step // 2 :: step]
+    bayer = 2 if encoding.startswith("bayer") else 1  # every second column has one colour
+    return rows[:, :: bayer * max(1, rows.shape[1] // (bayer * _COLUMNS))]
+
+
+def _measured(plane: npt.NDArray[Any], digest: int) -> Look:
+    """Measure a sample (H, W) of one channel, in any byte order."""
+    if plane.dtype.itemsize == 1:
+        plane = np.ascontiguousarray(plane).view(np.uint8)
+        share = np.cumsum(cv2.calcHist([plane], [0], None, [256], [0, 256])[:, 0]) / plane.size
+        low, high = (float(np.searchsorted(share, quantile)) for quantile in (0.01, 0.99))
+        saturated = 1.0 - float(share[_BRIGHT - 1])
+        return Look(digest=digest, low=low, high=high, saturated=saturated, detail=_gradient(plane), eight_bit=True)
+    unsigned = plane.dtype.kind == "u"
+    values = np.require(plane, np.uint16 if unsigned and plane.dtype.itemsize == 2 else np.float32, ["C", "ALIGNED"])
+    if values.dtype == np.float32 and not np.isfinite(values).all():  # dead pixels of a radiometric image
+        finite = values[np.isfinite(values)]
+        middle = np.float32(np.median(finite)) if finite.size else np.float32(0)
+        values = np.where(np.isfinite(values), values, middle)
+    sample = values[:, ::4].ravel()
+    places = int(0.01 * (sample.size - 1)), int(0.99 * (sample.size - 1))
+    parted = np.partition(sample, places)
+    low, high = (float(parted[place]) for place in places)
+    # all but one in a hundred are below it, so a picture that is white for the most part has its maximum there
+    saturated = float(np.mean(sample == high)) if unsigned and high in _FULL_SCALES else 0.0
+    return Look(digest=digest, low=low, high=high, saturated=saturated, detail=_gradient(values), eight_bit=False)
+
+
+def _gradient(plane: npt.NDArray[Any]) -> float:
+    """Return the mean magnitude of the difference between neighbours in a row."""
+    return float(cv2.mean(cv2.absdiff(plane[:, 1:], plane[:, :-1]))[0]) if plane.shape[1] > 1 else 0.0
