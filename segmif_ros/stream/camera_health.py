@@ -149,7 +149,7 @@ def look(image: ImageBuffer | CompressedBuffer, camera: str) -> Look | None:
         plane = _sampled(view(image), image.encoding)
     except EncodingError:
         return None
-    return _measured(plane, zlib.crc32(np.ascontiguousarray(plane)))
+    return _measured(plane, zlib.crc32(plane.tobytes()))
 
 
 class CameraHealth:
@@ -356,7 +356,7 @@ class _Hysteresis:
             self._rival_frames = 0
             return self.held
         # two ways of being blind in turn, as black and flat, are one fault
-        same = self._rival_frames > 0 and (seen is self._rival or seen.blind and self._rival.blind)
+        same = self._rival_frames > 0 and (seen is self._rival or (seen.blind and self._rival.blind))
         if not same:
             self._rival_ns, self._rival_frames = now_ns, 0
         self._rival = seen
@@ -381,7 +381,7 @@ def _opened(image: CompressedBuffer) -> npt.NDArray[Any]:
 def _unknown(image: ImageBuffer) -> Look:
     """Return a look at the bytes of an encoding that somebody else converts: only whether they change is known."""
     data = np.frombuffer(image.data, np.uint8)
-    digest = zlib.crc32(np.ascontiguousarray(data[:: max(1, data.size // (_ROWS * _COLUMNS))]))
+    digest = zlib.crc32(data[:: max(1, data.size // (_ROWS * _COLUMNS))].tobytes())
     return Look(digest=digest, low=0.0, high=255.0, saturated=0.0, detail=1.0, eight_bit=True)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which cameras a result rests on: both, or the one that lives.
 
-Stands beside the pairing. While both cameras are well its pairs pass. When one falls silent, or is blind, the frames of
-the other pass alone, each as it arrives; when both are well again, pairs do. Master stamps never step back across such a
+Stands beside the pairing. While both cameras are well its pairs pass. When one falls silent, or is blind, the other one
+goes on alone, frame by frame as they arrive; when both are well again, pairs do. Master stamps never step back across a
 change. No clock of its own: times are passed in, and `SingleCamera.advance` says what time alone brings about, so a
 node's timer, a bag's recorded times and a test's fake clock come to the same.
 """
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from segmif_ros.stream.camera_health import CAMERAS, NS_PER_S, SPOKEN, CameraHealth, Condition, HealthConfig
+from segmif_ros.stream.camera_health import CAMERAS, NS_PER_S, CameraHealth, Condition, HealthConfig
 from segmif_ros.stream.pairing import JUMP_BACK_NS, Pair
 
 
