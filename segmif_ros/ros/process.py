@@ -86,6 +86,37 @@ def _leave_to_the_watcher(number: int, frame: Any) -> None:
     """Do nothing; a handler must be there, or the signal would end the process or raise KeyboardInterrupt."""
 
 
+class _ForkGuard:
+    """Keep the signals of a forked process to itself.
+
+    A fork inherits our handlers and the socket that signals are written to: without this, a SIGTERM to a child stops
+    the parent and leaves the child alive. Both signals are blocked while the fork has our handlers.
+    """
+
+    def __init__(self) -> None:
+        self._masks = threading.local()  # two threads may fork at once
+
+    def before(self) -> None:
+        self._masks.old = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+    def in_parent(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.old)
+
+    def in_child(self) -> None:
+        if signal.getsignal(_SIGNALS[0]) is _leave_to_the_watcher:
+            signal.set_wakeup_fd(-1)
+        for each in _SIGNALS:
+            if signal.getsignal(each) is _leave_to_the_watcher:
+                signal.signal(each, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.old)
+
+
+_FORK_GUARD = _ForkGuard()
+os.register_at_fork(
+    before=_FORK_GUARD.before, after_in_parent=_FORK_GUARD.in_parent, after_in_child=_FORK_GUARD.in_child
+)
+
+
 def end_now(status: int) -> None:
     """End the process without waiting for threads that are inside of a library call."""
     sys.stdout.flush()

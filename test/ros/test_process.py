@@ -97,6 +97,49 @@ assert not stop.requested
     assert process.end() == 0, process.lines
 
 
+def test_a_signal_to_a_forked_process_ends_that_one_and_not_its_parent(started) -> None:
+    program = """
+import os, signal, time
+from segmif_ros.ros.process import StopSignals
+with StopSignals() as stop:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(7)
+        os.kill(child, number)
+        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == number
+    assert not stop.requested
+    print("both children are gone")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+"""
+    process = started("-c", program)
+    process.until("both children are gone")
+    assert process.end() == 0, process.lines
+
+
+def test_a_signal_to_a_process_that_another_thread_has_forked_ends_that_one(started) -> None:
+    program = """
+import multiprocessing, threading, time
+from segmif_ros.ros.process import StopSignals
+def fork_and_end():
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    child.terminate()
+    child.join()
+    print("status", child.exitcode)
+with StopSignals() as stop:
+    thread = threading.Thread(target=fork_and_end)
+    thread.start()
+    thread.join()
+    assert not stop.requested
+"""
+    process = started("-c", program)
+    assert process.end() == 0, process.lines
+    assert process.lines == ["status -15"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [

@@ -13,8 +13,11 @@ from importlib.util import find_spec
 from typing import cast
 
 from segmif_ros.inference.backends.base import Backend, BackendOptions, PairBackend, Tolerance
+from segmif_ros.inference.backends.telemetry import block_telemetry
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.frame import FrameNetwork
+
+block_telemetry()  # here, as this runs before any module of this package that imports openvino
 
 Factory = Callable[[FrameNetwork, BackendOptions], Backend]
 
