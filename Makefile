@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Everything a fresh machine needs: Python 3.11 (or 3.10 to 3.13), gcc and a package index.
 #   make demo [PAIRS=folder]     simulated rig or image pairs -> node -> pictures, a report and a latency table
-#   make test                    ruff, mypy and the tests
+#   make test [JOBS=2]           ruff, mypy and the tests
+#   make quick                   the tests that need neither DDS nor an engine, in less than a minute
 #   make parity VECTORS=folder   the network against recorded outputs of the authors' network
 #   make weights-report [DATA=folder]  figures of the shipped weights on held-out scenes, CamVid, RoadScene, MSRS
 #   make bench [ARGS=...]        how fast the network runs on this machine
@@ -19,15 +20,17 @@ STAMP := $(VENV)/.segmif_ros-installed
 # The venv is the ament prefix of the ROS wheels.
 RUN := $(if $(ROS_DISTRO),,AMENT_PREFIX_PATH=$(abspath $(VENV))) $(BIN)/python
 
-.PHONY: demo test lint parity weights-report bench soak overhead params clean
+.PHONY: demo test quick lint parity weights-report bench soak overhead params clean
 
 demo: $(STAMP)
 	$(RUN) -m segmif_ros.cli demo --out $(OUT)/demo $(if $(PAIRS),--pairs "$(PAIRS)") $(ARGS)
 
-# test/training has a process of its own: after two thousand tests with DDS and three runtimes loaded, starting torchrun
-# from the same process ended it with a segmentation fault.
+# One process for each row of test/suites.txt; ARGS run pytest with these arguments alone.
 test: lint
-	$(if $(ARGS),$(RUN) -m pytest $(ARGS),$(RUN) -m pytest --ignore=test/training && $(RUN) -m pytest test/training)
+	$(RUN) $(if $(ARGS),-m pytest $(ARGS),test/run_suites.py --jobs $(or $(JOBS),1))
+
+quick: $(STAMP)
+	$(RUN) test/run_suites.py --quick --jobs $(or $(JOBS),2) -- -q
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

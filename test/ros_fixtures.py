@@ -5,10 +5,10 @@ import os
 
 import pytest
 from node_processes import NODE_DOMAIN, Process
+from ros_domains import LOCAL
 
 # read when rclpy and the first message are imported
-os.environ["ROS_LOCALHOST_ONLY"] = "1"
-os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+os.environ.update(LOCAL, ROS_PYTHON_CHECK_FIELDS="1")
 
 
 @pytest.fixture

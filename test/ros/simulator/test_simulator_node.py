@@ -13,7 +13,7 @@ import pytest
 rclpy = pytest.importorskip("rclpy", reason="no ROS 2 here")
 
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy  # noqa: E402
-from ros_domains import take_domain  # noqa: E402
+from ros_domains import LOCAL, take_domain  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
@@ -28,7 +28,7 @@ SMALL = ("width:=64", "height:=48", "loop_frames:=6")
 
 def _process(*given, **options):
     arguments = [part for each in given for part in ("-p", each)]
-    environment = {**os.environ, "ROS_DOMAIN_ID": DOMAIN, "ROS_LOCALHOST_ONLY": "1", "ROS_PYTHON_CHECK_FIELDS": "1"}
+    environment = {**os.environ, "ROS_DOMAIN_ID": DOMAIN, **LOCAL, "ROS_PYTHON_CHECK_FIELDS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "segmif_ros.ros.simulator.node", "--ros-args", *arguments],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options,

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runs of the tests: all tests are in one, and a run that fails, crashes or hangs is a failure that says why."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from run_suites import HERE, LIST, Suite, read_suites, run_suite
+
+
+def test_every_test_file_belongs_to_exactly_one_run() -> None:
+    found = [
+        path
+        for suite in read_suites(LIST.read_text())
+        for match in HERE.glob(suite.path)
+        for path in (match.rglob("test_*.py") if match.is_dir() else [match])
+    ]
+    assert sorted(found) == sorted(HERE.rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("line", ["ros", "ros soon", "ros 10 slow", "ros 10 quick more"])
+def test_a_row_that_is_none_is_refused_with_its_number(line) -> None:
+    with pytest.raises(ValueError, match="line 2"):
+        read_suites(f"# a comment\n{line}\n")
+
+
+def _run(tmp_path: Path, program: str, limit_s: float = 60.0):
+    folder = tmp_path / "test" / "one"
+    folder.mkdir(parents=True)
+    (folder / "test_it.py").write_text(program)
+    with (tmp_path / "output").open("w+") as output:
+        outcome = run_suite(Suite("one", limit_s), ["-q"], root=tmp_path / "test", stream=output.fileno())
+        output.seek(0)
+        return outcome, output.read()
+
+
+def test_a_run_that_passes_says_so(tmp_path) -> None:
+    outcome, output = _run(tmp_path, "def test_it(): pass\n")
+    assert (outcome.status, outcome.overdue) == (0, False), output
+    assert outcome.line.endswith("passed")
+
+
+def test_a_run_without_tests_is_a_failure(tmp_path) -> None:
+    outcome, _ = _run(tmp_path, "")
+    assert outcome.status == 5
+
+
+def test_a_crash_is_a_failure_that_names_the_signal_and_shows_the_stack(tmp_path) -> None:
+    outcome, output = _run(tmp_path, "import os, signal\ndef test_it(): os.kill(os.getpid(), signal.SIGSEGV)\n")
+    assert "SIGSEGV" in outcome.line
+    assert "test_it.py" in output
+
+
+def test_a_process_that_does_not_end_after_its_tests_is_ended_and_its_stack_is_shown(tmp_path) -> None:
+    program = """
+import threading
+def wait_for_good(): threading.Event().wait()
+def test_it(): threading.Thread(target=wait_for_good).start()
+"""
+    began = time.monotonic()
+    outcome, output = _run(tmp_path, program, limit_s=8.0)
+    assert outcome.overdue
+    assert time.monotonic() - began < 60
+    assert "1 passed" in output
+    assert "in wait_for_good" in output
+
+
+def test_cmake_runs_the_same_list() -> None:
+    assert "test/suites.txt" in (HERE.parent / "CMakeLists.txt").read_text()
+
+
+def test_the_command_refuses_a_run_that_there_is_not() -> None:
+    done = subprocess.run([sys.executable, HERE / "run_suites.py", "nosuch"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no such suite: nosuch" in done.stderr
