@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 GRACE_S = 1.0
+_MOST_FAILURES = 1000  # of the executor, one after the other, before the process gives up
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -156,6 +157,7 @@ def _run(name: str, make_node: Callable[[], Any], args: Sequence[str] | None, st
     from rclpy.signals import SignalHandlerOptions
 
     from segmif_ros.ros import transport
+    from segmif_ros.ros.barrier import GuardedNode
 
     try:
         transport.use_profile()
@@ -172,6 +174,7 @@ def _run(name: str, make_node: Callable[[], Any], args: Sequence[str] | None, st
         return 0 if stop.requested else 1
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    failures = 0
     awake = node.create_guard_condition(lambda: None)
     stop.wake_by(awake.trigger)
     status = 0
@@ -179,7 +182,17 @@ def _run(name: str, make_node: Callable[[], Any], args: Sequence[str] | None, st
         if not (stop.requested or node.start() or stop.requested):
             status = 1
         while not (status or stop.requested):
-            executor.spin_once()
+            try:
+                executor.spin_once()
+                failures = 0
+            except ExternalShutdownException:
+                raise
+            except Exception as error:
+                # a guarded node's callbacks raise nothing: this is rclpy itself, as with a message that it can't take
+                failures += 1
+                if failures > _MOST_FAILURES or not isinstance(node, GuardedNode):
+                    raise
+                node.barrier.caught("executor", error)
     except ExternalShutdownException:
         pass  # somebody else shut the context down: an end like any other
     finally:

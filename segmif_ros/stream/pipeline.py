@@ -6,6 +6,7 @@ A pair that can't be processed costs that pair: it is counted by reason and said
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from segmif_ros.stream.processing import (
     in_one_line,
 )
 from segmif_ros.stream.slot import LatestSlot
-from segmif_ros.stream.statistics import Snapshot, Statistics
+from segmif_ros.stream.statistics import Progress, Snapshot, Statistics
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineProtocol
@@ -79,6 +80,20 @@ class PipelineConfig:
         return Registration(self.registration_config(), self.calibration())
 
 
+class _Run:
+    """The time from a start to a stop: its newest pair, its worker, and the state of the work."""
+
+    def __init__(self) -> None:
+        self.slot: LatestSlot[tuple[Pair[Frame], int]] = LatestSlot()
+        self.worker: threading.Thread | None = None
+        self.abandoned = False  # what is still in work is not to be delivered any more
+        self.busy_since_ns: int | None = None
+
+    def busy(self) -> bool:
+        """Whether the worker's thread is alive."""
+        return self.worker is not None and self.worker.is_alive()
+
+
 class Pipeline:
     """Pairs frames as they are offered and processes the newest pair on a worker thread.
 
@@ -90,6 +105,7 @@ class Pipeline:
         stamp_clock_ns: The clock that stamps are compared with, for the age.
         say: Takes lines for the log, at most one of a kind in ten seconds.
         trace: Takes every refusal with its cause, for whoever debugs.
+        unexpected: Takes an exception that only a defect can cause; the worker goes on after it.
         registration: Brings both images to one view and size; None: the one that ``config`` says.
         convert: For encodings that aren't ours.
         make_pairer: Returns what pairs, from the slop in seconds, the queue size and the time offset in seconds.
@@ -105,11 +121,13 @@ class Pipeline:
         stamp_clock_ns: Clock,
         say: Callable[[str], None],
         trace: Callable[[PairRefusedError], None] = lambda _refusal: None,
+        unexpected: Callable[[Exception], None] = lambda _error: None,
         registration: Registration | Unregistered | None = None,
         convert: Convert | None = None,
         make_pairer: Callable[[float, int, float], Pairer[Frame]] = NearestStampPairer,
     ) -> None:
         self._trace = trace
+        self._unexpected = unexpected
         self._config = config
         self._deliver = deliver
         self._now_ns = now_ns
@@ -126,9 +144,9 @@ class Pipeline:
         self._statistics = Statistics()
         self._pairing = threading.Lock()
         self._pairer = make_pairer(config.slop_s, config.queue_size, config.time_offset_s)
-        self._slot: LatestSlot[tuple[Pair[Frame], int]] = LatestSlot()
-        self._worker: threading.Thread | None = None
+        self._current = _Run()
         self._enabled = True
+        self._watching = threading.Lock()
         self._watch: Callable[[Pair[Frame], Output | PairRefusedError], None] | None = None
 
     @property
@@ -139,6 +157,7 @@ class Pipeline:
     def enable(self, on: bool) -> None:
         """Pair and process frames from now on, or only count them."""
         self._enabled = on
+        self._statistics.begin(self._now_ns())
         self.reset()
 
     def replace_engine(self, engine: EngineProtocol) -> None:
@@ -151,29 +170,42 @@ class Pipeline:
 
     def watch_next(self, watch: Callable[[Pair[Frame], Output | PairRefusedError], None] | None) -> None:
         """Call ``watch`` on the worker's thread after the next pair was delivered or refused; None takes that back."""
-        self._watch = watch
+        with self._watching:
+            self._watch = watch
 
     def decode(self, pair: Pair[Frame]) -> tuple[Array, Array]:
         """Return what `segmif_ros.stream.processing.PairProcessor.decode` makes of a pair."""
         return self._processor.decode(pair)
 
     def start(self) -> None:
-        """Start the worker; what was received before is forgotten."""
+        """Start a worker; what was received before is forgotten.
+
+        Where the last worker is still at a pair, the new one begins once that is done: an engine runs one at a time.
+        """
         self.reset()
         self._processor.gain.reset()
-        self._slot = LatestSlot()
+        self._statistics.begin(self._now_ns())
+        before, self._current = self._current, _Run()
         # a daemon, so that a hung driver call can't keep the process alive
-        self._worker = threading.Thread(target=self._work, args=(self._slot,), name="segmif-worker", daemon=True)
-        self._worker.start()
+        self._current.worker = threading.Thread(
+            target=self._work, args=(self._current, before.worker), name="segmif-worker", daemon=True
+        )
+        self._current.worker.start()
 
     def stop(self, timeout_s: float | None = None) -> bool:
-        """Finish the pair in work and end the worker; False if it is still busy after ``timeout_s``."""
-        if self._slot.close() is not None:
+        """Finish the pair in work and end the worker.
+
+        Returns:
+            False if the worker is still at a pair after ``timeout_s``: it ends after that, and delivers nothing more.
+        """
+        run = self._current
+        if run.slot.close() is not None:
             self._statistics.drop("superseded")
-        if self._worker is None:
+        if run.worker is None:
             return True
-        self._worker.join(timeout_s)
-        return not self._worker.is_alive()
+        run.worker.join(timeout_s)
+        run.abandoned = run.busy()
+        return not run.abandoned
 
     def configure(
         self, config: PipelineConfig, registration: Registration | Unregistered | None = None
@@ -219,6 +251,13 @@ class Pipeline:
             drops = self._pairer.drops
         return self._statistics.snapshot(self._now_ns(), drops)
 
+    def progress(self) -> Progress:
+        """Return how the work gets on."""
+        now_ns, run = self._now_ns(), self._current
+        since_ns = run.busy_since_ns
+        in_work_s = 0.0 if since_ns is None else 1e-9 * (now_ns - since_ns)
+        return self._statistics.progress(now_ns, working=run.busy(), in_work_s=in_work_s)
+
     @property
     def offsets(self) -> OffsetSummary:
         """Stamp offsets of the latest pairs."""
@@ -233,34 +272,53 @@ class Pipeline:
 
     def _put(self, pairs: list[Pair[Frame]]) -> None:
         for pair in pairs:
-            self._statistics.pair()
-            if self._slot.put((pair, self._now_ns())) is not None:
+            now_ns = self._now_ns()
+            self._statistics.pair(now_ns)
+            if self._current.slot.put((pair, now_ns)) is not None:
                 self._statistics.drop("superseded")
 
-    def _work(self, slot: LatestSlot[tuple[Pair[Frame], int]]) -> None:
-        while (taken := slot.take()) is not None:
-            pair, paired_ns = taken
-            if not self._enabled:
-                self._statistics.drop("superseded")
-                continue
-            outcome: Output | PairRefusedError
-            wait_ms = 1e-6 * (self._now_ns() - paired_ns)
+    def _work(self, run: _Run, before: threading.Thread | None) -> None:
+        if before is not None:
+            before.join()
+        while (taken := run.slot.take()) is not None:
             try:
-                outcome = self._run(pair, paired_ns, wait_ms)
-            except PairRefusedError as refusal:
-                outcome = refusal
-                self._statistics.drop(refusal.reason)
-                self._notices(refusal.reason, str(refusal))
-                self._trace(refusal)
-            watch, self._watch = self._watch, None
-            if watch is not None:
-                watch(pair, outcome)
+                self._take(run, *taken)
+            except Exception as error:  # noqa: BLE001  from clock, log or watch: the next pair must be worked on
+                with contextlib.suppress(Exception):
+                    self._unexpected(error)
+            run.busy_since_ns = None
 
-    def _run(self, pair: Pair[Frame], paired_ns: int, wait_ms: float) -> Output:
+    def _take(self, run: _Run, pair: Pair[Frame], paired_ns: int) -> None:
+        """Work on a pair that was waiting since ``paired_ns``."""
+        if not self._enabled:
+            self._statistics.drop("superseded")
+            return
+        run.busy_since_ns = started_ns = self._now_ns()
+        outcome: Output | PairRefusedError | None
+        try:
+            outcome = self._run(run, pair, paired_ns, wait_ms=1e-6 * (started_ns - paired_ns))
+        except PairRefusedError as refusal:
+            outcome = refusal
+            self._statistics.refuse(refusal.reason, str(refusal))
+            self._notices(refusal.reason, str(refusal))
+            self._trace(refusal)
+        if outcome is None:
+            return
+        with self._watching:
+            watch, self._watch = self._watch, None
+        if watch is not None:
+            watch(pair, outcome)
+
+    def _run(self, run: _Run, pair: Pair[Frame], paired_ns: int, *, wait_ms: float) -> Output | None:
+        """Process a pair and deliver its output; None if nobody waits for that any more."""
         output = self._processor.process(pair)
+        if run.abandoned:
+            self._statistics.drop("superseded")
+            return None
         started_ns = self._now_ns()
         try:
             self._deliver(output)
+            age_ms = 1e-6 * (self._stamp_clock_ns() - output.master.stamp_ns)
         except Exception as error:  # a failed delivery must cost this pair only; the cause is kept
             raise PairRefusedError("error", f"pair dropped, its outputs failed: {in_one_line(error)}") from error
         now_ns = self._now_ns()
@@ -270,6 +328,5 @@ class Pipeline:
             "publish": 1e-6 * (now_ns - started_ns),
             "total": 1e-6 * (now_ns - paired_ns),
         }
-        age_ms = 1e-6 * (self._stamp_clock_ns() - output.master.stamp_ns)
         self._statistics.done(age_ms=age_ms, stage_ms=stage_ms, now_ns=now_ns)
         return output

@@ -93,6 +93,31 @@ class Snapshot:
     stage_ms: Mapping[str, Summary] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How the work gets on, to tell why nothing comes out.
+
+    Attributes:
+        working: Whether the worker's thread is alive.
+        in_work_s: For how long the worker has been at its present pair; 0 while it waits for one.
+        silent_s: Time since the last delivery; before the first one, since the start.
+        pairs: Pairs formed since the last delivery.
+        refused: Pairs refused since the last delivery.
+        refusal: The line of the last refusal.
+        pair_rate_hz: Of pairs formed.
+        usual_s: Median time from a pair to its delivery; 0 before the first.
+    """
+
+    working: bool = True
+    in_work_s: float = 0.0
+    silent_s: float = 0.0
+    pairs: int = 0
+    refused: int = 0
+    refusal: str = ""
+    pair_rate_hz: float = 0.0
+    usual_s: float = 0.0
+
+
 class Statistics:
     """Collects from the receiving and the working thread, and is read by a third."""
 
@@ -103,28 +128,51 @@ class Statistics:
         self._processed = 0
         self._dropped = dict.fromkeys(DROP_REASONS, 0)
         self._rate = RateMeter()
+        self._pair_rate = RateMeter()
         self._age_ms = Window()
         self._stage_ms: dict[str, Window] = {}
+        self._since_ns = 0
+        self._since = {"pairs": 0, "refused": 0}  # since the last delivery
+        self._refusal = ""
+
+    def begin(self, now_ns: int) -> None:
+        """Count the silence from now on."""
+        with self._lock:
+            self._begin(now_ns)
+
+    def _begin(self, now_ns: int) -> None:
+        self._since_ns = now_ns
+        self._since = {"pairs": 0, "refused": 0}
 
     def frame(self, camera: str) -> None:
         """Count a frame of "infrared" or "rgb"."""
         with self._lock:
             self._frames[camera] += 1
 
-    def pair(self) -> None:
+    def pair(self, now_ns: int) -> None:
         """Count a pair."""
         with self._lock:
             self._pairs += 1
+            self._since["pairs"] += 1
+            self._pair_rate.tick(now_ns)
 
     def drop(self, reason: str) -> None:
         """Count a pair that was formed and not delivered, by one of `DROP_REASONS`."""
         with self._lock:
             self._dropped[reason] += 1
 
+    def refuse(self, reason: str, line: str) -> None:
+        """Count a pair that could not be processed; ``line`` says why."""
+        with self._lock:
+            self._dropped[reason] += 1
+            self._since["refused"] += 1
+            self._refusal = line
+
     def done(self, *, age_ms: float, stage_ms: Mapping[str, float], now_ns: int) -> None:
         """Count a pair that was delivered."""
         with self._lock:
             self._processed += 1
+            self._begin(now_ns)
             self._rate.tick(now_ns)
             self._age_ms.add(age_ms)
             for stage, each_ms in stage_ms.items():
@@ -142,4 +190,19 @@ class Statistics:
                 dropped={reason: n + (pairer_drops or {}).get(reason, 0) for reason, n in self._dropped.items()},
                 age_ms=self._age_ms.summary(),
                 stage_ms={stage: window.summary() for stage, window in self._stage_ms.items()},
+            )
+
+    def progress(self, now_ns: int, *, working: bool, in_work_s: float) -> Progress:
+        """Return how the work gets on; the worker's own state is the caller's to say."""
+        with self._lock:
+            total = self._stage_ms.get("total")
+            return Progress(
+                working=working,
+                in_work_s=in_work_s,
+                silent_s=1e-9 * (now_ns - self._since_ns),
+                pairs=self._since["pairs"],
+                refused=self._since["refused"],
+                refusal=self._refusal,
+                pair_rate_hz=self._pair_rate.hz(now_ns),
+                usual_s=1e-3 * total.summary().p50 if total else 0.0,
             )

@@ -105,11 +105,36 @@ def test_stop_finishes_the_pair_in_work_and_drops_the_one_that_waits() -> None:
         harness.offer(0)
         assert harness.engine.entered.acquire(timeout=WAIT_S)
         harness.offer(33)
-        assert not harness.pipeline.stop(0.0), "the pair in work can't be interrupted"
         harness.engine.gate.release()
         assert harness.pipeline.stop(WAIT_S)
         assert harness.output().rgb.stamp_ns == 0
         assert harness.pipeline.snapshot().dropped["superseded"] == 1
+
+
+def test_a_pair_that_is_not_done_in_time_is_not_delivered_after_the_stop() -> None:
+    with Harness(FakeEngine(gated=True)) as harness:
+        harness.offer(0)
+        assert harness.engine.entered.acquire(timeout=WAIT_S)
+        assert not harness.pipeline.stop(0.0), "the pair in work can't be interrupted"
+        harness.engine.gate.release()
+        harness.pipeline.start()  # waits for the worker before it
+        harness.engine.gate.release()
+        harness.offer(33)
+        assert harness.output().rgb.stamp_ns == 33 * MS
+        assert harness.delivered.empty()
+        assert harness.pipeline.snapshot().dropped["superseded"] == 1
+
+
+def test_the_engine_is_never_run_by_two_workers_at_once() -> None:
+    with Harness(FakeEngine(gated=True)) as harness:
+        harness.offer(0)
+        assert harness.engine.entered.acquire(timeout=WAIT_S)
+        assert not harness.pipeline.stop(0.0)
+        harness.pipeline.start()
+        harness.offer(33)
+        assert not harness.engine.entered.acquire(timeout=0.05), "the first call has not returned"
+        harness.engine.gate.release()
+        assert harness.engine.entered.acquire(timeout=WAIT_S)
 
 
 def test_a_stopped_pipeline_can_start_again_and_forgets_what_waited() -> None:
@@ -250,3 +275,84 @@ def test_a_pipeline_pairs_with_whatever_pairer_it_is_given() -> None:
     pipeline.offer_rgb(rgb_frame(0))
     assert pipeline.snapshot().pairs == 0
     assert made[0].waiting == 1
+
+
+# --- a defect costs a pair, never the worker -------------------------------------------------------------------------
+
+
+def _boom(*_args):
+    raise ValueError("boom")
+
+
+@pytest.mark.parametrize("what", ["stamp clock", "say", "trace", "watch"])
+def test_an_exception_where_none_is_expected_costs_a_pair_and_not_the_worker(what) -> None:
+    unexpected: queue.Queue[Exception] = queue.Queue()
+    harness = Harness(FakeEngine(errors={1: RuntimeError("once")}))
+    harness.pipeline = Pipeline(
+        PipelineConfig(),
+        harness.engine,
+        harness.delivered.put,
+        now_ns=harness.clock,
+        stamp_clock_ns=lambda: _boom() if what == "stamp clock" and len(harness.engine.calls) == 2 else 0,
+        say=_boom if what == "say" else harness.said.put,
+        trace=_boom if what == "trace" else harness.traced.put,
+        unexpected=unexpected.put,
+    )
+    with harness:
+        if what == "watch":
+            harness.pipeline.watch_next(_boom)
+        for number in range(1, 5):
+            harness.offer(100 * number)
+            assert harness.engine.entered.acquire(timeout=WAIT_S)
+        assert harness.pipeline.stop(WAIT_S)
+        snapshot = harness.pipeline.snapshot()
+        assert snapshot.processed + snapshot.dropped["error"] + snapshot.dropped["superseded"] == 4
+        assert snapshot.processed >= 2
+    if what != "stamp clock":  # that is part of the delivery, and said as such
+        assert str(unexpected.get(timeout=WAIT_S)) == "boom"
+
+
+def test_progress_tells_a_pair_that_stays_in_work_and_a_worker_that_has_ended() -> None:
+    clock = FakeClock()
+    with Harness(FakeEngine(gated=True), clock=clock) as harness:
+        harness.offer(0)
+        assert harness.engine.entered.acquire(timeout=WAIT_S)
+        clock.now_ns += 3_000 * MS
+        progress = harness.pipeline.progress()
+        assert (progress.working, progress.in_work_s, progress.silent_s, progress.pairs) == (True, 3.0, 3.0, 1)
+    progress = harness.pipeline.progress()
+    assert (progress.working, progress.in_work_s) == (False, 0.0)
+
+
+def test_a_watch_that_is_set_while_the_worker_takes_the_one_before_is_not_lost() -> None:
+    seen: queue.Queue[object] = queue.Queue()
+    setters: list[threading.Thread] = []
+
+    class Interleaved(Pipeline):
+        """Another thread sets a watch between the worker's look at the present one and its taking it away."""
+
+        @property
+        def _watch(self):
+            found = self.__dict__["_watch"]
+            if threading.current_thread().name == "segmif-worker" and not setters:
+                setters.append(threading.Thread(target=self.watch_next, args=(lambda pair, _: seen.put(pair),)))
+                setters[0].start()
+                setters[0].join(0.1)
+            return found
+
+        @_watch.setter
+        def _watch(self, watch):
+            self.__dict__["_watch"] = watch
+
+    harness = Harness()
+    harness.pipeline = Interleaved(
+        PipelineConfig(), harness.engine, harness.delivered.put, now_ns=harness.clock,
+        stamp_clock_ns=harness.stamp_clock, say=harness.said.put,
+    )  # fmt: skip
+    with harness:
+        harness.offer(0)
+        harness.output()
+        for number in (1, 2):  # the watch may have been set in time for the first of them
+            harness.offer(100 * number)
+            harness.output()
+        assert seen.get(timeout=WAIT_S)

@@ -62,8 +62,8 @@ def test_a_snapshot_holds_everything_that_was_counted() -> None:
     statistics.frame("infrared")
     statistics.frame("rgb")
     statistics.frame("rgb")
-    statistics.pair()
-    statistics.pair()
+    statistics.pair(0)
+    statistics.pair(0)
     statistics.drop("size")
     statistics.done(age_ms=40.0, stage_ms={"network": 30.0}, now_ns=S)
     snapshot = statistics.snapshot(S, {"late": 3, "orphan": 4})
@@ -75,6 +75,19 @@ def test_a_snapshot_holds_everything_that_was_counted() -> None:
     assert tuple(snapshot.dropped) == DROP_REASONS
     assert snapshot.age_ms.p50 == 40
     assert snapshot.stage_ms["network"].max == 30
+
+
+def test_progress_counts_what_happened_since_the_last_delivery() -> None:
+    statistics = Statistics()
+    statistics.begin(S)
+    statistics.pair(S)
+    statistics.refuse("size", "5x8 on 6x8")
+    progress = statistics.progress(4 * S, working=True, in_work_s=0.0)
+    assert (progress.silent_s, progress.pairs, progress.refused, progress.refusal) == (3.0, 1, 1, "5x8 on 6x8")
+    statistics.done(age_ms=40.0, stage_ms={"total": 30.0}, now_ns=5 * S)
+    progress = statistics.progress(7 * S, working=True, in_work_s=0.0)
+    assert (progress.silent_s, progress.pairs, progress.refused) == (2.0, 0, 0)
+    assert progress.usual_s == pytest.approx(0.03)
 
 
 def test_a_reason_that_does_not_exist_is_an_error_and_no_new_count() -> None:
