@@ -4,10 +4,6 @@
 import os
 import socket
 
-# what keeps DDS on this machine; Humble knows the first one only, later distributions warn about it
-LOCAL = {"ROS_LOCALHOST_ONLY": "1"} if os.environ.get("ROS_DISTRO") == "humble" else {
-    "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"
-}
 _LAST = 101  # Linux takes ports from 32768 on for itself, which DDS reaches at domain 102
 _taken: list[socket.socket] = []
 

@@ -5,10 +5,11 @@ import os
 
 import pytest
 from node_processes import NODE_DOMAIN, Process
-from ros_domains import LOCAL
+
+from segmif_ros.trials.domains import local_environment
 
 # read when rclpy and the first message are imported
-os.environ.update(LOCAL, ROS_PYTHON_CHECK_FIELDS="1")
+os.environ.update(local_environment(NODE_DOMAIN), ROS_PYTHON_CHECK_FIELDS="1")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 from diagnostic_msgs.msg import DiagnosticArray
 
 from segmif_ros.ros import transport
+from segmif_ros.trials.domains import local_environment
 
 NODE = (sys.executable, "-c", "import sys; from segmif_ros.ros.entry import segmif_node; sys.exit(segmif_node())")
 TIMED_NODE = (sys.executable, "-m", "segmif_ros.trials.timed_engine")
@@ -23,8 +24,7 @@ _END_S = 10.0
 
 def use_domain(domain: int) -> None:
     """Keep this process and those that it starts on this machine and on this domain; call it before rclpy.init."""
-    os.environ["ROS_DOMAIN_ID"] = str(domain)
-    os.environ["ROS_LOCALHOST_ONLY"] = "1"
+    os.environ.update(local_environment(domain))
     transport.use_profile()
 
 

@@ -13,13 +13,14 @@ import pytest
 rclpy = pytest.importorskip("rclpy", reason="no ROS 2 here")
 
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy  # noqa: E402
-from ros_domains import LOCAL, take_domain  # noqa: E402
+from ros_domains import take_domain  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
 from segmif_ros.ros.parameters import rows  # noqa: E402
 from segmif_ros.ros.simulator.config import RigConfig  # noqa: E402
 from segmif_ros.ros.simulator.node import SimulatedRig, camera_info  # noqa: E402
+from segmif_ros.trials.domains import local_environment  # noqa: E402
 
 DOMAIN = str(take_domain())
 TOPICS = ("infrared/image_raw", "rgb/image_raw", "rig/labels", "infrared/camera_info", "rgb/camera_info")
@@ -28,7 +29,7 @@ SMALL = ("width:=64", "height:=48", "loop_frames:=6")
 
 def _process(*given, **options):
     arguments = [part for each in given for part in ("-p", each)]
-    environment = {**os.environ, "ROS_DOMAIN_ID": DOMAIN, **LOCAL, "ROS_PYTHON_CHECK_FIELDS": "1"}
+    environment = {**os.environ, **local_environment(int(DOMAIN)), "ROS_PYTHON_CHECK_FIELDS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "segmif_ros.ros.simulator.node", "--ros-args", *arguments],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options,
@@ -104,6 +105,7 @@ def test_a_folder_of_pairs_is_shown_as_it_is_without_labels_and_calibration(list
     assert got["rig/labels"] == []
 
 
+@pytest.mark.dds
 def test_after_max_frames_the_process_ends_by_itself_with_status_0():
     process = _process(*SMALL, "rate_hz:=50", "max_frames:=3")
     said, _ = process.communicate(timeout=30)
@@ -111,6 +113,7 @@ def test_after_max_frames_the_process_ends_by_itself_with_status_0():
     assert "Traceback" not in said
 
 
+@pytest.mark.dds
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_process_with_status_0(number):
     process = _process(*SMALL)
@@ -122,6 +125,7 @@ def test_a_signal_ends_the_process_with_status_0(number):
     assert "Traceback" not in rest
 
 
+@pytest.mark.dds
 def test_a_bad_value_ends_the_process_with_one_line_and_status_1():
     process = _process("lighting:=noon")
     said, _ = process.communicate(timeout=20)
