@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
+
+from segmif_ros.yaml_file import YamlError, at_line, located, read_yaml, shown
 
 # Pixels without truth, in whatever set: no set can have a class of this id.
 IGNORE_ID = 255
@@ -164,7 +165,7 @@ def label_set(name: str) -> LabelSet:
     Raises LabelSetError: no such set (lists those that exist), or a file that can't be used.
     """
     if name.endswith((".yaml", ".yml")):
-        return read_label_set(Path(name).expanduser())
+        return read_label_set(Path(name))
     try:
         return LABEL_SETS[name]
     except KeyError:
@@ -222,48 +223,61 @@ def read_label_set(path: Path) -> LabelSet:
     blue) and ``aliases`` (names of the class in other sets); ``ignore_id`` (default 255).
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise LabelSetError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+        content = read_yaml(path)
+    except YamlError as error:
+        raise LabelSetError(str(error)) from None
     try:
         return _from_mapping(content)
     except LabelSetError as error:
-        raise LabelSetError(f"{path}: {error}") from None
+        raise LabelSetError(located(path, error)) from None
 
 
 def _from_mapping(content: Any) -> LabelSet:
     _require_keys(content, "label set", ("name", "classes"), ("ignore_id",))
     name, classes, ignore_id = content["name"], content["classes"], content.get("ignore_id", IGNORE_ID)
-    if not isinstance(name, str) or not name or name.endswith((".yaml", ".yml")):
-        raise LabelSetError(f"name is {name!r}: a word is needed")
-    if not isinstance(classes, list) or not 1 <= len(classes) <= IGNORE_ID:
-        raise LabelSetError(f"classes must be a list of 1 to {IGNORE_ID} classes")
-    if type(ignore_id) is not int or not 0 <= ignore_id <= 255:
-        raise LabelSetError(f"ignore_id is {ignore_id!r}: an id from 0 to 255 is needed")
-    palette = _spread_colours(len(classes))
+    with at_line(content, "name"):
+        if not isinstance(name, str) or not name or name.endswith((".yaml", ".yml")):
+            raise LabelSetError(f"name is {shown(name)}: a word is needed")
+    with at_line(content, "ignore_id"):
+        if type(ignore_id) is not int or not 0 <= ignore_id <= 255:
+            raise LabelSetError(f"ignore_id is {shown(ignore_id)}: an id from 0 to 255 is needed")
+    palette = _spread_colours(len(classes) if isinstance(classes, list) else 0)
     names: list[str] = []
     aliases: dict[str, str] = {}
-    for i, each in enumerate(classes):
-        where = f"classes[{i}]"
-        _require_keys(each, where, ("name",), ("colour", "aliases"))
-        own, others, colour = each["name"], each.get("aliases", []), each.get("colour")
-        if not isinstance(own, str) or not own or own == IGNORED:
-            raise LabelSetError(f"{where}.name is {own!r}: a word is needed (YAML reads yes, no, on and off as values)")
-        if not isinstance(others, list) or not all(isinstance(other, str) for other in others):
-            raise LabelSetError(f"{where}.aliases must be a list of names")
-        if colour is not None:
-            if not _is_colour(colour):
-                raise LabelSetError(f"{where}.colour is {colour!r}: give [red, green, blue], each from 0 to 255")
-            palette[i] = colour
-        names.append(own)
-        for other in others:
-            if aliases.setdefault(other, own) != own:
-                raise LabelSetError(f"'{other}' is an alias of both '{aliases[other]}' and '{own}'")
-    twice = sorted({each for each in names if names.count(each) > 1})
-    if twice:
-        raise LabelSetError(f"two classes are called {', '.join(twice)}")
+    with at_line(content, "classes"):
+        if not isinstance(classes, list) or not 1 <= len(classes) <= IGNORE_ID:
+            raise LabelSetError(f"classes must be a list of 1 to {IGNORE_ID} classes")
+        for i, each in enumerate(classes):
+            own, others, colour = _class_of(each, f"classes[{i}]")
+            if colour is not None:
+                palette[i] = colour
+            names.append(own)
+            for other in others:
+                if aliases.setdefault(other, own) != own:
+                    raise LabelSetError(f"'{other}' is an alias of both '{aliases[other]}' and '{own}'")
+        twice = sorted({each for each in names if names.count(each) > 1})
+        if twice:
+            raise LabelSetError(f"two classes are called {', '.join(twice)}")
     palette.setflags(write=False)
     return LabelSet(name=name, names=tuple(names), palette=palette, ignore_id=ignore_id, aliases=aliases)
+
+
+def _class_of(content: Any, where: str) -> tuple[str, list[str], list[int] | None]:
+    """Return name, aliases and colour of a class."""
+    _require_keys(content, where, ("name",), ("colour", "aliases"))
+    own, others, colour = content["name"], content.get("aliases", []), content.get("colour")
+    with at_line(content, "name"):
+        if not isinstance(own, str) or not own or own == IGNORED:
+            raise LabelSetError(
+                f"{where}.name is {shown(own)}: a word is needed (YAML reads yes, no, on and off as values)"
+            )
+    with at_line(content, "aliases"):
+        if not isinstance(others, list) or not all(isinstance(other, str) for other in others):
+            raise LabelSetError(f"{where}.aliases must be a list of names")
+    with at_line(content, "colour"):
+        if colour is not None and not _is_colour(colour):
+            raise LabelSetError(f"{where}.colour is {shown(colour)}: give [red, green, blue], each from 0 to 255")
+    return own, others, colour
 
 
 def _require_keys(content: Any, where: str, needed: tuple[str, ...], possible: tuple[str, ...]) -> None:
@@ -272,9 +286,10 @@ def _require_keys(content: Any, where: str, needed: tuple[str, ...], possible: t
     missing = [key for key in needed if key not in content]
     if missing:
         raise LabelSetError(f"{where} lacks {', '.join(missing)}")
-    unknown = sorted(str(key) for key in content if key not in (*needed, *possible))
-    if unknown:
-        raise LabelSetError(f"{where} has unknown keys {', '.join(unknown)}; known: {', '.join((*needed, *possible))}")
+    for key in content:
+        if key not in (known := (*needed, *possible)):
+            with at_line(content, key):
+                raise LabelSetError(f"{where} has an unknown key {shown(key)}; known: {', '.join(known)}")
 
 
 def _is_colour(value: Any) -> bool:
@@ -303,8 +318,8 @@ def label_set_of(metadata: Mapping[str, str], count: int) -> LabelSet:
     if "label_classes" in metadata:
         try:
             content = json.loads(metadata["label_classes"])
-        except ValueError as error:
-            raise LabelSetError(f"label_classes of the weights is not JSON: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise LabelSetError(f"label_classes of the weights is not JSON: {str(error)[:100]}") from None
         if not isinstance(content, dict):
             raise LabelSetError("label_classes of the weights must be a mapping")
         found = _from_mapping({**content, "name": name})

@@ -118,13 +118,13 @@ def test_the_ignored_id_of_a_set_has_no_counterpart(yard) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("name: [", "cannot be read as YAML"),
+        ("name: [", "line 1: not YAML"),
         ("- a", "label set must be a mapping with name, classes, ignore_id"),
         ("name: a", "label set lacks classes"),
         ("name: a\nclasses: []", "a list of 1 to 255 classes"),
         ("name: a\nclasses: [{name: b}, {name: b}]", "two classes are called b"),
         ("name: a\nclasses: [{name: no}]", r"classes\[0\]\.name is False"),
-        ("name: a\nclasses: [{name: b, color: [1, 2, 3]}]", r"classes\[0\] has unknown keys color; known: name"),
+        ("name: a\nclasses: [{name: b, color: [1, 2, 3]}]", r"classes\[0\] has an unknown key 'color'; known: name"),
         ("name: a\nclasses: [{name: b, colour: [1, 2, 300]}]", r"classes\[0\]\.colour is \[1, 2, 300\]"),
         ("name: a\nclasses: [{name: b, aliases: c}]", r"classes\[0\]\.aliases must be a list"),
         ("name: a\nclasses: [{name: b}]\nignore_id: 300", "ignore_id is 300"),

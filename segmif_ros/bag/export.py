@@ -99,13 +99,15 @@ def export(path: Path, out: Path, config: ExportConfig, advance: Callable[[int],
                 entries.append(_write(bag, out, ready, len(entries), config))
             if not facts.pairs:
                 raise no_pairs(bag, config.pipeline, facts)
+            calibration = _calibration(bag)
+            source = {"bag": path.name, "topics": asdict(config.topics), "damage": bag.damage}
             manifest = {
-                "source": {"bag": path.name, "topics": asdict(config.topics), "damage": bag.damage},
+                "source": {**source, "unreadable_messages": bag.unreadable},
                 "pairs": entries,
                 "skipped": skipped,
                 "pairs_in_bag": facts.pairs,
                 "labels_in_bag": found_truth,
-                "calibration": _calibration(bag),
+                "calibration": calibration,
                 "registration": config.pipeline.make_registration().describe(),
                 "configuration": asdict(config),
                 "configuration_sha256": canonical_hash(asdict(config)),
@@ -227,7 +229,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 130
     manifest = json.loads((arguments.out / MANIFEST_FILE).read_text(encoding="utf-8"))
     print(f"{count} of {manifest['pairs_in_bag']} pairs in {arguments.out}, {len(manifest['skipped'])} undecodable")
+    if unreadable := manifest["source"]["unreadable_messages"]:
+        print(f"segmif export-dataset: {unreadable} messages of the bag can't be read", file=sys.stderr)
     if manifest["source"]["damage"]:
         print(f"segmif export-dataset: the bag is damaged, {manifest['source']['damage']}", file=sys.stderr)
-        return 1
-    return 0
+    return 1 if unreadable or manifest["source"]["damage"] else 0

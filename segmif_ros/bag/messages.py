@@ -171,8 +171,16 @@ def semantic_map_message(
 
 
 def camera_info_of(raw: bytes | memoryview) -> dict[str, Any]:
-    """Return a serialized CameraInfo as plain values: frame_id, height, width, distortion_model, d, k, r, p."""
-    message: Any = typestore().deserialize_cdr(raw, CAMERA_INFO)
+    """Return a serialized CameraInfo as plain values: frame_id, height, width, distortion_model, d, k, r, p, roi.
+
+    Raises:
+        ValueError: If the bytes are no such message.
+    """
+    try:
+        message: Any = typestore().deserialize_cdr(raw, CAMERA_INFO)
+    except Exception as error:  # the parser raises many types on damaged bytes
+        raise ValueError(f"damaged CameraInfo: {type(error).__name__}") from error
+    roi = message.roi
     matrices = {name: [float(each) for each in getattr(message, name)] for name in ("d", "k", "r", "p")}
     return {
         "frame_id": message.header.frame_id,
@@ -180,6 +188,8 @@ def camera_info_of(raw: bytes | memoryview) -> dict[str, Any]:
         "width": message.width,
         "distortion_model": message.distortion_model,
         **matrices,
+        "binning": [message.binning_x, message.binning_y],
+        "roi": [roi.x_offset, roi.y_offset, roi.width, roi.height],
     }
 
 

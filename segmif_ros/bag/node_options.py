@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, BagError, Topics, open_bag
 from segmif_ros.imaging.gain import GAIN_POLICIES, GainConfig
 from segmif_ros.rig.errors import CalibrationError, RegistrationError
 from segmif_ros.rig.registration import MODES, VIEWS
 from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.yaml_file import YamlError, at_line, located, read_yaml, shown
 
 # parameters of segmif_node that a params file may hold and that a replay follows
 _PAIRING = (
@@ -23,7 +23,13 @@ _PAIRING = (
 )
 _GAIN = tuple(f"gain_{each.name}" for each in fields(GainConfig))
 ENGINE_PARAMETERS = ("weights", "device", "backend", "precision", "calibration_pairs", "prior", "mode", "label_set")
-
+_TYPES: dict[Any, type] = {
+    **{name: type(getattr(PipelineConfig(), name)) for name in _PAIRING},
+    **{name: type(getattr(GainConfig(), name.removeprefix("gain_"))) for name in _GAIN},
+    **dict.fromkeys(ENGINE_PARAMETERS, str),
+    "overlay_alpha": float,
+}
+_NAMES = {int: "a whole number", float: "a number", str: "a text"}
 
 
 def expected_pairs(bag: Path, topics: Topics) -> int | None:
@@ -36,21 +42,42 @@ def expected_pairs(bag: Path, topics: Topics) -> int | None:
 
 
 def parameters_of(path: Path) -> dict[str, Any]:
-    """Return the node parameters in a ROS 2 params file; BagError if it is none."""
+    """Return the node parameters in a ROS 2 params file.
+
+    Raises:
+        BagError: If it is none, or a value that a replay follows is of the wrong type.
+    """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BagError(f"{path}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise BagError(f"{path}: not readable as YAML") from None
+        content = read_yaml(path)
+    except YamlError as error:
+        raise BagError(str(error)) from None
     found: dict[str, Any] = {}
     sections = content.values() if isinstance(content, dict) else ()
     for section in sections:
-        if isinstance(section, dict) and isinstance(section.get("ros__parameters"), dict):
-            found.update(section["ros__parameters"])
+        if isinstance(section, dict) and isinstance(values := section.get("ros__parameters"), dict):
+            try:
+                for name, value in values.items():
+                    with at_line(values, name):
+                        found[name] = _followed(name, value)
+            except ValueError as error:
+                raise BagError(located(path, error)) from None
     if not found:
         raise BagError(f"{path}: no ros__parameters in it: give a params file of segmif_node")
     return found
+
+
+def _followed(name: Any, value: Any) -> Any:
+    """Return a node parameter's value in its type; ValueError if it is of another. Others are left as they are."""
+    wanted = _TYPES.get(name)
+    if wanted is None:
+        return value
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if wanted is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if type(value) is not wanted or value in (math.inf, -math.inf) or value != value:
+        raise ValueError(f"parameter {name!r} is {shown(value)}: {_NAMES[wanted]} is needed")
+    return value
 
 
 def pipeline_config(given: dict[str, Any]) -> PipelineConfig:
@@ -59,8 +86,11 @@ def pipeline_config(given: dict[str, Any]) -> PipelineConfig:
     pairing = {name: given[name] for name in _PAIRING if given.get(name) is not None}
     try:
         config = replace(PipelineConfig(), **pairing, gain=replace(GainConfig(), **gain))
-        if config.slop_s < 0 or config.queue_size < 1:
-            raise ValueError(f"slop_s {config.slop_s} must not be negative and queue_size at least 1")
+        if not (0 <= config.slop_s <= 10 and abs(config.time_offset_s) <= 10 and 1 <= config.queue_size <= 1000):
+            raise ValueError(
+                f"slop_s {config.slop_s:g}, time_offset_s {config.time_offset_s:g}, queue_size {config.queue_size}: "
+                "0 to 10, -10 to 10 and 1 to 1000 are allowed"
+            )
     except (ValueError, TypeError) as error:
         raise BagError(str(error)) from None
     return config

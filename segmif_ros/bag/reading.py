@@ -108,12 +108,18 @@ class Bag:
         return None
 
     def camera_info(self, role: str) -> dict[str, Any] | None:
-        """Return the first CameraInfo beside a camera's image topic, as plain values; None if there is none."""
+        """Return the first readable CameraInfo beside a camera's image topic, as plain values; None without one.
+
+        Messages that can't be read are counted in ``unreadable``.
+        """
         base = self.connections[role].topic.removesuffix("/compressed").rsplit("/", 1)[0]
-        for connection in self.reader.connections:
-            if connection.topic == f"{base}/camera_info" and connection.msgtype == CAMERA_INFO:
-                for _, _, raw in self.reader.messages([connection]):
-                    return camera_info_of(raw)
+        topic = f"{base}/camera_info"
+        infos = [each for each in self.reader.connections if each.topic == topic and each.msgtype == CAMERA_INFO]
+        for _, _, raw in self._undamaged(self.reader, infos) if infos else ():
+            try:
+                return camera_info_of(raw)
+            except ValueError:  # noqa: PERF203  # it is the first message, but for damaged ones
+                self.unreadable += 1
         return None
 
     def _read(self, *roles: str, start: int | None = None, stop: int | None = None) -> Iterator[BagMessage]:
@@ -121,15 +127,8 @@ class Bag:
         if not wanted:
             return
         connections = [self.connections[role] for role in roles if role in self.connections]
-        messages = (self.truth_reader if roles == ("labels",) else self.reader).messages(connections, start, stop)
-        while True:
-            try:
-                connection, recorded_ns, raw = next(messages)
-            except StopIteration:
-                return
-            except Exception as error:  # noqa: BLE001  # parsers and databases raise many types on damage; it is said
-                self.damage = f"reading ended early: {in_one_line(error)}"
-                return
+        reader = self.truth_reader if roles == ("labels",) else self.reader
+        for connection, recorded_ns, raw in self._undamaged(reader, connections, start, stop):
             try:
                 stamp_ns, frame_id = header_of(raw)
             except ValueError:
@@ -143,6 +142,21 @@ class Bag:
                 raw=raw,
                 message_type=connection.msgtype,
             )
+
+    def _undamaged(
+        self, reader: Reader, connections: list[Connection], start: int | None = None, stop: int | None = None
+    ) -> Iterator[tuple[Connection, int, bytes]]:
+        """Yield connection, recording time and bytes of messages, up to damage, which is said in ``damage``."""
+        messages = reader.messages(connections, start, stop)
+        while True:
+            try:
+                message = next(messages)
+            except StopIteration:
+                return
+            except Exception as error:  # noqa: BLE001  # parsers and databases raise many types on damage; it is said
+                self.damage = f"reading ended early: {in_one_line(error)}"
+                return
+            yield message
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from segmif_ros.data.images import (
     read_rgb,
     size_of,
 )
+from segmif_ros.paths import user_path
 
 # Names are compared without regard to case; of several the first is taken.
 INFRARED_FOLDERS = ("infrared", "ir", "thermal")
@@ -61,7 +62,10 @@ class PairFolder:
     """
 
     def __init__(self, root: Path | str) -> None:
-        self.root = Path(root).expanduser()
+        try:
+            self.root = user_path(root)
+        except OSError as error:
+            raise DatasetError(f"{root}: {error.strerror}") from None
         if not self.root.is_dir():
             raise DatasetError(f"{self.root}: no such folder")
         infrared = images_by_name(self._folder(INFRARED_FOLDERS, "infrared"))

@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Protocol, cast, get_args
 
 import numpy as np
@@ -39,6 +38,7 @@ from segmif_ros.inference.pairs import pattern_pairs
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, resolve_weights, weights_hash
 from segmif_ros.labels import LabelSet, label_set, label_set_of
 from segmif_ros.model import Mode, load_checkpoint
+from segmif_ros.paths import user_path
 
 UInt8Image = npt.NDArray[np.uint8]
 
@@ -231,12 +231,16 @@ class Engine:
 
     def _create(self, name: str) -> Backend:
         config = self._config
+        try:
+            pairs = user_path(config.calibration_pairs) if config.calibration_pairs else None
+        except OSError as error:
+            raise EngineError(f"calibration_pairs {config.calibration_pairs}: {error.strerror}") from None
         options = BackendOptions(
             device=self._device,
             precision=self._precision(name),
             num_threads=config.num_threads,
             prior=self.prior,
-            calibration_pairs=Path(config.calibration_pairs).expanduser() if config.calibration_pairs else None,
+            calibration_pairs=pairs,
         )
         return create_backend(name, self._network, options)
 

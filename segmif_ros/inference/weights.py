@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from segmif_ros.paths import user_path
+
 DEFAULT_WEIGHTS = "segmif-s"
 PACKAGED_FOLDER = Path(__file__).resolve().parent.parent / "weights"
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -70,7 +72,10 @@ def resolve_weights(weights: Sequence[str]) -> tuple[Path, ...]:
         )
     if len(asked) == 1 and asked[0] in packaged:
         return (packaged[asked[0]],)
-    paths = tuple(Path(each).expanduser() for each in asked)
+    try:
+        paths = tuple(user_path(each) for each in asked)
+    except OSError as error:
+        raise WeightsError(f"weights '{error.filename}': {error.strerror}") from None
     for each, path in zip(asked, paths, strict=True):
         if path.is_file():
             continue

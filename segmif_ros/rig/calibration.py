@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.rig.camera import Array, CameraModel, as_matrix, as_rotation
+from segmif_ros.rig.camera import MAX_SIDE_PX, Array, CameraModel, as_matrix, as_rotation
 from segmif_ros.rig.errors import CalibrationError
 
 # Two cameras farther apart are no rig: such a translation was written in millimetres.
@@ -81,7 +81,7 @@ class Homography:
         object.__setattr__(self, "matrix", as_matrix(self.matrix, (3, 3), "the homography"))
         for name in ("infrared_size", "rgb_size"):
             size = as_matrix(getattr(self, name), (2,), name)
-            if (size < 1).any() or (size % 1).any():
+            if (size < 1).any() or (size > MAX_SIDE_PX).any() or (size % 1).any():
                 raise CalibrationError(f"{name} is {size.tolist()}: [width, height] in whole pixels is needed")
             object.__setattr__(self, name, (int(size[0]), int(size[1])))
         self._check()
@@ -193,7 +193,12 @@ def stereo_extrinsics(infrared: CameraModel, rgb: CameraModel) -> Extrinsics | N
 def _rectified_offset(P: Array) -> Array:
     if P[0, 0] == 0 or P[1, 1] == 0:
         raise CalibrationError("P (projection_matrix) has a focal length of 0: the camera is not calibrated")
-    return np.asarray(np.linalg.solve(P[:, :3], P[:, 3]))
+    try:
+        return np.asarray(np.linalg.solve(P[:, :3], P[:, 3]))
+    except np.linalg.LinAlgError:
+        raise CalibrationError(
+            "P (projection_matrix) is singular: it must be [fx 0 cx Tx; 0 fy cy Ty; 0 0 1 0]"
+        ) from None
 
 
 def _unit_square(size: tuple[int, int]) -> Array:

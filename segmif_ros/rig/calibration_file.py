@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calibration files (docs/calibration.md): one YAML for a rig, its cameras in it or in files of camera_calibration."""
+"""Calibration files (docs/calibration.md): one YAML for a rig, its cameras in it or in files of other tools."""
 
 from __future__ import annotations
 
@@ -11,48 +11,44 @@ from typing import Any, TypeVar
 import numpy as np
 import yaml
 
+from segmif_ros.paths import user_path
 from segmif_ros.rig.calibration import Extrinsics, Homography, Plane, RigCalibration
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.calibration_formats import (
+    camchain,
+    camchain_camera,
+    camchain_cameras,
+    camera_keys,
+    is_camchain,
+    known_format,
+)
+from segmif_ros.rig.camera import CameraModel, as_matrix
 from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.yaml_file import YamlError, at_line, located, read_yaml, shown
 
 Made = TypeVar("Made")
 
-_PARTS = ("infrared", "rgb", "extrinsics", "homography", "plane")
+_PARTS = ("infrared", "rgb", "extrinsics", "homography", "plane", "camchain")
 
 
 def load_calibration(path: Path | str) -> RigCalibration:
-    """Read a rig's file; camera files that it names are looked for beside it.
+    """Read a rig's file, or a camchain of Kalibr; camera files that it names are looked for beside it.
 
     Raises:
         CalibrationError: One line that names the file, the place in it and what is wrong.
     """
-    path = Path(path).expanduser()
-    content = _mapping(_read(path), str(path))
-    if "camera_matrix" in content:
-        raise CalibrationError(
-            f"{path}: this is one camera's file; write a file with 'infrared: <file>', 'rgb: <file>' and 'extrinsics'"
-        )
-    _refuse_unknown(content, _PARTS, str(path))
-    if not content:
-        raise CalibrationError(f"{path}: the file is empty: it may hold {', '.join(_PARTS)}")
-    return RigCalibration(
-        infrared=_part(content, "infrared", path, lambda each: _camera(each, path)),
-        rgb=_part(content, "rgb", path, lambda each: _camera(each, path)),
-        extrinsics=_part(content, "extrinsics", path, _extrinsics),
-        homography=_part(content, "homography", path, _homography),
-        plane=_part(content, "plane", path, _plane),
-    )
+    content = _read(path)
+    path = user_path(path)
+    return _of_file(path, lambda: _rig_of(_mapping(content, "the file"), path))
 
 
 def load_camera(path: Path | str) -> CameraModel:
-    """Read one camera's file, as camera_calibration and camera_info_manager write it.
+    """Read one camera's file: of camera_calibration, camera_info_manager, cv2.FileStorage, or an echoed camera_info.
 
     Raises:
         CalibrationError: One line that names the file and what is wrong.
     """
-    path = Path(path).expanduser()
     content = _read(path)
-    return _said_where(str(path), lambda: _camera_of(_mapping(content, "the camera")))
+    return _of_file(user_path(path), lambda: _camera_of(_mapping(content, "the camera")))
 
 
 def calibration_yaml(calibration: RigCalibration) -> str:
@@ -91,27 +87,82 @@ def _camera_values(camera: CameraModel) -> dict[str, Any]:
     return values
 
 
+def _rig_of(content: Mapping[str, Any], path: Path) -> RigCalibration:
+    if is_camchain(content):
+        return camchain(content)
+    if "camera_matrix" in camera_keys(content):
+        raise CalibrationError(
+            "this is one camera's file; write a file with 'infrared: <file>', 'rgb: <file>' and 'extrinsics'"
+        )
+    _refuse_unknown(content, _PARTS, "the file")
+    if not content:
+        raise CalibrationError(f"the file is empty: it may hold {', '.join(_PARTS)}")
+    chain = _part(content, "camchain", lambda each: _camchain(each, content, path)) or RigCalibration()
+    # beside a camchain, these name its cameras
+    in_place = {} if "camchain" in content else content
+    return RigCalibration(
+        infrared=_part(in_place, "infrared", lambda each: _camera(each, path)) or chain.infrared,
+        rgb=_part(in_place, "rgb", lambda each: _camera(each, path)) or chain.rgb,
+        extrinsics=_part(content, "extrinsics", _extrinsics) or chain.extrinsics,
+        homography=_part(content, "homography", _homography),
+        plane=_part(content, "plane", _plane),
+    )
+
+
 def _camera(content: Any, beside: Path) -> CameraModel:
     if isinstance(content, str):
-        return load_camera(beside.parent / Path(content).expanduser())
+        return load_camera(_beside(beside, content))
     return _camera_of(_mapping(content, "a camera, or the name of its file,"))
 
 
+def _camchain(name: Any, content: Mapping[str, Any], beside: Path) -> RigCalibration:
+    """Read the camchain that a rig's file names, with its cameras by ``infrared: cam0`` and ``rgb: cam1``."""
+    if not isinstance(name, str):
+        raise CalibrationError(f"{shown(name)}: the name of a camchain file is needed")
+    named = [content.get(camera) for camera in ("infrared", "rgb")]
+    if not all(isinstance(each, str) for each in named):
+        raise CalibrationError("'infrared' and 'rgb' must say which cameras of the camchain they are: cam0, cam1")
+    path = _beside(beside, name)
+    chain = _read(path)
+
+    def read() -> RigCalibration:
+        if not is_camchain(_mapping(chain, "the camchain")):
+            raise CalibrationError("no camchain of Kalibr: there is no cam0")
+        return camchain(chain, *named)
+
+    return _of_file(path, read)
+
+
+def _beside(path: Path, name: str) -> Path:
+    try:
+        return path.parent / user_path(name)
+    except OSError as error:
+        raise CalibrationError(f"{name}: {error.strerror}") from None
+
+
 def _camera_of(content: Mapping[str, Any]) -> CameraModel:
+    if is_camchain(content):
+        names = camchain_cameras(content)
+        if len(names) == 1:
+            return camchain_camera(content, names[0])
+        raise CalibrationError(
+            f"a camchain of Kalibr holds {', '.join(names)}: write 'camchain: <this file>', 'infrared: cam0' and "
+            "'rgb: cam1'"
+        )
     # other keys stay unread: camera_calibration and drivers write more of them (camera_name, binning, ROI)
-    wanted = ("image_width", "image_height", "camera_matrix", "distortion_model", "distortion_coefficients")
-    _require(content, wanted)
+    keys = camera_keys(content)
+    _require(keys, ("image_width", "image_height", "camera_matrix", "distortion_model", "distortion_coefficients"))
     given = {
-        key: _matrix(content[name], shape, name)
+        key: _matrix(keys[name], shape, name)
         for key, name, shape in (("R", "rectification_matrix", (3, 3)), ("P", "projection_matrix", (3, 4)))
-        if name in content
+        if name in keys
     }
     return CameraModel(
-        width=content["image_width"],
-        height=content["image_height"],
-        K=_matrix(content["camera_matrix"], (3, 3), "camera_matrix"),
-        distortion_model=content["distortion_model"],
-        D=_data(content["distortion_coefficients"], "distortion_coefficients"),
+        width=keys["image_width"],
+        height=keys["image_height"],
+        K=_matrix(keys["camera_matrix"], (3, 3), "camera_matrix"),
+        distortion_model=keys["distortion_model"],
+        D=_data(keys["distortion_coefficients"], "distortion_coefficients"),
         **given,
     )
 
@@ -148,10 +199,7 @@ def _plane(content: Any) -> Plane:
 
 
 def _rotation_of(quaternion: Any) -> Any:
-    try:
-        x, y, z, w = (float(each) for each in quaternion)
-    except (TypeError, ValueError):
-        raise CalibrationError("quaternion_xyzw must be four numbers, w last") from None
+    x, y, z, w = as_matrix(quaternion, (4,), "quaternion_xyzw (w last)").tolist()
     length = float(np.sqrt(x * x + y * y + z * z + w * w))
     if not abs(length - 1) < 1e-2:
         raise CalibrationError(f"quaternion_xyzw has the length {length:g}: 1 is needed")
@@ -186,29 +234,30 @@ def _data(content: Any, name: str) -> Any:
     return content
 
 
-def _part(content: Mapping[str, Any], name: str, path: Path, make: Callable[[Any], Made]) -> Made | None:
+def _part(content: Mapping[str, Any], name: str, make: Callable[[Any], Made]) -> Made | None:
     if content.get(name) is None:
         return None
-    return _said_where(f"{path}: {name}", lambda: make(content[name]))
+    with at_line(content, name):
+        try:
+            return make(content[name])
+        except CalibrationError as error:
+            error.args = (f"{name}: {error}",)  # the same error: it may know its line
+            raise
 
 
-def _said_where(where: str, make: Callable[[], Made]) -> Made:
+def _of_file(path: Path, make: Callable[[], Made]) -> Made:
     try:
         return make()
     except CalibrationError as error:
-        raise CalibrationError(f"{where}: {error}") from None
+        raise CalibrationError(located(path, error)) from None
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path | str) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CalibrationError(f"{path}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" (line {mark.line + 1})" if mark else ""
-        reason = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise CalibrationError(f"{path}: not a YAML file{line}: {reason}") from None
+        return read_yaml(path)
+    except YamlError as error:
+        what = known_format(path)
+        raise CalibrationError(str(error) if what is None else f"{path}: is {what}") from None
 
 
 def _mapping(content: Any, name: str) -> Mapping[str, Any]:
@@ -229,4 +278,5 @@ def _refuse_unknown(content: Mapping[str, Any], known: tuple[str, ...], where: s
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"it may hold {', '.join(known)}"
-            raise CalibrationError(f"{where}: there is no '{name}', {hint}")
+            with at_line(content, name):
+                raise CalibrationError(f"{where}: there is no {shown(name)}, {hint}")

@@ -9,7 +9,7 @@ frame (REP-104: x right, y down, z forward).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -17,11 +17,24 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.yaml_file import shown
 
 Array = npt.NDArray[np.float64]
 
 # distortion model -> how many coefficients it may have
 DISTORTION_MODELS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+# names that drivers and calibration tools give to these, in lower case, with a blank for "_" and "-"
+_SAME_MODELS = {
+    **dict.fromkeys(("", "plumb bob", "radtan", "radial tangential", "brown conrady", "opencv"), "plumb_bob"),
+    **dict.fromkeys(("rational polynomial", "rational", "thin prism"), "rational_polynomial"),
+    **dict.fromkeys(("equidistant", "equi", "fisheye", "opencv fisheye"), "equidistant"),
+    **dict.fromkeys(("kannala brandt", "kannala brandt4", "kannala brandt 4"), "equidistant"),
+}
+# names that mean no distortion, and librealsense's for polynomials of its own that are none where they are all 0
+_NO_DISTORTION = ("none", "no distortion", "pinhole", "inverse brown conrady", "modified brown conrady")
+_POLYNOMIAL_COUNTS = sorted(DISTORTION_MODELS["plumb_bob"] + DISTORTION_MODELS["rational_polynomial"])
+_MAX_SKEW_PX = 0.5  # at the image's upper or lower edge: less is rounded away
+MAX_SIDE_PX = 32766  # OpenCV's remap counts in 16 bits
 # Largest |R R^T - 1| of a rotation: room for matrices that were written with few digits.
 ORTHONORMAL_TOLERANCE = 2e-3
 _ROUND_TRIP_PX = 0.05
@@ -41,10 +54,14 @@ class CameraModel:
         width: Columns of the image that it was calibrated with.
         height: Rows of that image.
         K: (3, 3) intrinsics [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] of the raw image, pixels.
-        distortion_model: "plumb_bob", "rational_polynomial" or "equidistant".
-        D: Its coefficients: 4 or 5, 8 (or 12, 14), 4; none at all for an image without distortion.
+        distortion_model: "plumb_bob", "rational_polynomial" or "equidistant". Other names in use are taken for these:
+            none, fisheye, radtan, Kannala Brandt4 and more.
+        D: Its coefficients: 4 or 5, 8 (or 12, 14), 4; none at all for an image without distortion. Zeros that pad them
+            are cut off, and plumb_bob with 8 is OpenCV's rational_polynomial.
         R: (3, 3) rotation into the rectified frame; the identity for a camera that isn't part of a stereo pair.
         P: (3, 4) projection of the rectified image, None if unknown.
+        part_of: (x, y, width, height): this is a part of a calibrated image of this size, which begins at (x, y); its
+            principal point may lie outside. None for a whole image.
 
     Raises:
         CalibrationError: If the numbers can't be a camera's.
@@ -57,17 +74,19 @@ class CameraModel:
     D: Array = field(default_factory=lambda: np.zeros(0))
     R: Array = field(default_factory=lambda: np.eye(3))
     P: Array | None = None
+    part_of: tuple[int, int, int, int] | None = None
     _reach: float = field(init=False, repr=False, default=0.0)  # of rays in the image, as |(x, y)|
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= 32766:
-                raise CalibrationError(f"the image {name} is {value!r}: a whole number of pixels is needed")
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= MAX_SIDE_PX:
+                raise CalibrationError(f"the image {name} is {shown(value)}: a whole number of pixels is needed")
             object.__setattr__(self, name, int(value))
-        object.__setattr__(self, "K", as_matrix(self.K, (3, 3), "K (camera_matrix)"))
-        _check_intrinsics(self.K, self.width, self.height)
-        object.__setattr__(self, "D", _as_coefficients(self.D, self.distortion_model))
+        object.__setattr__(self, "K", _as_intrinsics(self.K, self.width, self.height, is_part=self.part_of is not None))
+        model, coefficients = _as_distortion(self.distortion_model, self.D)
+        object.__setattr__(self, "distortion_model", model)
+        object.__setattr__(self, "D", coefficients)
         object.__setattr__(self, "R", as_rotation(self.R, "R (rectification_matrix)"))
         if self.P is not None:
             object.__setattr__(self, "P", as_matrix(self.P, (3, 4), "P (projection_matrix)"))
@@ -97,7 +116,7 @@ class CameraModel:
         points = np.ascontiguousarray(pixels, dtype=np.float64).reshape(-1, 1, 2)
         rays: Array
         if self.distortion_model == "equidistant":
-            rays = np.asarray(cv2.fisheye.undistortPoints(points, self.K, self._fisheye(), criteria=_CRITERIA))
+            rays = np.asarray(_undistort_fisheye(points, self.K, self._fisheye()))
         elif self.D.any():
             rays = np.asarray(cv2.undistortPointsIter(points, self.K, self.D, _SAME, _SAME, _CRITERIA))
         else:
@@ -127,15 +146,30 @@ class CameraModel:
     def scaled(self, width: int, height: int) -> CameraModel:
         """Return the model of the same view at another size, as a resized image has it; see `scaled_projection`."""
         by = (width / self.width, height / self.height)
-        return CameraModel(
-            width=width,
-            height=height,
-            K=scaled_projection(self.K, *by),
-            distortion_model=self.distortion_model,
-            D=self.D,
-            R=self.R,
-            P=None if self.P is None else scaled_projection(self.P, *by),
-        )
+        P = None if self.P is None else scaled_projection(self.P, *by)
+        return replace(self, width=width, height=height, K=scaled_projection(self.K, *by), P=P)
+
+    def cropped(self, x: int, y: int, width: int, height: int) -> CameraModel:
+        """Return the model of a part of the image, for a camera that sends a region of interest.
+
+        Args:
+            x: Column of the part's first pixel.
+            y: Row of the part's first pixel.
+            width: Columns of the part.
+            height: Rows of the part.
+
+        Raises:
+            CalibrationError: If the part isn't inside the image.
+        """
+        if x < 0 or y < 0 or width < 1 or height < 1 or x + width > self.width or y + height > self.height:
+            raise CalibrationError(
+                f"the region of interest {width}x{height} at ({x}, {y}) is not inside the {self.width}x{self.height} "
+                "image"
+            )
+        shift = np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1]], np.float64)
+        P = None if self.P is None else shift @ self.P
+        part_of = (x, y, self.width, self.height)
+        return replace(self, width=width, height=height, K=shift @ self.K, P=P, part_of=part_of)
 
     def _distort(self, rays: Array) -> Array:
         if not len(rays):
@@ -169,6 +203,41 @@ class CameraModel:
         return (*self.size, self.distortion_model, *(tuple(each.ravel().tolist()) for each in matrices))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """The part of a sensor that a camera sends, in the fields of sensor_msgs/CameraInfo; all 0 means all of it.
+
+    Attributes:
+        x_offset: Column of its first pixel, in pixels of the whole sensor, as width and height.
+        y_offset: Row of its first pixel.
+        width: Columns; 0: up to the sensor's edge.
+        height: Rows; 0: up to the sensor's edge.
+        binning_x: Columns of the sensor that become one of the image; 0 means 1.
+        binning_y: Rows of the sensor that become one of the image; 0 means 1.
+    """
+
+    x_offset: int = 0
+    y_offset: int = 0
+    width: int = 0
+    height: int = 0
+    binning_x: int = 0
+    binning_y: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the camera sends its whole view; it may be binned."""
+        return not (self.x_offset or self.y_offset or self.width or self.height)
+
+    def part(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Return (x, y, width, height) of the part of a sensor of this size."""
+        return self.x_offset, self.y_offset, self.width or width - self.x_offset, self.height or height - self.y_offset
+
+    def image_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return (width, height) of the images that a sensor of this size sends."""
+        _, _, columns, rows = self.part(width, height)
+        return columns // max(1, self.binning_x), rows // max(1, self.binning_y)
+
+
 def camera_from_info(
     *,
     width: int,
@@ -178,8 +247,12 @@ def camera_from_info(
     k: Sequence[float],
     r: Sequence[float],
     p: Sequence[float],
+    window: Window | None = None,
 ) -> CameraModel:
     """Return the model of a sensor_msgs/CameraInfo, given its fields.
+
+    A region of interest is applied: the model is that of the part which the camera sends. Binning is no more than
+    another size of the same view (see `CameraModel.scaled`).
 
     Raises:
         CalibrationError: If it isn't calibrated (K is 0), or its numbers can't be a camera's.
@@ -189,15 +262,16 @@ def camera_from_info(
         if len(values) != count:
             raise CalibrationError(f"camera_info has {len(values)} numbers in {name}: {count} are needed")
     # a driver that leaves R and P at zero says nothing about rectification
-    return CameraModel(
+    whole = CameraModel(
         width=width,
         height=height,
         K=np.reshape(k, (3, 3)),
-        distortion_model=distortion_model or "plumb_bob",
+        distortion_model=distortion_model,
         D=np.asarray(d),
         R=np.reshape(r, (3, 3)) if np.any(r) else np.eye(3),
         P=np.reshape(p, (3, 4)) if np.any(p) else None,
     )
+    return whole if window is None or window.is_whole else whole.cropped(*window.part(whole.width, whole.height))
 
 
 def scaled_projection(matrix: npt.ArrayLike, by_u: float, by_v: float) -> Array:
@@ -236,7 +310,7 @@ def as_numbers(values: npt.ArrayLike, name: str) -> Array:
         array = np.asarray(values)
         if array.dtype.kind not in "iuf":
             raise ValueError
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         raise CalibrationError(f"{name} must be numbers, in rows of one length") from None
     numbers = array.astype(np.float64)
     if not np.isfinite(numbers).all():
@@ -258,31 +332,68 @@ def as_rotation(values: npt.ArrayLike, name: str) -> Array:
     return as_matrix(left @ right, (3, 3), name)
 
 
-def _check_intrinsics(K: Array, width: int, height: int) -> None:
+def _as_intrinsics(values: npt.ArrayLike, width: int, height: int, *, is_part: bool) -> Array:
+    K = as_matrix(values, (3, 3), "K (camera_matrix)")
     if K[0, 0] == 0 or K[1, 1] == 0:
         raise CalibrationError("the focal length is 0: the camera is not calibrated")
     if K[0, 0] < 0 or K[1, 1] < 0:
         raise CalibrationError(f"the focal length is negative: {K[0, 0]:g}, {K[1, 1]:g}")
-    if K[0, 1] or K[1, 0] or tuple(K[2]) != (0.0, 0.0, 1.0):
+    if K[1, 0] or tuple(K[2]) != (0.0, 0.0, 1.0):
         raise CalibrationError(f"K must be [fx 0 cx; 0 fy cy; 0 0 1]: it is {_numbers(K)}")
-    if not (0 <= K[0, 2] < width and 0 <= K[1, 2] < height):
+    if not is_part and not (0 <= K[0, 2] < width and 0 <= K[1, 2] < height):
         raise CalibrationError(
             f"the principal point ({K[0, 2]:g}, {K[1, 2]:g}) is outside the {width}x{height} image: K is another image "
             "size's"
         )
+    if K[0, 1]:
+        skew_px = abs(float(K[0, 1] / K[1, 1])) * max(abs(float(K[1, 2])), abs(float(height - K[1, 2])))
+        if skew_px > _MAX_SKEW_PX:
+            raise CalibrationError(
+                f"K has a skew of {K[0, 1]:g}, which moves pixels by up to {skew_px:.1f} px: calibrate without skew, "
+                "as OpenCV does"
+            )
+        straight = K.copy()
+        straight[0, 1] = 0
+        K = as_matrix(straight, (3, 3), "K (camera_matrix)")
+    return K
 
 
-def _as_coefficients(values: npt.ArrayLike, model: str) -> Array:
-    if model not in DISTORTION_MODELS:
-        raise CalibrationError(f"distortion model '{model}' is unknown: use one of {', '.join(DISTORTION_MODELS)}")
-    if np.size(values) == 0:
-        return as_matrix(np.zeros(0), (0,), "D")
-    coefficients = as_numbers(values, "D (distortion_coefficients)").ravel()
-    counts = DISTORTION_MODELS[model]
-    if coefficients.size not in counts:
-        allowed = " or ".join(map(str, counts))
-        raise CalibrationError(f"{model} distortion has {coefficients.size} coefficients: {allowed} are needed")
-    return as_matrix(coefficients, coefficients.shape, "D")
+def _as_distortion(name: Any, values: npt.ArrayLike) -> tuple[str, Array]:
+    """Return the model under its usual name and the coefficients that it needs."""
+    words = " ".join(name.lower().replace("_", " ").replace("-", " ").split()) if isinstance(name, str) else None
+    coefficients = np.zeros(0) if np.size(values) == 0 else as_numbers(values, "D (distortion_coefficients)").ravel()
+    if words in _NO_DISTORTION:
+        if coefficients.any():
+            raise CalibrationError(f"distortion model {shown(name)} has coefficients: {_known_models()}")
+        return "plumb_bob", as_matrix(np.zeros(0), (0,), "D")
+    model = _SAME_MODELS.get(words) if words is not None else None
+    if model is None:
+        raise CalibrationError(f"distortion model {shown(name)} is unknown: {_known_models()}")
+    size, allowed = coefficients.size, DISTORTION_MODELS[model]
+    if size and size not in allowed:
+        # zeros may pad them to another model's number, and "plumb_bob" may stand for any of OpenCV's polynomials
+        used = int(np.flatnonzero(coefficients).max(initial=-1)) + 1
+        counts = allowed if model == "equidistant" else (0, *_POLYNOMIAL_COUNTS)
+        fits = next((count for count in counts if used <= count <= size), None)
+        if fits is None:
+            raise CalibrationError(
+                f"{model} distortion has {size} coefficients: {' or '.join(map(str, allowed))} are needed"
+            )
+        coefficients = coefficients[:fits]
+    if model != "equidistant":
+        model = "rational_polynomial" if coefficients.size > 5 else "plumb_bob"
+    return model, as_matrix(coefficients, coefficients.shape, "D")
+
+
+def _known_models() -> str:
+    return f"use one of {', '.join(DISTORTION_MODELS)}, or none"
+
+
+def _undistort_fisheye(points: Array, K: Array, D: Array) -> Array:
+    try:
+        return np.asarray(cv2.fisheye.undistortPoints(points, K, D, criteria=_CRITERIA))
+    except (TypeError, cv2.error):  # OpenCV before 4.5.5 has its own criteria, and no way to say others
+        return np.asarray(cv2.fisheye.undistortPoints(points, K, D))
 
 
 def _numbers(values: Array) -> str:

@@ -13,7 +13,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
-from segmif_ros.rig.camera import CameraModel, camera_from_info, same_proportions, scaled_projection
+from segmif_ros.rig.camera import CameraModel, Window, camera_from_info, same_proportions, scaled_projection
 from segmif_ros.ros.health import Problem
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, overridable
 
@@ -72,6 +72,20 @@ def camera_model(message: CameraInfo) -> CameraModel:
         k=message.k,
         r=message.r,
         p=message.p,
+        window=window_of(message),
+    )
+
+
+def window_of(message: CameraInfo) -> Window:
+    """Return the region of interest and the binning that a message speaks of."""
+    roi = message.roi
+    return Window(
+        x_offset=roi.x_offset,
+        y_offset=roi.y_offset,
+        width=roi.width,
+        height=roi.height,
+        binning_x=message.binning_x,
+        binning_y=message.binning_y,
     )
 
 
@@ -93,7 +107,7 @@ def scaled_info(info: CameraInfo, view_size: tuple[int, int], size: tuple[int, i
     """Return what describes an output that is a camera's image at another size; None if the camera sends another view.
 
     K and P are scaled as the image was (see `segmif_ros.rig.camera.scaled_projection`); R and D depend on no size.
-    Binning and region of interest are left out: the numbers are those of the image as it is.
+    Binning and region of interest are applied and left out: the numbers are those of the image as it is.
 
     Args:
         info: The camera's own.
@@ -102,14 +116,23 @@ def scaled_info(info: CameraInfo, view_size: tuple[int, int], size: tuple[int, i
     """
     # drivers that aren't calibrated may leave out the size as well
     calibrated = (info.width, info.height) if info.width and info.height else view_size
-    if not same_proportions(view_size, calibrated):
+    window = window_of(info)
+    x, y, *part = window.part(*calibrated)
+    if window.is_whole:
+        fits = same_proportions(view_size, calibrated)
+    else:  # a crop can have the proportions of the whole: only its size tells
+        sent = window.image_size(*calibrated)
+        fits = min(part) > 0 and max(abs(view_size[0] - sent[0]), abs(view_size[1] - sent[1])) <= 1
+    if not fits:
         return None
-    by = size[0] / calibrated[0], size[1] / calibrated[1]
+    by = size[0] / part[0], size[1] / part[1]
+    shift = np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1]])
     made = copy(info)
     made.header = Header()
     made.width, made.height = size
-    made.k = scaled_projection(np.reshape(info.k, (3, 3)), *by).ravel().tolist()
-    made.p = scaled_projection(np.reshape(info.p, (3, 4)), *by).ravel().tolist()
+    for name, columns in (("k", 3), ("p", 4)):
+        matrix = np.reshape(getattr(info, name), (3, columns))
+        setattr(made, name, scaled_projection(shift @ matrix, *by).ravel().tolist())
     made.binning_x = made.binning_y = 0
     made.roi = RegionOfInterest()
     return made
@@ -152,10 +175,14 @@ class InfoOfOutputs:
         if self._info is None:
             return Problem("camera_info", f"{wanted}: there is a subscriber, but no {camera}/camera_info comes")
         if None in self._made.values():
-            size = f"{self._info.width}x{self._info.height}"
-            return Problem(
-                "camera_info",
-                f"{wanted}: not published, because {camera}/camera_info is for {size} images and these have other "
-                "proportions",
-            )
+            whole, window = (self._info.width, self._info.height), window_of(self._info)
+            said = f"is for {whole[0]}x{whole[1]} images and these have other proportions"
+            if not window.is_whole:
+                x, y, width, height = window.part(*whole)
+                sent = "x".join(map(str, window.image_size(*whole)))
+                said = (
+                    f"has a roi of {width}x{height} at ({x}, {y}) of {whole[0]}x{whole[1]}, so that images must be "
+                    f"{sent}, and these are not"
+                )
+            return Problem("camera_info", f"{wanted}: not published, because {camera}/camera_info {said}")
         return None

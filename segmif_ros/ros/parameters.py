@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
-import math
+import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ class ParameterRow:
             fits = value.is_integer()
         if not fits:
             return f"parameter '{self.name}' is {_shown(value)}: {_TYPE_NAMES[self.type]} is needed"
-        finite = not number or math.isfinite(value)
+        finite = not number or abs(value) <= sys.float_info.max  # also of a whole number that no float can hold
         above = self.minimum is None or value >= self.minimum
         below = self.maximum is None or value <= self.maximum
         if finite and above and below and (not self.choices or value in self.choices):

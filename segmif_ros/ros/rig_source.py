@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from segmif_ros.rig.calibration import RigCalibration
@@ -67,7 +68,7 @@ class RigSource:
     @property
     def camera(self) -> CameraModel | None:
         """The master camera as the calibration file has it."""
-        return self._file.rgb if self._pipeline.master == "rgb" else self._file.infrared
+        return self._of_file(self._pipeline.master)
 
     @property
     def problem(self) -> Problem | None:
@@ -82,6 +83,15 @@ class RigSource:
         except (CalibrationError, RegistrationError) as error:
             return Unregistered(wanted, str(error))
 
+    def _of_file(self, camera: str) -> CameraModel | None:
+        """Return a camera of the file, as a part of its image if the camera says that it sends only a part."""
+        model: CameraModel | None = getattr(self._file, camera)
+        said = self._said.get(camera)
+        if model is None or not isinstance(said, CameraModel) or said.part_of is None:
+            return model
+        x, y, *whole = said.part_of
+        return model.cropped(x, y, *said.size) if list(model.size) == whole else model
+
     def _completed(self) -> RigCalibration:
         """Return the file's calibration with what the cameras say; CalibrationError if that doesn't do for stereo."""
         models: dict[str, CameraModel] = {}
@@ -94,7 +104,8 @@ class RigSource:
                 raise CalibrationError(f"registration 'stereo': {camera}/camera_info: {said}")
             if isinstance(said, CameraModel):
                 models[camera] = said
-        completed = self._file.completed(**models)
+        file = replace(self._file, infrared=self._of_file("infrared"), rgb=self._of_file("rgb"))
+        completed = file.completed(**models)
         if completed.extrinsics is None:
             raise CalibrationError(
                 "registration 'stereo': the two camera_info don't say how the cameras are mounted (their R and P are "

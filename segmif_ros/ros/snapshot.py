@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.imaging.overlay import draw_overlay
+from segmif_ros.paths import user_path
 from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.processing import Frame, Output, PairRefusedError
 from segmif_ros.stream.statistics import Snapshot
@@ -40,8 +41,8 @@ _DISTRIBUTIONS = ("segmif_ros", "numpy", "opencv-python-headless", "opencv-pytho
 
 def new_folder(parent: str, node_name: str) -> Path:
     """Create and return an empty folder named after the node and the time; OSError where that is impossible."""
-    home = Path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
-    base = Path(parent).expanduser() if parent else home / "segmif_snapshots"
+    home = Path(os.environ.get("ROS_HOME") or user_path("~/.ros"))
+    base = user_path(parent) if parent else home / "segmif_snapshots"
     base.mkdir(parents=True, exist_ok=True)
     stem = f"{node_name}-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
     for number in range(1, 1000):

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.mixture import SceneSource
@@ -25,25 +24,28 @@ from segmif_ros.training.batches import open_source
 from segmif_ros.training.config import RecipeError, TrainingConfig, from_mapping
 from segmif_ros.training.stopping import TrainingStopped
 from segmif_ros.training.trainer import TrainingError, run_training
+from segmif_ros.yaml_file import YamlError, located, read_yaml
 
 
 def read_variants(path: Path) -> dict[str, TrainingConfig]:
     """Recipes by name; RecipeError names file and key for anything that doesn't fit."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+        content = read_yaml(path)
+    except YamlError as error:
+        raise RecipeError(str(error)) from None
     if not isinstance(content, dict) or set(content) != {"base", "variants"}:
         raise RecipeError(f"{path}: needs the keys base and variants, and no others")
     if not all(isinstance(each, dict) and each for each in content.values()):
         raise RecipeError(f"{path}: base and variants must be mappings with something in them")
+    if not all(changes is None or isinstance(changes, dict) for changes in content["variants"].values()):
+        raise RecipeError(f"{path}: each variant must be a mapping of what it changes")
     try:
         return {
             name: from_mapping(TrainingConfig, _merged(content["base"], {**(changes or {}), "name": name}), name)
             for name, changes in content["variants"].items()
         }
     except ValueError as error:
-        raise RecipeError(f"{path}: {error}") from error
+        raise RecipeError(located(path, error)) from error
 
 
 def table(runs: Sequence[Path]) -> str:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from segmif_ros.data.transforms import AugmentConfig
 from segmif_ros.imaging.fusion_target import FusionTarget
 from segmif_ros.imaging.prior import PriorMethod
 from segmif_ros.labels import label_set
 from segmif_ros.model import SegMiFConfig
+from segmif_ros.paths import user_path
 from segmif_ros.training.freezing import require_known
+from segmif_ros.yaml_file import YamlError, at_line, located, read_yaml, shown
 
 
 class RecipeError(ValueError):
@@ -288,26 +288,29 @@ def _overlap_message(validation: SourceConfig) -> str:
 def read_recipe(path: Path) -> TrainingConfig:
     """Read a YAML recipe; RecipeError names file and key for anything that doesn't fit."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+        content = read_yaml(path)
+    except YamlError as error:
+        raise RecipeError(str(error)) from None
+    path = user_path(path)
     try:
         config = from_mapping(TrainingConfig, _with_label_files(content, path.parent), "recipe")
     except ValueError as error:
-        raise RecipeError(f"{path}: {error}") from error
+        raise RecipeError(located(path, error)) from error
     assert isinstance(config, TrainingConfig)
     return config
 
 
 def _with_label_files(content: Any, folder: Path) -> Any:
-    """Return ``content`` with label set files looked for in the recipe's folder."""
+    """Return ``content`` with label set files looked for in the recipe's folder; changed in place."""
     if isinstance(content, dict):
-        content = {key: _with_label_files(value, folder) for key, value in content.items()}
+        for value in content.values():
+            _with_label_files(value, folder)
         named = content.get("label_set")
         if isinstance(named, str) and named.endswith((".yaml", ".yml")):
             content["label_set"] = str(folder / named)
     elif isinstance(content, list):
-        content = [_with_label_files(each, folder) for each in content]
+        for each in content:
+            _with_label_files(each, folder)
     return content
 
 
@@ -316,11 +319,15 @@ def from_mapping(kind: type, content: Any, where: str) -> Any:
     if not isinstance(content, dict):
         raise ValueError(f"{where} must be a mapping of keys to values")
     fields = {each.name: each for each in dataclasses.fields(kind)}
-    unknown = sorted(str(key) for key in content if key not in fields)
-    if unknown:
-        raise ValueError(f"{where} has unknown keys {', '.join(unknown)}; known: {', '.join(fields)}")
+    if unknown := [key for key in content if key not in fields]:
+        with at_line(content, unknown[0]):
+            named = ", ".join(sorted(str(key)[:60] for key in unknown))
+            raise ValueError(f"{where} has unknown keys {named}; known: {', '.join(fields)}")
     hints = typing.get_type_hints(kind)
-    values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in content.items()}
+    values = {}
+    for key, value in content.items():
+        with at_line(content, key):
+            values[key] = _convert(hints[key], value, f"{where}.{key}")
     missing = [
         name
         for name, each in fields.items()
@@ -340,7 +347,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         if value not in arguments:
-            raise ValueError(f"{where} is {value!r}: choose one of {', '.join(map(str, arguments))}")
+            raise ValueError(f"{where} is {shown(value)}: choose one of {', '.join(map(str, arguments))}")
         return value
     if origin is tuple:
         if not isinstance(value, list):
@@ -351,8 +358,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ValueError(f"{where} must map names to values")
         return {key: _convert(arguments[1], each, f"{where}.{key}") for key, each in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        # YAML reads 8e-5 as a string: it wants 8.0e-5
-        raise ValueError(f"{where} is {value!r}: a {hint.__name__} is needed (write 8.0e-5 rather than 8e-5)")
+        raise ValueError(f"{where} is {shown(value)}: a {hint.__name__} is needed")
     return value

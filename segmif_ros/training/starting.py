@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from segmif_ros.inference.weights import WeightsError, parse_weights, resolve_we
 from segmif_ros.labels import LabelSet, LabelSetError, counterparts, label_set, label_set_of
 from segmif_ros.model import SegMiF, load_checkpoint
 from segmif_ros.model.pretrained import apply_encoder
+from segmif_ros.paths import user_path
 from segmif_ros.training.config import RecipeError, TrainingConfig
 
 # the tensors whose rows are classes
@@ -67,7 +67,11 @@ def start(model: SegMiF, config: TrainingConfig) -> list[str]:
     if config.init:
         lines += start_from(model, config.init, label_set(config.label_set)).summary().splitlines()
     if config.encoder_init:
-        read = apply_encoder(model, Path(config.encoder_init).expanduser())
+        try:
+            path = user_path(config.encoder_init)
+        except OSError as error:
+            raise RecipeError(f"encoder_init {config.encoder_init}: {error.strerror}") from None
+        read = apply_encoder(model, path)
         lines.append(f"encoder_init {config.encoder_init}: {config.model.encoder}, {read.layout} layout")
     return lines
 

@@ -81,6 +81,23 @@ def test_the_calibration_goes_into_the_manifest(tmp_path: Path) -> None:
     assert calibration["rgb"]["k"][2] == 39.5 and calibration["rgb"]["p"][2] == 39.5
 
 
+def test_a_damaged_camera_info_costs_that_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = record.camera_info_message
+    calls = iter(range(100))
+    monkeypatch.setattr(record, "camera_info_message", lambda *what: whole(*what)[: 40 if next(calls) < 2 else None])
+    record.record(tmp_path / "bag", record.RecordConfig(frames=2, height=64, width=80))
+    parser = argparse.ArgumentParser()
+    export_module.add_arguments(parser)
+    assert export_module.run(parser.parse_args([str(tmp_path / "bag"), "--out", str(tmp_path / "set")])) == 1
+    said = manifest(tmp_path / "set")
+    assert (len(said["pairs"]), said["source"]["unreadable_messages"]) == (2, 2)
+    assert said["calibration"]["rgb"]["width"] == 80
+    error = capsys.readouterr().err
+    assert "2 messages of the bag can't be read" in error and "Traceback" not in error
+
+
 def test_two_exports_are_the_same(make_bag: MakeBag, tmp_path: Path) -> None:
     bag = make_bag()
     for name in ("one", "two"):

@@ -129,3 +129,9 @@ def test_a_calibration_keeps_what_it_has_and_takes_the_rest_from_the_cameras() -
     assert whole.infrared is infrared
     assert np.allclose(whole.extrinsics.translation_m, [-0.1, 0, 0])
     assert own.completed(infrared=infrared).extrinsics is None
+
+
+def test_a_projection_that_is_singular_is_refused_by_its_name() -> None:
+    flat = [[500, 0, 32, -50], [0, 500, 24, 0], [0, 0, 0, 0]]
+    with pytest.raises(CalibrationError, match=r"P \(projection_matrix\) is singular"):
+        stereo_extrinsics(camera(P=flat), camera(P=flat))

@@ -144,18 +144,21 @@ def changed(*keys, to=None, without=False) -> dict:
 
 
 REFUSED = {
-    "no yaml": ("infrared: [1, 2", r"rig.yaml: not a YAML file \(line \d\): "),
-    "an OpenCV file": ("infrared: !!opencv-matrix {rows: 3}", "rig.yaml: not a YAML file .*opencv-matrix"),
-    "a list": ("[1, 2]", "rig.yaml must be keys with values, not list"),
+    "no yaml": ("infrared: [1, 2", r"rig.yaml: line \d: not YAML: "),
+    "an OpenCV matrix for a camera": (
+        "infrared: !!opencv-matrix {rows: 3}",
+        "rig.yaml: line 1: infrared: image_width, image_height, camera_matrix",
+    ),
+    "a list": ("[1, 2]", "rig.yaml: the file must be keys with values, not list"),
     "empty": ("", "rig.yaml: the file is empty: it may hold infrared, rgb, extrinsics, homography, plane"),
-    "a misspelt part": ("extrinsic: {}", "rig.yaml: there is no 'extrinsic', did you mean 'extrinsics'?"),
+    "a misspelt part": ("extrinsic: {}", "rig.yaml: line 1: .* no 'extrinsic', did you mean 'extrinsics'?"),
     "a strange part": ("robot: {}", "there is no 'robot', it may hold infrared, rgb"),
     "a camera's file": (CAMERA_FILE, "rig.yaml: this is one camera's file; write a file with"),
     "a missing key": (
         changed("rgb", "distortion_model", without=True),
-        "rig.yaml: rgb: distortion_model missing",
+        r"rig.yaml: line \d+: rgb: distortion_model missing",
     ),
-    "a missing file": (changed("infrared", to="cold.yaml"), "rig.yaml: infrared: .*cold.yaml: No such file"),
+    "a missing file": (changed("infrared", to="cold.yaml"), r"rig.yaml: line \d+: infrared: .*cold.yaml: No such file"),
     "a number for a camera": (changed("rgb", to=3), "rgb: a camera, or the name of its file, must be keys"),
     "too few numbers": (
         changed("rgb", "camera_matrix", to=[1, 2, 3]),
@@ -166,7 +169,7 @@ REFUSED = {
     "numbers as text": (changed("extrinsics", "translation_m", to=["0", "0", "0"]), "translation_m must be numbers"),
     "yes for a number": (changed("extrinsics", "translation_m", to=[True] * 3), "translation_m must be numbers"),
     "not a number": (changed("extrinsics", "translation_m", to=[float("nan"), 0, 0]), "isn't finite"),
-    "not calibrated": (changed("rgb", "camera_matrix", to=[0] * 9), "rig.yaml: rgb: the focal length is 0"),
+    "not calibrated": (changed("rgb", "camera_matrix", to=[0] * 9), r"rig.yaml: line \d+: rgb: the focal length is 0"),
     "no rotation": (changed("extrinsics", "rotation", to=[2, 0, 0, 0, 1, 0, 0, 0, 1]), "extrinsics: rotation is not a"),
     "two rotations": (
         changed("extrinsics", "quaternion_xyzw", to=[0, 0, 0, 1]),
@@ -174,9 +177,9 @@ REFUSED = {
     ),
     "a misspelt key": (changed("extrinsics", "translation", to=[0, 0, 0]), "did you mean 'translation_m'?"),
     "millimetres": (changed("extrinsics", "translation_m", to=[120, 0, 0]), "were these millimetres"),
-    "singular": (changed("homography", "matrix", to=[1] * 9), "rig.yaml: homography: the homography is singular"),
-    "no size": (changed("homography", "rgb_size", without=True), "rig.yaml: homography: rgb_size missing"),
-    "a plane behind": (changed("plane", "distance_m", to=-1), "rig.yaml: plane: the plane's distance_m is -1"),
+    "singular": (changed("homography", "matrix", to=[1] * 9), r"line \d+: homography: the homography is singular"),
+    "no size": (changed("homography", "rgb_size", without=True), r"rig.yaml: line \d+: homography: rgb_size missing"),
+    "a plane behind": (changed("plane", "distance_m", to=-1), r"line \d+: plane: the plane's distance_m is -1"),
 }
 
 
@@ -202,7 +205,7 @@ def test_a_missing_file_is_refused(tmp_path) -> None:
 def test_bytes_that_are_no_text_are_refused(tmp_path) -> None:
     path = tmp_path / "rig.yaml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(CalibrationError, match="not a YAML file"):
+    with pytest.raises(CalibrationError, match="line 1: not UTF-8 text"):
         load_calibration(path)
 
 

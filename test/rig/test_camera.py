@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rig_fakes import EQUIDISTANT, PLUMB_BOB, RATIONAL, camera, grid, plain_projection, plain_rays, plain_rotation
 
-from segmif_ros.rig.camera import CameraModel, camera_from_info, same_proportions, scaled_projection
+from segmif_ros.rig.camera import CameraModel, Window, camera_from_info, same_proportions, scaled_projection
 from segmif_ros.rig.errors import CalibrationError
 
 OPTICS = {
@@ -112,7 +112,7 @@ REFUSED = {
     "zero focal length": ({"K": np.zeros((3, 3))}, "the focal length is 0: the camera is not calibrated"),
     "negative focal length": ({"K": [[-1, 0, 9], [0, 1, 9], [0, 0, 1]]}, "focal length is negative"),
     "nan": ({"K": [[float("nan"), 0, 9], [0, 1, 9], [0, 0, 1]]}, "isn't finite"),
-    "skew": ({"K": [[50, 3, 9], [0, 50, 9], [0, 0, 1]]}, r"\[fx 0 cx; 0 fy cy; 0 0 1\]"),
+    "skew": ({"K": [[50, 3, 9], [0, 50, 9], [0, 0, 1]]}, "a skew of 3, which moves pixels by up to 2.3 px"),
     "another size's K": ({"K": [[500, 0, 320], [0, 500, 240], [0, 0, 1]]}, "K is another image size's"),
     "K of a wrong shape": ({"K": np.eye(2)}, r"K \(camera_matrix\) is 2x2: 3x3 numbers are needed"),
     "text": ({"K": [["a", 0, 9], [0, 1, 9], [0, 0, 1]]}, "must be numbers"),
@@ -175,3 +175,85 @@ def test_a_camera_info_without_distortion_rectification_and_projection_is_a_pinh
 def test_a_camera_info_that_is_none_is_refused(change, line) -> None:
     with pytest.raises(CalibrationError, match=line):
         camera_from_info(**{**INFO, **change})
+
+
+K_WHOLE = [[400.0, 0, 159.5], [0, 401.0, 119.5], [0, 0, 1]]
+
+
+def info(**changes) -> dict:
+    return {
+        "width": 320, "height": 240, "distortion_model": "plumb_bob", "d": [-0.1, 0.01, 0, 0, 0],
+        "k": np.ravel(K_WHOLE), "r": np.eye(3).ravel(), "p": np.insert(np.array(K_WHOLE), 3, 0, axis=1).ravel(),
+        **changes,
+    }
+
+
+def test_a_region_of_interest_is_a_part_of_the_image() -> None:
+    whole = camera_from_info(**info())
+    part = camera_from_info(**info(window=Window(x_offset=80, y_offset=60, width=160, height=120)))
+    assert part.size == (160, 120)
+    assert part.K.tolist() == [[400, 0, 79.5], [0, 401, 59.5], [0, 0, 1]]
+    assert part.P[:, :3].tolist() == part.K.tolist()
+    rays, known = part.rays([[10, 20]])
+    assert known.all()
+    assert np.allclose(rays, whole.rays([[90, 80]])[0], atol=1e-12)
+
+
+def test_a_part_may_lie_beside_the_optical_axis() -> None:
+    part = camera_from_info(**info(window=Window(x_offset=200, y_offset=0, width=100, height=80)))
+    assert part.K[0, 2] == -40.5
+    assert part.scaled(50, 40).size == (50, 40)
+
+
+def test_binning_is_another_size_of_the_same_view() -> None:
+    window = Window(binning_x=2, binning_y=2)
+    assert window.is_whole
+    assert camera_from_info(**info(window=window)) == camera_from_info(**info())
+    assert Window(x_offset=80, width=160, binning_x=2, binning_y=2).image_size(320, 240) == (80, 120)
+
+
+def test_a_region_outside_the_image_is_refused_by_its_name() -> None:
+    with pytest.raises(CalibrationError, match=r"region of interest 160x120 at \(200, 60\) is not inside"):
+        camera_from_info(**info(window=Window(x_offset=200, y_offset=60, width=160, height=120)))
+
+
+@pytest.mark.parametrize(
+    ("name", "D", "model", "count"),
+    [
+        ("plumb_bob", [0.1, 0.2, 0.01, 0.02, 0.3, 0, 0, 0], "plumb_bob", 5),
+        ("plumb_bob", [0.1, 0.2, 0.01, 0.02, 0.03, 0.04, 0, 0], "rational_polynomial", 8),
+        ("rational_polynomial", [0.1, 0.2, 0.01, 0.02, 0.3], "plumb_bob", 5),
+        ("rational_polynomial", [0.1, 0.2, 0, 0, 0, 0, 0, 0], "rational_polynomial", 8),
+        ("equidistant", [0.01, 0.02, -0.03, 0.01, 0], "equidistant", 4),
+        *[(name, [0.01, 0.02, -0.03, 0.01], "equidistant", 4) for name in ("fisheye", "Kannala Brandt4", "equi")],
+        *[(name, [0.1, 0.2, 0, 0, 0], "plumb_bob", 5) for name in ("", "radtan", "Plumb Bob", "Brown Conrady")],
+        *[(name, [0.0] * 5, "plumb_bob", 0) for name in ("none", "None", "inverse_brown_conrady", "no_distortion")],
+        ("plumb_bob", [0.0] * 16, "plumb_bob", 0),
+    ],
+)
+def test_models_have_the_names_and_zeros_that_drivers_give_them(name, D, model, count) -> None:
+    made = CameraModel(width=320, height=240, K=K_WHOLE, distortion_model=name, D=D)
+    assert (made.distortion_model, made.D.size) == (model, count)
+    assert made.D.tolist() == D[:count]
+
+
+@pytest.mark.parametrize(
+    ("name", "D", "line"),
+    [
+        ("plumb_bob", [0.1] * 6, "plumb_bob distortion has 6 coefficients: 4 or 5 are needed"),
+        ("equidistant", [0.1] * 5, "equidistant distortion has 5 coefficients: 4 are needed"),
+        ("none", [0.1] * 5, "distortion model 'none' has coefficients: use one of plumb_bob"),
+        ("inverse_brown_conrady", [0.1] * 5, "distortion model 'inverse_brown_conrady' has coefficients"),
+        ("ftheta", [0.0] * 4, "distortion model 'ftheta' is unknown: use one of plumb_bob, rational_polynomial"),
+        (["plumb_bob"], [0.0] * 5, r"distortion model \['plumb_bob'\] is unknown"),
+        ({}, [0.0] * 5, r"distortion model \{\} is unknown"),
+    ],
+)
+def test_a_model_that_is_not_known_is_refused_by_its_name(name, D, line) -> None:
+    with pytest.raises(CalibrationError, match=line):
+        CameraModel(width=320, height=240, K=K_WHOLE, distortion_model=name, D=D)
+
+
+def test_a_skew_that_moves_no_pixel_is_rounded_away() -> None:
+    made = CameraModel(width=320, height=240, K=[[400, 0.4, 159.5], [0, 400, 119.5], [0, 0, 1]])
+    assert made.K[0, 1] == 0

@@ -10,11 +10,11 @@ pytest.importorskip("rclpy", reason="no ROS 2 here")
 
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from segmif_ros.rig.camera import CameraModel
 from segmif_ros.rig.errors import CalibrationError
-from segmif_ros.ros.camera_infos import CameraInfoInput, camera_model, info_of, scaled_info
+from segmif_ros.ros.camera_infos import CameraInfoInput, InfoOfOutputs, camera_model, info_of, scaled_info
 from segmif_ros.ros.messages import make_header
 from segmif_ros.ros.qos import profile
 
@@ -32,13 +32,12 @@ def test_a_camera_and_its_message_say_the_same() -> None:
 def test_an_output_of_another_size_is_described_about_the_images_corner() -> None:
     message = info_of(CAMERA)
     message.binning_x = 2
-    message.roi.width = 5
     scaled = scaled_info(message, (128, 96), (64, 24))
     assert (scaled.width, scaled.height) == (64, 24)
     assert scaled.k.tolist() == [50, 0, 31.5, 0, 27.5, 11.5, 0, 0, 1]
     assert scaled.p.tolist() == [50, 0, 31.5, 0, 0, 27.5, 11.5, 0, 0, 0, 1, 0]
     assert scaled.d == message.d
-    assert (scaled.binning_x, scaled.roi.width) == (0, 0)
+    assert scaled.binning_x == 0
     assert (message.width, message.k[0], message.binning_x) == (128, 100, 2)  # left as it was
 
 
@@ -48,6 +47,45 @@ def test_a_binned_camera_is_described_at_the_size_that_it_sends() -> None:
 
 def test_a_cropped_camera_is_not_described_wrongly() -> None:
     assert scaled_info(info_of(CAMERA), (128, 72), (128, 72)) is None
+
+
+def with_roi(**binning) -> CameraInfo:
+    message = info_of(CAMERA)
+    message.roi = RegionOfInterest(x_offset=64, y_offset=24, width=64, height=48)
+    message.binning_x, message.binning_y = binning.get("x", 0), binning.get("y", 0)
+    return message
+
+
+def test_a_region_of_interest_is_described_as_it_is_sent() -> None:
+    """The crop has the whole image's proportions, so that it could be taken for a scaled image."""
+    made = scaled_info(with_roi(), (64, 48), (64, 48))
+    assert made.k.tolist() == [100, 0, -0.5, 0, 110, 23.5, 0, 0, 1]
+    assert made.p.tolist() == [100, 0, -0.5, 0, 0, 110, 23.5, 0, 0, 0, 1, 0]
+    assert made.roi == RegionOfInterest()
+    half = scaled_info(with_roi(), (64, 48), (32, 24))
+    assert half.k.tolist() == [50, 0, -0.5, 0, 55, 11.5, 0, 0, 1]
+
+
+def test_a_region_of_interest_is_binned_after_it_was_cut() -> None:
+    made = scaled_info(with_roi(x=2, y=2), (32, 24), (32, 24))
+    assert made.k.tolist() == [50, 0, -0.5, 0, 55, 11.5, 0, 0, 1]
+
+
+def test_whole_images_under_a_region_of_interest_are_not_described_and_it_is_named() -> None:
+    described = InfoOfOutputs()
+    described.use(with_roi())
+    assert described.message(make_header(1, "camera"), (128, 96), (128, 96)) is None
+    problem = described.problem("rgb", ["fused/camera_info"])
+    assert "a roi of 64x48 at (64, 24) of 128x96, so that images must be 64x48, and these are not" in problem.line
+
+
+def test_the_camera_of_a_message_is_the_part_that_it_sends() -> None:
+    made = camera_model(with_roi())
+    assert (made.size, made.K[0, 2], made.part_of) == ((64, 48), -0.5, (64, 24, 128, 96))
+    outside = with_roi()
+    outside.roi.width = 65
+    with pytest.raises(CalibrationError, match="region of interest 65x48"):
+        camera_model(outside)
 
 
 def test_an_uncalibrated_camera_stays_uncalibrated() -> None:

@@ -151,3 +151,26 @@ def test_what_the_cameras_said_outlives_a_change_of_parameters(tmp_path) -> None
     assert changed.problem is None
     assert changed.registration.config.view == "infrared"
     assert made.registration.config.mode == "none"
+
+
+def test_a_camera_that_sends_a_part_of_its_image_crops_the_files_camera_too(tmp_path) -> None:
+    made = source(tmp_path, RigCalibration(infrared=INFRARED, rgb=RGB, extrinsics=MOUNT), registration="stereo")
+    made.told("rgb", RGB.cropped(16, 12, 32, 24))
+    assert (made.camera.size, made.camera.K[0, 2]) == ((32, 24), 15.5)
+    maps = made.registration.maps((32, 24), (64, 48))
+    assert maps.pixels[12, 16].tolist() == pytest.approx([32 - 1, 24], abs=1e-3)
+
+
+def test_a_file_that_was_calibrated_on_the_part_is_taken_as_it_is(tmp_path) -> None:
+    part = RGB.cropped(16, 12, 32, 24)
+    file = dataclasses.replace(part, part_of=None)
+    made = source(tmp_path, RigCalibration(infrared=INFRARED, rgb=file, extrinsics=MOUNT), registration="stereo")
+    made.told("rgb", part)
+    assert (made.camera.size, made.camera.K[0, 2]) == ((32, 24), 15.5)
+
+
+def test_a_singular_projection_in_camera_info_is_said_and_ends_nothing(tmp_path) -> None:
+    made = source(tmp_path, registration="stereo")
+    made.told("infrared", dataclasses.replace(INFRARED, P=np.vstack([P[:2], np.zeros(4)])))
+    made.told("rgb", RGB)
+    assert "P (projection_matrix) is singular" in made.problem.line

@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -174,6 +175,35 @@ def test_the_nodes_own_params_file_is_understood() -> None:
     defaults = Path(__file__).parents[2] / "config" / "segmif.yaml"
     config = pipeline_config(parameters_of(defaults))
     assert config == pipeline_config({})
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("slop_s: soon", r"robot\.yaml: line 3: parameter 'slop_s' is 'soon': a number is needed"),
+        ("slop_s: .nan", "parameter 'slop_s' is nan: a number is needed"),
+        ("queue_size: 2.5", "parameter 'queue_size' is 2.5: a whole number is needed"),
+        ("gain_clahe_tiles: [1]", r"parameter 'gain_clahe_tiles' is \[1\]: a whole number"),
+        ("weights: 3", "parameter 'weights' is 3: a text is needed"),
+        ("overlay_alpha: much", "parameter 'overlay_alpha' is 'much': a number is needed"),
+        ("slop_s: 1e300", r"slop_s 1e\+300, .*: 0 to 10, -10 to 10 and 1 to 1000 are allowed"),
+    ],
+)
+def test_a_parameter_of_the_wrong_type_is_named_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], said: str, line: str
+) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text(f"/**:\n  ros__parameters:\n    {said}\n")
+    assert run(command, tmp_path / "no.bag", "--params-file", path, "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert re.search(line, error) and error.count("\n") == 1
+
+
+def test_a_number_with_an_exponent_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text("/**:\n  ros__parameters:\n    slop_s: 2e-2\n    time_offset_s: 1\n")
+    config = pipeline_config(parameters_of(path))
+    assert (config.slop_s, config.time_offset_s) == (0.02, 1.0)
 
 
 @pytest.mark.parametrize("text", ["", "a: 1", "- 1", "{"])
