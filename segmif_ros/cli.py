@@ -12,6 +12,9 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
+from pathlib import Path
+
+from segmif_ros.command_line import Parser, finish
 
 Run = Callable[[argparse.Namespace], int]
 Wire = Callable[[argparse.ArgumentParser], Run]
@@ -63,12 +66,12 @@ def _rig(parser: argparse.ArgumentParser) -> Run:
 
 
 def _parity(parser: argparse.ArgumentParser) -> Run:
-    parser.add_argument("folder", help="folder with .npz vectors")
+    parser.add_argument("folder", type=Path, help="folder with .npz vectors")
 
     def run(options: argparse.Namespace) -> int:
         from segmif_ros.trials import parity
 
-        return parity.main([options.folder])
+        return parity.run(options.folder)
 
     return run
 
@@ -105,18 +108,19 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command; all errors are printed and all exit statuses decided by `command_line.finish`.
 
     Returns:
-        Its exit status: 0 for success, 1 for a failure, about which one line is on stderr, 2 for a wrong command line.
+        0 for success, 1 where something failed, 2 for a wrong command line or unusable input, 130 if interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     ours, ros = _split(given)
-    parser = argparse.ArgumentParser(prog="segmif", description="Infrared + RGB fusion and segmentation for ROS 2.")
+    parser = Parser(prog="segmif", description="Infrared + RGB fusion and segmentation for ROS 2.")
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    run: Run | None = None
-    try:
+
+    def parse_and_run() -> int:
+        run: Run | None = None
         for name, (summary, wire) in COMMANDS.items():
             wired = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
             if ours[:1] == [name]:
@@ -124,13 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(ours, argparse.Namespace(ros=ros))
         assert run is not None  # argparse ends with status 2 where no command is named
         return run(options)
-    except KeyboardInterrupt:
-        return 130
-    except (ValueError, RuntimeError, OSError) as error:
-        if not isinstance(error, OSError) and not type(error).__module__.startswith("segmif_ros."):
-            raise  # not one of ours: a defect, and its traceback is what helps
-        print(f"segmif: error: {error}", file=sys.stderr)
-        return 1
+
+    return finish(f"segmif {ours[0]}" if ours and ours[0] in COMMANDS else "segmif", parse_and_run)
 
 
 def _split(given: list[str]) -> tuple[list[str], list[str]]:

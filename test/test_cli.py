@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`segmif`: commands are wired, errors are one line, ROS arguments reach ROS."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from types import ModuleType
 import pytest
 
 from segmif_ros import cli
+from segmif_ros.command_line import StoppedError
+from segmif_ros.evaluation.errors import WorkFailedError
 from segmif_ros.labels import LabelSetError
 
 
@@ -34,16 +37,64 @@ def test_a_command_gets_its_options_and_its_status_is_returned(command: ModuleTy
     assert cli.main(["probe", "--count", "5"]) == 15
 
 
-def test_an_error_of_ours_is_one_line_and_status_1(command: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_of_ours_is_one_line_and_status_2(command: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     command.run = _raises(LabelSetError("no label set 'x': choose from fmb"))
-    assert cli.main(["probe"]) == 1
-    assert capsys.readouterr().err == "segmif: error: no label set 'x': choose from fmb\n"
+    assert cli.main(["probe"]) == 2
+    assert capsys.readouterr().err == "segmif probe: no label set 'x': choose from fmb\n"
 
 
-def test_a_missing_file_is_one_line_and_status_1(command: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_one_line_and_status_2(command: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     command.run = _raises(FileNotFoundError(2, "No such file or directory", "lost.yaml"))
+    assert cli.main(["probe"]) == 2
+    assert capsys.readouterr().err == "segmif probe: lost.yaml: No such file or directory\n"
+
+
+def test_what_the_machine_lacks_is_a_failure_and_status_1(command: ModuleType) -> None:
+    command.run = _raises(OSError(errno.ENOSPC, "No space left on device", "out"))
     assert cli.main(["probe"]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_work_that_failed_is_status_1(command: ModuleType) -> None:
+    command.run = _raises(WorkFailedError("a worker process ended"))
+    assert cli.main(["probe"]) == 1
+
+
+def test_an_interrupted_run_says_how_to_go_on(command: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    command.run = _raises(StoppedError("stopped; the same command goes on", 143))
+    assert cli.main(["probe"]) == 143
+    assert capsys.readouterr().err == "segmif probe: stopped; the same command goes on\n"
+
+
+@pytest.mark.parametrize("printer", ["print", "rich.print"])
+def test_a_reader_that_ends_early_is_no_error(printer: str) -> None:
+    code = f"""
+import sys, types, rich
+from segmif_ros import cli
+module = types.ModuleType("segmif_ros.probe")
+module.add_arguments = lambda parser: None
+module.run = lambda options: [{printer}("x" * 99) for _ in range(9999)] and 0
+sys.modules["segmif_ros.probe"] = module
+cli.COMMANDS["probe"] = ("try things", cli._of("segmif_ros.probe"))
+sys.exit(cli.main(["probe"]))
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, b"")
+
+
+def test_a_near_miss_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["evalute"])
+    assert capsys.readouterr().err.endswith("did you mean evaluate?\n")
+
+
+def test_a_wrong_option_looks_like_an_error(command: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["probe", "--count", "many"])
+    assert capsys.readouterr().err.splitlines()[-1].startswith("segmif probe: argument --count")
 
 
 def test_a_defect_keeps_its_traceback(command: ModuleType) -> None:

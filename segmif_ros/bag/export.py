@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,7 +29,7 @@ from segmif_ros.bag.node_options import (
 from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pairs_of
 from segmif_ros.bag.reading import Bag, BagError, Topics, open_bag
 from segmif_ros.bag.replay import label_map
-from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.command_line import StoppedError, complain
 from segmif_ros.evaluation.journal import disk_error
 from segmif_ros.evaluation.report import canonical_hash, software, write_json
 from segmif_ros.evaluation.workers import progress_bar
@@ -209,7 +208,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run `segmif export-dataset`: 0 done, 2 unusable input, 130 interrupted."""
+    """Run `segmif export-dataset`; 1 if the bag is damaged."""
     topics = Topics(infrared=arguments.infrared, rgb=arguments.rgb, labels=arguments.labels)
     try:
         config = ExportConfig(
@@ -221,16 +220,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
         with progress_bar(arguments.bag.name, expected_pairs(arguments.bag, topics)) as advance:
             count = export(arguments.bag, arguments.out, config, advance)
-    except EvaluationError as error:
-        print(f"segmif export-dataset: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        print(f"segmif export-dataset: stopped; {arguments.out} is incomplete (no {MANIFEST_FILE})", file=sys.stderr)
-        return 130
+        raise StoppedError(f"stopped; {arguments.out} is incomplete (no {MANIFEST_FILE})") from None
     manifest = json.loads((arguments.out / MANIFEST_FILE).read_text(encoding="utf-8"))
     print(f"{count} of {manifest['pairs_in_bag']} pairs in {arguments.out}, {len(manifest['skipped'])} undecodable")
     if unreadable := manifest["source"]["unreadable_messages"]:
-        print(f"segmif export-dataset: {unreadable} messages of the bag can't be read", file=sys.stderr)
+        complain("segmif export-dataset", f"{unreadable} messages of the bag can't be read")
     if manifest["source"]["damage"]:
-        print(f"segmif export-dataset: the bag is damaged, {manifest['source']['damage']}", file=sys.stderr)
+        complain("segmif export-dataset", f"the bag is damaged, {manifest['source']['damage']}")
     return 1 if unreadable or manifest["source"]["damage"] else 0

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from segmif_ros.bag.messages import (
 from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, BagError
 from segmif_ros.bag.writing import STORAGES, BagWriter, new_bag
 from segmif_ros.evaluation.workers import progress_bar
-from segmif_ros.scenes import LIGHTINGS, RoadScene, SceneError
+from segmif_ros.scenes import LIGHTINGS, RoadScene
 
 LABELS_TOPIC = "/rig/labels"  # where the simulated rig publishes them
 # stamps start at a round time well after 0, which some tools take for "no stamp"
@@ -112,27 +111,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run `segmif record-synthetic`: 0 done, 2 unusable input."""
-    try:
-        width, height = _size(arguments.size)
-        record(
-            arguments.bag,
-            RecordConfig(
-                frames=arguments.frames,
-                rate_hz=arguments.rate,
-                seed=arguments.seed,
-                height=height,
-                width=width,
-                lighting=arguments.lighting,
-                infrared_delay_s=arguments.infrared_delay,
-                storage=arguments.storage,
-                compressed=arguments.compressed,
-                labels=not arguments.no_labels,
-            ),
-        )
-    except (BagError, SceneError) as error:
-        print(f"segmif record-synthetic: {error}", file=sys.stderr)
-        return 2
+    """Run `segmif record-synthetic`."""
+    width, height = _size(arguments.size)
+    record(
+        arguments.bag,
+        RecordConfig(
+            frames=arguments.frames,
+            rate_hz=arguments.rate,
+            seed=arguments.seed,
+            height=height,
+            width=width,
+            lighting=arguments.lighting,
+            infrared_delay_s=arguments.infrared_delay,
+            storage=arguments.storage,
+            compressed=arguments.compressed,
+            labels=not arguments.no_labels,
+        ),
+    )
     print(f"{arguments.frames} pairs in {arguments.bag}")
     return 0
 

@@ -154,14 +154,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `segmif compare`: 0 nothing fell, 1 a chosen figure fell, 2 unusable input."""
-    try:
-        checks = [parse_check(text, arguments.margin) for text in arguments.metric]
-        reports = [load(arguments.before), load(arguments.after)]
-        before, after = (figures(report) for report in reports)
-        verdicts = judge(before, after, checks)
-    except EvaluationError as error:
-        print(f"segmif compare: {error}", file=sys.stderr)
-        return 2
+    checks = [parse_check(text, arguments.margin) for text in arguments.metric]
+    reports = [load(arguments.before), load(arguments.after)]
+    before, after = (figures(report) for report in reports)
+    verdicts = judge(before, after, checks)
     for line in differences(*reports):
         print(line)
     _print_table(before, after, {verdict.check.metric: verdict for verdict in verdicts}, everything=arguments.all)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import cv2
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.command_line import StoppedError, complain
 from segmif_ros.data.published import DATASETS, PairItem, PublishedDataset, open_dataset, read_pair
 from segmif_ros.evaluation import options, pictures
 from segmif_ros.evaluation.errors import EvaluationError
@@ -35,11 +34,7 @@ from segmif_ros.evaluation.report import (
 from segmif_ros.evaluation.report_page import PAGE_FILE, write_page
 from segmif_ros.evaluation.workers import WorkerPool, progress_bar
 from segmif_ros.inference.engine import EngineError
-from segmif_ros.inference.weights import WeightsError
-from segmif_ros.labels import LabelSet, LabelSetError
-from segmif_ros.model import CheckpointError
-
-UNUSABLE = (DatasetError, EvaluationError, EngineError, WeightsError, CheckpointError, LabelSetError)
+from segmif_ros.labels import LabelSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +207,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run `segmif evaluate`: 0 done, 1 some pairs failed, 2 unusable input, 130 interrupted."""
+    """Run `segmif evaluate`; 1 if some pairs failed."""
     try:
         dataset = open_dataset(arguments.dataset, arguments.root, arguments.split)
         config = EvaluationConfig(
@@ -229,16 +224,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
         with progress_bar(f"{dataset.name} {dataset.split}".strip(), len(dataset.items)) as advance:
             report = evaluate(config, advance)
-    except UNUSABLE as error:
-        print(f"segmif evaluate: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        print(f"segmif evaluate: stopped; the same command goes on with what {arguments.out} holds", file=sys.stderr)
-        return 130
+        raise StoppedError(f"stopped; the same command goes on with what {arguments.out} holds") from None
     print("\n".join(summary_lines(report)))
     print(f"report: {arguments.out / PAGE_FILE}")
     for each in report["pairs"]["failed"][:5]:
-        print(f"segmif evaluate: {each['key']} failed: {each['error']}", file=sys.stderr)
+        complain("segmif evaluate", f"{each['key']} failed: {each['error']}")
     return 1 if report["pairs"]["failed"] else 0
 
 

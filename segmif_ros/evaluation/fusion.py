@@ -13,7 +13,6 @@ SSIM and VIF are written here because they are two window filters, for which a r
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.command_line import Parser, finish
 from segmif_ros.data.images import read_rgb
 from segmif_ros.imaging.pyramid import LEVELS, compose, decompose
 
@@ -281,26 +281,25 @@ def _kumar_preservation(gs: _Array, angle_s: _Array, gf: _Array, angle_f: _Array
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print every metric of one fused image (``FUSED`` may be a rule of `BASELINES` for the pair)."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m segmif_ros.evaluation.fusion", description="Fusion metrics of one image"
     )
     parser.add_argument("infrared", type=Path, metavar="IR")
     parser.add_argument("visible", type=Path, metavar="VIS")
     parser.add_argument("fused", metavar="FUSED", help=f"an image file, or a rule: {', '.join(BASELINES)}")
     options = parser.parse_args(arguments)
-    try:
+
+    def run() -> int:
         infrared, visible = luma(read_rgb(options.infrared)), luma(read_rgb(options.visible))
         if options.fused in BASELINES and infrared.shape == visible.shape:
             fused = BASELINES[options.fused](infrared, visible)
         else:
             fused = luma(read_rgb(Path(options.fused)))
-        values = fusion_metrics(infrared, visible, fused, TEXTBOOK_METRICS + TOOLBOX_METRICS)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for name, value in values.items():
-        print(f"{name:8s} {value:.6g}")
-    return 0
+        for name, value in fusion_metrics(infrared, visible, fused, TEXTBOOK_METRICS + TOOLBOX_METRICS).items():
+            print(f"{name:8s} {value:.6g}")
+        return 0
+
+    return finish(parser.prog, run)
 
 
 def laplacian_pyramid(

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.evaluation.errors import EvaluationError, WorkFailedError
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -67,7 +67,7 @@ class WorkerPool(Generic[Item, Done]):
         try:
             yield from _bounded(processes, _work, items, 3 * workers)
         except BrokenProcessPool:
-            raise EvaluationError(
+            raise WorkFailedError(
                 "a worker process ended unexpectedly (out of memory?): try fewer --workers; what was done is kept"
             ) from None
         finally:
@@ -93,7 +93,7 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
         # a job that took its worker down twice is given up, and not tried on all the others
         yield client.get_executor(pure=False, retries=1), width
     except distributed.KilledWorker as error:
-        raise EvaluationError(f"--scheduler {address}: workers ended ({error}); what was done is kept") from error
+        raise WorkFailedError(f"--scheduler {address}: workers ended ({error}); what was done is kept") from error
     finally:
         client.close()
 

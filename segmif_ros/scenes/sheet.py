@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.command_line import Parser, finish
 from segmif_ros.labels import FMB
 from segmif_ros.scenes.climate import LIGHTINGS
 from segmif_ros.scenes.scene import RoadScene, SceneError
@@ -32,7 +31,7 @@ def contact_sheet(seeds: Sequence[int], height: int, width: int, weather: str = 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m segmif_ros.scenes", description=__doc__)
+    parser = Parser(prog="python -m segmif_ros.scenes", description=__doc__)
     parser.add_argument("--sheet", type=Path, help="write a contact sheet to this PNG file")
     parser.add_argument("--benchmark", action="store_true", help="print how many scenes are made a second on one core")
     parser.add_argument("--seed", type=int, default=0, help="first seed of the sheet")
@@ -41,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--weather", default="any")
     options = parser.parse_args(arguments)
-    try:
+
+    def run() -> int:
         if options.sheet:
             seeds = range(options.seed, options.seed + options.rows)
             sheet = contact_sheet(seeds, options.height, options.width, options.weather)
@@ -52,10 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.benchmark:
             cv2.setNumThreads(1)
             print(benchmark(options.height, options.width))
-    except SceneError as error:
-        print(f"scenes: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return 0
+
+    return finish(parser.prog, run)
 
 
 def benchmark(height: int, width: int, count: int = 60) -> str:

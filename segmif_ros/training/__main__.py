@@ -12,14 +12,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from segmif_ros.data.images import DatasetError
-from segmif_ros.evaluation.segmentation import LabelRangeError
-from segmif_ros.model import CheckpointError
-from segmif_ros.training.config import RecipeError, read_recipe
+from segmif_ros.command_line import DONE, UNUSABLE, Parser, StoppedError, finish
+from segmif_ros.training.config import read_recipe
 from segmif_ros.training.distributed import ProcessError, ReportedElsewhereError, joined
 from segmif_ros.training.plan import dry_run
 from segmif_ros.training.stopping import TrainingStopped
-from segmif_ros.training.trainer import TrainingError, run_training
+from segmif_ros.training.trainer import run_training
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,43 +33,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train as the arguments say; errors are one line."""
+    """Train as the arguments say."""
+    config = read_recipe(options.recipe)
+    if options.tensorboard:
+        config = dataclasses.replace(config, tensorboard=True)
+    output = options.output or Path("runs") / config.name
     try:
-        config = read_recipe(options.recipe)
-        if options.tensorboard:
-            config = dataclasses.replace(config, tensorboard=True)
-        output = options.output or Path("runs") / config.name
         with joined() as processes:
             if options.dry_run:
                 if processes.world > 1:
                     raise ProcessError("--dry-run checks and measures one process: run it without torchrun")
                 found = dry_run(config, data_root=options.data, output=output, scene_cache=options.scene_cache)
-                return 2 if found else 0
+                return UNUSABLE if found else DONE
             weights = run_training(
                 config, data_root=options.data, output=output, scene_cache=options.scene_cache, processes=processes
             )
-    except (RecipeError, DatasetError, LabelRangeError, CheckpointError, TrainingError, ProcessError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except ReportedElsewhereError:
-        return 2
+        return UNUSABLE
     except TrainingStopped as stopped:
-        if processes.is_main:
-            print(f"{output}: {stopped}; the same command goes on from there", file=sys.stderr)
-        return stopped.status
+        if not processes.is_main:
+            return stopped.status
+        raise StoppedError(f"{output}: {stopped}; the same command goes on from there", stopped.status) from None
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
+        raise StoppedError("stopped; the same command goes on from the last checkpoint") from None
     if processes.is_main:
         print(f"weights: {weights}")
-    return 0
+    return DONE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and train."""
-    parser = argparse.ArgumentParser(prog="python -m segmif_ros.training", description="Train SegMiF from a recipe")
+    parser = Parser(prog="python -m segmif_ros.training", description="Train SegMiF from a recipe")
     add_arguments(parser)
-    return run(parser.parse_args(arguments))
+    options = parser.parse_args(arguments)
+    return finish(parser.prog, lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -17,13 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.command_line import Parser, StoppedError, finish
 from segmif_ros.data.mixture import SceneSource
-from segmif_ros.model import CheckpointError
 from segmif_ros.training.batches import open_source
 from segmif_ros.training.config import RecipeError, TrainingConfig, from_mapping
 from segmif_ros.training.stopping import TrainingStopped
-from segmif_ros.training.trainer import TrainingError, run_training
+from segmif_ros.training.trainer import run_training
 from segmif_ros.yaml_file import YamlError, located, read_yaml
 
 
@@ -102,31 +101,31 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train all variants and print the table; errors are one line."""
-    parser = argparse.ArgumentParser(prog="python -m segmif_ros.training.compare", description="Compare recipes")
+    """Train all variants and print the table."""
+    parser = Parser(prog="python -m segmif_ros.training.compare", description="Compare recipes")
     parser.add_argument("variants", type=Path, help="YAML file, such as config/training/compare/methods.yaml")
     parser.add_argument("--data", type=Path, default=Path(), help="folder that the recipes' paths are relative to")
     parser.add_argument("--output", type=Path, required=True, help="folder for the runs and table.md")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these variants alone")
     options = parser.parse_args(arguments)
+    return finish(parser.prog, lambda: _compare(options))
+
+
+def _compare(options: argparse.Namespace) -> int:
+    recipes = read_variants(options.variants)
+    unknown = sorted(set(options.only or ()) - set(recipes))
+    if unknown:
+        raise RecipeError(f"no variants {', '.join(unknown)}; choose of {', '.join(recipes)}")
+    runs, scenes = [], options.output / "scenes"
     try:
-        recipes = read_variants(options.variants)
-        unknown = sorted(set(options.only or ()) - set(recipes))
-        if unknown:
-            raise RecipeError(f"no variants {', '.join(unknown)}; choose of {', '.join(recipes)}")
-        runs, scenes = [], options.output / "scenes"
         for name in options.only or recipes:
             runs.append(options.output / name)
             print(f"{name}:", flush=True)
             _make_scenes(recipes[name], options.data, scenes)
             run_training(recipes[name], data_root=options.data, output=runs[-1], scene_cache=scenes)
-        text = table(runs)
-    except (RecipeError, DatasetError, CheckpointError, TrainingError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except TrainingStopped as stopped:
-        print(f"{stopped}; the same command goes on from there", file=sys.stderr)
-        return stopped.status
+        raise StoppedError(f"{stopped}; the same command goes on from there", stopped.status) from None
+    text = table(runs)
     (options.output / "table.md").write_text(text + "\n", encoding="utf-8")
     print(text)
     return 0

@@ -31,8 +31,9 @@ from segmif_ros.data.images import DatasetError
 from segmif_ros.data.mixture import split_hold_out
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.evaluation.predict import to_plane
+from segmif_ros.inference.weights import parse_weights, resolve_weights
 from segmif_ros.labels import IGNORE_ID, counterparts, label_set, label_set_of
-from segmif_ros.model import CheckpointError, SegMiF, load_checkpoint
+from segmif_ros.model import SegMiF, load_checkpoint
 
 Image = npt.NDArray[np.uint8]
 
@@ -53,7 +54,7 @@ class PseudoLabelConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.confidence <= 1:
-            raise ValueError(f"confidence is {self.confidence}: it must be in [0, 1]")
+            raise DatasetError(f"confidence is {self.confidence}: it must be in [0, 1]")
 
 
 @torch.no_grad()
@@ -94,7 +95,7 @@ def pseudo_label(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("pairs", type=Path, help="folder with infrared/ and visible/")
-    parser.add_argument("--weights", type=Path, required=True, help="the teacher's checkpoint")
+    parser.add_argument("--weights", required=True, help="the teacher: a name or files, as `segmif models` says")
     parser.add_argument("--out", type=Path, required=True, help="new folder for the pairs with their labels/")
     parser.add_argument("--label-set", help="whose ids to write, by the names of the classes (default: the teacher's)")
     parser.add_argument("--confidence", type=float, default=PseudoLabelConfig.confidence, help="default: %(default)s")
@@ -114,19 +115,15 @@ def _count(text: str) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Label a folder; errors are one line."""
-    try:
-        config = PseudoLabelConfig(confidence=options.confidence, darkest=options.darkest)
-        model = load_checkpoint(options.weights)
-        folder = PairFolder(options.pairs)
-        ids = None
-        if options.label_set:
-            theirs = label_set_of(model.metadata, model.config.num_classes)
-            ids = counterparts(theirs, label_set(options.label_set))
-        labelled = write_labelled_copy(model, folder, options.out, config, ids, options.hold_out_every)
-    except (CheckpointError, DatasetError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    """Label a folder."""
+    config = PseudoLabelConfig(confidence=options.confidence, darkest=options.darkest)
+    model = load_checkpoint(resolve_weights(parse_weights(options.weights)))
+    folder = PairFolder(options.pairs)
+    ids = None
+    if options.label_set:
+        theirs = label_set_of(model.metadata, model.config.num_classes)
+        ids = counterparts(theirs, label_set(options.label_set))
+    labelled = write_labelled_copy(model, folder, options.out, config, ids, options.hold_out_every)
     held_out = len(split_hold_out(len(folder), options.hold_out_every, held_out=True))
     kept = f", {held_out} of them held out without a label file" if held_out else ""
     print(f"{options.out}: {len(folder)} pairs{kept}, {100 * labelled:.1f} % of all pixels labelled")

@@ -20,10 +20,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from segmif_ros.command_line import Parser, finish
 from segmif_ros.inference.backends import BACKENDS, TOLERANCES, available_backends, lacking
 from segmif_ros.inference.choice import mask_agreement, package_version, processor_name, psnr_db
 from segmif_ros.inference.operations import Rates, measure_rates
-from segmif_ros.inference.pairs import PairsError, pattern_pairs, read_pairs
+from segmif_ros.inference.pairs import pattern_pairs, read_pairs
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
 from segmif_ros.trials.bench_worker import PLAIN, PLAIN_UNTUNED, Ready, Runner, RunnerError, RunnerSpec
@@ -146,19 +147,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the benchmark; 0 when all agree with torch in float32, 1 when one doesn't, 2 when it can't be run."""
+    """Run the benchmark; 0 when all agree with torch in float32, 1 when one doesn't."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=_LOG_COLUMNS)
     skipped = [f"skipped: {line}" for name in arguments.backends or () if (line := lacking(name))]
     for line in skipped:
         console.print(line, markup=False)
-    try:
-        with TemporaryDirectory(prefix="segmif_bench_") as folder:
-            rows, failures = bench(arguments, console, Path(folder))
-    except (BenchError, PairsError, RunnerError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
+    with TemporaryDirectory(prefix="segmif_bench_") as folder:
+        rows, failures = bench(arguments, console, Path(folder))
     report = {"machine": machine(), "rows": [asdict(row) for row in rows], "failures": failures, "skipped": skipped}
     for group in _groups(rows):
         console.print(table(group))
@@ -422,6 +419,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    _parser = argparse.ArgumentParser(prog="python -m segmif_ros.trials.bench")
+    _parser = Parser(prog="python -m segmif_ros.trials.bench")
     add_arguments(_parser)
-    sys.exit(run(_parser.parse_args()))
+    _options = _parser.parse_args()
+    sys.exit(finish(_parser.prog, lambda: run(_options)))

@@ -7,7 +7,6 @@ an image of 61 rows and 83 columns. This module rebuilds weights and inputs, run
 prints one line a case: the largest absolute difference of every array, and pass or fail.
 """
 
-import argparse
 import hashlib
 import re
 import sys
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from segmif_ros.command_line import Parser, finish
 from segmif_ros.model.colour import rgb_to_ycrcb, stretched_bytes, with_luma
 from segmif_ros.model.encoder import MINIMUM_SIDE
 from segmif_ros.model.network import SegMiF, SegMiFConfig
@@ -35,6 +35,10 @@ _SMALL = re.compile(
     r"\.(weight|bias)|(Dcov\d|DRDB\d\.conv)\.bias|bn\.running_mean)$"
 )
 _NAME = re.compile(r"(b[0-5])_(\d{1,3})_(\d{1,4})x(\d{1,4})(?:_(sharp|small))?")
+
+
+class ParityError(ValueError):
+    """A folder without vectors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,15 +268,19 @@ def check_file(path: Path) -> tuple[str, bool]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compares every .npz of a folder; 0 when all pass."""
-    parser = argparse.ArgumentParser(prog="python -m segmif_ros.trials.parity", description="compare with vectors")
+    """Compare every .npz of a folder; 0 when all pass."""
+    parser = Parser(prog="python -m segmif_ros.trials.parity", description="compare with vectors")
     parser.add_argument("folder", type=Path, help="folder with .npz vectors")
-    folder: Path = parser.parse_args(arguments).folder
+    options = parser.parse_args(arguments)
+    return finish(parser.prog, lambda: run(options.folder))
+
+
+def run(folder: Path) -> int:
+    """Compare every .npz of a folder and print a line for each; 1 if one fails. ParityError if there is none."""
     files = sorted(folder.glob("*.npz"))
     if not files:
         reason = "holds no .npz vectors" if folder.is_dir() else "is no folder"
-        print(f"{folder}: {reason}: give the folder with the parity vectors", file=sys.stderr)
-        return 2
+        raise ParityError(f"{folder}: {reason}: give the folder with the parity vectors")
     failed = 0
     for path in files:
         line, passed = check_file(path)

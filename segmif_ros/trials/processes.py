@@ -26,6 +26,8 @@ _GRACE_S = 3.0  # the same when the demo itself has failed or was interrupted
 class DemoError(RuntimeError):
     """The demo can't go on; one line with what happened, and the last lines of the child that it happened to."""
 
+    exit_status = 1
+
 
 class Child:
     """One process of ours: its lines go to a log file, and those that are JSON objects also to ``on_event``.

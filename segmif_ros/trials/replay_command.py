@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,9 +25,10 @@ from segmif_ros.bag.node_options import (
 )
 from segmif_ros.bag.reading import BagError
 from segmif_ros.bag.replay import ReplayConfig, replay
+from segmif_ros.command_line import StoppedError, complain
 from segmif_ros.evaluation import options
 from segmif_ros.evaluation.errors import EvaluationError
-from segmif_ros.evaluation.evaluate import UNUSABLE, summary_lines
+from segmif_ros.evaluation.evaluate import summary_lines
 from segmif_ros.evaluation.journal import RECORDS_FILE, disk_error
 from segmif_ros.evaluation.options import EngineFactory
 from segmif_ros.evaluation.pictures import picture_folder
@@ -47,6 +47,8 @@ from segmif_ros.evaluation.workers import WorkerPool, progress_bar
 from segmif_ros.labels import LabelSet
 from segmif_ros.trials.online import OnlineConfig, replay_online
 from segmif_ros.trials.online_figures import facts_of
+
+_PROG = "segmif replay"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +199,7 @@ def run(arguments: argparse.Namespace) -> int:
     def tell(result: BagResult) -> None:
         if result.error:
             failures.append(result.error)
-            print(f"segmif replay: {result.error}", file=sys.stderr)
+            complain(_PROG, result.error)
             return
         assert result.report is not None
         print("\n".join(summary_lines(result.report)))
@@ -228,48 +230,38 @@ def run(arguments: argparse.Namespace) -> int:
             tell,
             scheduler=arguments.scheduler,
         )
-    except UNUSABLE as error:
-        print(f"segmif replay: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        print(f"segmif replay: stopped; the same command goes on with what {arguments.out} holds", file=sys.stderr)
-        return 130
+        raise StoppedError(f"stopped; the same command goes on with what {arguments.out} holds") from None
     if report is None:
         return 2
     for line in failures[:5]:
-        print(f"segmif replay: {line}", file=sys.stderr)
+        complain(_PROG, line)
     return 1 if failures else 0
 
 
 def _run_online(arguments: argparse.Namespace) -> int:
-    try:
-        given = node_parameters(arguments)
-        own_node = not arguments.running_node and arguments.attach is None
-        if len(arguments.bags) != 1:
-            raise BagError("--online plays one bag: give one")
-        engine = {each: getattr(arguments, each) for each in ENGINE_PARAMETERS}
-        engine = {name: value for name, value in engine.items() if value != _parser_default(name)}
-        if arguments.threads:
-            engine["num_threads"] = arguments.threads
-        config = OnlineConfig(
-            topics=topics_of(arguments),
-            pipeline=pipeline_config(given),
-            rate=arguments.rate,
-            loops=arguments.loop,
-            clock=arguments.clock,
-            attach_s=arguments.attach,
-            own_node=own_node,
-            domain_id=arguments.domain_id,
-            node_parameters={**given, **engine} if own_node else {},
-            pid=arguments.pid,
-        )
-        [bag] = arguments.bags
-        report = replay_online(bag, arguments.out, config)
-    except UNUSABLE as error:
-        print(f"segmif replay: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    given = node_parameters(arguments)
+    own_node = not arguments.running_node and arguments.attach is None
+    if len(arguments.bags) != 1:
+        raise BagError("--online plays one bag: give one")
+    engine = {each: getattr(arguments, each) for each in ENGINE_PARAMETERS}
+    engine = {name: value for name, value in engine.items() if value != _parser_default(name)}
+    if arguments.threads:
+        engine["num_threads"] = arguments.threads
+    config = OnlineConfig(
+        topics=topics_of(arguments),
+        pipeline=pipeline_config(given),
+        rate=arguments.rate,
+        loops=arguments.loop,
+        clock=arguments.clock,
+        attach_s=arguments.attach,
+        own_node=own_node,
+        domain_id=arguments.domain_id,
+        node_parameters={**given, **engine} if own_node else {},
+        pid=arguments.pid,
+    )
+    [bag] = arguments.bags
+    report = replay_online(bag, arguments.out, config)
     online = report["online"]
     print(f"{online['processed']} of {online['offered']} pairs gave outputs")
     print(", ".join(f"{name} {value}" for name, value in facts_of(online)))

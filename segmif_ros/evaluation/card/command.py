@@ -28,6 +28,7 @@ from typing import Any
 
 from rich.console import Console
 
+from segmif_ros.command_line import Parser, finish
 from segmif_ros.data.camvid import CamVid
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.mixture import PairSource
@@ -44,18 +45,16 @@ from segmif_ros.evaluation.card.tables import print_tables, report_tables
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.options import add_runtime_arguments, with_runtime
 from segmif_ros.evaluation.workers import progress_bar
-from segmif_ros.inference.engine import Engine, EngineConfig, EngineError, EngineProtocol
+from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
 from segmif_ros.inference.models import ModelFacts, describe
 from segmif_ros.inference.weights import (
     DEFAULT_WEIGHTS,
-    WeightsError,
     curve_file,
     packaged_weights,
     parse_weights,
     resolve_weights,
 )
-from segmif_ros.labels import CAMVID, FMB, LabelSet, LabelSetError
-from segmif_ros.model import CheckpointError
+from segmif_ros.labels import CAMVID, FMB, LabelSet
 from segmif_ros.scenes import LIGHTINGS
 
 FORMAT = 3
@@ -68,7 +67,6 @@ REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 _LOG_COLUMNS = 160
 # below --data: the folder of pairs, and whether training leaves every 4th out
 _KNOWN_PAIRS = {"roadscene": HOLD_OUT_EVERY, "msrs_samples": 0}
-_UNUSABLE = (EngineError, WeightsError, CheckpointError, DatasetError, EvaluationError, LabelSetError, OSError)
 
 Advance = Callable[[int], None]
 # what is measured, how many, of what, and the work: its figures
@@ -282,21 +280,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, print and write; errors are one line."""
+    """Measure, print and write."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=_LOG_COLUMNS)
-    try:
-        amounts = _amounts(options)
-        data = find_data(options)
-        models = [parse_weights(each) for each in options.weights or list(packaged_weights()) or [DEFAULT_WEIGHTS]]
-        reference = [parse_weights(options.rgb_reference)] if options.rgb_reference else []
-        for weights in models + reference:
-            resolve_weights(weights)  # a wrong name among several shall not wait for the others' figures
-        folders = [_one(weights, data, amounts, options, console) for weights in models]
-    except _UNUSABLE as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    amounts = _amounts(options)
+    data = find_data(options)
+    models = [parse_weights(each) for each in options.weights or list(packaged_weights()) or [DEFAULT_WEIGHTS]]
+    reference = [parse_weights(options.rgb_reference)] if options.rgb_reference else []
+    for weights in models + reference:
+        resolve_weights(weights)  # a wrong name among several shall not wait for the others' figures
+    folders = [_one(weights, data, amounts, options, console) for weights in models]
     for folder in folders:
         print(f"written: {folder / PAGE_FILE}, {REPORT_FILE} and sheets beside it")
     return 0
@@ -341,9 +335,10 @@ def _amounts(options: argparse.Namespace) -> Amounts:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(prog="python -m segmif_ros.evaluation.card.command")
+    parser = Parser(prog="python -m segmif_ros.evaluation.card.command")
     add_arguments(parser)
-    return run(parser.parse_args(arguments))
+    options = parser.parse_args(arguments)
+    return finish(parser.prog, lambda: run(options))
 
 
 if __name__ == "__main__":

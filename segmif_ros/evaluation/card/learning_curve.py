@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from segmif_ros.command_line import Parser, finish
 from segmif_ros.evaluation import plots
 from segmif_ros.evaluation.errors import EvaluationError
 
@@ -136,20 +137,20 @@ def curve_plots(points: Sequence[Point]) -> dict[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make a curve file of a log; errors are one line."""
-    parser = argparse.ArgumentParser(prog="python -m segmif_ros.evaluation.card.learning_curve", description=__doc__)
+    parser = Parser(prog="python -m segmif_ros.evaluation.card.learning_curve", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("log", type=Path, nargs="+", help="log.jsonl of a run; of a run's stages in their order")
     parser.add_argument("curve", type=Path, help="the file to write, NAME.curve.json")
     options = parser.parse_args(arguments)
-    try:
+
+    def run() -> int:
         points = join_stages([read_curve(log) for log in options.log])
         kept = thin(points)
         options.curve.write_text(json.dumps({"format": FORMAT, "points": kept}) + "\n", encoding="utf-8")
-    except (EvaluationError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{options.curve}: {len(kept)} of {len(points)} points")
-    return 0
+        print(f"{options.curve}: {len(kept)} of {len(points)} points")
+        return 0
+
+    return finish(parser.prog, run)
 
 
 def join_stages(stages: Sequence[Sequence[Point]]) -> list[Point]:

@@ -95,14 +95,14 @@ def test_an_interrupted_demo_leaves_nothing_behind(number: int, status: int, wei
     assert len(_processes_with(f"ROS_LOG_DIR={tmp_path}")) == 2
     demo_process.send_signal(number)
     _, said = demo_process.communicate(timeout=30)
-    assert (demo_process.returncode, said) == (status, "")
+    assert (demo_process.returncode, said) == (status, "segmif demo: stopped\n" if number == signal.SIGINT else "")
     assert _processes_with(f"ROS_LOG_DIR={tmp_path}") == []
 
 
 def test_a_folder_without_pairs_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["demo", "--pairs", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert cli.main(["demo", "--pairs", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("segmif: error: ")
+    assert said.startswith(f"segmif demo: {tmp_path}: ")
     assert said.count("\n") == 1
 
 

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How every command of ours is parsed and how it ends: one line on stderr, and an exit status decided here alone.
+
+0    done
+1    something failed or fell: a pair, a metric, a process, a full disk
+2    a wrong command line or unusable input
+130  interrupted
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import errno
+import os
+import select
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+# An OSError of these is no fault of the command line: the same command may work tomorrow.
+_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+
+
+class StoppedError(Exception):
+    """A run was interrupted; the line says how to go on. ``status`` is 128 + the signal's number."""
+
+    def __init__(self, line: str, status: int = INTERRUPTED) -> None:
+        super().__init__(line)
+        self.exit_status = status
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors look like those of the commands, and that names a near miss."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and one line, and end with status 2."""
+        self.print_usage(sys.stderr)
+        self.exit(UNUSABLE, f"{self.prog}: {message}{_near_miss(message)}\n")
+
+
+def finish(prog: str, run: Callable[[], int]) -> int:
+    """Run a command to its end.
+
+    An error of ours, or of the operating system, becomes one line on stderr. Another one is a defect and keeps its
+    traceback. A reader of stdout that ends early, as `head` does, is no error.
+
+    Args:
+        prog: What the line begins with, such as "segmif evaluate".
+        run: Returns the exit status.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        status = run()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        complain(prog, "stopped")
+        return INTERRUPTED
+    except BrokenPipeError as error:
+        return DONE if _stdout_is_closed() else _ended(prog, error)
+    except SystemExit as ended:
+        # rich ends the process with status 1 when the reader of stdout is gone
+        if ended.code == 1 and isinstance(ended.__context__, BrokenPipeError):
+            return DONE
+        raise
+    except Exception as error:
+        if not _is_ours(error):
+            raise
+        return _ended(prog, error)
+    return status
+
+
+def complain(prog: str, line: str) -> None:
+    """Print one line on stderr, after what is on stdout."""
+    sys.stdout.flush()
+    print(f"{prog}: {line}", file=sys.stderr)
+
+
+def status_of(error: BaseException) -> int:
+    """Return the exit status of an error: its own ``exit_status``, 1 where the machine failed, else 2."""
+    own = getattr(error, "exit_status", None)
+    if isinstance(own, int):
+        return own
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return FAILED if cause.errno in _OF_THE_MACHINE else UNUSABLE
+        cause = cause.__cause__
+    return UNUSABLE
+
+
+def _ended(prog: str, error: BaseException) -> int:
+    if line := _line(error):
+        complain(prog, line)
+    return status_of(error)
+
+
+def _line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        named = [str(each) for each in (error.filename, error.filename2) if each is not None]
+        return ": ".join([*named, error.strerror])
+    return " ".join(str(error).split())
+
+
+def _is_ours(error: BaseException) -> bool:
+    # a module that is run by `python -m` is called __main__
+    return isinstance(error, OSError) or type(error).__module__.startswith(("segmif_ros.", "__main__"))
+
+
+def _stdout_is_closed() -> bool:
+    """Return whether the reader of stdout is gone, and if so let nothing more be written to it."""
+    poll = select.poll()
+    try:
+        poll.register(sys.stdout.fileno(), 0)  # errors and hang-ups are told without being asked for
+    except (OSError, ValueError):
+        return False
+    if not poll.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
+
+
+def _near_miss(message: str) -> str:
+    """Return a question where argparse lists the choices that it has."""
+    before, _, rest = message.partition("invalid choice: ")
+    given, _, choices = rest.partition(" (choose from ")
+    if not (before and choices):
+        return ""
+    known = [each.strip(" '\"") for each in choices.rstrip(")").split(",")]
+    near = difflib.get_close_matches(given.strip("'\""), known, n=1)
+    return f": did you mean {near[0]}?" if near else ""
