@@ -195,11 +195,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.online or arguments.running_node or arguments.attach is not None:
         return _run_online(arguments)
     failures: list[str] = []
+    lost: list[Path] = []
 
     def tell(result: BagResult) -> None:
         if result.error:
-            failures.append(result.error)
             complain(_PROG, result.error)
+            lost.append(result.bag)
             return
         assert result.report is not None
         print("\n".join(summary_lines(result.report)))
@@ -236,7 +237,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     for line in failures[:5]:
         complain(_PROG, line)
-    return 1 if failures else 0
+    return 1 if failures or lost else 0
 
 
 def _run_online(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a bag to a data set in FMB's layout."""
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from fake_bag import FakeEngine
 
-from segmif_ros.bag import export as export_module
+from segmif_ros import cli
 from segmif_ros.bag import record
 from segmif_ros.bag.export import ExportConfig, export
 from segmif_ros.bag.reading import BagError, Topics
@@ -119,8 +118,6 @@ def test_labels_of_another_size_are_said(make_bag: MakeBag, tmp_path: Path) -> N
 
 
 def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    parser = argparse.ArgumentParser()
-    export_module.add_arguments(parser)
     for arguments in (["nothing"], ["nothing", "--every", "0"]):
-        assert export_module.run(parser.parse_args([*arguments, "--out", str(tmp_path / "set")])) == 2
+        assert cli.main(["export-dataset", *arguments, "--out", str(tmp_path / "set")]) == 2
         assert capsys.readouterr().err.count("\n") == 1

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two reports side by side, and what fails a robot's CI."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from segmif_ros.evaluation.compare import add_arguments, figures, load, run
+from segmif_ros import cli
+from segmif_ros.evaluation.compare import figures, load
 
 
 def report(miou: float, mse: float = 10.0, data: str = "d1") -> dict[str, Any]:
@@ -31,9 +31,7 @@ def compare(tmp_path: Path, before: Any, after: Any, *options: str) -> int:
         folder.mkdir()
         paths.append(folder / "report.json")
         paths[-1].write_text(content if isinstance(content, str) else json.dumps(content))
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return run(parser.parse_args([*map(str, paths), *options]))
+    return cli.main(["compare", *map(str, paths), *options])
 
 
 MIOU = "segmentation.all.miou.present"

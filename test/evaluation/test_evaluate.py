@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a data set on disk to a report, with an engine that reads its labels off the RGB image's red channel."""
 
-import argparse
 import json
 from functools import partial
 from pathlib import Path
@@ -10,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from segmif_ros import cli
 from segmif_ros.data.published import open_dataset
 from segmif_ros.evaluation.baseline import BaselineEngine
 from segmif_ros.evaluation.errors import EvaluationError
-from segmif_ros.evaluation.evaluate import EvaluationConfig, add_arguments, evaluate, run
+from segmif_ros.evaluation.evaluate import EvaluationConfig, evaluate
 from segmif_ros.evaluation.report import REPORT_FILE
 from segmif_ros.evaluation.report_page import PAGE_FILE
 from segmif_ros.inference.engine import EngineResult
@@ -166,9 +166,7 @@ def test_the_page_needs_nothing_else(root: Path, tmp_path: Path) -> None:
 
 
 def command(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return run(parser.parse_args(list(arguments)))
+    return cli.main(["evaluate", *arguments])
 
 
 def test_the_command_reports_a_baseline(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

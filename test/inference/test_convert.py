@@ -32,7 +32,7 @@ def _convert(*arguments: object) -> int:
 
 
 def _refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    assert _convert(*arguments) == 1
+    assert _convert(*arguments) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     return said

@@ -128,8 +128,8 @@ def test_an_installation_without_weights_says_so(
 
 
 @pytest.mark.parametrize(("given", "said"), [("gone.pth", "no such file"), ("nonsense", "no such name")])
-def test_what_is_not_there_is_one_line_and_status_1(given: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["models", given]) == 1
+def test_what_is_not_there_is_one_line_and_status_2(given: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", given]) == 2
     captured = capsys.readouterr()
     assert said in captured.err
     assert captured.err.count("\n") == 1

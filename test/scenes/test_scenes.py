@@ -271,6 +271,6 @@ def test_the_benchmark_line_gives_both_rates():
 
 def test_the_command_refuses_a_folder_that_does_not_exist(tmp_path, capsys):
     missing = str(tmp_path / "no" / "sheet.png")
-    assert sheet.main(["--sheet", missing, "--rows", "1", "--height", "48", "--width", "64"]) == 1
+    assert sheet.main(["--sheet", missing, "--rows", "1", "--height", "48", "--width", "64"]) == 2
     error = capsys.readouterr().err
     assert "no such folder" in error and error.count("\n") == 1

@@ -105,7 +105,7 @@ def test_the_command_labels_a_folder_with_a_checkpoint(tmp_path, pairs, capsys):
 def test_what_cannot_be_used_is_one_line(tmp_path, pairs, capsys, changes, words):
     given = {"--weights": str(tmp_path / "teacher.safetensors"), "--out": str(tmp_path / "out"), **changes}
     save_checkpoint(SegMiF(TINY), tmp_path / "teacher.safetensors")
-    assert cli.main(["pseudo-label", str(pairs), *(part for pair in given.items() for part in pair)]) == 1
+    assert cli.main(["pseudo-label", str(pairs), *(part for pair in given.items() for part in pair)]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1
     assert words in errors[0]

@@ -278,7 +278,7 @@ def test_the_command_reports_missing_data_in_one_line(tmp_path, capsys):
     recipe.write_text(yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(TINY)))))
     assert main([str(recipe), "--data", str(tmp_path), "--output", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ")
+    assert error.startswith("python -m segmif_ros.training: ")
     assert f"{tmp_path / 'pairs'}: no such folder" in error
     assert len(error.splitlines()) == 1
 

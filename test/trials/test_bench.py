@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark: runners take turns, ratios and tolerances are said, and the whole runs on tiny weights."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import ClassVar
@@ -9,17 +8,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from segmif_ros import cli
 from segmif_ros.inference import backends
 from segmif_ros.inference.operations import Rates
 from segmif_ros.model import load_checkpoint
 from segmif_ros.trials import bench
 from segmif_ros.trials.bench_worker import Ready, RunnerError, RunnerSpec
-
-
-def _arguments(*given: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    bench.add_arguments(parser)
-    return parser.parse_args(given)
 
 
 class FakeRunner:
@@ -72,7 +66,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeRunner]:
 
 
 def _run(*given: str) -> int:
-    return bench.run(_arguments("--backends", "torch", "compile", "--sizes", "16x8", *given))
+    return cli.main(["bench", "--backends", "torch", "compile", "--sizes", "16x8", *given])
 
 
 def test_runners_take_turns_frame_by_frame(fake: type[FakeRunner]) -> None:
@@ -111,7 +105,7 @@ def test_a_named_backend_that_is_not_installed_is_skipped_and_no_failure(
 ) -> None:
     monkeypatch.setattr(backends, "missing_packages", lambda name: ("tensorrt",) if name == "tensorrt" else ())
     given = ("--backends", "torch", "tensorrt", "compile", "--frames", "1", "--warm-up", "0", "--out", str(tmp_path))
-    assert bench.run(_arguments(*given, "--sizes", "16x8")) == 0
+    assert cli.main(["bench", *given, "--sizes", "16x8"]) == 0
     assert fake.order == ["torch", "compile"]
     said = "skipped: backend 'tensorrt' needs tensorrt, not installed here: pip install 'segmif_ros[tensorrt]'"
     assert said in capsys.readouterr().out
@@ -132,19 +126,19 @@ def test_by_default_what_fits_the_device_and_starts_soon_is_timed(
     monkeypatch.setattr(backends, "missing_packages", lambda name: ())  # as if all were installed
     fake.total_ms = dict.fromkeys(backends.BACKENDS, 1.0)
     given = ("--device", device, "--precisions", precision, "--sizes", "16x8", "--frames", "1", "--warm-up", "0")
-    assert bench.run(_arguments(*given)) == 0
+    assert cli.main(["bench", *given]) == 0
     assert set(fake.order) == timed
 
 
 def test_without_the_reference_nothing_is_timed(fake: type[FakeRunner], capsys: pytest.CaptureFixture[str]) -> None:
     fake.broken = "torch"
     assert _run() == 2
-    assert capsys.readouterr().err == "bench: no such instruction\n"
+    assert capsys.readouterr().err == "segmif bench: no such instruction\n"
 
 
 @pytest.mark.parametrize("size", ["640", "640x", "x480", "0x480", "640x480x3", "-1x5"])
 def test_a_size_that_is_none_is_refused(fake: type[FakeRunner], size: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.run(_arguments(f"--sizes={size}")) == 2
+    assert cli.main(["bench", f"--sizes={size}"]) == 2
     assert f"size '{size}': say WIDTHxHEIGHT" in capsys.readouterr().err
 
 
@@ -164,8 +158,8 @@ def test_random_weights_are_the_same_each_time_and_said_to_prove_nothing(
 
 @pytest.mark.parametrize("text", ["random:mit_b3", "random:mit_b3,x", "random:mit_b9,9", "random:mit_b3,0"])
 def test_random_weights_said_wrongly_are_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.run(_arguments("--weights", text)) == 2
-    assert f"bench: weights '{text}': " in capsys.readouterr().err
+    assert cli.main(["bench", "--weights", text]) == 2
+    assert f"segmif bench: weights '{text}': " in capsys.readouterr().err
 
 
 def test_int8_is_timed_with_the_pairs_that_it_is_calibrated_with(
@@ -174,7 +168,7 @@ def test_int8_is_timed_with_the_pairs_that_it_is_calibrated_with(
     fake.total_ms["openvino"] = 4.0
     fake.specs.clear()
     given = ("--backends", "openvino", "--sizes", "16x8", "--precisions", "int8", "--calibration-pairs", "pairs")
-    assert bench.run(_arguments(*given, "--out", str(tmp_path))) == 0
+    assert cli.main(["bench", *given, "--out", str(tmp_path)]) == 0
     assert [(spec.backend, spec.precision, spec.calibration_pairs) for spec in fake.specs] == [
         ("torch", "float32", "pairs"), ("openvino", "int8", "pairs"),
     ]  # fmt: skip
@@ -187,7 +181,7 @@ def test_the_real_thing_times_tiny_weights_and_agrees_with_the_plain_forward(
 ) -> None:
     given = ("--weights", str(tiny_weights), "--backends", "torch", "--sizes", "47x33", "--frames", "1")
     given += ("--threads", "1")
-    assert bench.run(_arguments(*given, "--baseline", "plain", "--out", str(tmp_path))) == 0
+    assert cli.main(["bench", *given, "--baseline", "plain", "--out", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "bench.json").read_text())
     assert [row["backend"] for row in report["rows"]] == ["torch", "plain", "plain, untuned allocator"]
     for row in report["rows"]:
@@ -200,5 +194,5 @@ def test_the_real_thing_times_tiny_weights_and_agrees_with_the_plain_forward(
 
 
 def test_a_failure_in_a_runner_comes_as_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.run(_arguments("--weights", str(tmp_path / "gone.pth"), "--sizes", "47x33")) == 2
+    assert cli.main(["bench", "--weights", str(tmp_path / "gone.pth"), "--sizes", "47x33"]) == 2
     assert "gone.pth': no such file" in capsys.readouterr().err

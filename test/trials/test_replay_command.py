@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`segmif replay` and `segmif record-synthetic` as commands: many bags, workers, bad input."""
 
-import argparse
 import json
 import re
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from fake_bag import FakeEngine
 
-from segmif_ros.bag import record
+from segmif_ros import cli
 from segmif_ros.bag.node_options import offline_pipeline_config, parameters_of, pipeline_config
 from segmif_ros.bag.reading import BagError, Topics, open_bag
 from segmif_ros.bag.record import LABELS_TOPIC
@@ -30,10 +29,8 @@ QUICK = ReplayConfig(metrics=("EN",), topics=Topics(labels=LABELS_TOPIC))
 QUICK_WITHOUT_TRUTH = ReplayConfig(metrics=("EN",))
 
 
-def run(module: Any, *arguments: object) -> int:
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    return module.run(parser.parse_args([str(each) for each in arguments]))
+def run(name: str, *arguments: object) -> int:
+    return cli.main([name, *map(str, arguments)])
 
 
 def test_many_bags_give_one_report_over_all(make_bag: MakeBag, tmp_path: Path) -> None:
@@ -88,10 +85,10 @@ def test_the_command_replays_what_record_synthetic_wrote(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bag, out = tmp_path / "street", tmp_path / "out"
-    assert run(record, bag, "--frames", 3, "--size", "64x64") == 0
+    assert run("record-synthetic", bag, "--frames", 3, "--size", "64x64") == 0
     with open_bag(bag, Topics(labels=LABELS_TOPIC)) as opened:
         assert opened.counts == {"infrared": 3, "rgb": 3, "labels": 3}
-    assert run(command, bag, "--baseline", "average", "--out", out) == 0
+    assert run("replay", bag, "--baseline", "average", "--out", out) == 0
     assert "3 of 3 pairs with average" in capsys.readouterr().out
     assert (out / "street" / "outputs" / "metadata.yaml").is_file()
 
@@ -107,19 +104,19 @@ def test_the_command_replays_what_record_synthetic_wrote(
 def test_a_bag_that_cannot_be_made_is_one_line(
     tmp_path: Path, arguments: tuple[object, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(record, tmp_path / "bag", *arguments) == 2
+    assert run("record-synthetic", tmp_path / "bag", *arguments) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
 
 
 def test_a_folder_that_is_no_bag_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
-    assert run(record, tmp_path / "precious", "--frames", 1, "--size", "64x64") == 2
+    assert run("record-synthetic", tmp_path / "precious", "--frames", 1, "--size", "64x64") == 2
     assert list((tmp_path / "precious").iterdir()) == []
 
 
 def test_bad_input_is_one_line_and_a_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(command, tmp_path / "gone", "--baseline", "average", "--out", tmp_path / "out") == 2
+    assert run("replay", tmp_path / "gone", "--baseline", "average", "--out", tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert "no such bag" in error and error.count("\n") == 1
 
@@ -148,7 +145,7 @@ def test_the_engine_of_a_params_file_is_followed_unless_the_command_line_says_an
     path.write_text(f"/**:\n  ros__parameters:\n{said}")
     bag = make_bag()
     for more in ((), ("--backend", "onnxruntime")):
-        run(command, bag, "--params-file", path, "--out", tmp_path / "out", *more)
+        run("replay", bag, "--params-file", path, "--out", tmp_path / "out", *more)
     assert made == [("openvino", "bfloat16", "mine"), ("onnxruntime", "bfloat16", "mine")]
     assert [each["backend"] for each in asked] == ["openvino", "onnxruntime"]
 
@@ -158,7 +155,7 @@ def test_a_params_file_whose_backend_is_chosen_by_trial_needs_one_by_name(
 ) -> None:
     path = tmp_path / "robot.yaml"
     path.write_text("/**:\n  ros__parameters:\n    backend: fastest\n")
-    assert run(command, make_bag(), "--params-file", path, "--out", tmp_path / "out") == 2
+    assert run("replay", make_bag(), "--params-file", path, "--out", tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert "give one of torch" in error and error.count("\n") == 1
 
@@ -255,6 +252,6 @@ def test_a_running_node_is_played_to_online(
         raise BagError("enough")
 
     monkeypatch.setattr(command, "replay_online", refuse)
-    assert run(command, make_bag(), "--running-node", "--rate", 2, "--out", tmp_path / "out") == 2
+    assert run("replay", make_bag(), "--running-node", "--rate", 2, "--out", tmp_path / "out") == 2
     assert (asked[0].own_node, asked[0].rate) == (False, 2.0)
     assert capsys.readouterr().err == "segmif replay: enough\n"

@@ -163,7 +163,7 @@ def test_what_cannot_be_used_is_one_line_before_anything_is_measured(
 ) -> None:
     assert weights_report.main([*arguments, "--out", str(tmp_path / "out")]) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("error: ")
+    assert captured.err.startswith("python -m segmif_ros.evaluation.card.command: ")
     assert said in captured.err
     assert captured.err.count("\n") == 1
     assert not captured.out

@@ -138,6 +138,6 @@ def test_a_file_that_is_no_curve_is_one_line_and_status_2(
     path.write_text(text)
     assert main([str(path), str(tmp_path / "out.json")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ")
+    assert error.startswith("python -m segmif_ros.evaluation.card.learning_curve: ")
     assert "bad.curve.json" in error
     assert error.count("\n") == 1
