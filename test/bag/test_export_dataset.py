@@ -87,9 +87,7 @@ def test_a_damaged_camera_info_costs_that_message(
     calls = iter(range(100))
     monkeypatch.setattr(record, "camera_info_message", lambda *what: whole(*what)[: 40 if next(calls) < 2 else None])
     record.record(tmp_path / "bag", record.RecordConfig(frames=2, height=64, width=80))
-    parser = argparse.ArgumentParser()
-    export_module.add_arguments(parser)
-    assert export_module.run(parser.parse_args([str(tmp_path / "bag"), "--out", str(tmp_path / "set")])) == 1
+    assert cli.main(["export-dataset", str(tmp_path / "bag"), "--out", str(tmp_path / "set")]) == 1
     said = manifest(tmp_path / "set")
     assert (len(said["pairs"]), said["source"]["unreadable_messages"]) == (2, 2)
     assert said["calibration"]["rgb"]["width"] == 80
