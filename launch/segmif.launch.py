@@ -1,71 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start segmif_node, and if asked for the simulated rig and RViz.
+"""Start segmif_node, and on request the simulated rig and RViz.
 
 $ ros2 launch segmif_ros segmif.launch.py --show-args
 $ ros2 launch segmif_ros segmif.launch.py simulated_rig:=true rviz:=true
 $ ros2 launch segmif_ros segmif.launch.py infrared_topic:=/boson/image_raw rgb_topic:=/camera/color/image_raw
+
+Every parameter of segmif_node is an argument of the same name, and every parameter of simulated_rig one with ``rig_``
+before it. docs/integration.md shows how another launch file includes this one.
 """
 
+import sys
 from pathlib import Path
 
-# argument, what the node calls the topic, what it carries; the argument's default is the node's name for it, so that it
-# follows the namespace
+from segmif_ros.ros.launch_arguments import (
+    BOOLEAN,
+    LaunchArgument,
+    command_line_names,
+    is_top,
+    parameter_arguments,
+    parameter_values,
+    unknown_argument,
+)
+from segmif_ros.ros.node_config import NodeConfig
+from segmif_ros.ros.simulator.config import RigConfig
+
+# argument, the node's name of the topic, what it carries; the argument's default is the node's name, so that it follows
+# the namespace
 TOPICS = (
-    ("infrared_topic", "infrared/image_raw", "infrared images in"),
-    ("rgb_topic", "rgb/image_raw", "RGB images in"),
-    ("infrared_info_topic", "infrared/camera_info", "CameraInfo of the infrared camera"),
-    ("rgb_info_topic", "rgb/camera_info", "CameraInfo of the RGB camera"),
-    ("fused_topic", "fused/image", "fused images out"),
-    ("mask_topic", "segmentation/mask", "class id of every pixel out, mono8"),
-    ("confidence_topic", "segmentation/confidence", "confidence of every pixel out, mono8, 0 to 255"),
-    ("fused_info_topic", "fused/camera_info", "CameraInfo of the fused image out"),
-    ("segmentation_info_topic", "segmentation/camera_info", "CameraInfo of mask and confidence out"),
-    ("classes_mask_topic", "segmentation/classes_mask", "mask of chosen classes out, mono8, 0 or 255"),
-    ("label_info_topic", "segmentation/label_info", "vision_msgs/LabelInfo out"),
-    ("overlay_topic", "segmentation/overlay", "classes drawn over the image out, for people"),
-    ("semantic_map_topic", "segmentation/semantic_map", "segmif_ros/SemanticMap out"),
-    ("labels_topic", "rig/labels", "exact labels from the simulated rig, mono8"),
+    ("infrared_topic", "infrared/image_raw", "input: infrared images"),
+    ("rgb_topic", "rgb/image_raw", "input: RGB images"),
+    ("infrared_info_topic", "infrared/camera_info", "input: CameraInfo of the infrared camera"),
+    ("rgb_info_topic", "rgb/camera_info", "input: CameraInfo of the RGB camera"),
+    ("fused_topic", "fused/image", "output: fused images"),
+    ("mask_topic", "segmentation/mask", "output: class id of every pixel, mono8"),
+    ("confidence_topic", "segmentation/confidence", "output: confidence of every pixel, mono8, 0 to 255"),
+    ("fused_info_topic", "fused/camera_info", "output: CameraInfo of the fused image"),
+    ("segmentation_info_topic", "segmentation/camera_info", "output: CameraInfo of mask and confidence"),
+    ("classes_mask_topic", "segmentation/classes_mask", "output: mask of the chosen classes, mono8, 0 or 255"),
+    ("label_info_topic", "segmentation/label_info", "output: vision_msgs/LabelInfo"),
+    ("overlay_topic", "segmentation/overlay", "output: classes drawn over the image, for people"),
+    ("semantic_map_topic", "segmentation/semantic_map", "output: segmif_ros/SemanticMap"),
+    ("labels_topic", "rig/labels", "output of the simulated rig: exact labels, mono8"),
 )
-BOOLEAN = ("true", "false")
-# argument, default, allowed values (None: any), description
 ARGUMENTS = (
-    ("params_file", "", None, "parameters of segmif_node; empty takes the package's config/segmif.yaml"),
-    ("weights", "", None, "model name, file, or the authors' two files with a comma between; empty: as in params_file"),
-    ("device", "", None, "auto, cpu, cuda or cuda:N; empty: as in params_file"),
-    ("backend", "", None, "auto, fastest, torch or another backend of the README; empty: as in params_file"),
-    ("precision", "", None, "float32, bfloat16 or float16; empty: as in params_file"),
-    ("frame_budget_ms", "", None, "the network's image gets smaller where pairs take longer; empty: as in params_file"),
-    ("namespace", "", None, "namespace of all nodes and relative topics"),
-    ("log_level", "info", ("debug", "info", "warn", "error", "fatal"), "least severe log messages to show"),
-    ("use_sim_time", "false", BOOLEAN, "take the time from /clock, for replayed bags and simulators"),
-    ("rviz", "false", BOOLEAN, "start RViz with inputs and outputs side by side"),
-    ("simulated_rig", "false", BOOLEAN, "start the simulated camera pair, for trials without cameras"),
-    ("rig_rate_hz", "10.0", None, "simulated rig: pairs per second"),
-    ("rig_lighting", "cycle", ("day", "dusk", "night", "cycle"), "simulated rig: light of the synthetic road"),
-    ("rig_pairs_folder", "", None, "simulated rig: folder with infrared/ and visible/ to show; empty: synthetic road"),
-    ("rig_width", "0", None, "simulated rig: image width in pixels; 0: 640, or pairs as they are"),
-    ("rig_height", "0", None, "simulated rig: image height in pixels; 0: 480, or pairs as they are"),
-    ("rig_jitter_s", "0.0", None, "simulated rig: standard deviation of the stamps' jitter in seconds"),
-    ("rig_drop_probability", "0.0", None, "simulated rig: share of the frames of each camera that go missing, 0 to 1"),
-    ("rig_time_offset_s", "0.0", None, "simulated rig: added to the infrared stamps, in seconds"),
+    LaunchArgument("params_file", "", "parameters of segmif_node; empty: the package's config/segmif.yaml"),
+    LaunchArgument("namespace", "", "namespace of all nodes and relative topics"),
+    LaunchArgument(
+        "log_level", "info", "least severe log messages to show", ("debug", "info", "warn", "error", "fatal")
+    ),
+    LaunchArgument("use_sim_time", "false", "take the time from /clock, for replayed bags and simulators", BOOLEAN),
+    LaunchArgument("rviz", "false", "start RViz with inputs and outputs side by side", BOOLEAN),
+    LaunchArgument("simulated_rig", "false", "start the simulated camera pair, for trials without cameras", BOOLEAN),
+    LaunchArgument("respawn", "false", "start segmif_node again when it ends", BOOLEAN),
+    LaunchArgument("respawn_delay", "2.0", "seconds before segmif_node is started again"),
+    LaunchArgument(
+        "shutdown_on_exit",
+        "auto",
+        "end everything else when segmif_node or the simulated rig ends; auto: only where this file is launched itself, "
+        "not where another launch file includes it, and not with respawn",
+        ("auto", *BOOLEAN),
+    ),
 )
-# launch argument and parameter of segmif_node -> its type
-NODE_PARAMETERS = {"weights": str, "device": str, "backend": str, "precision": str, "frame_budget_ms": float}
-# launch argument -> parameter of the rig and its type
-RIG_PARAMETERS = {
-    "rig_rate_hz": ("rate_hz", float),
-    "rig_lighting": ("lighting", str),
-    "rig_pairs_folder": ("pairs_folder", str),
-    "rig_width": ("width", int),
-    "rig_height": ("height", int),
-    "rig_jitter_s": ("jitter_s", float),
-    "rig_drop_probability": ("drop_probability", float),
-    "rig_time_offset_s": ("infrared_time_offset_s", float),
-}
+NODE_PARAMETERS = parameter_arguments(NodeConfig)
+RIG_PREFIX = "rig_"
+RIG_PARAMETERS = parameter_arguments(RigConfig, RIG_PREFIX, "simulated_rig's defaults")
+# arguments of earlier versions -> the name of today
+RENAMED = {"rig_time_offset_s": "rig_infrared_time_offset_s"}
 
 
 def generate_launch_description():
-    """Describe the arguments; what they lead to is decided by `_start` when their values are known."""
+    """Describe the arguments; `_start` acts on their values once these are known."""
     from launch import LaunchDescription
     from launch.actions import DeclareLaunchArgument, OpaqueFunction
 
@@ -75,21 +79,35 @@ def generate_launch_description():
     ]
     declared += [
         DeclareLaunchArgument(
-            name, default_value=default, description=description, **({"choices": list(allowed)} if allowed else {})
+            each.name,
+            default_value=each.default,
+            description=each.description,
+            **({"choices": list(each.choices)} if each.choices else {}),
         )
-        for name, default, allowed, description in ARGUMENTS
+        for each in (*ARGUMENTS, *NODE_PARAMETERS, *RIG_PARAMETERS)
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=_start)])
 
 
 def _start(context):
-    from launch.actions import RegisterEventHandler, SetEnvironmentVariable
+    from launch.actions import LogInfo, RegisterEventHandler, SetEnvironmentVariable
     from launch.event_handlers import OnProcessExit
     from launch_ros.actions import Node
 
     from segmif_ros.ros.transport import PROFILE_VARIABLES, use_profile
 
-    value = context.launch_configurations
+    value = dict(context.launch_configurations)
+    notes = [
+        LogInfo(msg=f"{old} is called {new} now: use that name") for old, new in RENAMED.items() if value.get(old)
+    ]
+    for old, new in RENAMED.items():
+        value[new] = value.pop(old, "") or value[new]
+    top = is_top(__file__, sys.argv)
+    known = [row[0] for row in TOPICS] + [each.name for each in (*ARGUMENTS, *NODE_PARAMETERS, *RIG_PARAMETERS)]
+    names = command_line_names(context.argv) if top else context.launch_configurations
+    if problem := unknown_argument(set(names) - set(RENAMED), known, top=top):
+        raise RuntimeError(problem)
+
     environment = dict(context.environment)
     use_profile(environment)  # leaves one of the user's own alone
     # the installed launch file lies beside the installed configuration; a link leads to the sources', just as well
@@ -98,61 +116,68 @@ def _start(context):
     if not params_file.is_file():
         raise RuntimeError(f"params_file:={params_file}: no such file")
 
-    given = {name: _number(name, value[name], kind) for name, kind in NODE_PARAMETERS.items() if value[name]}
+    respawn = value["respawn"] == "true"
     common = {
         "namespace": value["namespace"],
         "remappings": [(topic, value[name]) for name, topic, _ in TOPICS if value[name] != topic],
         "ros_arguments": ["--log-level", value["log_level"]],
         "output": "screen",
     }
+    ours = {"package": "segmif_ros", "arguments": ["--exit-with-parent"], **common}
     clock = {"use_sim_time": value["use_sim_time"] == "true"}
     processes = [
         Node(
-            package="segmif_ros",
             executable="segmif_node",
             name="segmif_node",
-            parameters=[str(params_file), {**given, **clock}],
-            **common,
+            parameters=[str(params_file), {**parameter_values(NodeConfig, value), **clock}],
+            respawn=respawn,
+            respawn_delay=_seconds("respawn_delay", value["respawn_delay"]),
+            **ours,
         )
     ]
+    rig_values = parameter_values(RigConfig, value, RIG_PREFIX)
     if value["simulated_rig"] == "true":
         processes.append(
             Node(
-                package="segmif_ros",
                 executable="simulated_rig",
                 name="simulated_rig",
-                parameters=[{**_rig_parameters(value), **clock}],
-                **common,
+                parameters=[{**rig_values, **clock}],
+                **ours,
             )
         )
-    watched = list(processes)
+    elif rig_values:
+        notes.append(LogInfo(msg=f"{RIG_PREFIX}{next(iter(rig_values))} has no effect without simulated_rig:=true"))
+    ending = {"true": True, "false": False}.get(value["shutdown_on_exit"], top and not respawn)
+    watched = list(processes) if ending else []
     if value["rviz"] == "true":
-        processes.append(
-            Node(
-                package="rviz2",
-                executable="rviz2",
-                arguments=["--display-config", str(config / "segmif.rviz")],
-                parameters=[clock],
-                **common,
-            )
-        )
+        _require_rviz()
+        display = ["--display-config", str(config / "segmif.rviz")]
+        processes.append(Node(package="rviz2", executable="rviz2", arguments=display, parameters=[clock], **common))
     return [
+        *notes,
         *(SetEnvironmentVariable(name, environment[name]) for name in PROFILE_VARIABLES if name in environment),
         *(RegisterEventHandler(OnProcessExit(target_action=each, on_exit=_end)) for each in watched),
         *processes,
     ]
 
 
-def _rig_parameters(value):
-    return {name: _number(argument, value[argument], kind) for argument, (name, kind) in RIG_PARAMETERS.items()}
+def _require_rviz():
+    """Look rviz2 up before anything is started: launch would end and leave the started nodes behind."""
+    from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
-
-def _number(argument, text, kind):
     try:
-        return kind(text)
+        get_package_prefix("rviz2")
+    except PackageNotFoundError:
+        raise RuntimeError(
+            "rviz:=true: rviz2 is not installed; install the package ros-<distribution>-rviz2, or leave rviz:=true out"
+        ) from None
+
+
+def _seconds(argument, text):
+    try:
+        return float(text)
     except ValueError:
-        needed = "a whole number" if kind is int else "a number"
-        raise RuntimeError(f"{argument}:={text}: {needed} is needed") from None
+        raise RuntimeError(f"{argument}:={text}: a number is needed") from None
 
 
 def _end(event, context):
@@ -167,6 +192,6 @@ def _end(event, context):
 
     def fail(_context):
         # raising is what launch turns into exit status 1; Shutdown alone ends with 0
-        raise RuntimeError(f"{name} failed with status {event.returncode}: what it said is above")
+        raise RuntimeError(f"{name} failed with status {event.returncode}: its message is above")
 
     return OpaqueFunction(function=fail)

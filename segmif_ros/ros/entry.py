@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from segmif_ros.ros.parent import exit_with_parent_on_request
 from segmif_ros.ros.process import run_node
 
 
@@ -20,6 +21,7 @@ def segmif_node() -> int:
 
         return SegmifNode()
 
+    exit_with_parent_on_request()
     return run_node("segmif_node", make_node)
 
 
@@ -31,4 +33,5 @@ def simulated_rig() -> int:
 
         return SimulatedRig()
 
+    exit_with_parent_on_request()
     return run_node("simulated_rig", make_node)

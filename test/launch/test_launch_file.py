@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The launch file: its tables agree with the node and the rig, and where launch is installed it describes itself."""
+"""The launch file: arguments from the tables, a good guest in another's bringup, nothing started before it is sure."""
 
 import runpy
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import launch_stand_in
 import pytest
+import yaml
+from launch_stand_in import Context, exited, named
 
 from segmif_ros.ros.node_config import NodeConfig
-from segmif_ros.ros.parameters import rows
+from segmif_ros.ros.parameters import ParameterError, rows
 from segmif_ros.ros.simulator.config import RigConfig
 
 FILE = Path(__file__).parents[2] / "launch" / "segmif.launch.py"
+Start = Callable[..., list[Any]]
 
 
 @pytest.fixture(scope="module")
@@ -18,49 +25,162 @@ def launch_file() -> dict:
     return runpy.run_path(str(FILE))
 
 
+@pytest.fixture
+def start(launch_file: dict, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Act on arguments as launch would: as the file on the command line, or included by another."""
+    launch_stand_in.install(monkeypatch)
+
+    def act(included: bool = False, **given: str) -> list[Any]:
+        command = "bringup.launch.py" if included else FILE.name
+        words = [f"{name}:={value}" for name, value in given.items()]
+        monkeypatch.setattr(sys, "argv", ["ros2", "launch", "some_package", command, *words])
+        return launch_file["_start"](Context({**_defaults(launch_file), **given}, argv=words))
+
+    return act
+
+
+def _declared(launch_file: dict) -> list[Any]:
+    return [*launch_file["ARGUMENTS"], *launch_file["NODE_PARAMETERS"], *launch_file["RIG_PARAMETERS"]]
+
+
+def _defaults(launch_file: dict) -> dict[str, str]:
+    topics = {name: topic for name, topic, _ in launch_file["TOPICS"]}
+    return {**topics, **{each.name: each.default for each in _declared(launch_file)}}
+
+
+def _node(actions: list[Any], executable: str = "segmif_node") -> Any:
+    return next(each for each in named(actions, "Node") if each.kwargs["executable"] == executable)
+
+
 def test_the_launch_file_loads_where_launch_is_not_installed(launch_file: dict) -> None:
     assert callable(launch_file["generate_launch_description"])
 
 
 def test_every_argument_has_its_own_name_and_a_description(launch_file: dict) -> None:
-    names = [row[0] for row in (*launch_file["TOPICS"], *launch_file["ARGUMENTS"])]
-    assert len(names) == len(set(names))
-    assert all(len(row[-1]) > 10 for row in (*launch_file["TOPICS"], *launch_file["ARGUMENTS"]))
+    rows_of = [(name, text) for name, _, text in launch_file["TOPICS"]]
+    rows_of += [(each.name, each.description) for each in _declared(launch_file)]
+    assert len({name for name, _ in rows_of}) == len(rows_of)
+    assert all(len(text) > 10 for _, text in rows_of)
 
 
-def test_every_default_is_among_the_allowed_values(launch_file: dict) -> None:
-    for name, default, allowed, _description in launch_file["ARGUMENTS"]:
-        assert allowed is None or default in allowed, name
+def test_every_default_is_among_the_choices(launch_file: dict) -> None:
+    for each in launch_file["ARGUMENTS"]:
+        assert not each.choices or each.default in each.choices, each.name
 
 
-def test_arguments_are_passed_on_under_names_that_the_nodes_know(launch_file: dict) -> None:
-    ours = {row.name: row for row in rows(NodeConfig)}
-    for name, kind in launch_file["NODE_PARAMETERS"].items():
-        assert kind is ours[name].type, name
-    known = {row.name: row for row in rows(RigConfig)}
-    defaults = {row[0]: row[1] for row in launch_file["ARGUMENTS"]}
-    assert {defaults[name] for name in launch_file["NODE_PARAMETERS"]} == {""}, "empty: as in params_file"
-    for argument, (name, kind) in launch_file["RIG_PARAMETERS"].items():
-        assert kind is known[name].type, argument
-        assert kind(defaults[argument]) == known[name].default, argument
+def test_every_parameter_of_node_and_rig_is_an_argument(launch_file: dict) -> None:
+    names = {each.name for each in _declared(launch_file)}
+    assert names >= {row.name for row in rows(NodeConfig)} | {f"rig_{row.name}" for row in rows(RigConfig)}
 
 
-def test_the_light_of_the_rig_can_be_chosen_from_all_there_is(launch_file: dict) -> None:
-    allowed = {row[0]: row[2] for row in launch_file["ARGUMENTS"]}["rig_lighting"]
-    known = {row.name: row for row in rows(RigConfig)}
-    assert set(allowed) == set(known["lighting"].choices)
+def test_all_arguments_are_declared(launch_file: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch_stand_in.install(monkeypatch)
+    (described,) = launch_file["generate_launch_description"]().args
+    declared = {each.args[0] for each in named(described, "DeclareLaunchArgument")}
+    assert declared == set(_defaults(launch_file))
 
 
 def test_rviz_shows_topics_that_the_launch_file_knows(launch_file: dict) -> None:
-    import yaml
-
     config = yaml.safe_load((FILE.parents[1] / "config" / "segmif.rviz").read_text())
     shown = {each["Topic"]["Value"] for each in config["Visualization Manager"]["Displays"]}
     assert shown <= {topic for _, topic, _ in launch_file["TOPICS"]}
 
 
+def test_without_arguments_the_node_gets_the_packaged_parameters_alone(start: Start) -> None:
+    actions = start()
+    assert [each.kwargs["executable"] for each in named(actions, "Node")] == ["segmif_node"]
+    file, given = _node(actions).kwargs["parameters"]
+    assert Path(file).name == "segmif.yaml"
+    assert given == {"use_sim_time": False}
+    assert _node(actions).kwargs["remappings"] == []
+
+
+def test_a_parameter_on_the_command_line_goes_over_the_params_file_in_its_type(start: Start) -> None:
+    _file, given = _node(start(registration="resize", slop_s="0.01", queue_size="7")).kwargs["parameters"]
+    assert given == {"registration": "resize", "slop_s": 0.01, "queue_size": 7, "use_sim_time": False}
+
+
+def test_a_topic_argument_remaps(start: Start) -> None:
+    assert _node(start(infrared_topic="/boson/image_raw")).kwargs["remappings"] == [
+        ("infrared/image_raw", "/boson/image_raw")
+    ]
+
+
+def test_the_simulated_rig_gets_its_parameters(start: Start) -> None:
+    rig = _node(start(simulated_rig="true", rig_rate_hz="5", rig_lighting="night"), "simulated_rig")
+    assert rig.kwargs["parameters"] == [{"rate_hz": 5.0, "lighting": "night", "use_sim_time": False}]
+
+
+def test_an_argument_of_the_rig_without_the_rig_is_reported(start: Start) -> None:
+    (note,) = named(start(rig_rate_hz="5"), "LogInfo")
+    assert "no effect without simulated_rig:=true" in note.kwargs["msg"]
+
+
+def test_an_argument_of_an_earlier_version_still_works_and_names_the_new_one(start: Start) -> None:
+    actions = start(simulated_rig="true", rig_time_offset_s="0.01")
+    assert _node(actions, "simulated_rig").kwargs["parameters"][0]["infrared_time_offset_s"] == 0.01
+    assert "rig_infrared_time_offset_s" in named(actions, "LogInfo")[0].kwargs["msg"]
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"registrations": "none"}, "did you mean 'registration'"),
+        ({"nosuch": "1"}, "--show-args"),
+        ({"params_file": "/nowhere.yaml"}, "/nowhere.yaml: no such file"),
+        ({"respawn_delay": "soon"}, "a number is needed"),
+        ({"rviz": "true"}, "rviz2 is not installed"),
+    ],
+)
+def test_what_is_wrong_is_refused_before_anything_starts(start: Start, given: dict, line: str) -> None:
+    if "rviz" in given:
+        pytest.importorskip("ament_index_python", reason="no ROS 2 here")
+    with pytest.raises(RuntimeError, match=line):
+        start(**given)
+
+
+def test_a_wrong_parameter_is_refused_before_anything_starts(start: Start) -> None:
+    with pytest.raises(ParameterError, match=r"^slop_s:=abc: a number is needed$"):
+        start(slop_s="abc")
+
+
+def test_launched_itself_the_end_of_the_node_ends_everything(start: Start) -> None:
+    assert len(named(start(simulated_rig="true"), "RegisterEventHandler")) == 2
+
+
+@pytest.mark.parametrize("given", [{"included": True}, {"respawn": "true"}, {"shutdown_on_exit": "false"}])
+def test_included_or_respawned_the_end_of_the_node_ends_nothing_else(start: Start, given: dict) -> None:
+    assert named(start(**given), "RegisterEventHandler") == []
+
+
+def test_an_include_can_ask_for_the_common_end(start: Start) -> None:
+    assert len(named(start(included=True, shutdown_on_exit="true"), "RegisterEventHandler")) == 1
+
+
+def test_arguments_of_the_including_file_are_none_of_our_business(start: Start) -> None:
+    assert start(included=True, use_rviz="true", map_params_file="x.yaml")
+
+
+def test_respawn_is_handed_to_launch(start: Start) -> None:
+    node = _node(start(respawn="true", respawn_delay="0.5"))
+    assert (node.kwargs["respawn"], node.kwargs["respawn_delay"]) == (True, 0.5)
+
+
+def test_our_processes_end_with_launch_however_it_ends(start: Start) -> None:
+    actions = start(simulated_rig="true")
+    assert all("--exit-with-parent" in each.kwargs["arguments"] for each in named(actions, "Node"))
+
+
+def test_a_wished_end_shuts_down_and_a_failure_raises(launch_file: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch_stand_in.install(monkeypatch)
+    end = launch_file["_end"]
+    assert type(end(exited(0), Context({}))).__name__ == "Shutdown"
+    with pytest.raises(RuntimeError, match="status 3"):
+        end(exited(3), Context({})).kwargs["function"](None)
+    assert end(exited(3), Context({}, is_shutdown=True)) is None
+
+
 def test_with_launch_installed_every_argument_is_declared(launch_file: dict) -> None:
     pytest.importorskip("launch.actions", reason="the package index has no launch: a ROS 2 install brings it")
     description = launch_file["generate_launch_description"]()
-    declared = {each.name for each in description.get_launch_arguments()}
-    assert declared == {row[0] for row in (*launch_file["TOPICS"], *launch_file["ARGUMENTS"])}
+    assert {each.name for each in description.get_launch_arguments()} == set(_defaults(launch_file))
