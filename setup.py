@@ -131,6 +131,7 @@ class BuildInterfaces(build_ext):
             if (
                 source.is_file()
                 and package.parent not in source.parents
+                and relative.parts[0] != "bin"  # pip makes console scripts of its own
                 and not any(part.startswith(LEFT_OUT) for part in relative.parts)
             ):
                 self.distribution.data_files.append((str(relative.parent), [str(source)]))
@@ -154,6 +155,12 @@ def shared_files():
     return rows
 
 
+def executables():
+    """Return "name = module:function" of each executable, from the list that CMakeLists.txt reads too."""
+    lines = (HERE / "cmake" / "executables.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
 setup(
     name=NAME,
     version=MANIFEST.findtext("version"),
@@ -173,12 +180,6 @@ setup(
     cmdclass={"build_ext": BuildInterfaces},
     install_requires=REQUIRES + ([] if ROS_IS_SOURCED else [wheel + WHEELS_EXIST for wheel in ROS_WHEELS]),
     extras_require=EXTRAS,
-    entry_points={
-        "console_scripts": [
-            "segmif = segmif_ros.cli:main",
-            "segmif_node = segmif_ros.ros.entry:segmif_node",
-            "simulated_rig = segmif_ros.ros.entry:simulated_rig",
-        ]
-    },
+    entry_points={"console_scripts": executables()},
     zip_safe=False,
 )

@@ -56,8 +56,8 @@ ARGUMENTS = (
     LaunchArgument(
         "shutdown_on_exit",
         "auto",
-        "end everything else when segmif_node or the simulated rig ends; auto: only where this file is launched itself, "
-        "not where another launch file includes it, and not with respawn",
+        "end everything else when segmif_node or the simulated rig ends; auto: only where this file is launched "
+        "itself, not where another launch file includes it, and not with respawn",
         ("auto", *BOOLEAN),
     ),
 )
@@ -97,9 +97,7 @@ def _start(context):
     from segmif_ros.ros.transport import PROFILE_VARIABLES, use_profile
 
     value = dict(context.launch_configurations)
-    notes = [
-        LogInfo(msg=f"{old} is called {new} now: use that name") for old, new in RENAMED.items() if value.get(old)
-    ]
+    notes = [LogInfo(msg=f"{old} is called {new} now: use that name") for old, new in RENAMED.items() if value.get(old)]
     for old, new in RENAMED.items():
         value[new] = value.pop(old, "") or value[new]
     top = is_top(__file__, sys.argv)

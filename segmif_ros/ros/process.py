@@ -148,7 +148,17 @@ def run_node(name: str, make_node: Callable[[], Any], args: Sequence[str] | None
         The exit status: 0 after a signal, 1 if the node could not start.
     """
     with StopSignals() as stop:
-        return _run(name, make_node, args, stop)
+        try:
+            return _run(name, make_node, args, stop)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("segmif_ros"):
+                raise  # a defect of ours, and its traceback is what helps
+            print(
+                f"{name}: the Python module '{error.name}' is not installed for {sys.executable}: "
+                "source your ROS 2 install and activate the venv that the package was installed with",
+                file=sys.stderr,
+            )
+            return 1
 
 
 def _run(name: str, make_node: Callable[[], Any], args: Sequence[str] | None, stop: StopSignals) -> int:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The launch file: arguments from the tables, a good guest in another's bringup, nothing started before it is sure."""
 
+import re
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -129,14 +131,20 @@ def test_an_argument_of_an_earlier_version_still_works_and_names_the_new_one(sta
         ({"nosuch": "1"}, "--show-args"),
         ({"params_file": "/nowhere.yaml"}, "/nowhere.yaml: no such file"),
         ({"respawn_delay": "soon"}, "a number is needed"),
-        ({"rviz": "true"}, "rviz2 is not installed"),
     ],
 )
 def test_what_is_wrong_is_refused_before_anything_starts(start: Start, given: dict, line: str) -> None:
-    if "rviz" in given:
-        pytest.importorskip("ament_index_python", reason="no ROS 2 here")
     with pytest.raises(RuntimeError, match=line):
         start(**given)
+
+
+def test_rviz_is_looked_up_before_anything_starts(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("ament_index_python", reason="no ROS 2 here")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="rviz2 is not installed"):
+        start(rviz="true")
 
 
 def test_a_wrong_parameter_is_refused_before_anything_starts(start: Start) -> None:
@@ -159,6 +167,47 @@ def test_an_include_can_ask_for_the_common_end(start: Start) -> None:
 
 def test_arguments_of_the_including_file_are_none_of_our_business(start: Start) -> None:
     assert start(included=True, use_rviz="true", map_params_file="x.yaml")
+
+
+def _documented() -> str:
+    page = (FILE.parents[1] / "docs" / "integration.md").read_text()
+    return next(
+        each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "IncludeLaunchDescription" in each
+    )
+
+
+def test_the_documented_include_gives_only_arguments_that_exist(launch_file: dict) -> None:
+    names = re.findall(r'^        "(\w+)":', _documented(), re.MULTILINE)
+    assert len(names) == 5
+    assert set(names) <= set(_defaults(launch_file))
+
+
+def test_with_launch_installed_the_documented_include_leaves_the_rest_of_the_robot_alone(tmp_path: Path) -> None:
+    pytest.importorskip("launch.actions", reason="the package index has no launch: a ROS 2 install brings it")
+    params = tmp_path / "segmif.yaml"
+    params.write_text("/**:\n  ros__parameters: {weights: nosuch}\n")
+    # another part of the robot, which outlives the node: that fails at once for want of its weights
+    rest = 'ExecuteProcess(cmd=["sh", "-c", "sleep 20; echo the rest went on"], output="screen")'
+    changes = {
+        "/etc/robot/segmif.yaml": str(params),
+        '"respawn": "true"': '"respawn": "false"',
+        'PathJoinSubstitution([FindPackageShare("segmif_ros"), "launch", "segmif.launch.py"])': repr(str(FILE)),
+        "import GroupAction": "import ExecuteProcess, GroupAction",
+        "[GroupAction(": f"[{rest}, GroupAction(",
+    }
+    text = _documented()
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    file = tmp_path / "robot.launch.py"
+    file.write_text(text)
+    code = "import sys; from launch import LaunchService; from launch.launch_description_sources import *\n"
+    code += "service = LaunchService(); service.include_launch_description("
+    code += "get_launch_description_from_python_launch_file(sys.argv[1])); sys.exit(service.run())"
+    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, timeout=120)
+    assert "no such name" in done.stdout + done.stderr
+    assert "the rest went on" in done.stdout
+    assert done.returncode == 0
 
 
 def test_respawn_is_handed_to_launch(start: Start) -> None:

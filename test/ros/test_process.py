@@ -16,6 +16,7 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from segmif_ros.ros.messages import image_message, make_header
+from segmif_ros.ros.process import run_node
 
 
 @pytest.mark.parametrize("repeated", [False, True], ids=["once", "repeated"])
@@ -184,3 +185,13 @@ def test_the_params_file_of_the_repository_is_accepted_in_any_namespace(started)
     process.until("active: /front/left/infrared/image_raw")
     ends_cleanly(process, signal.SIGTERM)
     assert not [line for line in process.lines if "there is no parameter" in line]
+
+
+def test_a_module_that_is_not_installed_is_named_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def make_node() -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    assert run_node("segmif_node", make_node, []) == 1
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "'torch' is not installed for" in line
