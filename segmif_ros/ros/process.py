@@ -181,6 +181,9 @@ def _run(name: str, make_node: Callable[[], Any], args: Sequence[str] | None, st
         rclpy.logging.get_logger(name).fatal(_one_line(error))
         rclpy.try_shutdown()
         return 0 if stop.requested else 1
+    except ModuleNotFoundError:
+        rclpy.try_shutdown()
+        raise
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     failures = 0
