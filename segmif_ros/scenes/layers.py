@@ -50,6 +50,35 @@ class Layers:
         """uint8 (H, W) FMB ids."""
         return np.take(self.table[:, LABEL].astype(np.uint8), self.index)
 
+    def depth(self) -> F32:
+        """(H, W) exact distance along the optical axis, metres; infinite for the sky and what lies at the horizon.
+
+        `distance` has one value for a whole face. Here each face is the plane through its corners, and one over the
+        depth of a plane is linear in the pixel.
+        """
+        camera = self.camera
+        u, v, z = camera.project(self.moment.faces.xyz[self.painted.faces])
+        near = 1.0 / z.astype(np.float64)
+        here = np.stack([u - camera.centre_u, v - camera.horizon_v], axis=-1).astype(np.float64) / camera.focal_px
+        # least squares about the corners' middle: a face seen edge-on is a line, and keeps its mean
+        middle, mean = here.mean(axis=1, keepdims=True), near.mean(axis=1)
+        off = here - middle
+        normal = np.einsum("fci,fcj->fij", off, off) + 1e-12 * np.eye(2)
+        slope = np.linalg.solve(normal, np.einsum("fci,fc->fi", off, near - mean[:, None])[..., None])[..., 0]
+        table = np.zeros((5, len(self.table)), np.float32)
+        faces = slice(self.first_face, None)
+        table[0, faces] = mean - np.einsum("fi,fi->f", slope, middle[:, 0])
+        table[1:3, faces] = slope.T
+        table[3, faces], table[4, faces] = near.min(axis=1), near.max(axis=1)
+        columns = (np.arange(camera.width, dtype=np.float32) - camera.centre_u) / camera.focal_px
+        rows = (np.arange(camera.height, dtype=np.float32)[:, None] - camera.horizon_v) / camera.focal_px
+        at, right, down, least, most = (np.take(each, self.index) for each in table)
+        nearness = np.clip(at + right * columns + down * rows, least, most)
+        first = self.first_row
+        np.copyto(nearness[first:], 1.0 / self.ground_s[:, None], where=self.is_ground[first:])
+        with np.errstate(divide="ignore"):
+            return np.asarray(1.0 / nearness, np.float32)
+
 
 def make_layers(world: World, climate: Climate, camera: Camera, t_s: float, skyline: Skyline) -> Layers:
     """Paint a moment: sky, what lies at the horizon, ground, and everything on it from far to near."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RoadScene: one seed's world, seen through a colour and an infrared camera that share their view."""
+"""RoadScene: one seed's world, seen through a colour and an infrared camera."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from segmif_ros.scenes.climate import LIGHTINGS, WEATHERS, make_climate
 from segmif_ros.scenes.layers import make_layers, make_skyline
-from segmif_ros.scenes.shading import make_colour_camera, render_rgb
-from segmif_ros.scenes.thermal import make_thermal_camera, render_counts
+from segmif_ros.scenes.shading import ColourCamera, cloud_tile, make_colour_camera, render_rgb, sky_radiance
+from segmif_ros.scenes.thermal import ThermalCamera, make_thermal_camera, render_counts
 from segmif_ros.scenes.world import View, World
 
 MIN_SIZE = 32
@@ -34,6 +34,42 @@ class SceneFrame:
     infrared: npt.NDArray[np.uint16]
     infrared8: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pinhole:
+    """A level camera without distortion that looks along the road.
+
+    Attributes:
+        width, height: Pixels.
+        focal_px: Focal length, pixels.
+        centre_u, centre_v: Principal point; the horizon of a flat road lies in row centre_v.
+    """
+
+    width: int
+    height: int
+    focal_px: float
+    centre_u: float
+    centre_v: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One moment through two level cameras that are somewhere else and may have other sizes.
+
+    Attributes:
+        rgb: (H, W, 3) uint8 RGB.
+        labels: (H, W) uint8, FMB ids in the RGB camera's view.
+        depth_m: (H, W) float32, exact, along the RGB camera's axis; infinite for the sky.
+        infrared: (H', W') uint16, 14-bit counts.
+        pitch_rad: By how much the car's nose is up at this moment, which the level cameras leave out.
+    """
+
+    rgb: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.uint8]
+    depth_m: npt.NDArray[np.float32]
+    infrared: npt.NDArray[np.uint16]
+    pitch_rad: float
 
 
 class RoadScene:
@@ -101,11 +137,79 @@ class RoadScene:
         self._thermal = make_thermal_camera(rng, self._climate, height, width)
         self._optics = make_colour_camera(rng, height, width)
         self._skyline = make_skyline(rng)
+        self._optics_by_size: dict[tuple[int, int], ColourCamera] = {}
+        self._thermal_by_size: dict[tuple[int, int], ThermalCamera] = {}
 
     @property
     def focal_px(self) -> float:
         """Focal length of both cameras in pixels."""
         return self._view.focal * self.width
+
+    @property
+    def mount_m(self) -> float:
+        """Height of the colour camera over the road, metres."""
+        return self._view.mount_m
+
+    def look(
+        self, t_s: float, rgb: Pinhole, infrared: Pinhole, offset_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    ) -> Look:
+        """Return the scene at t_s seconds through cameras of one's own.
+
+        Args:
+            t_s: 0 or more.
+            rgb: The colour camera.
+            infrared: The infrared camera.
+            offset_m: Where the infrared camera is, as (right, down, forward) of the colour camera.
+        """
+        rng = np.random.default_rng([self.seed, 1 + round(t_s * 1e6)])
+        on_car = self._world.camera_at(t_s, self.height, self.width, self._view)
+        pitch_rad = (on_car.horizon_v - self.height * self._view.horizon) / on_car.focal_px
+        right, down, forward = offset_m
+        here, there = (
+            replace(
+                on_car,
+                width=each.width,
+                height=each.height,
+                focal_px=each.focal_px,
+                centre_u=each.centre_u,
+                horizon_v=each.centre_v,
+            )
+            for each in (rgb, infrared)
+        )
+        there = replace(there, d_m=there.d_m + right, mount_m=max(there.mount_m - down, 0.1), s_m=there.s_m + forward)
+        layers = make_layers(self._world, self._climate, here, t_s, self._skyline)
+        image, _ = render_rgb(layers, self._climate, self._optics_of(rgb), rng)
+        seen = make_layers(self._world, self._climate, there, t_s, self._skyline)
+        _, cloud = sky_radiance(self._climate, there, cloud_tile(), seen.first_row)
+        return Look(
+            rgb=image,
+            labels=layers.labels(),
+            depth_m=layers.depth(),
+            infrared=render_counts(seen, self._climate, self._thermal_of(infrared), cloud, rng),
+            pitch_rad=float(pitch_rad),
+        )
+
+    def render8(self, counts: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+        """Return counts of any size as a camera with automatic gain shows them, uint8."""
+        return self._thermal.render8(counts)
+
+    def _optics_of(self, camera: Pinhole) -> ColourCamera:
+        key = camera.width, camera.height
+        if key not in self._optics_by_size:
+            rng = np.random.default_rng([self.seed, 0xC0])
+            self._optics_by_size[key] = make_colour_camera(rng, camera.height, camera.width)
+        return self._optics_by_size[key]
+
+    def _thermal_of(self, camera: Pinhole) -> ThermalCamera:
+        """Return this scene's infrared camera with a sensor of another size."""
+        key = camera.width, camera.height
+        if key not in self._thermal_by_size:
+            rng = np.random.default_rng([self.seed, 0x1E])
+            other = make_thermal_camera(rng, self._climate, camera.height, camera.width)
+            self._thermal_by_size[key] = replace(
+                self._thermal, blur_px=other.blur_px, column_k=other.column_k, shading_k=other.shading_k
+            )
+        return self._thermal_by_size[key]
 
     def frame(self, t_s: float) -> SceneFrame:
         """The scene at t_s seconds, 0 or more."""

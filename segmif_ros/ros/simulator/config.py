@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parameters of simulated_rig."""
+"""The parameters of simulated_rig, and the rig that they describe."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.ros.node_config import RELIABILITIES
 from segmif_ros.ros.parameters import Changes, parameter
+from segmif_ros.ros.simulator.rigs import LENSES, CameraPlan, rotation_of
 from segmif_ros.scenes import LIGHTINGS, WEATHERS
 
 NODE_NAME = "simulated_rig"
 DEFAULT_WIDTH, DEFAULT_HEIGHT = 640, 480
+DEFAULT_FOV_DEG = 58.109208  # focal length 0.9 of the width
 CYCLE = "cycle"
 
 _NEVER = Changes.NEVER
@@ -81,6 +86,95 @@ class RigConfig:
         changes=_NEVER,
     )
 
+    # the rig: two cameras of their own; at the defaults both share one view
+    infrared_width: int = parameter(
+        0,
+        "Width of the synthetic infrared image; 0: as the RGB image, or in its proportions to the height.",
+        minimum=0,
+        maximum=4096,
+        changes=_NEVER,
+    )
+    infrared_height: int = parameter(
+        0,
+        "Height of the synthetic infrared image; 0: as the RGB image, or in its proportions to the width.",
+        minimum=0,
+        maximum=4096,
+        changes=_NEVER,
+    )
+    rgb_fov_deg: float = parameter(
+        DEFAULT_FOV_DEG,
+        "Horizontal field of view of the synthetic RGB camera in degrees.",
+        minimum=10.0,
+        maximum=120.0,
+        changes=_NEVER,
+    )
+    infrared_fov_deg: float = parameter(
+        0.0,
+        "Horizontal field of view of the synthetic infrared camera in degrees; 0: as the RGB camera.",
+        minimum=0.0,
+        maximum=120.0,
+        changes=_NEVER,
+    )
+    rgb_lens: str = parameter("none", "Distortion of the synthetic RGB camera.", choices=LENSES, changes=_NEVER)
+    infrared_lens: str = parameter("none", "Distortion of the infrared camera.", choices=LENSES, changes=_NEVER)
+    infrared_right_m: float = parameter(
+        0.0,
+        "How far to the right of the RGB camera the infrared one sits, in metres (stereo baseline).",
+        minimum=-1.0,
+        maximum=1.0,
+        changes=_NEVER,
+    )
+    infrared_down_m: float = parameter(
+        0.0, "How far below the RGB camera the infrared one sits, in metres.", minimum=-1.0, maximum=1.0, changes=_NEVER
+    )
+    infrared_yaw_deg: float = parameter(
+        0.0, "Turn of the mounted infrared camera to the right.", minimum=-30.0, maximum=30.0, changes=_NEVER
+    )
+    infrared_pitch_deg: float = parameter(
+        0.0, "Turn of the mounted infrared camera upwards.", minimum=-30.0, maximum=30.0, changes=_NEVER
+    )
+    infrared_roll_deg: float = parameter(
+        0.0, "Turn of the mounted infrared camera clockwise.", minimum=-30.0, maximum=30.0, changes=_NEVER
+    )
+    camera_info: str = parameter(
+        "exact",
+        "What camera_info tells of the rig: exact (intrinsics, and the mounting in R and P), intrinsics, or none (K is "
+        "0, as of cameras that nobody has calibrated).",
+        choices=("exact", "intrinsics", "none"),
+        changes=_NEVER,
+    )
+    publish_depth: bool = parameter(
+        False,
+        "Publishes rig/depth: exact depth in the RGB view, 32FC1 in metres, infinite for the sky.",
+        changes=_NEVER,
+    )
+    board: str = parameter(
+        "",
+        "Calibration board that somebody shows to both cameras, as KIND:COLUMNSxROWS:METRES, for example "
+        "checkerboard:8x6:0.06; empty: none.",
+        changes=_NEVER,
+    )
+    board_hot: bool = parameter(True, "Whether the board's printed parts are warmer than its paper.", changes=_NEVER)
+    board_pose_frames: int = parameter(
+        10, "Frames that the board is held still, then shown elsewhere.", minimum=1, maximum=1000, changes=_NEVER
+    )
+
+    # what goes wrong, from one frame to the next
+    bracket_yaw_deg: float = parameter(
+        0.0, "Turns the infrared camera to the right, unknown to camera_info.", minimum=-20.0, maximum=20.0
+    )
+    bracket_pitch_deg: float = parameter(0.0, "The same upwards.", minimum=-20.0, maximum=20.0)
+    bracket_roll_deg: float = parameter(0.0, "The same clockwise.", minimum=-20.0, maximum=20.0)
+    bracket_drift_deg_per_min: float = parameter(
+        0.0, "Turns the infrared camera on to the right, in degrees a minute.", minimum=-60.0, maximum=60.0
+    )
+    shutter_period_s: float = parameter(
+        0.0, "Time between two shutter events of the infrared camera, in seconds; 0: none.", minimum=0.0, maximum=3600.0
+    )
+    shutter_s: float = parameter(
+        0.4, "How long a shutter event freezes the infrared image, in seconds.", minimum=0.0, maximum=10.0
+    )
+
     # when
     rate_hz: float = parameter(10.0, "Pairs per second.", minimum=0.1, maximum=240.0)
     jitter_s: float = parameter(
@@ -115,3 +209,47 @@ class RigConfig:
     rgb_frame_id: str = parameter("rgb_optical_frame", "frame_id of the RGB camera and the labels.", changes=_NEVER)
     reliability: str = parameter("best_effort", "QoS of all topics.", choices=RELIABILITIES, changes=_NEVER)
     depth: int = parameter(5, "Queue depth of all topics.", minimum=1, maximum=1000, changes=_NEVER)
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Return the (width, height) asked for, for an image that is width x height by itself."""
+        return _size(self.width, self.height, width, height)
+
+    @property
+    def shares_view(self) -> bool:
+        """Whether both synthetic cameras have one place, size and lens, and nothing is held before them."""
+        plain = RigConfig()
+        names: tuple[str, ...] = ("infrared_width", "infrared_height", "rgb_fov_deg", "infrared_fov_deg")
+        names += ("rgb_lens", "infrared_lens")
+        names += ("infrared_right_m", "infrared_down_m", "infrared_yaw_deg", "infrared_pitch_deg", "infrared_roll_deg")
+        return not (self.board or self.publish_depth) and all(
+            getattr(self, name) == getattr(plain, name) for name in names
+        )
+
+    def calibration(self) -> RigCalibration:
+        """Return the truth about the two synthetic cameras."""
+        width, height = self.size(DEFAULT_WIDTH, DEFAULT_HEIGHT)
+        rgb = CameraPlan(width=width, height=height, fov_deg=self.rgb_fov_deg, lens=self.rgb_lens)
+        infrared_size = _size(self.infrared_width, self.infrared_height, width, height)
+        infrared = CameraPlan(
+            width=infrared_size[0],
+            height=infrared_size[1],
+            fov_deg=self.infrared_fov_deg or self.rgb_fov_deg,
+            lens=self.infrared_lens,
+        )
+        turn = rotation_of(self.infrared_yaw_deg, self.infrared_pitch_deg, self.infrared_roll_deg)
+        translation = np.array([self.infrared_right_m, self.infrared_down_m, 0.0])
+        return RigCalibration(
+            infrared=infrared.model(),
+            rgb=rgb.model(),
+            extrinsics=Extrinsics(rotation=turn, translation_m=translation),
+        )
+
+
+def _size(wanted_width: int, wanted_height: int, width: int, height: int) -> tuple[int, int]:
+    if wanted_width and wanted_height:
+        return wanted_width, wanted_height
+    if wanted_width:
+        return wanted_width, max(1, round(wanted_width * height / width))
+    if wanted_height:
+        return max(1, round(wanted_height * width / height)), wanted_height
+    return width, height

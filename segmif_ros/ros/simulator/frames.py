@@ -17,7 +17,11 @@ import numpy.typing as npt
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.pair_folder import Pair, PairFolder
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
+from segmif_ros.rig.calibrating.board import parse_board
+from segmif_ros.rig.calibration import RigCalibration
+from segmif_ros.ros.simulator.board_view import HeldBoard, pose_in_infrared, random_pose
 from segmif_ros.ros.simulator.config import CYCLE, DEFAULT_HEIGHT, DEFAULT_WIDTH, RigConfig
+from segmif_ros.ros.simulator.optics import TwoCameras
 from segmif_ros.scenes import LIGHTINGS, RoadScene
 
 FOCAL = 0.9  # focal length of the synthetic cameras as a share of the width
@@ -30,22 +34,26 @@ Prepared = TypeVar("Prepared")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RigFrame:
-    """infrared uint8 or uint16 (H, W), rgb uint8 (H, W, 3) RGB, labels uint8 (H, W) FMB ids or None."""
+    """infrared uint8 or uint16 (H', W'), rgb uint8 (H, W, 3) RGB, labels uint8 (H, W) FMB ids or None.
+
+    depth_m float32 (H, W) in the RGB view, metres, or None.
+    """
 
     infrared: npt.NDArray[Any]
     rgb: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.uint8] | None
+    depth_m: npt.NDArray[np.float32] | None = None
 
 
 class FrameSource(Protocol):
     """Something to look at. count: how many different frames there are, 0 for no end; back: played forth and back.
 
-    focal: focal length as a share of the width, 0 if it isn't known.
+    calibration: the truth about the cameras; without cameras in it if nobody knows.
     """
 
     count: int
     back: bool
-    focal: float
+    calibration: RigCalibration
     has_labels: bool
 
     def frame(self, number: int) -> RigFrame:
@@ -59,14 +67,15 @@ class SceneSource:
     """Synthetic streets, one after the other."""
 
     back = True
-    focal = FOCAL
     has_labels = True
 
     def __init__(self, config: RigConfig) -> None:
-        self.width, self.height = _size(config, DEFAULT_WIDTH, DEFAULT_HEIGHT)
+        self.calibration = config.calibration()
+        self.width, self.height = config.size(DEFAULT_WIDTH, DEFAULT_HEIGHT)
         self._config = config
         infrared_bytes = 1 if config.infrared_encoding == "mono8" else 2
-        fits = KEPT_BYTES // (self.width * self.height * (3 + 1 + infrared_bytes))
+        each_bytes = 3 + 1 + infrared_bytes + (4 if config.publish_depth else 0)
+        fits = KEPT_BYTES // (self.width * self.height * each_bytes)
         self.count = min(config.loop_frames, max(2, fits)) if config.loop_frames else 0
         self._number = -1
         self._scene = self._make(0)  # says at once what doesn't go
@@ -101,11 +110,53 @@ class SceneSource:
         return f"synthetic road {self.width}x{self.height}, {light}, {config.weather}, seed {config.seed}, {kept}"
 
 
+class TwoCameraSource(SceneSource):
+    """Synthetic streets through two cameras with sizes, lenses and places of their own, and maybe a board."""
+
+    def __init__(self, config: RigConfig) -> None:
+        self._cameras = TwoCameras(config.calibration())
+        self._held = HeldBoard(parse_board(config.board), hot_on_cold=config.board_hot) if config.board else None
+        super().__init__(config)
+
+    def frame(self, number: int) -> RigFrame:
+        """The street as both cameras see it; the board is held still for some frames."""
+        street, within = divmod(number, self._config.scene_frames)
+        scene = self._make(street)
+        seen = self._cameras.capture(scene, within / self._config.rate_hz)
+        infrared, rgb, labels, depth_m = seen.infrared, seen.rgb, seen.labels, seen.depth_m
+        if self._held is not None:
+            own, other, mount = self.calibration.rgb, self.calibration.infrared, self.calibration.extrinsics
+            assert own is not None
+            assert other is not None
+            assert mount is not None
+            pose = random_pose(
+                number // self._config.board_pose_frames, self._config.seed, self._held, other, own, mount
+            )
+            rgb = self._held.into_rgb(rgb, own, pose)
+            infrared = self._held.into_infrared(infrared, other, pose_in_infrared(pose, mount))
+            held_m = self._held.depth(own, pose)
+            labels = np.where(np.isfinite(held_m), np.uint8(0), labels)
+            depth_m = np.where(np.isfinite(held_m), held_m, depth_m)
+        return RigFrame(
+            infrared=scene.render8(infrared) if self._config.infrared_encoding == "mono8" else infrared,
+            rgb=rgb,
+            labels=labels,
+            depth_m=depth_m if self._config.publish_depth else None,
+        )
+
+    def describe(self) -> str:
+        """One line for the log."""
+        infrared = self.calibration.infrared
+        assert infrared is not None
+        board = f", {self._config.board} held before it" if self._held else ""
+        return f"{super().describe()}; infrared {infrared.width}x{infrared.height}{board}"
+
+
 class PairSource:
     """The pairs of a folder, over and over. Raises DatasetError if none of them can be shown."""
 
     back = False
-    focal = 0.0
+    calibration = RigCalibration()
 
     def __init__(self, config: RigConfig) -> None:
         self._config = config
@@ -133,7 +184,7 @@ class PairSource:
         elif self._config.infrared_encoding == "mono8":
             infrared = self._gain.apply(infrared, 0)
         height, width = infrared.shape
-        size = _size(self._config, width, height)
+        size = self._config.size(width, height)
         return RigFrame(
             infrared=_resized(infrared, size),
             rgb=_resized(pair.rgb, size),
@@ -147,18 +198,9 @@ class PairSource:
 
 def make_source(config: RigConfig) -> FrameSource:
     """What the parameters ask for; ValueError with one line if that can't be had."""
-    return PairSource(config) if config.pairs_folder else SceneSource(config)
-
-
-def _size(config: RigConfig, width: int, height: int) -> tuple[int, int]:
-    """(width, height) as configured, for an image that is width x height by itself."""
-    if config.width and config.height:
-        return config.width, config.height
-    if config.width:
-        return config.width, max(1, round(config.width * height / width))
-    if config.height:
-        return max(1, round(config.height * width / height)), config.height
-    return width, height
+    if config.pairs_folder:
+        return PairSource(config)
+    return SceneSource(config) if config.shares_view else TwoCameraSource(config)
 
 
 def _resized(image: npt.NDArray[Any], size: tuple[int, int], how: int | None = None) -> npt.NDArray[Any]:

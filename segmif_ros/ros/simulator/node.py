@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """simulated_rig: an infrared and an RGB camera that show a synthetic road by day and night, or the pairs of a folder.
 
-Publishes infrared/image_raw, rgb/image_raw, both camera_info, and rig/labels (mono8, exact FMB ids, the RGB image's
-stamp) where labels are known. CameraInfo of a folder's pairs says that the cameras are not calibrated (K is 0).
+Publishes infrared/image_raw, rgb/image_raw, both camera_info, rig/labels (mono8, exact FMB ids) where labels are
+known, and rig/depth (32FC1) if asked for; both have the RGB image's stamp and view. CameraInfo of a folder's pairs says
+that the cameras are not calibrated (K is 0). The cameras may have sizes, lenses and places of their own, and what goes
+wrong with them is in `segmif_ros.ros.simulator.effects`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import cv2
+import numpy as np
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
@@ -19,11 +23,14 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.ros import parameters
+from segmif_ros.ros.camera_infos import info_of
 from segmif_ros.ros.messages import image_message, make_header
 from segmif_ros.ros.process import run_node
 from segmif_ros.ros.qos import PUBLISHER_EVENTS, overridable, profile
 from segmif_ros.ros.simulator.config import NODE_NAME, RigConfig
+from segmif_ros.ros.simulator.effects import Effect, make_effects
 from segmif_ros.ros.simulator.frames import FrameFeed, RigFrame, make_source
 from segmif_ros.ros.simulator.schedule import INFRARED, RGB, Player, PlayerCounts, Schedule, Shot
 
@@ -41,6 +48,7 @@ class RigMessages:
     infrared: Image
     rgb: Image
     labels: Image | None
+    depth: Image | None = None
 
 
 class SimulatedRig(Node):
@@ -56,6 +64,10 @@ class SimulatedRig(Node):
             info = self._publisher(CameraInfo, f"{camera}/camera_info")
             self._publishers_of[camera] = (self._publisher(Image, f"{camera}/image_raw"), info)
         self._labels = self._publisher(Image, "rig/labels") if self._source.has_labels else None
+        self._depth = self._publisher(Image, "rig/depth") if self._config.publish_depth else None
+        self._infos = camera_infos(self._source.calibration, self._config.camera_info)
+        self._effects: list[Effect] = []
+        self._origin_ns: int | None = None
         for line in parameters.undeclared_overrides(self).values():
             self.get_logger().warning(f"{line}; it is ignored")
         self._counts = PlayerCounts()
@@ -106,14 +118,38 @@ class SimulatedRig(Node):
     def _publish(self, shot: Shot, messages: RigMessages) -> None:
         infrared = shot.camera == INFRARED
         header = make_header(shot.stamp_ns, self._config.infrared_frame_id if infrared else self._config.rgb_frame_id)
-        image = messages.infrared if infrared else messages.rgb
+        image: Image | None = messages.infrared if infrared else messages.rgb
+        if self._effects:
+            image = self._affected(shot, messages.infrared if infrared else messages.rgb)
+        if image is None:
+            return
         image.header = header
         images, infos = self._publishers_of[shot.camera]
-        infos.publish(camera_info(header, image.height, image.width, self._source.focal))
+        info = copy(self._infos[shot.camera])
+        info.header = header
+        if not info.width:  # nobody knows this camera: the size is the image's
+            info.width, info.height = image.width, image.height
+        infos.publish(info)
         images.publish(image)
-        if shot.camera == RGB and self._labels is not None and messages.labels is not None:
-            messages.labels.header = header
-            self._labels.publish(messages.labels)
+        if infrared:
+            return
+        for publisher, message in ((self._labels, messages.labels), (self._depth, messages.depth)):
+            if publisher is not None and message is not None:
+                message.header = header
+                publisher.publish(message)
+
+    def _affected(self, shot: Shot, message: Image) -> Image | None:
+        """Return the message after what goes wrong; None if it gets lost."""
+        if self._origin_ns is None:
+            self._origin_ns = shot.due_ns
+        image = np.frombuffer(message.data, np.uint16 if message.encoding == "mono16" else np.uint8)
+        image = image.reshape(message.height, message.width, *((3,) if shot.camera == RGB else ()))
+        for effect in self._effects:
+            changed = effect.apply(shot, image, 1e-9 * (shot.due_ns - self._origin_ns))
+            if changed is None:
+                return None
+            image = changed
+        return image_message(image, message.encoding, Header())
 
     def _prepare(self, frame: RigFrame) -> RigMessages:
         rgb = frame.rgb if self._config.rgb_encoding == "rgb8" else cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)
@@ -122,6 +158,7 @@ class SimulatedRig(Node):
             infrared=image_message(frame.infrared, depth, Header()),
             rgb=image_message(rgb, self._config.rgb_encoding, Header()),
             labels=None if frame.labels is None else image_message(frame.labels, "mono8", Header()),
+            depth=None if frame.depth_m is None else image_message(frame.depth_m, "32FC1", Header()),
         )
 
     def _publisher(self, kind: type, topic: str) -> Publisher:
@@ -137,6 +174,8 @@ class SimulatedRig(Node):
 
     def _make_player(self, now_ns: int) -> Player[RigMessages]:
         config = self._config
+        infrared = self._source.calibration.infrared
+        self._effects = make_effects(config, infrared.K[0, 0] if infrared else 0.0)
         schedule = Schedule(
             rate_hz=config.rate_hz,
             jitter_s=config.jitter_s,
@@ -184,24 +223,30 @@ class SimulatedRig(Node):
             self.get_logger().warning(line)
 
 
-def camera_info(header: Header, height: int, width: int, focal: float) -> CameraInfo:
-    """The calibration of both cameras, which share their view.
+def camera_infos(calibration: RigCalibration, told: str) -> dict[str, CameraInfo]:
+    """Return what both cameras say about themselves.
 
     Args:
-        header: Used as it is, not copied.
-        height: Of the image, pixels.
-        width: Of the image, pixels.
-        focal: Focal length as a share of the width; 0 means not calibrated, as CameraInfo says it: K is all zeros.
+        calibration: The truth; without cameras in it, nobody is calibrated.
+        told: "exact": intrinsics, and the mounting in R and P; the pair's common frame is the RGB camera's.
+            "intrinsics", or "none": a size at most, and K is 0.
     """
-    info = CameraInfo(header=header, height=height, width=width)
-    if focal:
-        f, u, v = focal * width, 0.5 * (width - 1), 0.5 * (height - 1)
-        info.distortion_model = "plumb_bob"
-        info.d = [0.0] * 5
-        info.k = [f, 0.0, u, 0.0, f, v, 0.0, 0.0, 1.0]
-        info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-        info.p = [f, 0.0, u, 0.0, 0.0, f, v, 0.0, 0.0, 0.0, 1.0, 0.0]
-    return info
+    made = {}
+    for camera, model in ((INFRARED, calibration.infrared), (RGB, calibration.rgb)):
+        if model is None:
+            made[camera] = CameraInfo()
+        elif told == "none":
+            made[camera] = CameraInfo(width=model.width, height=model.height)
+        else:
+            made[camera] = info_of(model)
+    mount = calibration.extrinsics
+    if told == "exact" and mount is not None and (mount.translation_m.any() or (mount.rotation != np.eye(3)).any()):
+        info = made[INFRARED]
+        info.r = mount.rotation.ravel().tolist()
+        P = np.reshape(info.p, (3, 4))
+        P[:, 3] = P[:, :3] @ -mount.translation_m
+        info.p = P.ravel().tolist()
+    return made
 
 
 def main(args: Sequence[str] | None = None) -> int:

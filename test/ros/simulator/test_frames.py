@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from segmif_ros.data.images import DatasetError
+from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.ros.simulator.config import RigConfig
 from segmif_ros.ros.simulator.frames import AHEAD, FrameFeed, PairSource, SceneSource, make_source
 from segmif_ros.scenes import SceneError
@@ -16,7 +17,7 @@ from segmif_ros.scenes import SceneError
 class FakeSource:
     """Frame n is n; the numbers in `broken` can't be read."""
 
-    focal, has_labels = 0.0, False
+    calibration, has_labels = RigCalibration(), False
 
     def __init__(self, count, *, back=False, broken=()):
         self.count, self.back, self.broken, self.asked = count, back, broken, []

@@ -15,11 +15,12 @@ rclpy = pytest.importorskip("rclpy", reason="no ROS 2 here")
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy  # noqa: E402
 from ros_domains import take_domain  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
 
+from segmif_ros.rig.calibration import stereo_extrinsics  # noqa: E402
+from segmif_ros.ros.camera_infos import camera_model  # noqa: E402
 from segmif_ros.ros.parameters import rows  # noqa: E402
 from segmif_ros.ros.simulator.config import RigConfig  # noqa: E402
-from segmif_ros.ros.simulator.node import SimulatedRig, camera_info  # noqa: E402
+from segmif_ros.ros.simulator.node import SimulatedRig, camera_infos  # noqa: E402
 from segmif_ros.trials.domains import local_environment  # noqa: E402
 
 DOMAIN = str(take_domain())
@@ -189,9 +190,24 @@ def test_parameters_of_the_schedule_can_change_in_flight_and_the_others_can_not(
 
 
 def test_camera_info_describes_a_pinhole_with_its_axis_in_the_middle():
-    info = camera_info(Header(frame_id="x"), 48, 64, 0.9)
+    info = camera_infos(RigConfig(width=64, height=48).calibration(), "exact")["infrared"]
     assert (info.height, info.width) == (48, 64)
     k = np.array(info.k).reshape(3, 3)
     assert k[0, 0] == k[1, 1] == pytest.approx(57.6)
     assert (k[0, 2], k[1, 2]) == (31.5, 23.5)
     assert np.allclose(np.array(info.p).reshape(3, 4)[:, :3], k)
+
+
+def test_exact_camera_infos_are_those_of_a_stereo_pair():
+    config = RigConfig(infrared_width=80, infrared_right_m=0.1, infrared_yaw_deg=3.0, infrared_lens="equidistant")
+    truth = config.calibration()
+    infos = camera_infos(truth, "exact")
+    found = stereo_extrinsics(*(camera_model(infos[camera]) for camera in ("infrared", "rgb")))
+    np.testing.assert_allclose(found.rotation, truth.extrinsics.rotation, atol=1e-9)
+    np.testing.assert_allclose(found.translation_m, truth.extrinsics.translation_m, atol=1e-9)
+
+
+def test_cameras_that_nobody_calibrated_say_only_their_size():
+    info = camera_infos(RigConfig(infrared_width=80, infrared_height=60).calibration(), "none")["infrared"]
+    assert (info.width, info.height) == (80, 60)
+    assert not any(info.k)
