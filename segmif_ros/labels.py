@@ -227,12 +227,13 @@ def read_label_set(path: Path) -> LabelSet:
     except YamlError as error:
         raise LabelSetError(str(error)) from None
     try:
-        return _from_mapping(content)
+        return parse_label_set(content)
     except LabelSetError as error:
         raise LabelSetError(located(path, error)) from None
 
 
-def _from_mapping(content: Any) -> LabelSet:
+def parse_label_set(content: Any) -> LabelSet:
+    """Return the label set that a mapping describes, as in `read_label_set`; LabelSetError names the key."""
     _require_keys(content, "label set", ("name", "classes"), ("ignore_id",))
     name, classes, ignore_id = content["name"], content["classes"], content.get("ignore_id", IGNORE_ID)
     with at_line(content, "name"):
@@ -322,7 +323,7 @@ def label_set_of(metadata: Mapping[str, str], count: int) -> LabelSet:
             raise LabelSetError(f"label_classes of the weights is not JSON: {str(error)[:100]}") from None
         if not isinstance(content, dict):
             raise LabelSetError("label_classes of the weights must be a mapping")
-        found = _from_mapping({**content, "name": name})
+        found = parse_label_set({**content, "name": name})
         known = LABEL_SETS.get(name)
         if known is not None and known.names == found.names:
             found = known

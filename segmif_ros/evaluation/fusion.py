@@ -24,10 +24,12 @@ import numpy.typing as npt
 
 from segmif_ros.command_line import Parser, finish
 from segmif_ros.data.images import read_rgb
-from segmif_ros.imaging.pyramid import LEVELS, compose, decompose
+from segmif_ros.imaging.fusion_rules import FUSION_RULES
 
 Grey = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
 _Array = npt.NDArray[np.float64]
+
+BASELINES = FUSION_RULES  # what a network has to beat
 
 
 def entropy(f: Grey) -> float:
@@ -301,30 +303,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     return finish(parser.prog, run)
 
-
-def laplacian_pyramid(
-    a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], levels: int = LEVELS
-) -> npt.NDArray[np.uint8]:
-    """Fuse two grey images, uint8 (H, W), by Laplacian pyramids (Burt and Adelson).
-
-    Of each detail coefficient the one of larger magnitude is taken (of equal ones a's), of the coarsest level the mean.
-    An image too small for ``levels`` gets fewer.
-    """
-    (fine_a, rest_a), (fine_b, rest_b) = (decompose(image.astype(np.float32), levels) for image in (a, b))
-    stronger = [np.where(np.abs(x) >= np.abs(y), x, y) for x, y in zip(fine_a, fine_b, strict=True)]
-    image = compose(stronger, np.asarray((rest_a + rest_b) / 2, np.float32))
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
-
-
-def _average(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    return np.rint((a.astype(np.float64) + b) / 2).astype(np.uint8)
-
-
-BASELINES: dict[str, Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]] = {
-    "average": _average,
-    "maximum": np.maximum,
-    "laplacian": laplacian_pyramid,
-}
 
 if __name__ == "__main__":
     sys.exit(main())

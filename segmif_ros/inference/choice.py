@@ -57,24 +57,26 @@ def try_backends(
     images: Images,
     tolerance: Tolerance,
     *,
+    reference: str = REFERENCE,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Choice:
-    """Time all backends frame by frame in turn and choose the fastest that agrees with torch.
+    """Time all backends frame by frame in turn and choose the fastest that agrees with the reference.
 
     Args:
-        makers: By name; must hold `REFERENCE`, whose failure is raised.
+        makers: By name; must hold the reference, whose failure is raised.
         images: Infrared, RGB and prior of the size that will be used.
         tolerance: What a backend must keep against the reference.
+        reference: Name of the one that the others must agree with.
         clock: Seconds.
 
     Raises:
         EngineError: The reference can't be made.
     """
-    backends: dict[str, Backend] = {REFERENCE: makers[REFERENCE]()}
-    expected = backends[REFERENCE].run(*images)
+    backends: dict[str, Backend] = {reference: makers[reference]()}
+    expected = backends[reference].run(*images)
     refused: dict[str, str] = {}
     for name, make in makers.items():
-        if name == REFERENCE:
+        if name == reference:
             continue
         try:
             backend = make()
@@ -95,8 +97,8 @@ def try_backends(
             times[name].append(1e3 * (clock() - started))
     median_ms = {name: statistics.median(each) for name, each in times.items()}
     fastest = min(median_ms, key=lambda name: median_ms[name])
-    if median_ms[REFERENCE] < _NEEDED_GAIN * median_ms[fastest]:
-        fastest = REFERENCE
+    if median_ms[reference] < _NEEDED_GAIN * median_ms[fastest]:
+        fastest = reference
     return Choice(backend=fastest, median_ms=median_ms, refused=refused)
 
 

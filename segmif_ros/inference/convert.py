@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from segmif_ros.inference.weights import WeightsError, resolve_weights
+from segmif_ros.inference.weights import WeightsError, resolve_checkpoint
 from segmif_ros.model import load_checkpoint, save_checkpoint
 from segmif_ros.model.conversion import save_authors_checkpoint
 
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     if options.to == "segmif" and options.form != "pth":
         raise WeightsError("--form is for --to authors: leave it out, --to segmif always writes safetensors")
     added = _metadata(options.metadata)
-    model = load_checkpoint(resolve_weights(options.weights.split(",")))
+    model = load_checkpoint(resolve_checkpoint(options.weights.split(",")))
     if options.to == "authors":
         _say(*save_authors_checkpoint(model, options.output, form=options.form))
         if options.form == "pth" and model.metadata:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, cast, get_args
@@ -27,29 +26,25 @@ from segmif_ros.inference.backends import (
     BackendOptions,
     PairBackend,
     available_backends,
-    create_backend,
+    lacking,
 )
 from segmif_ros.inference.backends.device_runtime import device_facts, give_memory_back
-from segmif_ros.inference.choice import REFERENCE, ChoiceCache, choice_key, try_backends
+from segmif_ros.inference.choice import ChoiceCache, choice_key, try_backends
 from segmif_ros.inference.device_frame import DEVICE_PRIORS
 from segmif_ros.inference.errors import EngineError
-from segmif_ros.inference.frame import FrameNetwork
+from segmif_ros.inference.networks import AUTHORS_PRIOR, MIN_SIDE, PRIOR_METHODS, installed_first, open_network, require
 from segmif_ros.inference.pairs import pattern_pairs
-from segmif_ros.inference.weights import DEFAULT_WEIGHTS, resolve_weights, weights_hash
-from segmif_ros.labels import LabelSet, label_set, label_set_of
-from segmif_ros.model import Mode, load_checkpoint
+from segmif_ros.inference.weights import DEFAULT_WEIGHTS
+from segmif_ros.labels import LabelSet
+from segmif_ros.model import Mode
 from segmif_ros.paths import user_path
 
 UInt8Image = npt.NDArray[np.uint8]
 
 MODES: tuple[str, ...] = get_args(Mode)
-PRIOR_METHODS: tuple[str, ...] = get_args(PriorMethod)
 CHOICES: tuple[str, ...] = ("auto", "fastest")
 PRECISIONS: tuple[str, ...] = ("float32", "bfloat16", "float16", "int8")
-# What the authors' checkpoints were trained with; our own checkpoints say it in their metadata.
-AUTHORS_PRIOR = "vsm_wls"
 _LOGGER = logging.getLogger(__name__)
-MIN_SIDE = 29  # the encoder's first stage must keep 8 rows for its 8x8 reduction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +52,10 @@ class EngineConfig:
     """What to run and where.
 
     Attributes:
-        weights: A packaged name, one file, or the authors' two files.
+        weights: A packaged name, one file, the authors' two files, or a model folder.
         device: "auto" (CUDA where there is one and the backend runs on it), "cpu", "cuda" or "cuda:N".
-        backend: A name of `segmif_ros.inference.backends.BACKENDS`; "auto" (torch, on every device), or "fastest":
+        backend: A name of `segmif_ros.inference.backends.BACKENDS`; "auto" (torch, on every device; of a model folder
+            what is installed of what runs its file), or "fastest":
             what a short trial in `warm_up` finds fastest of all that is installed and starts within seconds,
             remembered in the user's cache folder.
         precision: "float32", "bfloat16", "float16" (CUDA only), or "int8" (backend "openvino": the fusion network's
@@ -140,7 +136,7 @@ class EngineProtocol(Protocol):
 
 
 class Engine:
-    """The SegMiF network behind `EngineProtocol`.
+    """SegMiF's network, or the one of a model folder, behind `EngineProtocol`.
 
     Args:
         config: What to run and where.
@@ -152,12 +148,20 @@ class Engine:
     """
 
     def __init__(self, config: EngineConfig) -> None:
-        _require("mode", config.mode, MODES)
-        _require("precision", config.precision, PRECISIONS)
-        _require("prior", config.prior, ("auto", *PRIOR_METHODS))
-        _require("backend", config.backend, (*CHOICES, *BACKENDS))
-        self.backend_name = REFERENCE if config.backend in CHOICES else config.backend
-        self._device = _resolve_device(config.device, BACKENDS[self.backend_name].devices)
+        require("mode", config.mode, MODES)
+        require("precision", config.precision, PRECISIONS)
+        require("prior", config.prior, ("auto", *PRIOR_METHODS))
+        require("backend", config.backend, (*CHOICES, *BACKENDS))
+        self._network = open_network(
+            config.weights,
+            mode=cast(Mode, config.mode),
+            prior=config.prior,
+            labels=config.label_set,
+            expected_classes=config.expected_classes,
+        )
+        self._reference = installed_first(self._network.backends)
+        self.backend_name = self._reference if config.backend in CHOICES else config.backend
+        self._device = _resolve_device(config.device, self.backend_name)
         if self._device.type == "cpu":
             if config.tune_allocator:
                 keep_large_blocks()
@@ -170,20 +174,13 @@ class Engine:
             )
         if config.num_threads > 0:
             torch.set_num_threads(config.num_threads)
-        paths = resolve_weights(config.weights)
-        # refused in the loader when the count differs, so that the message can name the file
-        model = load_checkpoint(paths, expected_classes=config.expected_classes or None)
-        model = model.to(self._device).eval().requires_grad_(False)
         self._config = config
-        self._network = FrameNetwork(model, cast(Mode, config.mode))
-        prior = model.metadata.get("prior", AUTHORS_PRIOR) if config.prior == "auto" else config.prior
-        _require("prior", prior, PRIOR_METHODS)  # a checkpoint's own can be anything
-        self.prior = cast(PriorMethod, prior)
+        self.prior = self._network.prior
         self._backend = self._create(self.backend_name)
         self.precision = self._precision(self.backend_name)
-        self.label_set = _resolve_label_set(config.label_set, model.metadata, model.config.num_classes)
-        self.model_name = model.metadata.get("name", "+".join(path.stem for path in paths))
-        self.model_hash = weights_hash(paths)
+        self.label_set = self._network.label_set
+        self.model_name = self._network.name
+        self.model_hash = self._network.sha256
         self.device_name = str(self._device)
 
     def warm_up(self, height: int, width: int) -> None:
@@ -201,20 +198,20 @@ class Engine:
 
         Args:
             infrared: (H, W) uint8.
-            rgb: (H, W, 3) uint8, RGB order, of the same size; H and W at least 29.
+            rgb: (H, W, 3) uint8, RGB order, of the same size; H and W at least 29 for SegMiF.
 
         Raises:
             EngineError: If the sizes or types don't fit, or the device ran out of memory (the engine stays usable).
         """
-        _check_pair(infrared, rgb)
+        _check_pair(infrared, rgb, self._network.minimum_side)
         infrared, rgb = np.ascontiguousarray(infrared), np.ascontiguousarray(rgb)
         backend = self._backend
         started = prior_done = time.perf_counter()
         try:
-            if isinstance(backend, PairBackend) and self.prior in DEVICE_PRIORS:
+            if isinstance(backend, PairBackend) and (self.prior is None or self.prior in DEVICE_PRIORS):
                 fused, labels, confidence = backend.run_pair(infrared, rgb)
             else:
-                prior = np.ascontiguousarray(prior_image(infrared, rgb, method=self.prior))
+                prior = np.ascontiguousarray(_prior(infrared, rgb, self.prior))
                 prior_done = time.perf_counter()
                 fused, labels, confidence = backend.run(infrared, rgb, prior)
         except torch.OutOfMemoryError as error:
@@ -242,24 +239,25 @@ class Engine:
             prior=self.prior,
             calibration_pairs=pairs,
         )
-        return create_backend(name, self._network, options)
+        return self._network.create(name, options)
 
     def _precision(self, name: str) -> str:
         config = self._config
         # of "fastest" in int8 the reference is torch as it is: what is measured against, and stays where nothing is won
-        reference = config.backend == "fastest" and config.precision == "int8" and name == REFERENCE
+        reference = config.backend == "fastest" and config.precision == "int8" and name == self._reference
         return "float32" if reference else config.precision
 
     def _candidates(self, precision: str) -> list[str]:
         # what compiles for minutes is there for who asks for it by name
-        return [name for name in available_backends(self._device.type, precision) if BACKENDS[name].on_trial]
+        there = available_backends(self._device.type, precision)
+        return [name for name in there if BACKENDS[name].on_trial and name in self._network.backends]
 
     def _choose(self, height: int, width: int) -> None:
         """Take the backend that a trial found fastest, now or when it was last asked the same."""
         precision = self._config.precision
         names = self._candidates(precision)
-        if REFERENCE not in names:
-            names.insert(0, REFERENCE)
+        if self._reference not in names:
+            names.insert(0, self._reference)
         key = choice_key(
             model_hash=self.model_hash,
             mode=self._config.mode,
@@ -275,8 +273,8 @@ class Engine:
         if chosen not in names:
             ((infrared, rgb),) = pattern_pairs(height, width, count=1)
             makers = {name: partial(self._create, name) for name in names}
-            prior = prior_image(infrared, rgb, method=self.prior)
-            choice = try_backends(makers, (infrared, rgb, prior), TOLERANCES[precision])
+            images = infrared, rgb, _prior(infrared, rgb, self.prior)
+            choice = try_backends(makers, images, TOLERANCES[precision], reference=self._reference)
             _LOGGER.info("%s", choice.line())
             chosen = choice.backend
             cache.put(key, chosen)
@@ -291,10 +289,11 @@ class Engine:
         return "; ".join(device_facts(self._device).values())
 
 
-def _resolve_device(name: str, supported: tuple[str, ...]) -> torch.device:
+def _resolve_device(name: str, backend: str) -> torch.device:
     """Return the device called `name`; "auto" looks among those that the backend supports."""
     if name == "auto":
-        return torch.device("cuda" if "cuda" in supported and torch.cuda.is_available() else "cpu")
+        wanted = "cuda" in BACKENDS[backend].devices and torch.cuda.is_available()
+        return torch.device("cuda" if wanted and not lacking(backend, "cuda", file=True) else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -308,20 +307,12 @@ def _resolve_device(name: str, supported: tuple[str, ...]) -> torch.device:
     return device
 
 
-def _resolve_label_set(asked: str, metadata: Mapping[str, str], classes: int) -> LabelSet:
-    chosen = label_set_of(metadata, classes) if asked == "auto" else label_set(asked)
-    if len(chosen) != classes:
-        raise EngineError(f"label set '{chosen.name}' has {len(chosen)} classes, the weights have {classes}")
-    return chosen
+def _prior(infrared: UInt8Image, rgb: UInt8Image, method: PriorMethod | None) -> UInt8Image:
+    """The prior image; of a network that takes none, the infrared image stands in its place."""
+    return infrared if method is None else prior_image(infrared, rgb, method=method)
 
 
-def _require(what: str, value: str, choices: object) -> None:
-    names = list(choices)  # type: ignore[call-overload]
-    if value not in names:
-        raise EngineError(f"{what} '{value}' is unknown: use one of {', '.join(names)}")
-
-
-def _check_pair(infrared: UInt8Image, rgb: UInt8Image) -> None:
+def _check_pair(infrared: UInt8Image, rgb: UInt8Image, minimum_side: int) -> None:
     for name, image, ndim in (("infrared", infrared, 2), ("RGB", rgb, 3)):
         if image.dtype != np.uint8 or image.ndim != ndim or (ndim == 3 and image.shape[2] != 3):
             wanted = "(H, W)" if ndim == 2 else "(H, W, 3)"
@@ -331,11 +322,13 @@ def _check_pair(infrared: UInt8Image, rgb: UInt8Image) -> None:
             f"infrared is {infrared.shape[1]}x{infrared.shape[0]} and RGB {rgb.shape[1]}x{rgb.shape[0]}: "
             "both must have the same size"
         )
-    if min(infrared.shape) < MIN_SIDE:
-        raise EngineError(f"the pair is {infrared.shape[1]}x{infrared.shape[0]}: each side must be at least {MIN_SIDE}")
+    if min(infrared.shape) < minimum_side:
+        size = f"{infrared.shape[1]}x{infrared.shape[0]}"
+        raise EngineError(f"the pair is {size}: each side must be at least {minimum_side}")
 
 
 __all__ = [
+    "AUTHORS_PRIOR",
     "BACKENDS",
     "CHOICES",
     "MIN_SIDE",

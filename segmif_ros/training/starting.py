@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segmif_ros.inference.weights import WeightsError, parse_weights, resolve_weights
+from segmif_ros.inference.weights import WeightsError, parse_weights, resolve_checkpoint
 from segmif_ros.labels import LabelSet, LabelSetError, counterparts, label_set, label_set_of
 from segmif_ros.model import SegMiF, load_checkpoint
 from segmif_ros.model.pretrained import apply_encoder
@@ -89,7 +89,7 @@ def start_from(model: SegMiF, path: str, classes: LabelSet) -> Start:
         RecipeError: It isn't there, shares no weights with the model, or its classes can't be told.
     """
     try:
-        source = load_checkpoint(resolve_weights(parse_weights(path)))
+        source = load_checkpoint(resolve_checkpoint(parse_weights(path)))
         theirs = label_set_of(source.metadata, source.config.num_classes)
     except (WeightsError, LabelSetError) as error:
         raise RecipeError(f"init {path}: {error}") from None

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runtimes behind the engine: each runs one and the same `FrameNetwork`.
+"""Runtimes behind the engine: each runs one and the same `FrameNetwork`, and some the file of a model folder.
 
 A backend whose package isn't installed is no error until it is asked for by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import cast
 
-from segmif_ros.inference.backends.base import Backend, BackendOptions, PairBackend, Tolerance
+from segmif_ros.inference.backends.base import Backend, BackendOptions, PairBackend, Session, Tolerance
 from segmif_ros.inference.backends.telemetry import block_telemetry
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.frame import FrameNetwork
@@ -20,6 +21,7 @@ from segmif_ros.inference.frame import FrameNetwork
 block_telemetry()  # here, as this runs before any module of this package that imports openvino
 
 Factory = Callable[[FrameNetwork, BackendOptions], Backend]
+SessionFactory = Callable[[Path, BackendOptions], Session]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +29,12 @@ class BackendEntry:
     """One row of the table of backends.
 
     Attributes:
-        module: Where its factory `create` is.
+        module: Where its factory `create` is, and `open_session` if it runs files.
         devices: Device types that it runs on.
         precisions: What it computes in.
         packages: Python packages that it needs besides torch, by import name.
+        exporters: Packages that it needs besides these to run a `FrameNetwork`; a network's file needs none of them.
+        providers: By device type: the provider of ONNX Runtime that it needs there.
         extra: What `pip install segmif_ros[...]` calls them.
         on_trial: Whether "fastest" tries it; not what compiles for minutes.
     """
@@ -39,6 +43,8 @@ class BackendEntry:
     devices: tuple[str, ...]
     precisions: tuple[str, ...]
     packages: tuple[str, ...] = ()
+    exporters: tuple[str, ...] = ()
+    providers: Mapping[str, str] = field(default_factory=dict)
     extra: str = ""
     on_trial: bool = True
 
@@ -64,9 +70,11 @@ BACKENDS: dict[str, BackendEntry] = {
     "tensorrt": BackendEntry(
         module=_HERE + "tensorrt",
         devices=("cuda",),
-        precisions=("float32", "bfloat16", "float16"),
-        packages=("tensorrt", "onnx", "onnxscript"),
-        extra="tensorrt",
+        precisions=("float32", "float16"),
+        packages=("onnxruntime",),
+        exporters=("onnx", "onnxscript"),
+        providers={"cuda": "TensorrtExecutionProvider"},
+        extra="onnxruntime",
         on_trial=False,
     ),
     "openvino": BackendEntry(
@@ -78,9 +86,11 @@ BACKENDS: dict[str, BackendEntry] = {
     ),
     "onnxruntime": BackendEntry(
         module=_HERE + "onnx_runtime",
-        devices=("cpu",),
+        devices=("cpu", "cuda"),
         precisions=("float32",),
-        packages=("onnxruntime", "onnx", "onnxscript"),
+        packages=("onnxruntime",),
+        exporters=("onnx", "onnxscript"),
+        providers={"cuda": "CUDAExecutionProvider"},
         extra="onnxruntime",
     ),
 }
@@ -95,16 +105,30 @@ TOLERANCES: dict[str, Tolerance] = {
 }
 
 
-def missing_packages(name: str) -> tuple[str, ...]:
-    """Return the import names that backend `name` lacks here."""
-    return tuple(each for each in BACKENDS[name].packages if find_spec(each) is None)
+def missing_packages(name: str, *, file: bool = False) -> tuple[str, ...]:
+    """Return the import names that backend `name` lacks here; with `file`, to run a network's file."""
+    entry = BACKENDS[name]
+    return tuple(each for each in (*entry.packages, *(() if file else entry.exporters)) if find_spec(each) is None)
 
 
-def lacking(name: str) -> str:
-    """Return the line about what backend `name` lacks here and how to install it; empty where nothing is missing."""
-    missing = ", ".join(missing_packages(name))
-    remedy = f"pip install 'segmif_ros[{BACKENDS[name].extra}]'"
-    return f"backend '{name}' needs {missing}, not installed here: {remedy}" if missing else ""
+def lacking(name: str, device: str = "", *, file: bool = False) -> str:
+    """Return the line about what backend `name` lacks here and how to install it; empty where nothing is missing.
+
+    Args:
+        name: One of `BACKENDS`.
+        device: A device type, whose provider must be there too; empty where there is but one, or it is all the same.
+        file: To run a network's file, and not a `FrameNetwork`.
+    """
+    entry = BACKENDS[name]
+    if missing := ", ".join(missing_packages(name, file=file)):
+        return f"backend '{name}' needs {missing}, not installed here: pip install 'segmif_ros[{entry.extra}]'"
+    provider = entry.providers.get(device or entry.devices[0])
+    if provider is None or provider in _onnx_providers():
+        return ""
+    return (
+        f"backend '{name}' needs ONNX Runtime's {provider}, which the installed onnxruntime doesn't have: install "
+        "onnxruntime-gpu in its place (docs/cuda.md)"
+    )
 
 
 def available_backends(device: str, precision: str) -> tuple[str, ...]:
@@ -112,7 +136,7 @@ def available_backends(device: str, precision: str) -> tuple[str, ...]:
     return tuple(
         name
         for name, entry in BACKENDS.items()
-        if device in entry.devices and precision in entry.precisions and not missing_packages(name)
+        if device in entry.devices and precision in entry.precisions and not lacking(name, device)
     )
 
 
@@ -127,6 +151,26 @@ def create_backend(name: str, network: FrameNetwork, options: BackendOptions) ->
     Raises:
         EngineError: An unknown name, a device or precision that it doesn't do, or a package that isn't installed.
     """
+    entry = _usable(name, options, file=False)
+    return cast(Factory, import_module(entry.module).create)(network, options)
+
+
+def open_session(name: str, file: Path, options: BackendOptions) -> Session:
+    """Load a network's file by backend `name`.
+
+    Args:
+        name: One of `BACKENDS`, which must run files of this kind.
+        file: The network.
+        options: How.
+
+    Raises:
+        EngineError: As `create_backend`, or the backend can't load the file.
+    """
+    entry = _usable(name, options, file=True)
+    return cast(SessionFactory, import_module(entry.module).open_session)(file, options)
+
+
+def _usable(name: str, options: BackendOptions, *, file: bool) -> BackendEntry:
     entry = BACKENDS.get(name)
     if entry is None:
         raise EngineError(f"backend '{name}' is unknown: use one of auto, fastest, {', '.join(BACKENDS)}")
@@ -137,9 +181,16 @@ def create_backend(name: str, network: FrameNetwork, options: BackendOptions) ->
         others = [each for each, other in BACKENDS.items() if options.precision in other.precisions]
         also = f", or backend {' or '.join(others)}" if others else ""
         raise EngineError(f"backend '{name}' doesn't compute in '{options.precision}': use {known}{also}")
-    if line := lacking(name):
+    if line := lacking(name, options.device.type, file=file):
         raise EngineError(line)
-    return cast(Factory, import_module(entry.module).create)(network, options)
+    return entry
+
+
+def _onnx_providers() -> tuple[str, ...]:
+    """Return the providers that the installed ONNX Runtime was built with."""
+    import onnxruntime  # takes a third of a second, and only its own backends ask
+
+    return tuple(onnxruntime.get_available_providers())
 
 
 __all__ = [
@@ -149,9 +200,11 @@ __all__ = [
     "BackendEntry",
     "BackendOptions",
     "PairBackend",
+    "Session",
     "Tolerance",
     "available_backends",
     "create_backend",
     "lacking",
     "missing_packages",
+    "open_session",
 ]

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import torch
 from segmif_ros.imaging.prior import PriorMethod
 
 UInt8Image = npt.NDArray[np.uint8]
+Array = npt.NDArray[Any]
 FrameArrays = tuple[UInt8Image, UInt8Image, UInt8Image]
 """Fused (H, W, 3), labels (H, W) and confidence (H, W), all uint8."""
 
@@ -70,6 +71,47 @@ class PairBackend(Backend, Protocol):
 
     def run_pair(self, infrared: UInt8Image, rgb: UInt8Image) -> FrameArrays:
         """As `run`, with the prior image that `BackendOptions.prior` says, one of `DEVICE_PRIORS`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorFacts:
+    """What a network's file says of one of its tensors.
+
+    Attributes:
+        name: As in the file.
+        shape: Sides; None where any size goes. None altogether where the file says nothing.
+        type: As numpy calls it, "float32" for example; empty where the file says nothing.
+    """
+
+    name: str
+    shape: tuple[int | None, ...] | None = None
+    type: str = ""
+
+
+class Session(Protocol):
+    """A network's file, loaded: tensors in, tensors out."""
+
+    @property
+    def inputs(self) -> tuple[TensorFacts, ...]:
+        """What it takes."""
+
+    @property
+    def outputs(self) -> tuple[TensorFacts, ...]:
+        """What it gives; empty where the file doesn't say."""
+
+    def run(self, tensors: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+        """Run once.
+
+        Args:
+            tensors: By input name.
+            outputs: Names to return; where the file has none, the names of what it returns, in its order.
+
+        Returns:
+            By these names, arrays that the caller owns.
+
+        Raises:
+            EngineError: The runtime refuses; one line.
+        """
 
 
 class PerSize(Generic[T]):

@@ -23,7 +23,7 @@ from segmif_ros.inference.errors import EngineError
 
 Shape = tuple[int, ...]
 
-_ALIGNMENT = 256  # bytes; TensorRT asks for it, and it is what CUDA's own allocations have
+_ALIGNMENT = 256  # bytes, as CUDA's own allocations have
 # Process-wide: a recording forbids everybody else to wait for the whole device, as beginning a recording and giving
 # memory back do, and cuDNN's search is one switch for all. Replays go on meanwhile: they wait for their own stream.
 _DEVICE_ALONE = threading.Lock()
@@ -56,9 +56,6 @@ class DeviceRuntime(Protocol):
             EngineError: It can't be recorded.
             torch.OutOfMemoryError: The device's memory doesn't suffice.
         """
-
-    def stream_handle(self) -> int:
-        """Return the stream as CUDA's libraries take it."""
 
     def synchronise(self) -> None:
         """Wait until all that was queued is done."""
@@ -124,10 +121,6 @@ class CudaRuntime:
         finally:
             torch.backends.cudnn.benchmark = tuned
         return graph.replay
-
-    def stream_handle(self) -> int:
-        """See `DeviceRuntime`."""
-        return int(self._stream.cuda_stream)
 
     def synchronise(self) -> None:
         """See `DeviceRuntime`."""

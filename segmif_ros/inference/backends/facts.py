@@ -46,12 +46,6 @@ def facts_key(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def first_line(text: object) -> str:
-    """Return the first line of a text or an error, for a message; of an empty one the type's name."""
-    lines = str(text).strip().splitlines()
-    return lines[0] if lines else type(text).__name__
-
-
 def _weights_hash(network: torch.nn.Module) -> str:
     found = hashlib.sha256()
     for name, tensor in network.state_dict().items():

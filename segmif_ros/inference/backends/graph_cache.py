@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import openvino
 
-from segmif_ros.inference.backends.facts import facts_key, first_line, network_facts
+from segmif_ros.inference.backends.facts import facts_key, network_facts
 from segmif_ros.inference.choice import processor_name
+from segmif_ros.inference.errors import first_line
 from segmif_ros.inference.frame import FrameNetwork
 
 _LOGGER = logging.getLogger(__name__)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network as an ONNX graph, and what TensorRT needs changed in it."""
+"""The network as an ONNX graph."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from segmif_ros.inference.errors import EngineError
@@ -52,45 +50,6 @@ def export(
     if program is None:
         raise EngineError("torch.onnx.export gave no graph: use another backend")
     return program.model_proto
-
-
-def without_double(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Compute in float32 what the graph computes in float64, which TensorRT lacks; changes and returns `model`.
-
-    Of this network these are the sums of the interaction's Gram matrices over chunks that are float32 already.
-    """
-    graph = model.graph
-    for tensor in graph.initializer:
-        _to_float(tensor)
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.TENSOR:
-                _to_float(attribute.t)
-            elif node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.DOUBLE:
-                attribute.i = TensorProto.FLOAT
-    del graph.value_info[:]  # says float64 still, and can be inferred
-    return model
-
-
-def bytes_by_way_of_float(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Make bytes from float32 only, which is all that TensorRT makes them from; changes and returns `model`."""
-    nodes = []
-    for node in model.graph.node:
-        if node.op_type == "Cast" and helper.get_node_attr_value(node, "to") == TensorProto.UINT8:
-            between = f"{node.output[0]}_as_float"
-            nodes.append(helper.make_node("Cast", [node.input[0]], [between], name=between, to=TensorProto.FLOAT))
-            node.input[0] = between
-        nodes.append(node)
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del model.graph.node[:]
-    model.graph.node.extend(copies)
-    return model
-
-
-def _to_float(tensor: TensorProto) -> None:
-    if tensor.data_type == TensorProto.DOUBLE:
-        values = numpy_helper.to_array(tensor).astype(np.float32)
-        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
 
 
 @contextmanager

@@ -6,6 +6,9 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
@@ -13,9 +16,18 @@ import torch
 
 from segmif_ros.imaging.prior import prior_image
 from segmif_ros.inference.backends import openvino_int8
-from segmif_ros.inference.backends.base import BackendOptions, FrameArrays, PerSize, UInt8Image, example_inputs
+from segmif_ros.inference.backends.base import (
+    Array,
+    BackendOptions,
+    FrameArrays,
+    PerSize,
+    TensorFacts,
+    UInt8Image,
+    example_inputs,
+)
 from segmif_ros.inference.backends.graph_cache import GraphCache, graph_facts
 from segmif_ros.inference.choice import default_path
+from segmif_ros.inference.errors import EngineError, first_line
 from segmif_ros.inference.frame import FrameNetwork
 from segmif_ros.inference.pairs import MOST_PAIRS, pattern_pairs, read_pairs
 
@@ -38,13 +50,7 @@ class OpenVinoBackend:
         self._options = options
         self._cache = cache
         self._core = openvino.Core()
-        self._settings: dict[str, object] = {
-            "INFERENCE_PRECISION_HINT": _PRECISIONS[options.precision],
-            "PERFORMANCE_HINT": "LATENCY",
-            "ENABLE_CPU_PINNING": False,  # a robot's other processes need the cores as well
-        }
-        if options.num_threads > 0:
-            self._settings["INFERENCE_NUM_THREADS"] = options.num_threads
+        self._settings = compile_settings(options)
         self._requests: PerSize[openvino.InferRequest] = PerSize(self._compile, options.sizes_kept)
 
     def run(self, infrared: UInt8Image, rgb: UInt8Image, prior: UInt8Image) -> FrameArrays:
@@ -85,6 +91,63 @@ class OpenVinoBackend:
         return model
 
 
+class OpenVinoSession:
+    """A network's file: ONNX, or OpenVINO's own .xml with its .bin; compiled once for each image size.
+
+    Args:
+        file: The file.
+        options: How.
+
+    Raises:
+        EngineError: OpenVINO can't read it.
+    """
+
+    def __init__(self, file: Path, options: BackendOptions) -> None:
+        self._core = openvino.Core()
+        self._settings = compile_settings(options)
+        try:
+            self._model = self._core.read_model(file)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO can't read the network: {first_line(error)}") from error
+        self.inputs = tuple(_facts(each) for each in self._model.inputs)
+        self.outputs = tuple(_facts(each) for each in self._model.outputs)
+        self._requests: PerSize[openvino.InferRequest] = PerSize(self._compile, options.sizes_kept)
+
+    def run(self, tensors: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+        """See `Session`."""
+        shapes = tuple((name, tuple(each.shape)) for name, each in tensors.items())
+        try:
+            request = self._requests.get(0, 0, shapes)
+            request.infer(dict(tensors), share_inputs=True)
+            return {name: np.array(request.get_tensor(name).data) for name in outputs}
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO can't run the network: {first_line(error)}") from error
+
+    def _compile(self, _height: int, _width: int, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> Any:
+        model = self._model
+        if model.is_dynamic():
+            model = model.clone()
+            model.reshape(dict(shapes))  # a graph of known sizes is faster
+        return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+
+
+def compile_settings(options: BackendOptions) -> dict[str, object]:
+    """Return OpenVINO's settings for a network on the CPU."""
+    settings: dict[str, object] = {
+        "INFERENCE_PRECISION_HINT": _PRECISIONS[options.precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,  # a robot's other processes need the cores as well
+    }
+    return settings | ({"INFERENCE_NUM_THREADS": options.num_threads} if options.num_threads > 0 else {})
+
+
+def _facts(port: Any) -> TensorFacts:
+    shape = tuple(side.get_length() if side.is_static else None for side in port.partial_shape)
+    names = port.get_names()
+    name = port.any_name if names else port.node.friendly_name
+    return TensorFacts(name=name, shape=shape, type=str(np.dtype(port.element_type.to_dtype())))
+
+
 def calibration_frames(options: BackendOptions, height: int, width: int) -> list[openvino_int8.Frame]:
     """Return the frames that int8 is calibrated with: pairs of the options' folder, else built-in patterns.
 
@@ -112,3 +175,8 @@ def convert(network: FrameNetwork, height: int, width: int) -> openvino.Model:
 def create(network: FrameNetwork, options: BackendOptions) -> OpenVinoBackend:
     """Make the backend."""
     return OpenVinoBackend(network, options, GraphCache(default_path().parent / "openvino"))
+
+
+def open_session(file: Path, options: BackendOptions) -> OpenVinoSession:
+    """Load a network's file."""
+    return OpenVinoSession(file, options)
