@@ -54,7 +54,6 @@ _EXPORT = ["onnx>=1.16", "onnxscript>=0.5"]
 BACKENDS = {
     "openvino": ["openvino>=2026.0"],
     "onnxruntime": ["onnxruntime>=1.20", *_EXPORT],
-    "tensorrt": ["tensorrt>=10", *_EXPORT],
 }
 CLUSTER = ["distributed>=2024.1"]
 EXTRAS = {

@@ -13,7 +13,6 @@ from pathlib import Path
 from segmif_ros.evaluation.baseline import BaselineEngine
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.fusion import BASELINES, TEXTBOOK_METRICS, TOOLBOX_METRICS
-from segmif_ros.inference.choice import REFERENCE
 from segmif_ros.inference.engine import (
     BACKENDS,
     CHOICES,
@@ -24,6 +23,7 @@ from segmif_ros.inference.engine import (
     EngineConfig,
     EngineProtocol,
 )
+from segmif_ros.inference.networks import default_backend
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
 
 EngineFactory = Callable[[], EngineProtocol]
@@ -35,7 +35,8 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--weights",
         default=DEFAULT_WEIGHTS,
-        help="packaged name, checkpoint file, or the authors' two files separated by a comma (default: %(default)s)",
+        help="packaged name, checkpoint file, model folder, or the authors' two files separated by a comma "
+        "(default: %(default)s)",
     )
     group.add_argument("--baseline", choices=sorted(BASELINES), help="fuse by this pixel rule instead of a network")
     add_runtime_arguments(group)
@@ -52,7 +53,7 @@ def add_runtime_arguments(group: argparse._ActionsContainer) -> None:
         "--backend",
         default="auto",
         choices=("auto", *BACKENDS),
-        help=f"what runs the network; auto is {REFERENCE} (default: %(default)s)",
+        help="what runs the network; auto is torch, or what runs a model folder's file (default: %(default)s)",
     )
     group.add_argument(
         "--precision", default="float32", choices=sorted(PRECISIONS), help="its arithmetic (default: %(default)s)"
@@ -85,7 +86,7 @@ def engine_factory(arguments: argparse.Namespace) -> EngineFactory:
     if threads == 0 and arguments.workers > 1:
         threads = max(1, (os.cpu_count() or 1) // arguments.workers)
     config = EngineConfig(
-        weights=tuple(each.strip() for each in arguments.weights.split(",") if each.strip()),
+        weights=_weights(arguments),
         prior=arguments.prior,
         mode=arguments.mode,
         label_set=arguments.label_set,
@@ -98,10 +99,15 @@ def engine_settings(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the engine's settings that figures depend on, as values for the report."""
     if arguments.baseline:
         return {"baseline": arguments.baseline}
-    in_force = {"backend": REFERENCE if arguments.backend == "auto" else arguments.backend}
+    backend = default_backend(_weights(arguments)) if arguments.backend == "auto" else arguments.backend
+    in_force = {"backend": backend}
     in_force |= {name: getattr(arguments, name) for name in ("precision", "prior", "mode")}
     calibration = {"calibration_pairs": arguments.calibration_pairs or "built-in patterns"}
     return in_force | (calibration if arguments.precision == "int8" else {})
+
+
+def _weights(arguments: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(each.strip() for each in arguments.weights.split(",") if each.strip())
 
 
 def with_runtime(config: EngineConfig, arguments: argparse.Namespace) -> EngineConfig:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from segmif_ros.imaging.fusion_rules import FUSION_RULES
 from segmif_ros.imaging.prior import PriorMethod
 from segmif_ros.inference.weights import MODEL_FILE, WeightsError
 from segmif_ros.labels import LabelSet, LabelSetError, label_set, parse_label_set, read_label_set
+from segmif_ros.yaml_file import YamlError, read_yaml
 
 FORMAT = 1
 CHANNELS = ("infrared", "red", "green", "blue", "luma", "prior")
@@ -160,11 +159,9 @@ def read_model_folder(folder: Path) -> ModelSpec:
     """
     path = folder / MODEL_FILE
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelFolderError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
-    try:
-        return _Reader(path).spec(content)
+        return _Reader(path).spec(read_yaml(path))
+    except YamlError as error:
+        raise ModelFolderError(str(error)) from None
     except (ModelFolderError, LabelSetError) as error:
         raise ModelFolderError(f"{path}: {error}") from None
 

@@ -14,10 +14,19 @@ from rich.console import Console
 from rich.table import Table
 
 from segmif_ros.inference.engine import AUTHORS_PRIOR
+from segmif_ros.inference.model_folder import read_model_folder
 from segmif_ros.inference.operations import count_parameters, count_work
-from segmif_ros.inference.weights import WeightsError, packaged_weights, parse_weights, resolve_weights, weights_hash
+from segmif_ros.inference.weights import (
+    WeightsError,
+    model_folder,
+    packaged_weights,
+    parse_weights,
+    resolve_weights,
+    weights_hash,
+)
 from segmif_ros.labels import LabelSet, LabelSetError, label_set_of
 from segmif_ros.model import SegMiFConfig, load_checkpoint
+from segmif_ros.paths import user_path
 
 HEIGHT, WIDTH = 480, 640
 CARDS = "docs/model_cards"
@@ -29,6 +38,7 @@ Wherever weights are asked for (the parameter `weights`, --weights), give
   a name              segmif-s
   a file of your own  runs/mine/last.safetensors, as `segmif train` writes it
   the authors' files  fusion.pth,segmentation.pth: both, with a comma between, in either order, as they were published
+  a model folder      runs/other: any other network, described in model.yaml; see docs/own_network.md
 `segmif models FILE [FILE]` describes such files in the same way."""
 
 
@@ -42,11 +52,11 @@ class ModelFacts:
         files: Paths.
         sha256: First 12 hex digits, as nodes and reports give it.
         file_bytes: Size of the files together.
-        parameters: Of both networks.
+        parameters: Of both networks; None for a model folder, as is the next.
         gflop: 1e9 operations of a 640x480 frame; a multiply-add counts two.
         label_set: Name of the classes' set.
         classes: Their names, by id.
-        prior: Method of the prior image that it was trained with.
+        prior: Method of the prior image that it was trained with; "none" where it takes none.
         licence: The file's own note about terms; empty if it has none.
         description: One line: the file's own, or its sizes.
         model_card: Where the card is; empty where there is none.
@@ -58,8 +68,8 @@ class ModelFacts:
     files: tuple[str, ...]
     sha256: str
     file_bytes: int
-    parameters: int
-    gflop: float
+    parameters: int | None
+    gflop: float | None
     label_set: str
     classes: tuple[str, ...]
     prior: str
@@ -73,7 +83,7 @@ def describe(weights: Sequence[str]) -> ModelFacts:
     """Load weights and say what they are.
 
     Args:
-        weights: A packaged name, one file, or the authors' two files.
+        weights: A packaged name, one file, the authors' two files, or a model folder.
 
     Raises:
         WeightsError: If they aren't there, or name a label set that doesn't fit them.
@@ -81,6 +91,8 @@ def describe(weights: Sequence[str]) -> ModelFacts:
         WeightsError: If the file names a label set that doesn't exist, or one of another number of classes.
     """
     paths = resolve_weights(weights)
+    if (folder := model_folder(paths)) is not None:
+        return _describe_folder(folder)
     model = load_checkpoint(paths)
     names = {path: name for name, path in packaged_weights().items()}
     packaged = names.get(paths[0])
@@ -104,6 +116,28 @@ def describe(weights: Sequence[str]) -> ModelFacts:
     )
 
 
+def _describe_folder(folder: Path) -> ModelFacts:
+    spec = read_model_folder(folder)
+    files = (spec.path, spec.file)
+    said = {"data": spec.data, "fused": spec.fused_rule or "by the network", "backends": ", ".join(spec.backends)}
+    return ModelFacts(
+        name=spec.name,
+        packaged=False,
+        files=tuple(str(path) for path in files),
+        sha256=weights_hash([folder]),
+        file_bytes=sum(path.stat().st_size for path in files),
+        parameters=None,
+        gflop=None,
+        label_set=spec.labels.name,
+        classes=spec.labels.names,
+        prior=spec.prior or "none",
+        licence=spec.licence,
+        description=spec.description or f"a model folder, {spec.file.name}",
+        model_card="",
+        metadata={name: value for name, value in said.items() if value},
+    )
+
+
 def asked_models(given: Sequence[str]) -> list[tuple[str, ...]]:
     """Sort a command line's words into models: every name is one, and files belong together.
 
@@ -112,7 +146,8 @@ def asked_models(given: Sequence[str]) -> list[tuple[str, ...]]:
     packaged = packaged_weights()
     words = [part for each in given for part in parse_weights(each)]
     models: list[tuple[str, ...]] = [(word,) for word in (words if given else packaged) if word in packaged]
-    files = tuple(word for word in words if word not in packaged)
+    models += [(word,) for word in words if word not in packaged and user_path(word).is_dir()]
+    files = tuple(word for word in words if word not in packaged and (word,) not in models)
     return [*models, files] if files else models
 
 
@@ -125,7 +160,8 @@ def models_table(facts: Sequence[ModelFacts]) -> Table:
     table.add_column("label set")
     table.add_column("prior")
     for each in facts:
-        numbers = (f"{1e-6 * each.file_bytes:.1f}", f"{1e-6 * each.parameters:.2f} M", f"{each.gflop:.1f}")
+        parameters = "-" if each.parameters is None else f"{1e-6 * each.parameters:.2f} M"
+        numbers = (f"{1e-6 * each.file_bytes:.1f}", parameters, "-" if each.gflop is None else f"{each.gflop:.1f}")
         table.add_row(each.name, *numbers, str(len(each.classes)), each.label_set, each.prior)
     return table
 
@@ -147,7 +183,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `segmif models`."""
     parser.description = "Lists the weights that come with the package, or describes those of any file."
     parser.add_argument(
-        "weights", nargs="*", metavar="NAME|FILE", help="a name, a file, or the authors' two files (default: all names)"
+        "weights",
+        nargs="*",
+        metavar="NAME|FILE",
+        help="a name, a file, a model folder, or the authors' two files (default: all names)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead")
 

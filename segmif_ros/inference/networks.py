@@ -54,6 +54,9 @@ class SegmifNetwork:
         labels: "auto" (the checkpoint's own, or by class count), a name or a .yaml file.
         expected_classes: Refuse another number of classes; 0 takes any.
 
+    Attributes:
+        frame: The network between bytes, as backends run it.
+
     Raises:
         CheckpointError: The files don't fit.
         EngineError: The prior is unknown, or the label set has another number of classes.
@@ -65,7 +68,7 @@ class SegmifNetwork:
     def __init__(self, paths: tuple[Path, ...], *, mode: Mode, prior: str, labels: str, expected_classes: int) -> None:
         # refused in the loader when the count differs, so that the message can name the file
         model = load_checkpoint(paths, expected_classes=expected_classes or None)
-        self._frame = FrameNetwork(model.eval().requires_grad_(False), mode)
+        self.frame = FrameNetwork(model.eval().requires_grad_(False), mode)
         method = model.metadata.get("prior", AUTHORS_PRIOR) if prior == "auto" else prior
         require("prior", method, PRIOR_METHODS)  # a checkpoint's own can be anything
         self.prior: PriorMethod | None = cast(PriorMethod, method)
@@ -76,8 +79,8 @@ class SegmifNetwork:
 
     def create(self, backend: str, options: BackendOptions) -> Backend:
         """See `EngineNetwork`."""
-        self._frame.to(options.device)
-        return create_backend(backend, self._frame, options)
+        self.frame.to(options.device)
+        return create_backend(backend, self.frame, options)
 
 
 def open_network(
@@ -108,18 +111,23 @@ def open_network(
     return FolderNetwork(folder, prior=prior, labels=labels, expected_classes=expected_classes)
 
 
-def default_backend(weights: tuple[str, ...]) -> str:
-    """Return the backend that "auto" stands for: the first that is installed of those that run these weights.
+def runnable_backends(weights: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the backends that run these weights, installed or not, without loading them.
 
     Raises:
         WeightsError: The weights aren't there, or the model folder's description is wrong.
     """
     folder = model_folder(resolve_weights(weights))
     if folder is None:
-        return SegmifNetwork.backends[0]
+        return SegmifNetwork.backends
     from segmif_ros.inference.model_folder import read_model_folder
 
-    return installed_first(read_model_folder(folder).backends)
+    return read_model_folder(folder).backends
+
+
+def default_backend(weights: tuple[str, ...]) -> str:
+    """Return the backend that "auto" stands for with these weights; raises as `runnable_backends` does."""
+    return installed_first(runnable_backends(weights))
 
 
 def installed_first(backends: tuple[str, ...]) -> str:

@@ -40,8 +40,8 @@ class NodeConfig:
     # the model
     weights: str = parameter(
         "segmif-s",
-        "Model to run: a name that comes with the package, a checkpoint file, or the two files of the SegMiF authors "
-        "separated by a comma.",
+        "Model to run: a name that comes with the package, a checkpoint file, the two files of the SegMiF authors "
+        "separated by a comma, or a model folder with a network of one's own (docs/own_network.md).",
         changes=Changes.RELOAD,
     )
     device: str = parameter(
@@ -49,8 +49,9 @@ class NodeConfig:
     )
     backend: str = parameter(
         "auto",
-        "What runs the network: torch, compile (torch.compile), cuda_graph or tensorrt (both CUDA), openvino or "
-        "onnxruntime (both CPU); auto is torch; fastest tries what is installed when it configures, and remembers.",
+        "What runs the network: torch, compile (torch.compile), cuda_graph or tensorrt (both CUDA; tensorrt by ONNX "
+        "Runtime), openvino (CPU) or onnxruntime; auto is torch, or what runs a model folder's file; fastest tries "
+        "what is installed when it configures, and remembers.",
         choices=BACKENDS,
         changes=_UNCONFIGURED,
     )

@@ -23,6 +23,7 @@ from rich.table import Table
 from segmif_ros.command_line import Parser, finish
 from segmif_ros.inference.backends import BACKENDS, TOLERANCES, available_backends, lacking
 from segmif_ros.inference.choice import mask_agreement, package_version, processor_name, psnr_db
+from segmif_ros.inference.networks import default_backend, runnable_backends
 from segmif_ros.inference.operations import Rates, measure_rates
 from segmif_ros.inference.pairs import pattern_pairs, read_pairs
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
@@ -35,7 +36,7 @@ Pairs = list[tuple[UInt8Image, UInt8Image]]
 RANDOM = "random:"
 _BYTES_SAVED = {"float32": 1, "int8": 4}
 _LOG_COLUMNS = 160  # of a table that goes to a file or pipe
-_PACKAGES = ("torch", "openvino", "onnxruntime", "tensorrt", "numpy", "opencv-python-headless")
+_PACKAGES = ("torch", "openvino", "onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless")
 
 
 class BenchError(ValueError):
@@ -54,7 +55,8 @@ class Row:
         height: Rows.
         width: Columns.
         device: Where it ran.
-        gflop: Operations of a frame in 1e9; a multiply-add counts two.
+        gflop: Operations of a frame in 1e9; a multiply-add counts two. None for a model folder, as are both floors and
+            the parameters.
         operations_floor_ms: These at the rate of a large matrix product in the same precision on this device.
         bytes_floor_ms: What they read and write, at the rate of a large copy; half of float32's in 16 bit, a quarter in
             int8, as if all of the network were in it.
@@ -82,10 +84,10 @@ class Row:
     height: int
     width: int
     device: str
-    gflop: float
-    operations_floor_ms: float
-    bytes_floor_ms: float
-    parameters: int
+    gflop: float | None
+    operations_floor_ms: float | None
+    bytes_floor_ms: float | None
+    parameters: int | None
     load_ms: float
     first_frame_ms: float
     p50_ms: float
@@ -114,8 +116,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         nargs="+",
         default=[DEFAULT_WEIGHTS],
-        help="names or files; the authors' two files with a comma between; or random:ENCODER,CLASSES (random:mit_b3,9 "
-        "is the paper's network) for times without trained weights (default: %(default)s)",
+        help="names, files or model folders; the authors' two files with a comma between; or random:ENCODER,CLASSES "
+        "(random:mit_b3,9 is the paper's network) for times without trained weights (default: %(default)s)",
     )
     parser.add_argument(
         "--backends",
@@ -191,7 +193,7 @@ def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tup
         for height, width in sizes:
             first = RunnerSpec(
                 weights=files,
-                backend="torch",
+                backend=default_backend(files),
                 precision="float32",
                 height=height,
                 width=width,
@@ -201,7 +203,7 @@ def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tup
             )
             specs = [first]
             for precision in arguments.precisions:
-                for backend in _backends(arguments, precision):
+                for backend in _backends(arguments, precision, files):
                     spec = replace(first, backend=backend, precision=precision)
                     if spec not in specs:
                         specs.append(spec)
@@ -214,14 +216,15 @@ def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tup
     return rows, failures
 
 
-def _backends(arguments: argparse.Namespace, precision: str) -> list[str]:
+def _backends(arguments: argparse.Namespace, precision: str, weights: tuple[str, ...]) -> list[str]:
     """Return what is to be timed in a precision: of those that were named, else of those that `fastest` tries."""
     if arguments.backends:
         return [name for name in arguments.backends if precision in BACKENDS[name].precisions and not lacking(name)]
     device = arguments.device.partition(":")[0]
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return [name for name in available_backends(device, precision) if BACKENDS[name].on_trial]
+    there = runnable_backends(weights)
+    return [name for name in available_backends(device, precision) if BACKENDS[name].on_trial and name in there]
 
 
 def _group(
@@ -236,7 +239,7 @@ def _group(
                 try:
                     runners.append(Runner(spec, images))
                 except RunnerError as error:
-                    if spec.backend == "torch" and not runners:
+                    if spec is specs[0]:
                         raise  # the reference: nothing can be compared
                     failures.append(f"{_title(spec)}: {error}")
         times: list[list[dict[str, float]]] = [[] for _ in runners]
@@ -279,6 +282,9 @@ def _row(
     agreement = mask_agreement(ready.labels, reference.labels)
     psnr = psnr_db(ready.fused, reference.fused)
     tolerance = TOLERANCES[spec.precision]
+    operations, moved = ready.operations, ready.bytes_moved
+    operations_per_s, bytes_per_s = rates.operations_per_s[spec.precision], rates.bytes_per_s
+    bytes_per_s *= _BYTES_SAVED.get(spec.precision, 2)
     p50, p95, p99 = (float(value) for value in np.percentile(total, (50, 95, 99)))
     return Row(
         model=ready.model_name,
@@ -288,9 +294,9 @@ def _row(
         height=spec.height,
         width=spec.width,
         device=ready.device,
-        gflop=1e-9 * ready.operations,
-        operations_floor_ms=1e3 * ready.operations / rates.operations_per_s[spec.precision],
-        bytes_floor_ms=1e3 * ready.bytes_moved / rates.bytes_per_s / _BYTES_SAVED.get(spec.precision, 2),
+        gflop=None if operations is None else 1e-9 * operations,
+        operations_floor_ms=None if operations is None else 1e3 * operations / operations_per_s,
+        bytes_floor_ms=None if moved is None else 1e3 * moved / bytes_per_s,
         parameters=ready.parameters,
         load_ms=ready.load_ms,
         first_frame_ms=ready.first_frame_ms,
@@ -344,9 +350,10 @@ def machine() -> dict[str, Any]:
 def table(rows: list[Row]) -> Table:
     """Rows of one model and size for a terminal."""
     host, first = machine(), rows[0]
+    counted = "" if first.parameters is None else f"{1e-6 * first.parameters:.1f} M parameters, "
     made = Table(
-        title=f"{first.model} ({first.model_hash}), {first.width}x{first.height}, {1e-6 * first.parameters:.1f} M "
-        f"parameters, on {host['processor']}, {host['cores']} cores, load {host['load_average_1min']}",
+        title=f"{first.model} ({first.model_hash}), {first.width}x{first.height}, {counted}"
+        f"on {host['processor']}, {host['cores']} cores, load {host['load_average_1min']}",
         caption="ms a frame with everything; floors: operations at the rate of a large matrix product + bytes at that "
         "of a copy; x plain: times faster than the plain float32 forward, allocator tuned; "
         "x untuned: than the same with the allocator as it comes",
@@ -363,8 +370,8 @@ def table(rows: list[Row]) -> Table:
         made.add_row(
             row.backend,
             row.precision,
-            f"{row.gflop:.1f}",
-            f"{row.operations_floor_ms:.0f} + {row.bytes_floor_ms:.0f}",
+            "-" if row.gflop is None else f"{row.gflop:.1f}",
+            "-" if row.bytes_floor_ms is None else f"{row.operations_floor_ms:.0f} + {row.bytes_floor_ms:.0f}",
             f"{1e-3 * row.first_frame_ms:.1f}",
             *(f"{value:.1f}" for value in (row.p50_ms, row.p95_ms, row.p99_ms, row.frames_per_s)),
             f"{row.peak_mib:.0f}",

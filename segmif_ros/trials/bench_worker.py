@@ -59,7 +59,7 @@ class Ready:
         model_name: Of the weights.
         model_hash: Of the weights' files.
         device: Where it runs.
-        parameters: Of the network.
+        parameters: Of the network; None for a model folder, as are the next two.
         operations: Floating-point operations of one frame, see `Work`.
         bytes_moved: Bytes of one frame, see `Work`.
         load_ms: Time to load the weights and to make the backend.
@@ -71,9 +71,9 @@ class Ready:
     model_name: str
     model_hash: str
     device: str
-    parameters: int
-    operations: float
-    bytes_moved: float
+    parameters: int | None
+    operations: float | None
+    bytes_moved: float | None
     load_ms: float
     first_frame_ms: float
     fused: UInt8Image
@@ -162,7 +162,7 @@ def _prepare(spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> t
     from segmif_ros.inference.frame import FrameNetwork
     from segmif_ros.inference.operations import count_parameters, count_work
     from segmif_ros.inference.plain import PlainSegMiF
-    from segmif_ros.inference.weights import resolve_weights
+    from segmif_ros.inference.weights import model_folder, resolve_weights
     from segmif_ros.model import load_checkpoint
 
     plain = spec.backend in (PLAIN, PLAIN_UNTUNED)
@@ -180,10 +180,13 @@ def _prepare(spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> t
             calibration_pairs=spec.calibration_pairs,
         )
     )
-    model = load_checkpoint(resolve_weights(spec.weights)).requires_grad_(False)
-    counted = PlainSegMiF(model) if plain else model
-    work = count_work(counted, spec.height, spec.width)
-    if plain:
+    paths = resolve_weights(spec.weights)
+    model = None if model_folder(paths) is not None else load_checkpoint(paths).requires_grad_(False)
+    if plain and model is None:
+        raise RunnerError("a model folder has no plain forward: leave out --baseline plain")
+    counted = PlainSegMiF(model) if plain and model is not None else model
+    work = None if counted is None else count_work(counted, spec.height, spec.width)
+    if plain and model is not None:
         options = BackendOptions(device=torch.device(engine.device_name), precision=spec.precision)
         backend = TorchBackend(FrameNetwork(PlainSegMiF(model.to(options.device))), options)
     load_ms = 1e3 * (time.perf_counter() - started)
@@ -191,6 +194,7 @@ def _prepare(spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> t
     def run(infrared: UInt8Image, rgb: UInt8Image) -> tuple[dict[str, float], UInt8Image, UInt8Image]:
         begin = time.perf_counter()
         if plain:
+            assert engine.prior is not None  # SegMiF takes one
             prior = prior_image(infrared, rgb, method=engine.prior)
             network = time.perf_counter()
             fused, labels, _ = backend.run(infrared, rgb, prior)
@@ -204,9 +208,9 @@ def _prepare(spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> t
         model_name=engine.model_name,
         model_hash=engine.model_hash,
         device=engine.device_name,
-        parameters=count_parameters(model),
-        operations=work.operations,
-        bytes_moved=work.bytes_moved,
+        parameters=None if model is None else count_parameters(model),
+        operations=None if work is None else work.operations,
+        bytes_moved=None if work is None else work.bytes_moved,
         load_ms=load_ms,
         first_frame_ms=results[0][0]["total"],
         fused=np.stack([fused for _, fused, _ in results]),

@@ -59,9 +59,6 @@ class HostRuntime:
 
         return replay
 
-    def stream_handle(self) -> int:
-        return 77
-
     def synchronise(self) -> None:
         assert not self._inside
         self.log.append("synchronise")

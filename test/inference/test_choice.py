@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segmif_ros.inference import choice, engine
+from segmif_ros.inference import choice, engine, networks
 from segmif_ros.inference.backends import Backend, BackendOptions, Tolerance
 from segmif_ros.inference.backends.base import FrameArrays
 from segmif_ros.inference.choice import ChoiceCache, choice_key, try_backends
@@ -127,16 +127,16 @@ def test_the_engine_chooses_at_warm_up_and_asks_the_cache_next_time(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     trials = []
 
-    def trial(makers: dict[str, object], *args: object) -> choice.Choice:
+    def trial(makers: dict[str, object], *args: object, **_: object) -> choice.Choice:
         trials.append(sorted(makers))
         return choice.Choice(backend="compile", median_ms={"compile": 1.0}, refused={})
 
     monkeypatch.setattr(engine, "try_backends", trial)
     monkeypatch.setattr(engine, "available_backends", lambda device, precision: ("torch", "compile", "openvino"))
     created = []
-    make = engine.create_backend
+    make = networks.create_backend
     monkeypatch.setattr(
-        engine, "create_backend", lambda name, *rest: (created.append(name), make("torch", *rest))[1]
+        networks, "create_backend", lambda name, *rest: (created.append(name), make("torch", *rest))[1]
     )
     config = EngineConfig(weights=(str(tiny_weights),), device="cpu", backend="fastest")
     first = Engine(config)
@@ -165,13 +165,13 @@ def test_int8_is_tried_only_where_the_precision_asks_for_it_and_against_torch_in
         lambda device, precision: tuple(name for name, known in computes.items() if precision in known),
     )
     tried = []
-    make = engine.create_backend
+    make = networks.create_backend
 
     def create(name: str, network: object, options: BackendOptions) -> Backend:
         tried.append((name, options.precision))
         return make("torch", network, replace(options, precision="float32"))
 
-    monkeypatch.setattr(engine, "create_backend", create)
+    monkeypatch.setattr(networks, "create_backend", create)
     for precision in ("float32", "int8"):
         config = EngineConfig(weights=(str(tiny_weights),), device="cpu", backend="fastest", precision=precision)
         Engine(config).warm_up(33, 47)
@@ -186,11 +186,11 @@ def test_the_precision_in_force_is_that_of_what_was_chosen(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(engine, "available_backends", lambda device, precision: ("openvino",))
     monkeypatch.setattr(
-        engine, "try_backends", lambda *_: choice.Choice(backend=chosen, median_ms={chosen: 1.0}, refused={})
+        engine, "try_backends", lambda *_, **__: choice.Choice(backend=chosen, median_ms={chosen: 1.0}, refused={})
     )
-    make = engine.create_backend
+    make = networks.create_backend
     monkeypatch.setattr(
-        engine, "create_backend", lambda _name, network, options: make(
+        networks, "create_backend", lambda _name, network, options: make(
             "torch", network, replace(options, precision="float32")
         ),
     )  # fmt: skip

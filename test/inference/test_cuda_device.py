@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from segmif_ros.inference.backends import TOLERANCES, missing_packages
+from segmif_ros.inference.backends import BACKENDS, TOLERANCES, lacking
 from segmif_ros.inference.choice import mask_agreement, psnr_db
 from segmif_ros.inference.engine import Engine, EngineConfig
 
@@ -27,12 +27,14 @@ def _engine(weights: Path, backend: str, precision: str = "float32", device: str
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("backend", ["torch", "cuda_graph", "tensorrt"])
+@pytest.mark.parametrize("backend", ["torch", "cuda_graph", "onnxruntime", "tensorrt"])
 def test_a_backend_on_the_gpu_keeps_its_tolerance_to_float32_on_the_cpu(
     tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, precision: str
 ) -> None:
-    if missing := missing_packages(backend):
-        pytest.skip(f"{', '.join(missing)} not installed")
+    if line := lacking(backend, "cuda"):
+        pytest.skip(line)
+    if precision not in BACKENDS[backend].precisions:
+        pytest.skip(f"{backend} doesn't compute in {precision}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     expected = _engine(tiny_weights, "torch", device="cpu").infer(*_pair())
     engine = _engine(tiny_weights, backend, precision)

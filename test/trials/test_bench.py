@@ -103,11 +103,11 @@ def test_a_backend_that_can_not_run_is_said_and_the_others_are_timed(
 def test_a_named_backend_that_is_not_installed_is_skipped_and_no_failure(
     fake: type[FakeRunner], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(backends, "missing_packages", lambda name: ("tensorrt",) if name == "tensorrt" else ())
+    monkeypatch.setattr(backends, "missing_packages", lambda name, **_: ("onnx",) if name == "tensorrt" else ())
     given = ("--backends", "torch", "tensorrt", "compile", "--frames", "1", "--warm-up", "0", "--out", str(tmp_path))
     assert cli.main(["bench", *given, "--sizes", "16x8"]) == 0
     assert fake.order == ["torch", "compile"]
-    said = "skipped: backend 'tensorrt' needs tensorrt, not installed here: pip install 'segmif_ros[tensorrt]'"
+    said = "skipped: backend 'tensorrt' needs onnx, not installed here: pip install 'segmif_ros[onnxruntime]'"
     assert said in capsys.readouterr().out
     assert json.loads((tmp_path / "bench.json").read_text())["skipped"] == [said]
 
@@ -123,7 +123,7 @@ def test_a_named_backend_that_is_not_installed_is_skipped_and_no_failure(
 def test_by_default_what_fits_the_device_and_starts_soon_is_timed(
     fake: type[FakeRunner], monkeypatch: pytest.MonkeyPatch, device: str, precision: str, timed: set[str]
 ) -> None:
-    monkeypatch.setattr(backends, "missing_packages", lambda name: ())  # as if all were installed
+    monkeypatch.setattr(backends, "missing_packages", lambda name, **_: ())  # as if all were installed
     fake.total_ms = dict.fromkeys(backends.BACKENDS, 1.0)
     given = ("--device", device, "--precisions", precision, "--sizes", "16x8", "--frames", "1", "--warm-up", "0")
     assert cli.main(["bench", *given]) == 0

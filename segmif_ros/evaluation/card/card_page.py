@@ -68,8 +68,10 @@ def _measured_on(report: Mapping[str, Any]) -> str:
 
 
 def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    facts = [("parameters", f"{1e-6 * report['model']['parameters']:.2f} M")]
-    facts.append(("GFLOP at 640x480", f"{report['model']['gflop']:.1f}"))
+    facts = []
+    if report["model"]["parameters"] is not None:  # of a model folder they aren't counted
+        facts.append(("parameters", f"{1e-6 * report['model']['parameters']:.2f} M"))
+        facts.append(("GFLOP at 640x480", f"{report['model']['gflop']:.1f}"))
     if "camvid" in report:
         figures = report["camvid"]["segmentation"]
         facts += [(f"CamVid, {name}", f"{percent(figures[name]['miou_fixed'])} %") for name in ("RGB", "night RGB")]
