@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Switches of the exact rewrites: each gives the same numbers but for rounding, and can be turned off for blame."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
 
 from torch import nn
 
@@ -42,6 +44,11 @@ class Rewrites:
     dense_scatter: bool = True
     channels_last: bool = True
     dense_buffer: bool = True
+
+    @classmethod
+    def none(cls) -> Rewrites:
+        """Return all switches off: the network as its description reads."""
+        return cls(**{each.name: False for each in fields(cls)})
 
 
 class Rewritable(nn.Module):

@@ -2,17 +2,12 @@
 """One declarative table for a node's parameters, and everything that follows from it.
 
 A node's parameters are the fields of one frozen dataclass, each made with `parameter`. From it come the declaration
-with descriptors, validation with one-line reasons, the params file and the README's table:
-
-    python -m segmif_ros.ros.parameters --yaml        prints config/segmif.yaml
-    python -m segmif_ros.ros.parameters --markdown    prints the table
-
+with descriptors, validation with one-line reasons, the params file and the README's table (`segmif parameters`).
 The node's own table is `segmif_ros.ros.node_config.NodeConfig`. Nothing here needs rclpy until a node is there.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import difflib
 import sys
@@ -268,22 +263,5 @@ def markdown_table(config: type[Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> int:
-    """Print the node's parameters as a params file or as a table."""
-    from segmif_ros.ros.node_config import FILE_HEADER, NodeConfig
-
-    parser = argparse.ArgumentParser(prog="python -m segmif_ros.ros.parameters", description=main.__doc__)
-    form = parser.add_mutually_exclusive_group(required=True)
-    form.add_argument("--yaml", action="store_true", help="as config/segmif.yaml")
-    form.add_argument("--markdown", action="store_true", help="as the README's table")
-    arguments = parser.parse_args()
-    print(yaml_text(NodeConfig, FILE_HEADER) if arguments.yaml else markdown_table(NodeConfig), end="")
-    return 0
-
-
 def _shown(value: Any) -> str:
     return repr(value) if isinstance(value, str) else "not set" if value is None else str(value).lower()
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

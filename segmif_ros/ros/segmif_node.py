@@ -16,7 +16,7 @@ import gc
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,6 @@ from segmif_ros.ros.frame_budget import budget_state, budget_values, observed, w
 from segmif_ros.ros.inputs import CameraInput
 from segmif_ros.ros.node_config import NODE_NAME, NodeConfig
 from segmif_ros.ros.outputs import Outputs, chosen_classes
-from segmif_ros.ros.process import run_node
 from segmif_ros.ros.qos import profile
 from segmif_ros.ros.rig_source import RigSource
 from segmif_ros.ros.services import Services
@@ -386,12 +385,3 @@ class SegmifNode(LifecycleNode):
 
     def _trace(self, refusal: PairRefusedError) -> None:
         self.get_logger().debug("".join(traceback.format_exception(refusal)))
-
-
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the node as a process; return its exit status."""
-    return run_node(NODE_NAME, SegmifNode, args)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -161,9 +161,8 @@ def _prepare(spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> t
     from segmif_ros.inference.engine import Engine, EngineConfig
     from segmif_ros.inference.frame import FrameNetwork
     from segmif_ros.inference.operations import count_parameters, count_work
-    from segmif_ros.inference.plain import PlainSegMiF
     from segmif_ros.inference.weights import model_folder, resolve_weights
-    from segmif_ros.model import load_checkpoint
+    from segmif_ros.model import Rewrites, load_checkpoint, use_rewrites
 
     plain = spec.backend in (PLAIN, PLAIN_UNTUNED)
     if spec.num_threads > 0:
@@ -184,11 +183,12 @@ def _prepare(spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> t
     model = None if model_folder(paths) is not None else load_checkpoint(paths).requires_grad_(False)
     if plain and model is None:
         raise RunnerError("a model folder has no plain forward: leave out --baseline plain")
-    counted = PlainSegMiF(model) if plain and model is not None else model
-    work = None if counted is None else count_work(counted, spec.height, spec.width)
+    if plain and model is not None:
+        use_rewrites(model, Rewrites.none())
+    work = None if model is None else count_work(model, spec.height, spec.width)
     if plain and model is not None:
         options = BackendOptions(device=torch.device(engine.device_name), precision=spec.precision)
-        backend = TorchBackend(FrameNetwork(PlainSegMiF(model.to(options.device))), options)
+        backend = TorchBackend(FrameNetwork(model.to(options.device)), options)
     load_ms = 1e3 * (time.perf_counter() - started)
 
     def run(infrared: UInt8Image, rgb: UInt8Image) -> tuple[dict[str, float], UInt8Image, UInt8Image]:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the node itself costs: age and rate with an engine that only sleeps, beside what is possible at best.
 
-$ python -m segmif_ros.trials.overhead                       the table
-$ python -m segmif_ros.trials.overhead --deserialisation     what taking an image from the middleware costs
+$ python -m segmif_ros.trials.overhead
 
-The table: this process publishes pairs (mono16 and rgb8) over DDS and listens to fused image, mask and confidence; the
+This process publishes pairs (mono16 and rgb8) over DDS and listens to fused image, mask and confidence; the
 node is another process. Age is the time from before the RGB image is published to when its mask is here. The best that
 is possible is simulated: the same arrivals, the newest pair whenever the engine is free, and nothing else takes time.
 """
@@ -12,8 +11,6 @@ is possible is simulated: the same arrivals, the newest pair whenever the engine
 from __future__ import annotations
 
 import argparse
-import statistics
-import struct
 import sys
 import threading
 import time
@@ -59,100 +56,6 @@ def ideal(rate_hz: float, infer_ms: float, seconds: float) -> Figures:
     return figures(ages_ns, seconds)
 
 
-# --- the same layout in every CDR message that begins with a header --------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RawImage:
-    """A serialized sensor_msgs/Image, read without a copy."""
-
-    stamp_ns: int
-    frame_id: str
-    height: int
-    width: int
-    encoding: str
-    is_bigendian: bool
-    step: int
-    data: memoryview
-
-
-def parse_image(serialized: bytes) -> RawImage:
-    """Read a serialized sensor_msgs/Image (CDR); ValueError if it isn't one.
-
-    The data is a view into ``serialized``.
-    """
-    view = memoryview(serialized)
-    try:
-        order = "<" if serialized[1] & 1 else ">"
-        body = view[4:]  # alignment counts from behind the encapsulation
-
-        def unsigned(offset: int) -> int:
-            return int(struct.unpack_from(order + "I", body, offset)[0])
-
-        def text(offset: int) -> tuple[str, int]:
-            end = offset + 4 + unsigned(offset)
-            return bytes(body[offset + 4 : end - 1]).decode(), end
-
-        seconds, nanoseconds = struct.unpack_from(order + "iI", body, 0)
-        frame_id, end = text(8)
-        end = -(-end // 4) * 4
-        height, width = unsigned(end), unsigned(end + 4)
-        encoding, end = text(end + 8)
-        is_bigendian = bool(body[end])
-        end = -(-(end + 1) // 4) * 4
-        step, length = unsigned(end), unsigned(end + 4)
-        data = body[end + 8 : end + 8 + length]
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
-        raise ValueError(f"no serialized sensor_msgs/Image: {error}") from error
-    if len(data) != length:
-        raise ValueError(f"no serialized sensor_msgs/Image: {length} bytes of data are said, {len(data)} are there")
-    return RawImage(
-        stamp_ns=seconds * NS_PER_S + nanoseconds, frame_id=frame_id, height=height, width=width, encoding=encoding,
-        is_bigendian=is_bigendian, step=step, data=data,
-    )  # fmt: skip
-
-
-def measure_taking(width: int, height: int, encoding: str, count: int) -> tuple[float, float]:
-    """Return the median milliseconds from a message that lies ready to its pixels: as rclpy's message, and raw.
-
-    Everything happens in this process over DDS; the wait for the arrival is not counted.
-    """
-    import rclpy
-    from rclpy.node import Node
-    from sensor_msgs.msg import Image
-
-    from segmif_ros.imaging.encodings import view
-    from segmif_ros.ros.messages import image_buffer, image_message, make_header
-
-    shape, dtype = ((height, width, 3), np.uint8) if encoding == "rgb8" else ((height, width), np.uint16)
-    message = image_message(np.ones(shape, dtype), encoding, make_header(1, "camera"))
-    context = rclpy.context.Context()
-    taken_ms: dict[bool, list[float]] = {False: [], True: []}
-    with rclpy.init(args=[], context=context):
-        node = Node("taking", context=context)
-        publisher = node.create_publisher(Image, "taking", 1)
-        subscriptions = {raw: node.create_subscription(Image, "taking", print, 1, raw=raw) for raw in (False, True)}
-        while publisher.get_subscription_count() < len(subscriptions):
-            time.sleep(0.01)
-        for _ in range(count):
-            publisher.publish(message)
-            time.sleep(0.02)  # it has arrived by then; if it hasn't, nothing is taken and nothing counted
-            for raw, subscription in subscriptions.items():
-                started = time.perf_counter()
-                taken = subscription.handle.take_message(Image, raw)
-                if taken is None:
-                    continue
-                if raw:
-                    parsed = parse_image(taken[0])
-                    pixels = np.frombuffer(parsed.data, dtype)
-                else:
-                    pixels = view(image_buffer(taken[0]))
-                taken_ms[raw].append(1e3 * (time.perf_counter() - started))
-                assert pixels.flat[-1] == 1
-        node.destroy_node()
-    return statistics.median(taken_ms[False]), statistics.median(taken_ms[True])
-
-
 # --- the node --------------------------------------------------------------------------------------------------------
 
 
@@ -165,7 +68,7 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> Figures:
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import Image
 
-    from segmif_ros.ros.messages import image_message, make_header
+    from segmif_ros.ros.messages import image_message, make_header, stamp_ns
     from segmif_ros.trials import measuring
 
     random = np.random.default_rng(0)
@@ -183,10 +86,10 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> Figures:
             for camera, image, encoding in (("infrared", infrared, "mono16"), ("rgb", rgb, "rgb8"))
         ]
 
-        def arrived(serialized: bytes) -> None:
-            arrivals.append((parse_image(serialized).stamp_ns, time.monotonic_ns()))
+        def arrived(mask: Image) -> None:
+            arrivals.append((stamp_ns(mask.header), time.monotonic_ns()))
 
-        node.create_subscription(Image, "segmentation/mask", arrived, qos_profile_sensor_data, raw=True)
+        node.create_subscription(Image, "segmentation/mask", arrived, qos_profile_sensor_data)
         for topic in ("fused/image", "segmentation/confidence"):
             node.create_subscription(Image, topic, lambda _serialized: None, qos_profile_sensor_data, raw=True)
         values: dict[str, str] = {}
@@ -200,10 +103,10 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> Figures:
             period_ns = round(NS_PER_S / options.rate_hz)
             due_ns = time.monotonic_ns()
             while not stop.is_set():
-                stamp_ns = time.time_ns()
-                header = make_header(stamp_ns, "camera")
+                now_ns = time.time_ns()
+                header = make_header(now_ns, "camera")
                 messages = [image_message(image, encoding, header) for _, image, encoding in cameras]
-                offered[stamp_ns] = time.monotonic_ns()
+                offered[now_ns] = time.monotonic_ns()
                 for (publisher, _, _), message in zip(cameras, messages, strict=True):
                     publisher.publish(message)
                 due_ns += period_ns
@@ -225,8 +128,8 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> Figures:
             camera.join()
         executor.shutdown()
         node.destroy_node()
-    counted = [(stamp_ns, at_ns) for stamp_ns, at_ns in arrivals if begin_ns <= at_ns < end_ns]
-    ages_ns = [at_ns - offered[stamp_ns] for stamp_ns, at_ns in counted if stamp_ns in offered]
+    counted = [(sent_ns, at_ns) for sent_ns, at_ns in arrivals if begin_ns <= at_ns < end_ns]
+    ages_ns = [at_ns - offered[sent_ns] for sent_ns, at_ns in counted if sent_ns in offered]
     stage_ms = {stage: float(values.get(f"stage_{stage}_ms_p50", "nan")) for stage in _STAGES}
     return replace(figures(ages_ns, options.seconds), stage_ms=stage_ms)
 
@@ -255,19 +158,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate-hz", type=float, default=30.0, help="of the cameras (default 30)")
     parser.add_argument("--width", type=int, default=640, help="columns (default 640)")
     parser.add_argument("--height", type=int, default=480, help="rows (default 480)")
-    parser.add_argument("--deserialisation", action="store_true", help="measure that instead")
-    parser.add_argument("--count", type=int, default=200, help="messages with --deserialisation (default 200)")
     parser.add_argument("--domain", type=int, default=63, help="ROS domain (default 63)")
     options = parser.parse_args(arguments)
     measuring.use_domain(options.domain)
-    if options.deserialisation:
-        print("image                 message ms  raw and parse ms")
-        for width, height, encoding in (
-            (640, 480, "mono16"), (640, 480, "rgb8"), (1280, 720, "rgb8"), (1920, 1080, "rgb8")
-        ):  # fmt: skip
-            typed_ms, raw_ms = measure_taking(width, height, encoding, options.count)
-            print(f"{width:4d}x{height:4d} {encoding:8s}  {typed_ms:13.3f}  {raw_ms:16.3f}", flush=True)
-        return 0
     print(f"{options.width}x{options.height} at {options.rate_hz:g} Hz; in brackets the best that is possible")
     print(
         f"{'engine ms':>9}  {'rate Hz':^13}  {'age p50 ms':^15}  {'age p95 ms':^15}  {'age p99 ms':^15}"

@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every rewrite gives the same numbers as what it replaces, in float64, one by one and all together."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from segmif_ros.model import Rewrites, SegMiF, SegMiFConfig, SegMiFOutput, use_rewrites
+from segmif_ros.model import Mode, Rewrites, SegMiF, SegMiFConfig, SegMiFOutput, use_rewrites
 
 NAMES = [field.name for field in fields(Rewrites)]
 SIZES = {"encoder": "mit_b0", "num_classes": 3, "fusion_channels": 16, "growth": 4, "decoder_channels": 16}
 
 
-@pytest.fixture(scope="module", params=[(1, "direct"), (2, "blend")], ids=["direct", "blend"])
+@pytest.fixture(
+    scope="module", params=[(1, "direct", 1), (2, "blend", 1), (2, "blend", 2)], ids=["direct", "blend", "half_prior"]
+)
 def model(request: pytest.FixtureRequest) -> SegMiF:
     torch.manual_seed(0)
-    scale, output = request.param
-    model = SegMiF(SegMiFConfig(**SIZES, fusion_scale=scale, fusion_output=output)).double().eval()
+    scale, output, prior_scale = request.param
+    sizes = SegMiFConfig(**SIZES, fusion_scale=scale, fusion_output=output, prior_scale=prior_scale)
+    model = SegMiF(sizes).double().eval()
     with torch.no_grad():
         for parameter in model.parameters():  # the initial zeros and ones hide mistakes
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -28,15 +31,17 @@ def model(request: pytest.FixtureRequest) -> SegMiF:
 
 
 def _images() -> tuple[Tensor, Tensor, Tensor]:
-    planes = torch.rand(1, 5, 43, 53, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    planes = torch.rand(1, 5, 61, 71, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     return planes[:, :1], planes[:, 1:4], planes[:, 4:]
 
 
-def _outputs(model: SegMiF, rewrites: Rewrites, *, gradients: bool = False) -> SegMiFOutput:
+def _outputs(
+    model: SegMiF, rewrites: Rewrites, *, gradients: bool = False, mode: Mode = "robot"
+) -> SegMiFOutput:
     use_rewrites(model, rewrites)
     try:
         with torch.set_grad_enabled(gradients):
-            return model(*_images())
+            return model(*_images(), mode=mode)
     finally:
         use_rewrites(model, Rewrites())
 
@@ -49,12 +54,13 @@ def _assert_equal(found: SegMiFOutput, expected: SegMiFOutput) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_rewrite_changes_no_number(model: SegMiF, name: str) -> None:
-    none = dict.fromkeys(NAMES, False)
-    _assert_equal(_outputs(model, Rewrites(**none | {name: True})), _outputs(model, Rewrites(**none)))
+    none = Rewrites.none()
+    _assert_equal(_outputs(model, replace(none, **{name: True})), _outputs(model, none))
 
 
-def test_all_rewrites_together_change_no_number(model: SegMiF) -> None:
-    _assert_equal(_outputs(model, Rewrites()), _outputs(model, Rewrites(**dict.fromkeys(NAMES, False))))
+@pytest.mark.parametrize("mode", ["robot", "authors"])
+def test_all_rewrites_together_change_no_number(model: SegMiF, mode: Mode) -> None:
+    _assert_equal(_outputs(model, Rewrites(), mode=mode), _outputs(model, Rewrites.none(), mode=mode))
 
 
 def test_rewrites_give_the_same_numbers_with_gradients(model: SegMiF) -> None:

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The measurement of the node's overhead: its arithmetic, its parser, and one short run."""
+"""The measurement of the node's overhead: its arithmetic, and one short run."""
 
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmif_ros.trials.overhead import figures, ideal, parse_image
+from segmif_ros.trials.overhead import figures, ideal
 
 
 @pytest.mark.parametrize(
@@ -34,34 +33,6 @@ def test_figures_are_rate_and_percentiles() -> None:
     assert found.rate_hz == pytest.approx(10.1)
     assert found.age_ms == pytest.approx((50.0, 95.0, 99.0))
     assert figures([], 1.0).rate_hz == 0
-
-
-@given(
-    st.integers(0, 2**31 - 1), st.integers(0, 999_999_999), st.text("abc/", max_size=9), st.integers(1, 9),
-    st.integers(1, 9), st.sampled_from(["mono8", "rgb8", "mono16"]),
-)  # fmt: skip
-def test_a_serialized_image_is_parsed_to_what_was_serialized(sec, nanosec, frame_id, height, width, encoding) -> None:
-    pytest.importorskip("rclpy", reason="no ROS 2 here")
-    from rclpy.serialization import serialize_message
-
-    from segmif_ros.ros.messages import image_message, make_header
-
-    shape, dtype = ((height, width, 3), np.uint8) if encoding == "rgb8" else ((height, width), np.uint8)
-    pixels = np.arange(np.prod(shape), dtype=np.uint16 if encoding == "mono16" else dtype).reshape(shape)
-    message = image_message(pixels, encoding, make_header(sec * 10**9 + nanosec, frame_id))
-    parsed = parse_image(serialize_message(message))
-    assert (parsed.stamp_ns, parsed.frame_id) == (sec * 10**9 + nanosec, frame_id)
-    assert (parsed.height, parsed.width, parsed.encoding) == (height, width, encoding)
-    assert (parsed.is_bigendian, parsed.step) == (False, message.step)
-    assert bytes(parsed.data) == pixels.tobytes()
-
-
-@given(st.binary(max_size=200))
-def test_other_bytes_are_refused_in_one_line(data) -> None:
-    try:
-        assert parse_image(data).height >= 0
-    except ValueError as error:
-        assert "\n" not in str(error)
 
 
 def test_the_command_prints_a_row_beside_the_ideal() -> None:

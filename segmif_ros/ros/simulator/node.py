@@ -9,7 +9,6 @@ wrong with them is in `segmif_ros.ros.simulator.effects`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 
@@ -27,7 +26,6 @@ from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.ros import parameters
 from segmif_ros.ros.camera_infos import info_of
 from segmif_ros.ros.messages import image_message, make_header
-from segmif_ros.ros.process import run_node
 from segmif_ros.ros.qos import PUBLISHER_EVENTS, overridable, profile
 from segmif_ros.ros.simulator.config import NODE_NAME, RigConfig
 from segmif_ros.ros.simulator.effects import Effect, make_effects
@@ -247,12 +245,3 @@ def camera_infos(calibration: RigCalibration, told: str) -> dict[str, CameraInfo
         P[:, 3] = P[:, :3] @ -mount.translation_m
         info.p = P.ravel().tolist()
     return made
-
-
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the rig as a process; return its exit status."""
-    return run_node(NODE_NAME, SimulatedRig, args)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

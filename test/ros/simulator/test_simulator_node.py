@@ -32,7 +32,7 @@ def _process(*given, **options):
     arguments = [part for each in given for part in ("-p", each)]
     environment = {**os.environ, **local_environment(int(DOMAIN)), "ROS_PYTHON_CHECK_FIELDS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "segmif_ros.ros.simulator.node", "--ros-args", *arguments],
+        [sys.executable, "-m", "segmif_ros.cli", "rig", "--ros-args", *arguments],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options,
     )  # fmt: skip
 
