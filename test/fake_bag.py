@@ -61,7 +61,7 @@ def write(path: Path, recording: Recording = Recording()) -> Path:
     events = [("infrared", ms) for ms in recording.infrared_ms]
     events += [("rgb", ms) for ms in recording.rgb_ms]
     events += [("labels", ms) for ms in recording.labels_ms]
-    with new_bag(path, recording.storage) as bag:
+    with new_bag(path, recording.storage, overwrite=True) as bag:
         bag.declare("/rosout", IMAGE)
         for i, (role, ms) in enumerate(sorted(events, key=lambda event: event[1])):
             stamp_ns = START_NS + round(ms * MS)

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "segmif_ros"
 # room -> what of ours it may import besides itself; cli and trials stand on top of everything
 GROUND: frozenset[str] = frozenset()
 FILES = {"paths", "yaml_file"}  # which every layer may read files with
-EVERYWHERE = {"command_line"}  # how `python -m` of any room ends
+EVERYWHERE = {"command_line", "result_folder"}  # how `python -m` of any room ends, and where it writes
 ALLOWED = {
     "paths": GROUND,
     "yaml_file": {"paths"},
@@ -18,6 +18,7 @@ ALLOWED = {
     "labels": FILES,
     "imaging": GROUND,
     "command_line": GROUND,
+    "result_folder": GROUND,
     "scenes": {"imaging", "labels"},
     "rig": {"imaging"},
     "stream": {"imaging", "rig", "inference", "labels"},

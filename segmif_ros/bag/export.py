@@ -35,11 +35,13 @@ from segmif_ros.evaluation.report import canonical_hash, software, write_json
 from segmif_ros.evaluation.workers import progress_bar
 from segmif_ros.imaging.encodings import EncodingError, to_infrared, to_rgb
 from segmif_ros.imaging.gain import ThermalGain
+from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.errors import RegistrationError
 from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.pipeline import PipelineConfig
 
 Image = npt.NDArray[np.uint8]
+PROG = "segmif export-dataset"
 MANIFEST_FILE = "manifest.json"
 _THUMBNAIL = (32, 24)  # what a change of scene is judged on
 
@@ -83,12 +85,11 @@ def export(path: Path, out: Path, config: ExportConfig, advance: Callable[[int],
     Existing exports are not written over. The manifest is written last: a folder without one is incomplete.
 
     Raises:
-        BagError: If the bag can't be read, has no pair within the slop, or ``out`` holds something already.
+        BagError: If the bag can't be read, or has no pair within the slop.
+        FolderError: If ``out`` holds something already.
         EvaluationError: If the folder can't be written.
     """
-    if out.exists() and any(out.iterdir()):
-        raise BagError(f"{out}: is not empty: give another folder")
-    with open_bag(path, config.topics) as bag:
+    with open_bag(path, config.topics) as bag, ResultFolder(out, PROG, again=False):
         found_truth = bag.index_truth() if config.topics.labels else 0
         facts = PairingFacts()
         skipped: list[dict[str, Any]] = []
@@ -112,7 +113,6 @@ def export(path: Path, out: Path, config: ExportConfig, advance: Callable[[int],
                 "configuration_sha256": canonical_hash(asdict(config)),
                 "software": software(),
             }
-            out.mkdir(parents=True, exist_ok=True)
             write_json(out / MANIFEST_FILE, manifest)
         except OSError as error:
             raise disk_error(out, error) from error
@@ -225,7 +225,7 @@ def run(arguments: argparse.Namespace) -> int:
     manifest = json.loads((arguments.out / MANIFEST_FILE).read_text(encoding="utf-8"))
     print(f"{count} of {manifest['pairs_in_bag']} pairs in {arguments.out}, {len(manifest['skipped'])} undecodable")
     if unreadable := manifest["source"]["unreadable_messages"]:
-        complain("segmif export-dataset", f"{unreadable} messages of the bag can't be read")
+        complain(PROG, f"{unreadable} messages of the bag can't be read")
     if manifest["source"]["damage"]:
-        complain("segmif export-dataset", f"the bag is damaged, {manifest['source']['damage']}")
+        complain(PROG, f"the bag is damaged, {manifest['source']['damage']}")
     return 1 if unreadable or manifest["source"]["damage"] else 0

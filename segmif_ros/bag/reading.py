@@ -79,6 +79,12 @@ class Bag:
     unreadable: int = 0
     _truth: list[tuple[int, int]] = field(default_factory=list)  # stamp, recording time
 
+    def files(self) -> list[Path]:
+        """Return the files that the bag consists of, in the order of their names."""
+        if self.path.is_file():
+            return [self.path]
+        return sorted(path for path in self.path.iterdir() if path.suffix in (".yaml", ".mcap", ".db3", ".zstd"))
+
     def frames(self) -> Iterator[BagMessage]:
         """Yield infrared and RGB messages in the order of their stamps.
 

@@ -43,6 +43,7 @@ class RecordConfig:
         storage: "mcap" or "sqlite3".
         compressed: Record RGB as jpeg and infrared as 16-bit png, on /compressed topics.
         labels: Record the labels too.
+        overwrite: Replace the files of a bag that is there.
     """
 
     frames: int = 100
@@ -55,6 +56,7 @@ class RecordConfig:
     storage: str = "mcap"
     compressed: bool = False
     labels: bool = True
+    overwrite: bool = False
 
 
 def record(path: Path, config: RecordConfig) -> None:
@@ -63,7 +65,7 @@ def record(path: Path, config: RecordConfig) -> None:
         raise BagError(f"{config.frames} frames at {config.rate_hz:g} Hz make no bag: give at least 1 and a rate")
     scene = RoadScene(config.seed, config.height, config.width, lighting=config.lighting)
     with (
-        new_bag(path, config.storage, compress=True) as bag,
+        new_bag(path, config.storage, compress=True, overwrite=config.overwrite) as bag,
         progress_bar(f"recording {path.name}", config.frames) as advance,
     ):
         for i in range(config.frames):
@@ -107,6 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--infrared-delay", type=float, default=default.infrared_delay_s, help="of its stamps, seconds")
     parser.add_argument("--storage", default=default.storage, choices=sorted(STORAGES))
     parser.add_argument("--compressed", action="store_true", help="jpeg and 16-bit png instead of raw images")
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of a bag that is there")
     parser.add_argument("--no-labels", action="store_true", help="without the ground truth topic")
 
 
@@ -126,6 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
             storage=arguments.storage,
             compressed=arguments.compressed,
             labels=not arguments.no_labels,
+            overwrite=arguments.overwrite,
         ),
     )
     print(f"{arguments.frames} pairs in {arguments.bag}")

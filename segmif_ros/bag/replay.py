@@ -23,6 +23,7 @@ from segmif_ros.bag.reading import Bag, BagError, BagMessage, Topics, open_bag
 from segmif_ros.bag.spool import Spool
 from segmif_ros.bag.writing import new_bag
 from segmif_ros.evaluation import pictures
+from segmif_ros.evaluation.contents import MEMORY_FILE, contents_hash
 from segmif_ros.evaluation.fusion import TEXTBOOK_METRICS
 from segmif_ros.evaluation.journal import Journal, disk_error
 from segmif_ros.evaluation.records import Record, measure
@@ -44,6 +45,7 @@ from segmif_ros.imaging.gain import ThermalGain
 from segmif_ros.imaging.overlay import draw_overlay
 from segmif_ros.inference.engine import EngineProtocol, EngineResult
 from segmif_ros.labels import LabelSet
+from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.pipeline import PipelineConfig
@@ -51,6 +53,7 @@ from segmif_ros.stream.processing import Output, PairProcessor, PairRefusedError
 
 Image = npt.NDArray[np.uint8]
 
+PROG = "segmif replay"
 OUTPUT_BAG = "outputs"
 SPOOL_FILE = "outputs.spool"
 FUSED, MASK, CONFIDENCE, OVERLAY, MAP = OUTPUT_TOPICS = (
@@ -118,15 +121,16 @@ def replay(
         BagError: If the bag can't be read, lacks a topic, or has no pair within the slop.
         EvaluationError: If the folder holds another run or can't be written.
     """
-    with open_bag(path, config.topics) as bag:
+    with open_bag(path, config.topics) as bag, ResultFolder(out, PROG):
         found_truth = bag.index_truth() if config.topics.labels else 0
-        run = _Replay(bag, out, engine, config)
         try:
-            return run.finish(run.process(advance), found_truth)
+            run = _Replay(bag, out, engine, config)
+            try:
+                return run.finish(run.process(advance), found_truth)
+            finally:
+                run.close()
         except OSError as error:
             raise disk_error(out, error) from error
-        finally:
-            run.close()
 
 
 class _Skip:
@@ -150,7 +154,16 @@ class _Replay:
         self._configuration = config.as_values()
         self._data = {"name": bag.path.name, **{f"messages_{role}": count for role, count in bag.counts.items()}}
         self._model = model_facts(engine)
-        identity = {"data": self._data, "model": self._model, "configuration": self._configuration}
+        identity = {
+            "kind": "replay",
+            "data": {
+                **self._data,
+                "root": str(bag.path.resolve()),
+                "contents": contents_hash(bag.files(), out / MEMORY_FILE),
+            },
+            "model": {**self._model, "classes": list(engine.label_set.names), "ignore_id": engine.label_set.ignore_id},
+            "configuration": self._configuration,
+        }
         # a run that was finished has its outputs in a bag and no spool; without either there is nothing to go on from
         self._finished = (out / OUTPUT_BAG / "metadata.yaml").is_file() and not (out / SPOOL_FILE).is_file()
         lost = config.outputs and not self._finished and not (out / SPOOL_FILE).is_file()
@@ -188,7 +201,6 @@ class _Replay:
         for number, pair in enumerate(pairs_of(self._bag, self._config.pipeline, self._facts)):
             key = f"{number:06d}"
             if key in before:
-                self._require_same(before[key], pair)
                 self._processor.engine = _Skip(self._engine)
                 self._attempt(pair)
             else:
@@ -229,10 +241,6 @@ class _Replay:
         write_page(self._out, report, measured)
         self._spool.close(remove=True)
         return report
-
-    def _require_same(self, record: Record, pair: Pair[Recorded]) -> None:
-        if (record["stamp_ns"], record["offset_ns"]) != (pair.rgb.message.stamp_ns, pair.offset_ns):
-            raise BagError(f"{self._out} holds the replay of another bag of this name: --fresh starts anew")
 
     def _attempt(self, pair: Pair[Recorded]) -> Output | PairRefusedError:
         frames = Pair(infrared=pair.infrared.frame(), rgb=pair.rgb.frame(), offset_ns=pair.offset_ns)
@@ -298,7 +306,7 @@ class _Replay:
             pictures.keep(self._out, record["key"], files)
 
     def _write_outputs(self) -> None:
-        with new_bag(self._out / OUTPUT_BAG, compress=True) as bag:
+        with new_bag(self._out / OUTPUT_BAG, compress=True, overwrite=True) as bag:
             for topic in OUTPUT_TOPICS:
                 bag.declare(topic, SEMANTIC_MAP if topic == MAP else IMAGE)
             for index, recorded_ns, raw in self._spool:

@@ -14,6 +14,7 @@ from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
 
 from segmif_ros.bag.messages import typestore
 from segmif_ros.bag.reading import BagError
+from segmif_ros.result_folder import ResultFolder
 
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 
@@ -37,32 +38,54 @@ class BagWriter:
 
 
 @contextmanager
-def new_bag(path: Path, storage: str = "mcap", *, compress: bool = False) -> Iterator[BagWriter]:
-    """Write a bag that lies at ``path`` when the block ends without an error; a bag that lay there is replaced.
+def new_bag(
+    path: Path, storage: str = "mcap", *, compress: bool = False, overwrite: bool = False
+) -> Iterator[BagWriter]:
+    """Write a bag that lies at ``path`` when the block ends without an error.
 
     Args:
         path: A folder.
         storage: "mcap" or "sqlite3".
         compress: Chunks of an mcap, with zstd.
+        overwrite: Replace the files of a bag that lies there and have the names of the new one's; others are kept.
 
     Raises:
-        BagError: If the folder can't be written, or holds something else than a bag.
+        BagError: If the folder can't be written, or holds something.
+        FolderError: If another run is writing it.
     """
-    if path.exists() and not (path / "metadata.yaml").is_file():
-        raise BagError(f"{path}: is there already and is no bag: give another name")
-    building = path.parent / f".building-{path.name}" / path.name  # the file in it is called after it
+    require_no_bag(path, overwrite=overwrite)
+    beside = path.parent / f".building-{path.name}"
+    building = beside / path.name  # the file in it is called after it
     try:
-        shutil.rmtree(building, ignore_errors=True)
-        building.parent.mkdir(parents=True, exist_ok=True)
-        writer = Writer(building, version=8, storage_plugin=STORAGES[storage])  # 8 is what Iron and Jazzy write
-        if compress and storage == "mcap":
-            writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-        with writer:
-            yield BagWriter(writer)
-        if path.exists():
-            shutil.rmtree(path)
-        building.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with ResultFolder(beside, f"building {path.name}"):
+            try:
+                shutil.rmtree(building, ignore_errors=True)  # of a run that was killed
+                writer = Writer(building, version=8, storage_plugin=STORAGES[storage])  # 8 is what Iron and Jazzy write
+                if compress and storage == "mcap":
+                    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+                with writer:
+                    yield BagWriter(writer)
+                path.mkdir(exist_ok=True)
+                for part in sorted(building.iterdir(), key=lambda each: each.name == "metadata.yaml"):
+                    part.replace(path / part.name)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise BagError(f"{path}: can't be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(building.parent, ignore_errors=True)
+
+
+def require_no_bag(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse a place where something lies already; with ``overwrite`` only if that is no bag.
+
+    Raises:
+        BagError: Says what is there and what to do.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not path.is_dir():
+        raise BagError(f"{path}: is a file: give the name of a folder")
+    if not (path / "metadata.yaml").is_file():
+        raise BagError(f"{path}: is there already and is no bag: give another name")
+    if not overwrite:
+        raise BagError(f"{path}: a bag is there already: give another name, or --overwrite to replace its files")

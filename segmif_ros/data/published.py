@@ -57,6 +57,10 @@ class PairItem:
     labels: Path | None
     lighting: str = ""
 
+    def files(self, *, with_labels: bool) -> list[Path]:
+        """Return its files."""
+        return [path for path in (self.infrared, self.rgb, self.labels if with_labels else None) if path is not None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedDataset:
@@ -64,6 +68,7 @@ class PublishedDataset:
 
     Attributes:
         name: "fmb", "mfnet", "msrs", "pst900" or "pairs".
+        root: Its folder, with links followed.
         split: The split's name, "" where there are none.
         label_set: What the label maps' ids mean; None for `pairs` (there they are the model's own ids).
         items: The pairs, in the order of their keys.
@@ -71,6 +76,7 @@ class PublishedDataset:
     """
 
     name: str
+    root: Path
     split: str
     label_set: LabelSet | None
     items: tuple[PairItem, ...]
@@ -201,7 +207,9 @@ def _open_split(name: str, layout: _Layout, root: Path, split: str) -> Published
         for stem in complete
     )
     notes = (*layout.notes, *_left_out(len(infrared.keys() | rgb.keys()) - len(complete)))
-    return PublishedDataset(name=name, split=split, label_set=layout.label_set, items=items, notes=notes)
+    return PublishedDataset(
+        name=name, root=root.resolve(), split=split, label_set=layout.label_set, items=items, notes=notes
+    )
 
 
 def _open_pairs(root: Path) -> PublishedDataset:
@@ -218,7 +226,7 @@ def _open_pairs(root: Path) -> PublishedDataset:
         for files in folder.files
     )
     notes = _left_out(len(folder.without_partner))
-    return PublishedDataset(name="pairs", split="", label_set=None, items=items, notes=notes)
+    return PublishedDataset(name="pairs", root=root.resolve(), split="", label_set=None, items=items, notes=notes)
 
 
 def _open_mfnet(root: Path, split: str) -> PublishedDataset:
@@ -248,7 +256,9 @@ def _open_mfnet(root: Path, split: str) -> PublishedDataset:
         )
         for stem in original
     )
-    return PublishedDataset(name="mfnet", split=split, label_set=MFNET, items=items, notes=tuple(notes))
+    return PublishedDataset(
+        name="mfnet", root=root.resolve(), split=split, label_set=MFNET, items=items, notes=tuple(notes)
+    )
 
 
 def _tell_lighting(stems: Sequence[str]) -> bool:

@@ -15,6 +15,7 @@ import cv2
 from segmif_ros.command_line import StoppedError, complain
 from segmif_ros.data.published import DATASETS, PairItem, PublishedDataset, open_dataset, read_pair
 from segmif_ros.evaluation import options, pictures
+from segmif_ros.evaluation.contents import MEMORY_FILE, contents_hash
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.fusion import TEXTBOOK_METRICS
 from segmif_ros.evaluation.journal import Journal, disk_error
@@ -35,6 +36,9 @@ from segmif_ros.evaluation.report_page import PAGE_FILE, write_page
 from segmif_ros.evaluation.workers import WorkerPool, progress_bar
 from segmif_ros.inference.engine import EngineError
 from segmif_ros.labels import LabelSet
+from segmif_ros.result_folder import ResultFolder
+
+PROG = "segmif evaluate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,17 +89,34 @@ def evaluate(config: EvaluationConfig, advance: Callable[[int], None] = lambda _
     if config.with_truth:
         _require_same_classes(dataset, label_set)
     del engine  # each worker makes its own
+    with ResultFolder(config.out, PROG):
+        try:
+            return _evaluate(config, model, label_set, advance)
+        except OSError as error:
+            raise disk_error(config.out, error) from error
+
+
+def _evaluate(
+    config: EvaluationConfig, model: dict[str, str], label_set: LabelSet, advance: Callable[[int], None]
+) -> Report:
+    dataset = config.dataset
     configuration = {
         **config.settings,
         "fusion_metrics": list(config.metrics),
         "with_truth": config.with_truth,
         "unlabelled": config.unlabelled,
     }
-    data = {"name": dataset.name, "split": dataset.split}
+    data = {"name": dataset.name, "folder": dataset.root.name, "split": dataset.split}
     keys = [item.key for item in dataset.items]
-    journal = Journal(
-        config.out, {"data": data, "keys": keys, "model": model, "configuration": configuration}, fresh=config.fresh
-    )
+    files = [path for item in dataset.items for path in item.files(with_labels=config.with_truth)]
+    identity = {
+        "kind": "evaluate",
+        "data": {**data, "root": str(dataset.root), "contents": contents_hash(files, config.out / MEMORY_FILE)},
+        "keys": keys,
+        "model": {**model, "classes": list(label_set.names), "ignore_id": label_set.ignore_id},
+        "configuration": configuration,
+    }
+    journal = Journal(config.out, identity, fresh=config.fresh)
     todo = [item for item in dataset.items if item.key not in journal.done]
     advance(len(keys) - len(todo))
     extremes = pictures.Extremes(EXTREMES)
@@ -104,32 +125,30 @@ def evaluate(config: EvaluationConfig, advance: Callable[[int], None] = lambda _
     started_s = time.monotonic()
     pool = WorkerPool(partial(_Job, config, label_set), config.workers, config.scheduler)
     try:
-        for record, files in pool.results(todo):
+        for record, files_of_record in pool.results(todo):
             wanted, gone = extremes.offer(record["key"], record.get("score"))
-            if wanted and files:
-                pictures.keep(config.out, record["key"], files)
+            if wanted and files_of_record:
+                pictures.keep(config.out, record["key"], files_of_record)
             pictures.drop(config.out, filter(None, [gone]))
             journal.add(record)
             advance(1)
-        report = build_report(
-            ReportInput(
-                kind="evaluate",
-                data=data,
-                model=model,
-                configuration=configuration,
-                label_set=label_set,
-                records=[journal.records[key] for key in keys],
-                notes=dataset.notes,
-            )
-        )
-        measured = timing(journal.records.values(), time.monotonic() - started_s, len(todo), config.workers)
-        write_json(config.out / REPORT_FILE, report)
-        write_json(config.out / TIMING_FILE, measured)
-        write_page(config.out, report, measured)
-    except OSError as error:
-        raise disk_error(config.out, error) from error
     finally:
         journal.close()
+    report = build_report(
+        ReportInput(
+            kind="evaluate",
+            data=data,
+            model=model,
+            configuration=configuration,
+            label_set=label_set,
+            records=[journal.records[key] for key in keys],
+            notes=dataset.notes,
+        )
+    )
+    measured = timing(journal.records.values(), time.monotonic() - started_s, len(todo), config.workers)
+    write_json(config.out / REPORT_FILE, report)
+    write_json(config.out / TIMING_FILE, measured)
+    write_page(config.out, report, measured)
     return report
 
 
@@ -229,7 +248,7 @@ def run(arguments: argparse.Namespace) -> int:
     print("\n".join(summary_lines(report)))
     print(f"report: {arguments.out / PAGE_FILE}")
     for each in report["pairs"]["failed"][:5]:
-        complain("segmif evaluate", f"{each['key']} failed: {each['error']}")
+        complain(PROG, f"{each['key']} failed: {each['error']}")
     return 1 if report["pairs"]["failed"] else 0
 
 

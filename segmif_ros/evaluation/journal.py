@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,6 +14,7 @@ from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.records import Record
 
 RUN_FILE = "run.json"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 RECORDS_FILE = "records.jsonl"
 
 
@@ -92,6 +94,8 @@ class Journal:
 
 def disk_error(folder: Path, error: OSError) -> EvaluationError:
     """Return the one line for a folder that can't be written (any more)."""
+    if error.errno not in FULL:
+        return EvaluationError(f"{folder}: can't be written: {error.strerror or error}")
     return EvaluationError(
         f"{folder}: {error.strerror or error}; what was done so far is kept there: the same command goes on from it"
     )
@@ -100,11 +104,23 @@ def disk_error(folder: Path, error: OSError) -> EvaluationError:
 def _require_same(run: Path, identity: Mapping[str, Any]) -> None:
     try:
         before = json.loads(run.read_text(encoding="utf-8"))
-        different = [name for name in sorted({*before, *identity}) if before.get(name) != identity.get(name)]
+        different = _different(before, identity)
     except (ValueError, TypeError):
         raise EvaluationError(f"{run}: not readable as JSON: give another folder, or --fresh to start anew") from None
     if different:
         raise EvaluationError(
-            f"{run.parent} holds another run ({', '.join(different)} differ): give another folder, or --fresh to "
-            "start anew"
+            f"{run.parent} holds another run ({'; '.join(different)}): give another folder, or --fresh to start anew"
         )
+
+
+def _different(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> list[str]:
+    """Say what two identities don't share, with the values where they are short."""
+    said = []
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            said += _different(old, new, f"{within}{name}.")
+        elif old != new:
+            short = all(isinstance(each, str | int | float | None) for each in (old, new))
+            said.append(f"{within}{name} was {old}, is {new}" if short else f"{within}{name} differ")
+    return said

@@ -19,6 +19,7 @@ Image = npt.NDArray[np.uint8]
 Encoded = dict[str, bytes]  # file name -> content
 
 LAYERS = ("infrared", "rgb", "fused", "labels", "truth")
+PICTURES = "pictures"  # their folder
 MAX_WIDTH = 640
 
 
@@ -78,7 +79,7 @@ def encode(
 
 def picture_folder(folder: Path, key: str) -> Path:
     """Return where the pictures of one frame lie."""
-    return folder / "pictures" / re.sub(r"[^\w.-]", "_", key)
+    return folder / PICTURES / re.sub(r"[^\w.-]", "_", key)
 
 
 def keep(folder: Path, key: str, files: Mapping[str, bytes]) -> None:

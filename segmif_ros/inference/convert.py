@@ -9,7 +9,8 @@ from pathlib import Path
 
 from segmif_ros.inference.weights import WeightsError, resolve_checkpoint
 from segmif_ros.model import load_checkpoint, save_checkpoint
-from segmif_ros.model.conversion import save_authors_checkpoint
+from segmif_ros.model.conversion import authors_files, save_authors_checkpoint
+from segmif_ros.result_folder import require_new
 
 # what the weights can't be read rightly without
 _OF_THE_FILE = ("format_version", "prior_scale")
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", help="name, file, or the authors' two files with a comma between")
     parser.add_argument("output", type=Path, help="segmif: the file; authors: a folder for the two files")
     parser.add_argument("--to", choices=("segmif", "authors"), required=True, help="what to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument("--float16", action="store_true", help="segmif: half precision, but for biases and norms")
     parser.add_argument(
         "--metadata",
@@ -47,6 +49,11 @@ def run(options: argparse.Namespace) -> int:
     if options.to == "segmif" and options.form != "pth":
         raise WeightsError("--form is for --to authors: leave it out, --to segmif always writes safetensors")
     added = _metadata(options.metadata)
+    if options.to == "segmif":
+        require_new(options.output, overwrite=options.overwrite)
+    elif not options.overwrite:
+        for name in authors_files(options.output, options.form):
+            require_new(name)
     model = load_checkpoint(resolve_checkpoint(options.weights.split(",")))
     if options.to == "authors":
         _say(*save_authors_checkpoint(model, options.output, form=options.form))

@@ -28,6 +28,11 @@ _AUTHORS_SIZES = {
 }
 
 
+def authors_files(folder: str | Path, form: str) -> tuple[Path, Path]:
+    """Return the files of the fusion and of the segmentation network that `save_authors_checkpoint` writes."""
+    return Path(folder) / f"{FUSION_FILE}.{form}", Path(folder) / f"{SEGMENTATION_FILE}.{form}"
+
+
 def save_authors_checkpoint(model: SegMiF, folder: str | Path, *, form: AuthorsFormat = "pth") -> tuple[Path, Path]:
     """Writes the authors' two files: the same keys, shapes and types in the same order, float32.
 
@@ -52,10 +57,7 @@ def save_authors_checkpoint(model: SegMiF, folder: str | Path, *, form: AuthorsF
     _require_authors_sizes(model)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    networks = {
-        folder / f"{FUSION_FILE}.{form}": model.fusion,
-        folder / f"{SEGMENTATION_FILE}.{form}": model.segmentation,
-    }
+    networks = dict(zip(authors_files(folder, form), (model.fusion, model.segmentation), strict=True))
     contents = {}
     for path, network in networks.items():
         state = {key: tensor.detach().cpu().clone() for key, tensor in network.state_dict().items()}

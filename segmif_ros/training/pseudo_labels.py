@@ -34,9 +34,11 @@ from segmif_ros.evaluation.predict import to_plane
 from segmif_ros.inference.weights import parse_weights, resolve_weights
 from segmif_ros.labels import IGNORE_ID, counterparts, label_set, label_set_of
 from segmif_ros.model import SegMiF, load_checkpoint
+from segmif_ros.result_folder import ResultFolder
 
 Image = npt.NDArray[np.uint8]
 
+PROG = "segmif pseudo-label"
 _SCALES = (0.75, 1.0, 1.25)
 
 
@@ -142,6 +144,18 @@ def write_labelled_copy(
 
     With ``hold_out_every`` of n > 0 every n-th pair has no file in labels/, see `split_hold_out`.
     """
+    with ResultFolder(out, PROG):
+        return _labelled(model, folder, out, config, ids, hold_out_every)
+
+
+def _labelled(
+    model: SegMiF,
+    folder: PairFolder,
+    out: Path,
+    config: PseudoLabelConfig,
+    ids: Mapping[int, int | None] | None,
+    hold_out_every: int,
+) -> float:
     targets = [out / name for name in ("infrared", "visible", "labels")]
     for target in targets:
         target.mkdir(parents=True, exist_ok=True)

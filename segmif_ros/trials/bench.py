@@ -28,6 +28,7 @@ from segmif_ros.inference.operations import Rates, measure_rates
 from segmif_ros.inference.pairs import pattern_pairs, read_pairs
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
+from segmif_ros.result_folder import ResultFolder
 from segmif_ros.trials.bench_worker import PLAIN, PLAIN_UNTUNED, Ready, Runner, RunnerError, RunnerSpec
 
 UInt8Image = npt.NDArray[np.uint8]
@@ -153,6 +154,8 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=_LOG_COLUMNS)
+    # before minutes of measuring, not after them
+    results = None if arguments.out is None else ResultFolder(arguments.out, "segmif bench")
     skipped = [f"skipped: {line}" for name in arguments.backends or () if (line := lacking(name))]
     for line in skipped:
         console.print(line, markup=False)
@@ -163,11 +166,11 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(table(group))
     for line in failures:
         console.print(line, markup=False)
-    if arguments.out is not None:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        (arguments.out / "bench.json").write_text(json.dumps(report, indent=2) + "\n")
-        plot(rows, arguments.out / "bench.png")
-        console.print(f"wrote {arguments.out / 'bench.json'} and bench.png", markup=False)
+    if results is not None:
+        (results.folder / "bench.json").write_text(json.dumps(report, indent=2) + "\n")
+        plot(rows, results.folder / "bench.png")
+        console.print(f"wrote {results.folder / 'bench.json'} and bench.png", markup=False)
+        results.close()
     return 0 if not failures and all(row.passed for row in rows) else 1
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from segmif_ros.bag.pairs import PairingFacts, no_pairs, pair_hash, pairs_of
 from segmif_ros.bag.reading import BagError, Topics, open_bag
+from segmif_ros.evaluation.errors import WorkFailedError
 from segmif_ros.evaluation.report import (
     REPORT_FILE,
     TIMING_FILE,
@@ -31,10 +32,12 @@ from segmif_ros.evaluation.report import (
 from segmif_ros.evaluation.report_page import write_page
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, resolve_weights, weights_hash
 from segmif_ros.labels import FMB
+from segmif_ros.result_folder import ResultFolder
 from segmif_ros.stream.pipeline import PipelineConfig
 from segmif_ros.trials.domains import free_domain, local_environment
 from segmif_ros.trials.online_figures import facts_of, remarks_on, summarise, tables_of
 
+PROG = "segmif replay --online"
 NODE_COMMAND = ("-c", "import sys; from segmif_ros.ros.entry import segmif_node; sys.exit(segmif_node())")
 _SAMPLE_S = 0.25
 _END_S = 10.0
@@ -128,11 +131,25 @@ def replay_online(path: Path, out: Path, config: OnlineConfig) -> Report:
                 contents.append({"key": f"{len(contents):06d}", "sha256": pair_hash(pair).hexdigest()})
             if not facts.pairs:
                 raise no_pairs(bag, config.pipeline, facts)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        measured, resources = _measure(path, out, config)
-    except OSError as error:
-        raise BagError(f"{out}: {error.strerror or error}") from error
+    with ResultFolder(out, PROG):
+        try:
+            measured, resources = _measure(path, out, config)
+            return _reported(path, out, config, counts, contents, facts, measured, resources)
+        except OSError as error:
+            raise BagError(f"{out}: {error.strerror or error}") from error
+
+
+def _reported(
+    path: Path,
+    out: Path,
+    config: OnlineConfig,
+    counts: Mapping[str, int],
+    contents: list[dict[str, str]],
+    facts: PairingFacts,
+    measured: dict[str, Any],
+    resources: list[tuple[float, float, float]],
+) -> Report:
+    """Write the report of what was measured."""
     offered = facts.pairs * config.loops if config.attach_s is None else len(measured["masters"])
     if not offered:
         topic = getattr(config.topics, config.pipeline.master)
@@ -218,9 +235,9 @@ def _measure(path: Path, out: Path, config: OnlineConfig) -> tuple[dict[str, Any
     if player.returncode or not file.is_file():
         lines = [line for line in said.splitlines() if line.strip()] or ["the player ended without a word"]
         about = f" (the node's log: {out / 'node.log'})" if config.own_node else ""
-        raise BagError(f"{lines[-1].removeprefix('online replay: ')}{about}")
+        raise WorkFailedError(f"{lines[-1].removeprefix('online replay: ')}{about}")
     if status:
-        raise BagError(f"the node ended with status {status} when it was told to stop: see {out / 'node.log'}")
+        raise WorkFailedError(f"the node ended with status {status} when it was told to stop: see {out / 'node.log'}")
     return json.loads(file.read_text(encoding="utf-8")), watch.samples if watch else []
 
 

@@ -24,14 +24,14 @@ from segmif_ros.bag.node_options import (
     topics_of,
 )
 from segmif_ros.bag.reading import BagError
-from segmif_ros.bag.replay import ReplayConfig, replay
+from segmif_ros.bag.replay import PROG, ReplayConfig, replay
 from segmif_ros.command_line import StoppedError, complain
 from segmif_ros.evaluation import options
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.evaluate import summary_lines
 from segmif_ros.evaluation.journal import RECORDS_FILE, disk_error
 from segmif_ros.evaluation.options import EngineFactory
-from segmif_ros.evaluation.pictures import picture_folder
+from segmif_ros.evaluation.pictures import PICTURES, picture_folder
 from segmif_ros.evaluation.records import Record
 from segmif_ros.evaluation.report import (
     REPORT_FILE,
@@ -45,10 +45,9 @@ from segmif_ros.evaluation.report import (
 from segmif_ros.evaluation.report_page import PAGE_FILE, write_page
 from segmif_ros.evaluation.workers import WorkerPool, progress_bar
 from segmif_ros.labels import LabelSet
+from segmif_ros.result_folder import FolderError, ResultFolder
 from segmif_ros.trials.online import OnlineConfig, replay_online
 from segmif_ros.trials.online_figures import facts_of
-
-_PROG = "segmif replay"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +78,7 @@ class ReplayJob:
                 return BagResult(bag=bag, out=out, report=replay(bag, out, self._engine, self._config))
             with progress_bar(bag.name, expected_pairs(bag, self._config.topics)) as advance:
                 return BagResult(bag=bag, out=out, report=replay(bag, out, self._engine, self._config, advance))
-        except EvaluationError as error:
+        except (EvaluationError, FolderError) as error:
             return BagResult(bag=bag, out=out, error=str(error))
 
 
@@ -101,6 +100,22 @@ def replay_bags(
         The report over all, or the one of the only bag; None if none could be replayed.
     """
     folders = _folders(bags, out)
+    if len(bags) == 1:
+        return _replay_all(bags, folders, out, engine, config, workers, tell, scheduler)
+    with ResultFolder(out, PROG, only=(REPORT_FILE, TIMING_FILE, PAGE_FILE, PICTURES)):
+        return _replay_all(bags, folders, out, engine, config, workers, tell, scheduler)
+
+
+def _replay_all(
+    bags: list[Path],
+    folders: list[Path],
+    out: Path,
+    engine: EngineFactory,
+    config: ReplayConfig,
+    workers: int,
+    tell: Callable[[BagResult], None],
+    scheduler: str,
+) -> Report | None:
     parallel = workers > 1 or bool(scheduler)
     pool = WorkerPool(partial(ReplayJob, engine, config, parallel=parallel), workers, scheduler)
     results = []
@@ -199,7 +214,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     def tell(result: BagResult) -> None:
         if result.error:
-            complain(_PROG, result.error)
+            complain(PROG, result.error)
             lost.append(result.bag)
             return
         assert result.report is not None
@@ -236,7 +251,7 @@ def run(arguments: argparse.Namespace) -> int:
     if report is None:
         return 2
     for line in failures[:5]:
-        complain(_PROG, line)
+        complain(PROG, line)
     return 1 if failures or lost else 0
 
 

@@ -21,6 +21,7 @@ from segmif_ros.labels import FMB
 
 MakeBag = Callable[..., Path]
 TRUTH = Topics(labels=LABELS_TOPIC)
+from segmif_ros.result_folder import FolderError
 
 
 def manifest(out: Path) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def test_two_exports_are_the_same(make_bag: MakeBag, tmp_path: Path) -> None:
 def test_a_folder_with_something_in_it_is_left_alone(make_bag: MakeBag, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "thesis.txt").write_text("precious")
-    with pytest.raises(BagError, match="is not empty"):
+    with pytest.raises(FolderError, match=r"holds thesis\.txt, which isn't ours"):
         export(make_bag(), tmp_path / "set", ExportConfig())
 
 

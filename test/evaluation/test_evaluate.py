@@ -18,6 +18,7 @@ from segmif_ros.evaluation.report import REPORT_FILE
 from segmif_ros.evaluation.report_page import PAGE_FILE
 from segmif_ros.inference.engine import EngineResult
 from segmif_ros.labels import MFNET
+from segmif_ros.result_folder import FolderError
 
 SIZE = (64, 64)  # the smallest that VIF takes
 
@@ -131,7 +132,7 @@ def test_an_interrupted_run_goes_on_where_it_was(root: Path, tmp_path: Path) -> 
 
 def test_a_folder_of_another_run_is_refused(root: Path, tmp_path: Path) -> None:
     evaluate(config(root, tmp_path / "out"))
-    with pytest.raises(EvaluationError, match=r"another run \(configuration differ\).*--fresh"):
+    with pytest.raises(EvaluationError, match=r"another run \(configuration\.fusion_metrics differ\).*--fresh"):
         evaluate(config(root, tmp_path / "out", metrics=("EN",)))
     evaluate(config(root, tmp_path / "out", metrics=("EN",), fresh=True))
 
@@ -191,9 +192,41 @@ def test_the_command_ends_with_1_if_a_pair_failed(
     assert "00001D failed" in capsys.readouterr().err
 
 
+def test_another_folder_with_files_of_the_same_names_is_another_run(root: Path, tmp_path: Path) -> None:
+    evaluate(config(root, tmp_path / "out"))
+    other = write_msrs(tmp_path / "other", {"00001D": 2, "00002D": 2, "00003N": 2})
+    with pytest.raises(EvaluationError, match=r"data\.root was .*data, is .*other\): give another folder, or --fresh"):
+        evaluate(config(other, tmp_path / "out"))
+    fresh = evaluate(config(other, tmp_path / "out", fresh=True))
+    assert fresh == evaluate(config(other, tmp_path / "clean"))
+
+
+@pytest.mark.parametrize("folder", ["ir", "vi", "Segmentation_labels"])
+def test_contents_that_changed_since_are_another_run(root: Path, tmp_path: Path, folder: str) -> None:
+    evaluate(config(root, tmp_path / "out"))
+    assert cv2.imwrite(str(root / "test" / folder / "00002D.png"), np.ones(SIZE, np.uint8))
+    with pytest.raises(EvaluationError, match=r"data\.contents was"):
+        evaluate(config(root, tmp_path / "out"))
+
+
+def test_truth_that_is_ignored_may_change(root: Path, tmp_path: Path) -> None:
+    before = evaluate(config(root, tmp_path / "out", with_truth=False))
+    assert cv2.imwrite(str(root / "test" / "Segmentation_labels" / "00002D.png"), np.ones(SIZE, np.uint8))
+    assert evaluate(config(root, tmp_path / "out", with_truth=False)) == before
+
+
+def test_a_folder_of_the_user_is_not_written_to(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "report.json").write_text("precious")
+    for fresh in (False, True):
+        with pytest.raises(FolderError, match=r"holds report\.json, which isn't ours"):
+            evaluate(config(root, tmp_path / "thesis", fresh=fresh))
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["report.json"]
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(root: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(EvaluationError, match="Not a directory"):
+    with pytest.raises(FolderError, match=r"can't be written: Not a directory$"):
         evaluate(config(root, tmp_path / "file" / "out"))
 
 

@@ -11,6 +11,7 @@ from segmif_ros.data.mixture import PairSource
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.labels import CAMVID
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
+from segmif_ros.result_folder import MARK_FILE
 from segmif_ros.training.pseudo_labels import PseudoLabelConfig, pseudo_label, write_labelled_copy
 
 TINY = SegMiFConfig(
@@ -81,6 +82,7 @@ def test_pairs_that_are_held_out_get_no_label_file(tmp_path, pairs, capsys):
     given = ["pseudo-label", str(pairs), "--weights", str(tmp_path / "teacher.safetensors"), "--out"]
     (tmp_path / "out/labels").mkdir(parents=True)
     (tmp_path / "out/labels/1.png").write_bytes(b"of a call before")
+    (tmp_path / "out" / MARK_FILE).write_text("segmif pseudo-label\n")
     given += [str(tmp_path / "out"), "--confidence", "0", "--darkest", "0", "--hold-out-every", "2"]
     assert cli.main(given) == 0
     assert "2 pairs, 1 of them held out without a label file, 50.0 %" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_bag import FakeEngine
+from rosbags.rosbag2 import Reader
 
 from segmif_ros import cli
 from segmif_ros.bag.node_options import offline_pipeline_config, parameters_of, pipeline_config
@@ -109,10 +110,29 @@ def test_a_bag_that_cannot_be_made_is_one_line(
     assert said in error and error.count("\n") == 1
 
 
-def test_a_folder_that_is_no_bag_is_not_written_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_a_folder_that_is_no_bag_is_not_written_over(tmp_path: Path, more: list[str]) -> None:
     (tmp_path / "precious").mkdir()
-    assert run("record-synthetic", tmp_path / "precious", "--frames", 1, "--size", "64x64") == 2
-    assert list((tmp_path / "precious").iterdir()) == []
+    (tmp_path / "precious" / "notes.txt").write_text("mine")
+    assert run("record-synthetic", tmp_path / "precious", "--frames", 1, "--size", "64x64", *more) == 2
+    assert [path.name for path in (tmp_path / "precious").iterdir()] == ["notes.txt"]
+
+
+def test_a_bag_that_is_there_is_replaced_only_if_asked_and_what_lies_in_it_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drive = tmp_path / "drive"
+    assert run("record-synthetic", drive, "--frames", 1, "--size", "64x64") == 0
+    (drive / "my_notes.txt").write_text("mine")
+    before = {path.name: path.read_bytes() for path in drive.iterdir()}
+    assert run("record-synthetic", drive, "--frames", 2, "--size", "64x64") == 2
+    assert "a bag is there already: give another name, or --overwrite" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in drive.iterdir()} == before
+    assert run("record-synthetic", drive, "--frames", 2, "--size", "64x64", "--overwrite") == 0
+    assert (drive / "my_notes.txt").read_text() == "mine"
+    with Reader(drive) as reader:
+        assert {connection.msgcount for connection in reader.connections} == {2}
+    assert [path.name for path in tmp_path.iterdir()] == ["drive"]
 
 
 def test_bad_input_is_one_line_and_a_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,7 +211,7 @@ def test_a_parameter_of_the_wrong_type_is_named_with_its_line(
 ) -> None:
     path = tmp_path / "robot.yaml"
     path.write_text(f"/**:\n  ros__parameters:\n    {said}\n")
-    assert run(command, tmp_path / "no.bag", "--params-file", path, "--out", tmp_path / "out") == 2
+    assert run("replay", tmp_path / "no.bag", "--params-file", path, "--out", tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert re.search(line, error) and error.count("\n") == 1
 

@@ -55,6 +55,7 @@ from segmif_ros.inference.weights import (
     resolve_weights,
 )
 from segmif_ros.labels import CAMVID, FMB, LabelSet
+from segmif_ros.result_folder import ResultFolder
 from segmif_ros.scenes import LIGHTINGS
 
 FORMAT = 3
@@ -300,6 +301,21 @@ def _one(
     weights: tuple[str, ...], data: Data, amounts: Amounts, options: argparse.Namespace, console: Console
 ) -> Path:
     facts = describe(weights)
+    name = facts.name if facts.packaged else f"{facts.name}-{facts.sha256}"
+    folder: Path = options.out / re.sub(r"[^\w.-]", "_", name)
+    with ResultFolder(folder, "segmif weights-report"):
+        return _measured(weights, facts, folder, data, amounts, options, console)
+
+
+def _measured(
+    weights: tuple[str, ...],
+    facts: ModelFacts,
+    folder: Path,
+    data: Data,
+    amounts: Amounts,
+    options: argparse.Namespace,
+    console: Console,
+) -> Path:
     engine = Engine(with_runtime(EngineConfig(weights=weights, num_threads=options.threads), options))
     if options.rgb_reference:
         data = replace(data, rgb_reference=load_reference(options.rgb_reference, engine.device_name))
@@ -313,8 +329,6 @@ def _one(
     report["quick"] = options.quick
     if engine.precision == "int8":
         report["calibration"] = options.calibration_pairs or "built-in patterns"
-    name = facts.name if facts.packaged else f"{facts.name}-{facts.sha256}"
-    folder: Path = options.out / re.sub(r"[^\w.-]", "_", name)
     write_report(folder, report, gallery, engine.label_set)
     by = f"on {engine.device_name} by {engine.backend_name} in {engine.precision}"
     console.print(f"weights {facts.name} ({facts.sha256}) {by}", markup=False, highlight=False)

@@ -27,6 +27,8 @@ from rich.table import Table as RichTable
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.evaluation.page_frame import Table
+from segmif_ros.inference.weights import parse_weights, resolve_weights
+from segmif_ros.result_folder import ResultFolder
 from segmif_ros.ros.transport import use_profile
 from segmif_ros.trials.demo.report import Figures, Picture, figures, read_picture, tables, write_report
 from segmif_ros.trials.domains import free_domain
@@ -160,8 +162,14 @@ def demo(config: DemoConfig, console: Console) -> Figures:
         DatasetError: ``config.pairs`` holds no image pairs.
     """
     pairs = PairFolder(config.pairs) if config.pairs else None
+    if config.weights:
+        resolve_weights(parse_weights(config.weights))  # the node would say it, after a while and in its log
+    with ResultFolder(config.out, "segmif demo"):
+        return _demo(config, console, pairs)
+
+
+def _demo(config: DemoConfig, console: Console, pairs: PairFolder | None) -> Figures:
     began = time.monotonic()
-    config.out.mkdir(parents=True, exist_ok=True)
     logs = config.out / "logs"
     environment = child_environment(logs, free_domain())
     profile = use_profile(environment)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from segmif_ros.imaging.overlay import draw_overlay
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
+from segmif_ros.result_folder import require_new, unwritable
 from segmif_ros.scenes import LIGHTINGS, RoadScene
 from segmif_ros.trials.demo.sheet import draw_sheet
 
@@ -23,8 +24,8 @@ class PictureError(ValueError):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `segmif picture`."""
-    out = Path("docs/images/overview.jpg")
-    parser.add_argument("--out", type=Path, default=out, help="file to write (default: %(default)s, the README's)")
+    parser.add_argument("--out", type=Path, required=True, help="JPEG file to write; the README's is in docs/images")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS, help="name or files, as segmif_node's parameter")
     parser.add_argument("--seed", type=int, default=3, help="of the scenes")
     parser.add_argument("--time", type=float, default=2.0, metavar="S", help="moment of the scenes in seconds")
@@ -35,13 +36,17 @@ def run(options: argparse.Namespace) -> int:
     """Draw and write the picture."""
     if options.width < 1:
         raise PictureError(f"--width {options.width}: a number of pixels above 0 is needed")
+    require_new(options.out, overwrite=options.overwrite)
     engine = Engine(EngineConfig(weights=tuple(options.weights.split(","))))
     drawn = draw(engine, seed=options.seed, t_s=options.time)
     height = round(drawn.shape[0] * options.width / drawn.shape[1])
     picture = cv2.resize(drawn, (options.width, height), interpolation=cv2.INTER_AREA)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(options.out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85]):
-        raise PictureError(f"{options.out} can't be written")
+    _, content = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_bytes(content.tobytes())
+    except OSError as error:
+        raise unwritable(options.out, error) from error
     print(f"{options.out}: {engine.model_name} ({engine.model_hash}), {options.out.stat().st_size / 1000:.0f} kB")
     return 0
 

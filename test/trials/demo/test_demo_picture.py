@@ -49,4 +49,4 @@ def test_a_picture_without_width_is_refused_in_one_line() -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     with pytest.raises(PictureError, match="--width 0: a number of pixels above 0"):
-        run(parser.parse_args(["--width", "0"]))
+        run(parser.parse_args(["--width", "0", "--out", "new.jpg"]))
