@@ -18,10 +18,10 @@ from segmif_ros.bag.record import LABELS_TOPIC
 from segmif_ros.bag.replay import ReplayConfig, replay
 from segmif_ros.data.published import open_dataset, read_pair
 from segmif_ros.labels import FMB
+from segmif_ros.result_folder import FolderError
 
 MakeBag = Callable[..., Path]
 TRUTH = Topics(labels=LABELS_TOPIC)
-from segmif_ros.result_folder import FolderError
 
 
 def manifest(out: Path) -> dict[str, Any]:
