@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]  # docstrings say shape, type and range
+_Range = tuple[float, float]
 
 GAIN_POLICIES = ("plateau", "percentile", "fixed", "minmax", "clahe")
 # percentiles are taken over about this many pixels: enough to be stable, few enough to cost a fraction of a millisecond
@@ -26,7 +27,18 @@ _PLATEAU_PERCENTILES = (0.1, 99.95)
 _LEVELS = 512
 _PLATEAU = 2.0
 _LINEAR_SHARE = 0.2
+_GREYS = np.linspace(0, 255, _LEVELS + 1)
+_FADED = 0.25  # grey values
 _FINE = 8192  # entries of the table for floats
+# What is odd doesn't teach at once. A frame that spans less than this share of what is remembered shows a shutter, a
+# lens cap or a dropout: its camera is back within seconds, or really looks at a wall. A frame that has nothing in
+# common with what is remembered is a flash or saturation, or the camera has changed its mode.
+_NARROW = 0.05
+_NARROW_FOR_S = 5.0
+_APART_FOR_S = 0.3
+_ANOTHER_RECORDING_S = 1.0  # so much back in time
+_LONGEST_S = 1.0  # that one frame counts for in these times, whatever its stamp says
+_LARGE = 1e30  # values beyond are computed in double precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +84,10 @@ class GainConfig:
 
 
 class ThermalGain:
-    """One camera's gain; it remembers the smoothed range from frame to frame, so each camera has its own."""
+    """One camera's gain; it remembers the smoothed range from frame to frame, so each camera has its own.
+
+    One odd frame (shutter, saturation, all black, a wrong stamp) neither erases nor shifts what is remembered.
+    """
 
     def __init__(self, config: GainConfig | None = None) -> None:
         self.config = config or GainConfig()
@@ -85,6 +100,8 @@ class ThermalGain:
         self._curve: _Curve | None = None
         self._stamp_ns = 0
         self._dtype: np.dtype[Any] | None = None
+        self._learned_s = 0.0  # how long frames have taught
+        self._odd_s = 0.0  # how long they have been odd
 
     def apply(self, infrared: Array, stamp_ns: int) -> Array:
         """Scale one frame.
@@ -104,25 +121,54 @@ class ThermalGain:
         if config.policy == "minmax":
             values = infrared[np.isfinite(infrared)] if infrared.dtype.kind == "f" else infrared
             return _scale(infrared, *((float(values.min()), float(values.max())) if values.size else (0.0, 0.0)))
-        weight = self._weight(infrared.dtype, stamp_ns)
+        if infrared.dtype != self._dtype:  # another camera or mode
+            self.reset()
+        first = self._dtype is None
+        elapsed_s = 0.0 if first else 1e-9 * (stamp_ns - self._stamp_ns)
+        self._stamp_ns, self._dtype = stamp_ns, infrared.dtype
         sample = _sample(infrared)
         if config.policy == "plateau":
-            self._curve = _Curve.of(sample).blended(self._curve, weight)
-            return self._curve.apply(infrared)
-        found = _percentiles(sample, config.low_percentile, config.high_percentile)
-        self._range = found if self._range is None else _towards(self._range, found, weight)
+            found = _Curve.of(sample)
+            old = self._curve
+            weight = 1.0 if old is None else self._weight(old.core, found.core, old.ends, found.ends, elapsed_s)
+            self._curve = found if old is None else old.towards(found, weight)
+            return self._curve.apply(infrared, sample)
+        wanted = _percentiles(sample, config.low_percentile, config.high_percentile)
+        before = self._range
+        weight = 1.0 if before is None else self._weight(before, wanted, before, wanted, elapsed_s)
+        self._range = wanted if before is None else _towards(before, wanted, weight)
         scaled = _scale(infrared, *self._range)
         return self._clahe.apply(scaled) if config.policy == "clahe" else scaled
 
-    def _weight(self, dtype: np.dtype[Any], stamp_ns: int) -> float:
-        """How far the smoothing goes towards this frame; starts anew where the past doesn't apply."""
-        elapsed_s = 1e-9 * (stamp_ns - self._stamp_ns)
-        # a jump back in time is another recording or a looped one; another type is another camera or mode
-        if elapsed_s < 0 or dtype != self._dtype:
-            self.reset()
-        self._stamp_ns, self._dtype = stamp_ns, dtype
+    def _weight(self, old: _Range, new: _Range, old_ends: _Range, new_ends: _Range, elapsed_s: float) -> float:
+        """Return how far the smoothing goes towards this frame.
+
+        Args:
+            old: Where most of what is remembered lies.
+            new: Where most of this frame lies.
+            old_ends: All of what is remembered.
+            new_ends: All of this frame.
+            elapsed_s: Since the frame before; negative after a jump back.
+        """
         constant_s = self.config.time_constant_s
-        return 1.0 if constant_s <= 0 else 1.0 - math.exp(-elapsed_s / constant_s)
+        if constant_s <= 0:
+            return 1.0
+        passed_s = min(max(elapsed_s, 0.0), _LONGEST_S)
+        narrow = _width(new) < _NARROW * _width(old)
+        apart = new_ends[0] > old_ends[1] or new_ends[1] < old_ends[0]
+        if narrow or apart:
+            self._odd_s += passed_s
+            patience_s = _NARROW_FOR_S if narrow else _APART_FOR_S
+            if elapsed_s < -_ANOTHER_RECORDING_S and apart:
+                patience_s = -1.0
+            if self._odd_s <= patience_s:
+                return 0.0
+        if not narrow:
+            self._odd_s = 0.0
+        # the first frame may have been a shutter: what it taught isn't worth keeping
+        worthless = self._learned_s < constant_s and _width(old) < _NARROW * _width(new)
+        self._learned_s = 0.0 if apart or worthless else self._learned_s + passed_s
+        return 1.0 if apart or worthless else 1.0 - math.exp(-max(elapsed_s, 0.0) / constant_s)
 
 
 def _towards(old: tuple[float, float], new: tuple[float, float], weight: float) -> tuple[float, float]:
@@ -134,6 +180,10 @@ def _towards(old: tuple[float, float], new: tuple[float, float], weight: float) 
     low = old[0] + weight * (new[0] - old[0])
     old_width, new_width = (max(high - low, 1e-3) for low, high in (old, new))
     return low, low + old_width * (new_width / old_width) ** weight
+
+
+def _width(ends: _Range) -> float:
+    return ends[1] - ends[0]
 
 
 def _sample(infrared: Array) -> Array:
@@ -151,57 +201,90 @@ def _percentiles(sample: Array, low: float, high: float) -> tuple[float, float]:
     return float(ordered[ranks[0]]), float(ordered[ranks[1]])
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _Curve:
-    """A rising mapping: float32 grey values (_LEVELS + 1,) at even steps of the raw value from ``low`` to ``high``."""
+    """A rising mapping: ``raw`` (_LEVELS + 1,) float64 are the raw values that become 0..255 in even steps.
 
-    low: float
-    high: float
-    values: Array
+    Even steps of grey keep what matters, however far apart its raw values are: a hot pixel in the memory costs the
+    others no precision.
+    """
+
+    raw: Array
 
     @classmethod
     def of(cls, sample: Array) -> _Curve:
         low, high = _percentiles(sample, *_PLATEAU_PERCENTILES)
-        straight = np.linspace(0, 255, _LEVELS + 1, dtype=np.float32)
         if not high > low:
-            return cls(low=low, high=low + 1, values=straight)
-        counts, _ = np.histogram(np.clip(sample, low, high), _LEVELS, (low, high))
+            return cls(np.linspace(low, low + 1, _LEVELS + 1))
+        raw = np.linspace(low, high, _LEVELS + 1)
+        counts, _ = np.histogram(np.clip(sample.astype(np.float64), low, high), _LEVELS, (low, high))
         shares = np.minimum(counts, _PLATEAU * sample.size / _LEVELS)
         equalised = np.concatenate(([0.0], np.cumsum(shares) * (255 / shares.sum())))
-        values = _LINEAR_SHARE * straight + (1 - _LINEAR_SHARE) * equalised
-        return cls(low=low, high=high, values=values.astype(np.float32))
+        return cls(np.interp(_GREYS, _LINEAR_SHARE * _GREYS + (1 - _LINEAR_SHARE) * equalised, raw))
+
+    @property
+    def ends(self) -> _Range:
+        """The raw values that become 0 and 255."""
+        return float(self.raw[0]), float(self.raw[-1])
+
+    @property
+    def core(self) -> _Range:
+        """The raw values between which the middle half of the grey values lies: few hot pixels don't move it."""
+        return float(self.raw[_LEVELS // 4]), float(self.raw[-1 - _LEVELS // 4])
 
     def at(self, raw: Array) -> Array:
-        return np.interp(raw, np.linspace(self.low, self.high, self.values.size), self.values)
+        return np.interp(raw, self.raw, _GREYS)
 
-    def blended(self, old: _Curve | None, weight: float) -> _Curve:
-        """Go ``weight`` of the way from ``old``, compared at the same raw values: what lies still hardly changes."""
-        if old is None or weight >= 1:
-            return self
-        before = old.at(np.linspace(self.low, self.high, self.values.size))
-        values = (before + weight * (self.values - before)).astype(np.float32)
-        return _Curve(low=self.low, high=self.high, values=values)
+    def towards(self, new: _Curve, weight: float) -> _Curve:
+        """Go ``weight`` of the way to ``new``, compared at the same raw values: what lies still hardly changes.
 
-    def apply(self, infrared: Array) -> Array:
+        Nothing is lost where only one of the two has values, but what is worth less than a grey value's fraction.
+        """
+        if weight in (0.0, 1.0):
+            return new if weight else self
+        raw = np.sort(np.concatenate([self.raw, new.raw]))
+        before = self.at(raw)
+        grey = before + weight * (new.at(raw) - before)
+        # the tails of what is fading
+        grey[(raw < new.raw[0]) & (grey < _FADED)] = 0
+        grey[(raw > new.raw[-1]) & (grey > 255 - _FADED)] = 255
+        first, last = int(np.flatnonzero(grey <= 0)[-1]), int(np.flatnonzero(grey >= 255)[0])
+        return _Curve(np.interp(_GREYS, grey[first : last + 1], raw[first : last + 1]))
+
+    def apply(self, infrared: Array, sample: Array) -> Array:
+        """Map (H, W) uint16 or float32 to uint8; ``sample`` are values of it."""
+        low, high = self.ends
         if infrared.dtype == np.uint16:
             # only the values that can differ need an entry: below and above the range all are alike
-            first, last = max(math.floor(self.low), 0), min(math.ceil(self.high), 65535)
+            first, last = max(math.floor(low), 0), min(math.ceil(high), 65535)
             table = self.at(np.arange(first, last + 1)).round().astype(np.uint8)
             return table[np.clip(infrared, first, last) - np.uint16(first)]
-        # floats by a fine table as well: np.interp over every pixel takes 20 times as long
-        table = self.at(np.linspace(self.low, self.high, _FINE)).round().astype(np.uint8)
-        per_unit = np.float32((_FINE - 1) / (self.high - self.low))
-        steps = np.clip((infrared - np.float32(self.low)) * per_unit, 0, _FINE - 1)
+        # floats by a fine table as well, as fine as this frame allows: np.interp over every pixel takes 20 times as long
+        if sample.size:
+            low, high = max(low, float(sample.min())), min(high, float(sample.max()))
+        if not low < high:
+            return self.at(np.nan_to_num(infrared, nan=low)).round().astype(np.uint8)
+        table = self.at(np.linspace(low, high, _FINE)).round().astype(np.uint8)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = infrared.astype(np.float64) if max(-low, high) > _LARGE else infrared
+            steps = np.clip(
+                (values - values.dtype.type(low)) * values.dtype.type((_FINE - 1) / (high - low)), 0, _FINE - 1
+            )
         return table[np.nan_to_num(steps, copy=False, nan=0.0).astype(np.uint16)]
 
 
 def _scale(infrared: Array, low: float, high: float) -> Array:
     """Map low..high to 0..255 with rounding and saturation; a range of no width puts a step there."""
-    if infrared.dtype == np.uint16:
+    if infrared.dtype == np.uint16 and infrared.size > 4:  # OpenCV takes four values for a colour
         # OpenCV's saturating arithmetic does what a 65536-entry table would, at a third of the time
         base = min(max(round(low), 0), 65535)
         above = cv2.subtract(infrared, float(base))  # type: ignore[call-overload]  # a scalar is fine
         return cv2.convertScaleAbs(above, alpha=255.0 / max(high - base, 1.0))
+    if infrared.dtype == np.uint16:
+        low, high = float(min(max(round(low), 0), 65535)), max(high, low + 1.0)
     span = max(high - low, 1e-6)
-    scaled = np.clip((infrared - np.float32(low)) * np.float32(255.0 / span), 0, 255)
+    values = infrared.astype(np.float64) if max(-low, high) > _LARGE else infrared.astype(np.float32, copy=False)
+    kind = values.dtype.type
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = np.clip((values - kind(low)) * kind(255.0 / span), 0, 255)
     return np.nan_to_num(scaled, copy=False, nan=0.0).round().astype(np.uint8)

@@ -143,6 +143,110 @@ def test_a_jump_back_in_time_or_another_type_starts_anew() -> None:
     assert np.array_equal(gain.apply(ramp(500, 900), 2 * FRAME), fresh)
 
 
+def scene(dtype=np.uint16) -> np.ndarray:
+    """Counts of a street of 7000 to 7600 with a warm person in rows 40 to 80 and columns 36 to 46."""
+    y, x = np.mgrid[0:96, 0:128]
+    counts = 7000 + 600 * (0.5 + 0.5 * np.sin(x / 14)) * (y / 96) + 15 * ((x * 7 + y * 13) % 5)
+    counts[40:80, 36:46] += 1500
+    return counts.astype(dtype)
+
+
+def person_contrast(image) -> float:
+    return float(image[40:80, 36:46].mean() - image[40:80, 80:120].mean())
+
+
+ODD_FRAMES = {
+    "shutter": np.full((96, 128), 7300),
+    "shutter with noise": 7300 + np.random.default_rng(0).normal(0, 4, (96, 128)),
+    "black": np.zeros((96, 128)),
+    "saturated": np.full((96, 128), 65535),
+    "a flash": np.random.default_rng(0).normal(30_000, 2000, (96, 128)),
+    "half saturated": np.where(np.mgrid[0:96, 0:128][0] < 48, 65535, scene()),
+}
+
+
+@pytest.mark.parametrize("policy", ["plateau", "percentile"])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("odd", ODD_FRAMES.values(), ids=ODD_FRAMES)
+def test_one_odd_frame_changes_little_of_what_is_remembered(policy, dtype, odd) -> None:
+    gain = ThermalGain(GainConfig(policy=policy))
+    for i in range(90):
+        before = gain.apply(scene(dtype), i * FRAME)
+    gain.apply(odd.astype(dtype), 90 * FRAME)
+    after = gain.apply(scene(dtype), 91 * FRAME)
+    # a frame's weight is 1 - exp(-1 / 30), 8 grey values; a linear range has to give way to a far wider one somewhat
+    assert np.abs(after.astype(int) - before).max() <= (9 if policy == "plateau" else 30)
+    assert person_contrast(after) > 0.85 * person_contrast(before)
+
+
+@pytest.mark.parametrize("policy", ["plateau", "percentile"])
+def test_a_shutter_of_a_second_costs_no_contrast(policy) -> None:
+    gain = ThermalGain(GainConfig(policy=policy))
+    for i in range(90):
+        before = gain.apply(scene(), i * FRAME)
+    for i in range(90, 120):
+        gain.apply(ODD_FRAMES["shutter with noise"].astype(np.uint16), i * FRAME)
+    assert np.array_equal(gain.apply(scene(), 120 * FRAME), before)
+
+
+@pytest.mark.parametrize("policy", ["plateau", "percentile"])
+def test_a_camera_that_really_looks_at_a_wall_gets_its_contrast_after_some_seconds(policy) -> None:
+    gain = ThermalGain(GainConfig(policy=policy))
+    wall = np.random.default_rng(0).normal(7300, 4, (96, 128)).astype(np.uint16)
+    gain.apply(scene(), 0)
+    spans = [np.ptp(gain.apply(wall, i * FRAME)) for i in range(1, 600)]
+    assert spans[100] < 20
+    assert spans[-1] > 200
+
+
+@pytest.mark.parametrize("policy", ["plateau", "percentile"])
+def test_a_camera_that_changes_its_mode_is_followed_within_half_a_second(policy) -> None:
+    gain = ThermalGain(GainConfig(policy=policy))
+    for i in range(90):
+        gain.apply(scene(), i * FRAME)
+    shifted = scene() + np.uint16(20_000)
+    for i in range(90, 105):
+        out = gain.apply(shifted, i * FRAME)
+    assert np.array_equal(out, ThermalGain(GainConfig(policy=policy)).apply(shifted, 0))
+
+
+@pytest.mark.parametrize("policy", ["plateau", "percentile"])
+def test_a_stream_that_begins_with_a_shutter_is_not_spoilt_by_it(policy) -> None:
+    gain = ThermalGain(GainConfig(policy=policy))
+    for i in range(3):
+        gain.apply(ODD_FRAMES["shutter with noise"].astype(np.uint16), i * FRAME)
+    fresh = ThermalGain(GainConfig(policy=policy)).apply(scene(), 0)
+    assert np.array_equal(gain.apply(scene(), 3 * FRAME), fresh)
+
+
+@pytest.mark.parametrize("policy", ["plateau", "percentile", "clahe"])
+@pytest.mark.parametrize("jump_s", [-1e9, -3600, -720, -5, -0.05, 5, 3600, 1e9])
+def test_a_stamp_that_jumps_costs_nothing(policy, jump_s) -> None:
+    gain = ThermalGain(GainConfig(policy=policy))
+    for i in range(30):
+        before = gain.apply(scene(), 2_000_000_000 * S + i * FRAME)
+    after = [gain.apply(scene(), 2_000_000_000 * S + round(jump_s * S) + i * FRAME) for i in range(30, 33)]
+    assert all(np.array_equal(each, before) for each in after)
+
+
+def test_a_still_scene_is_constant_to_the_bit() -> None:
+    gain = ThermalGain()
+    first = gain.apply(scene(), 0)
+    assert all(np.array_equal(gain.apply(scene(), i * FRAME), first) for i in range(1, 60))
+
+
+def test_a_hot_object_that_has_gone_is_forgotten() -> None:
+    gain = ThermalGain()
+    hot = scene()
+    hot[:20, :20] = 40_000
+    for i in range(60):
+        gain.apply(hot, i * FRAME)
+    for i in range(60, 600):
+        out = gain.apply(scene(), i * FRAME)
+    fresh = ThermalGain().apply(scene(), 0)
+    assert np.abs(out.astype(int) - fresh).max() <= 1
+
+
 def test_a_replay_gives_the_same_pictures() -> None:
     def play():
         gain, random = ThermalGain(), np.random.default_rng(3)
@@ -168,12 +272,16 @@ def test_not_a_number_is_black_and_spoils_nothing_else() -> None:
         np.full((8, 8), 300.5, np.float32),
         np.full((8, 8), np.nan, np.float32),
         np.zeros((1, 1), np.uint16),
+        *[np.arange(each.prod(), dtype=np.uint16).reshape(each) for each in np.array([(4, 1), (1, 4), (9, 1), (2, 2)])],
+        np.array([[np.finfo("f4").max, 0, np.finfo("f4").min, np.inf, -np.inf, np.nan]], np.float32),
     ],
-    ids=["flat counts", "flat temperature", "no value at all", "one pixel"],
+    ids=["flat counts", "flat temperature", "no value", "one pixel", *["4x1", "1x4", "9x1", "2x2"], "largest floats"],
 )
 def test_an_image_without_contrast_is_no_error(policy, image) -> None:
-    out = ThermalGain(GainConfig(policy=policy)).apply(image, 0)
-    assert (out.shape, out.dtype) == (image.shape, np.uint8)
+    gain = ThermalGain(GainConfig(policy=policy))
+    for stamp_ns in (0, FRAME):
+        out = gain.apply(image, stamp_ns)
+        assert (out.shape, out.dtype) == (image.shape, np.uint8)
 
 
 @given(
