@@ -19,7 +19,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.bag.messages import opened
 from segmif_ros.bag.node_options import (
     add_replay_arguments,
     expected_pairs,
@@ -39,6 +38,7 @@ from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.errors import RegistrationError
 from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.stream.processing import opened
 
 Image = npt.NDArray[np.uint8]
 PROG = "segmif export-dataset"
@@ -129,15 +129,16 @@ def _chosen(
     """Yield the pairs to be written; the gain sees every pair, so that it is what the node's would be."""
     gain = ThermalGain(config.pipeline.gain)
     registration = config.pipeline.make_registration()
+    decoding = config.pipeline.decoding()
     last: npt.NDArray[np.float32] | None = None
     for number, pair in enumerate(pairs_of(bag, config.pipeline, facts)):
         advance(1)
         try:
-            raw = to_infrared(opened(pair.infrared.frame().image))
+            raw = decoding.infrared_crop.apply(to_infrared(opened(pair.infrared.frame().image, decoding.max_pixels)))
             infrared = gain.apply(raw, pair.infrared.message.stamp_ns)
             if number % config.every:
                 continue
-            registered = registration.apply(infrared, to_rgb(opened(pair.rgb.frame().image)))
+            registered = registration.apply(infrared, to_rgb(opened(pair.rgb.frame().image, decoding.max_pixels)))
         except (EncodingError, RegistrationError) as error:
             skipped.append({"pair": number, "stamp_ns": pair.rgb.message.stamp_ns, "reason": str(error)})
             continue

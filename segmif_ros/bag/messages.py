@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from segmif_ros.imaging.compressed import CompressedBuffer, decompress
+from segmif_ros.imaging.compressed import CompressedBuffer
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.labels import LabelSet
 
@@ -94,11 +94,6 @@ def image_of(raw: bytes | memoryview, message_type: str) -> ImageBuffer | Compre
     if message_type == COMPRESSED:
         return CompressedBuffer(format=message.format, data=message.data)
     return ImageBuffer.of(message)
-
-
-def opened(image: ImageBuffer | CompressedBuffer) -> ImageBuffer:
-    """Return the image, decompressed if it was compressed; EncodingError if it can't be."""
-    return decompress(image) if isinstance(image, CompressedBuffer) else image
 
 
 def image_message(image: npt.NDArray[Any], encoding: str, stamp_ns: int, frame_id: str) -> memoryview:

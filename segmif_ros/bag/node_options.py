@@ -20,6 +20,7 @@ from segmif_ros.yaml_file import YamlError, at_line, located, read_yaml, shown
 _PAIRING = (
     *("slop_s", "queue_size", "time_offset_s", "master"),
     *("registration", "calibration_file", "reference_depth_m"),
+    *("infrared_crop", "max_pixels"),
 )
 _GAIN = tuple(f"gain_{each.name}" for each in fields(GainConfig))
 ENGINE_PARAMETERS = ("weights", "device", "backend", "precision", "calibration_pairs", "prior", "mode", "label_set")
@@ -125,6 +126,7 @@ def add_replay_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--registration", choices=MODES, help="default: none")
     group.add_argument("--calibration-file", metavar="FILE", help="of the rig; camera_info isn't looked at")
     group.add_argument("--reference-depth", dest="reference_depth_m", type=float, help="metres (default: 10)")
+    group.add_argument("--infrared-crop", metavar="T,B,L,R", help="rows and columns to cut off: telemetry")
     group.add_argument("--gain-policy", choices=GAIN_POLICIES)
     group.add_argument("--gain-time-constant", dest="gain_time_constant_s", type=float, help="seconds")
     group.add_argument("--gain-fixed-low", type=float)

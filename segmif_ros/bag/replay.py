@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.bag.messages import IMAGE, SEMANTIC_MAP, image_message, image_of, opened, semantic_map_message
+from segmif_ros.bag.messages import IMAGE, SEMANTIC_MAP, image_message, image_of, semantic_map_message
 from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pair_hash, pairs_of
 from segmif_ros.bag.reading import Bag, BagError, BagMessage, Topics, open_bag
 from segmif_ros.bag.spool import Spool
@@ -49,7 +49,7 @@ from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.pipeline import PipelineConfig
-from segmif_ros.stream.processing import Output, PairProcessor, PairRefusedError
+from segmif_ros.stream.processing import Output, PairProcessor, PairRefusedError, opened
 
 Image = npt.NDArray[np.uint8]
 
@@ -186,6 +186,7 @@ class _Replay:
             now_ns=time.perf_counter_ns,
             registration=config.pipeline.make_registration(),
             notice=lambda _kind, line: self._notes.append(line),
+            decoding=config.pipeline.decoding(),
         )
         self._started_s = time.monotonic()
         self._new = 0

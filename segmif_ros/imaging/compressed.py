@@ -9,11 +9,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segmif_ros.imaging.encodings import EncodingError, ImageBuffer
+from segmif_ros.imaging.encodings import MAX_PIXELS, EncodingError, ImageBuffer, require_pixels
 
 # with the length of the first chunk: the decoder would reserve whatever a damaged one says
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _JPEG_SCAN, _JPEG_END, _PNG_END = b"\xff\xda", b"\xff\xd9", b"IEND"
+# markers that begin a frame, with its size; and those without a length
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_ALONE = frozenset(range(0xD0, 0xD9)) | {0x01}
+_HEAD = 1 << 20  # bytes of a JPEG before its frame: tags and a thumbnail
 _CHANNELS = {1: "mono", 3: "bgr", 4: "bgra"}
 
 
@@ -35,11 +39,16 @@ class CompressedBuffer:
         return self.format.partition(";")[0].strip()
 
 
-def decompress(image: CompressedBuffer) -> ImageBuffer:
+def decompress(image: CompressedBuffer, max_pixels: int = MAX_PIXELS) -> ImageBuffer:
     """Return the image that was compressed: mono8, bgr8, bgra8, rgb8, bayer_*8 or, from a PNG, mono16 and bgr16.
+
+    Args:
+        image: As it came.
+        max_pixels: What the header may say: a few bytes can claim any size, and a decoder takes the memory for it.
 
     Raises:
         EncodingError: If it is neither JPEG nor PNG, incomplete, or damaged beyond what the decoder can open.
+        ImageTooLargeError: If it has more than ``max_pixels``.
     """
     data = bytes(image.data)
     if "compresseddepth" in image.format.lower():
@@ -53,6 +62,10 @@ def decompress(image: CompressedBuffer) -> ImageBuffer:
         raise EncodingError(f"neither JPEG nor PNG: {_said(image, data)}")
     if not complete:
         raise EncodingError(f"the end is missing: {_said(image, data)}")
+    size = image_size(data)
+    if size is None:
+        raise EncodingError(f"its header doesn't say its size: {_said(image, data)}")
+    require_pixels(*size, max_pixels)
     try:
         # unchanged: 16 bits stay 16, and nothing is turned by a camera's orientation tag
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -69,6 +82,28 @@ def decompress(image: CompressedBuffer) -> ImageBuffer:
         is_bigendian=False,
         data=pixels.astype(pixels.dtype.newbyteorder("<"), copy=False),
     )
+
+
+def image_size(data: bytes | memoryview) -> tuple[int, int] | None:
+    """Return (width, height) as the header of a JPEG or PNG says it; None if it doesn't."""
+    if bytes(data[:16]) == _PNG:
+        width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+        return (width, height) if len(data) >= 24 and width and height else None
+    head = bytes(data[:_HEAD])
+    at = head.find(b"\xff", 2)  # decoders skip what is between segments
+    while 0 <= at <= len(head) - 9:
+        marker = head[at + 1]
+        if marker == 0xFF:  # padding
+            at += 1
+        elif marker in _JPEG_FRAMES:
+            height, width = int.from_bytes(head[at + 5 : at + 7], "big"), int.from_bytes(head[at + 7 : at + 9], "big")
+            return (width, height) if width and height else None
+        elif marker in _JPEG_ALONE:
+            at += 2
+        else:
+            at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
+        at = head.find(b"\xff", at)
+    return None
 
 
 def _encoding(image: CompressedBuffer, pixels: np.ndarray[Any, Any]) -> str:

@@ -23,6 +23,23 @@ class EncodingError(ValueError):
     """A buffer that can't be an image of the stated size, or an encoding that isn't known; one line."""
 
 
+class ImageTooLargeError(EncodingError):
+    """An image of more pixels than are allowed; one line."""
+
+
+# Of one image at most, unless the parameter says otherwise: 4096x4096.
+MAX_PIXELS = 1 << 24
+
+
+def require_pixels(width: int, height: int, max_pixels: int) -> None:
+    """Raise ImageTooLargeError if an image of this size has too many pixels."""
+    if width * height > max_pixels:
+        raise ImageTooLargeError(
+            f"it is {width}x{height}, {1e-6 * width * height:.1f} million pixels: max_pixels allows "
+            f"{1e-6 * max_pixels:.1f} million"
+        )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageBuffer:
     """One image as it came, not yet looked into.
@@ -94,21 +111,22 @@ _LAYOUTS = {
 _TO_RGB = {
     "mono8": cv2.COLOR_GRAY2RGB,
     "8UC1": cv2.COLOR_GRAY2RGB,
+    "mono16": cv2.COLOR_GRAY2RGB,
     "bgr8": cv2.COLOR_BGR2RGB,
     "rgba8": cv2.COLOR_RGBA2RGB,
     "bgra8": cv2.COLOR_BGRA2RGB,
-    # OpenCV's older Bayer names are shifted by a pixel; these aliases say the first two rows, as ROS does
-    "bayer_rggb8": cv2.COLOR_BayerRGGB2RGB,
-    "bayer_bggr8": cv2.COLOR_BayerBGGR2RGB,
-    "bayer_gbrg8": cv2.COLOR_BayerGBRG2RGB,
-    "bayer_grbg8": cv2.COLOR_BayerGRBG2RGB,
+    # OpenCV names a pattern after the second row's second and third pixel, ROS after the first row's first two
+    "bayer_rggb8": cv2.COLOR_BayerBG2RGB,
+    "bayer_bggr8": cv2.COLOR_BayerRG2RGB,
+    "bayer_gbrg8": cv2.COLOR_BayerGR2RGB,
+    "bayer_grbg8": cv2.COLOR_BayerGB2RGB,
     "bgr16": cv2.COLOR_BGR2RGB,
     "rgba16": cv2.COLOR_RGBA2RGB,
     "bgra16": cv2.COLOR_BGRA2RGB,
-    "bayer_rggb16": cv2.COLOR_BayerRGGB2RGB,
-    "bayer_bggr16": cv2.COLOR_BayerBGGR2RGB,
-    "bayer_gbrg16": cv2.COLOR_BayerGBRG2RGB,
-    "bayer_grbg16": cv2.COLOR_BayerGRBG2RGB,
+    "bayer_rggb16": cv2.COLOR_BayerBG2RGB,
+    "bayer_bggr16": cv2.COLOR_BayerRG2RGB,
+    "bayer_gbrg16": cv2.COLOR_BayerGR2RGB,
+    "bayer_grbg16": cv2.COLOR_BayerGB2RGB,
 }
 _TO_LUMA = {
     "rgb8": cv2.COLOR_RGB2GRAY,
@@ -119,10 +137,18 @@ _TO_LUMA = {
 _UYVY = ("yuv422", "uyvy")
 _YUYV = ("yuv422_yuy2", "yuyv")
 _HALF_CHROMA = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
+_NEUTRAL = 8  # so far from 128 chroma shows no colour
 _AS_FLOAT = ("8SC1", "16SC1", "32SC1", "64FC1")
 
 RGB_ENCODINGS = ("rgb8", "rgb16", *_TO_RGB, *_UYVY, *_YUYV, *_HALF_CHROMA)
-INFRARED_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1", "32FC1", *_AS_FLOAT, *_TO_LUMA)
+INFRARED_ENCODINGS = (
+    *("mono8", "8UC1", "mono16", "16UC1", "32FC1"),
+    *_AS_FLOAT,
+    *_TO_LUMA,
+    *_UYVY,
+    *_YUYV,
+    *_HALF_CHROMA,
+)
 
 
 def view(image: ImageBuffer) -> Array:
@@ -189,7 +215,7 @@ def to_infrared(image: ImageBuffer) -> Array:
     """Return (H, W) uint8, uint16 or float32 in the machine's byte order, values as the camera sent them.
 
     Signed and 64-bit values become float32. A pseudo-coloured image (see `is_pseudo_coloured`) becomes its luminance,
-    uint8.
+    uint8; of the YUV of UVC cameras the luma is taken as it is.
 
     Raises:
         EncodingError: As `view`, and for an encoding that no thermal camera driver uses.
@@ -199,15 +225,31 @@ def to_infrared(image: ImageBuffer) -> Array:
     pixels = view(image)
     if image.encoding in _TO_LUMA:
         return cv2.cvtColor(pixels, _TO_LUMA[image.encoding])
+    if image.encoding in _UYVY + _YUYV:
+        return np.ascontiguousarray(pixels[..., 1 if image.encoding in _UYVY else 0])
+    if image.encoding in _HALF_CHROMA:
+        return pixels[: image.height, : image.width]
     if image.encoding in _AS_FLOAT:
         with np.errstate(over="ignore"):  # infinite, then; the gain stage copes
             return pixels.astype(np.float32)
     return _ours(pixels)
 
 
-def is_pseudo_coloured(encoding: str) -> bool:
-    """Whether an infrared image of this encoding shows colours of a palette instead of measured values."""
-    return encoding in _TO_LUMA
+def is_pseudo_coloured(image: ImageBuffer) -> bool:
+    """Whether an infrared image shows colours of a palette instead of measured values.
+
+    Three channels always do; the YUV of a UVC camera does if its chroma isn't neutral.
+    """
+    if image.encoding in _TO_LUMA:
+        return True
+    if image.encoding in _UYVY + _YUYV:
+        chroma = view(image)[..., 0 if image.encoding in _UYVY else 1]
+    elif image.encoding in _HALF_CHROMA:
+        chroma = view(image)[image.height :]
+    else:
+        return False
+    sample = chroma[:: max(1, chroma.shape[0] // 16), :: max(1, chroma.shape[1] // 16)]
+    return bool((np.abs(sample.astype(np.int16) - 128) > _NEUTRAL).mean() > 0.05)
 
 
 def _yuv422_to_rgb(pixels: Array, *, luma: int) -> Array:
@@ -249,6 +291,8 @@ def _said(image: ImageBuffer) -> str:
 
 
 def _no_role(encoding: str, role: str, known: tuple[str, ...]) -> str:
+    if encoding.startswith("bayer_"):
+        return f"encoding '{encoding}' is the mosaic of a colour camera and no infrared image: are the topics mixed up?"
     if encoding in ("8UC3", "8UC4"):
         return f"encoding '{encoding}' doesn't say its colour order: have the driver publish rgb8 or bgr8"
     return f"encoding '{encoding}' can't be used as {role}: publish one of {', '.join(known)}"

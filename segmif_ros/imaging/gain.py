@@ -259,7 +259,7 @@ class _Curve:
             first, last = max(math.floor(low), 0), min(math.ceil(high), 65535)
             table = self.at(np.arange(first, last + 1)).round().astype(np.uint8)
             return table[np.clip(infrared, first, last) - np.uint16(first)]
-        # floats by a fine table as well, as fine as this frame allows: np.interp over every pixel takes 20 times as long
+        # floats by a table as well, as fine as this frame allows: np.interp over every pixel takes 20 times as long
         if sample.size:
             low, high = max(low, float(sample.min())), min(high, float(sample.max()))
         if not low < high:

@@ -149,6 +149,7 @@ class Registration:
                 )
             return Registered(infrared=infrared, rgb=rgb)
         if self.config.mode == "resize":
+            _refuse_turned(self.config.view, _size(view), _size(other))
             other = _resized(other, _size(view))
         else:
             warp = self._warp(_size(view), _size(other))
@@ -317,6 +318,23 @@ class _Warp:
         return warped
 
 
+def stretch_note(config: RegistrationConfig, infrared_size: tuple[int, int], rgb_size: tuple[int, int]) -> str | None:
+    """Return what to tell about images that "resize" stretches in one direction, or None.
+
+    Args:
+        config: How they are registered.
+        infrared_size: (width, height).
+        rgb_size: (width, height).
+    """
+    if config.mode != "resize" or same_proportions(infrared_size, rgb_size):
+        return None
+    return (
+        f"infrared is {_said(infrared_size)} and RGB {_said(rgb_size)}, other proportions: registration resize "
+        "stretches one onto the other, and they lie on each other only if both show the same view; cut off telemetry "
+        "rows with infrared_crop, or register with homography or stereo"
+    )
+
+
 def lower_confidence(confidence: Image, valid: Image | None) -> Image:
     """Return the confidence with `UNSEEN_CONFIDENCE` of its value where only one camera sees.
 
@@ -363,6 +381,17 @@ def _refuse_other_proportions(camera: str, size: tuple[int, int], calibrated: tu
         raise RegistrationError(
             f"{_name(camera)} images are {_said(size)} but the calibration is for {_said(calibrated)}: other "
             "proportions are another view; calibrate at this size"
+        )
+
+
+def _refuse_turned(view: str, view_size: tuple[int, int], other_size: tuple[int, int]) -> None:
+    """Refuse a picture in portrait format for one in landscape format: one of the cameras is mounted turned."""
+    (width, height), (other_width, other_height) = view_size, other_size
+    if (width - height) * (other_width - other_height) < 0:
+        raise RegistrationError(
+            f"{_name(_other(view))} is {_said(other_size)} and {_name(view)} {_said(view_size)}: portrait and "
+            "landscape can't be resized onto each other; turn one of the images in its driver, or register with "
+            "homography or stereo"
         )
 
 

@@ -29,6 +29,7 @@ _STEP_S = 0.01  # of the signals' common time axis
 _MIN_SPAN_S = 6.0
 _MIN_FRAMES = 40  # of each camera
 _THUMBNAIL_PX = 64
+_MIN_SIDE = 8  # of such an image
 _TREND_S = 2.0  # slower changes than this say little about the moment
 _OUTLIERS = (2.0, 98.0)  # percentiles: a shutter or a cut is no motion
 _JUMP_BACK_NS = 100_000_000  # as pairing: another recording, or a clock that was set
@@ -152,6 +153,9 @@ class _Motion:
                 return  # late or twice
             self.clear()
         thumbnail = _thumbnail(image)
+        if min(thumbnail.shape) < _MIN_SIDE:  # too thin for a motion to be seen, and for OpenCV's window
+            self.clear()
+            return
         if self._last is not None and self._last[1].shape == thumbnail.shape:
             window = cv2.createHanningWindow(thumbnail.shape[::-1], cv2.CV_32F)
             (right, down), _ = cv2.phaseCorrelate(self._last[1], thumbnail, window)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from segmif_ros.imaging.encodings import MAX_PIXELS
 from segmif_ros.imaging.gain import GAIN_POLICIES, GainConfig
 from segmif_ros.rig.registration import DEFAULT_DEPTH_M, VIEWS
 from segmif_ros.rig.registration import MODES as REGISTRATION_MODES
@@ -178,6 +179,19 @@ class NodeConfig:
         "nothing.",
     )
 
+    # images
+    infrared_crop: str = parameter(
+        "",
+        "Rows and columns to cut off infrared images, for telemetry lines: top, bottom, left, right, for example "
+        "'0, 2, 0, 0'. Calibration and camera_info are of what is left.",
+    )
+    max_pixels: int = parameter(
+        MAX_PIXELS,
+        "Largest image that is taken, in pixels; a compressed one is refused by its header, before it is decoded.",
+        minimum=1024,
+        maximum=1 << 30,
+    )
+
     # thermal gain, for 16-bit and float infrared
     gain_policy: str = parameter(
         "plateau",
@@ -280,6 +294,8 @@ class NodeConfig:
             calibration_file=self.calibration_file,
             reference_depth_m=self.reference_depth_m,
             gain=self.gain(),
+            infrared_crop=self.infrared_crop,
+            max_pixels=self.max_pixels,
         )
 
     def engine(self) -> EngineConfig:

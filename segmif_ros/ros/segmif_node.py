@@ -32,7 +32,6 @@ from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.registration import Registration, Unregistered
 from segmif_ros.ros import health, parameters
 from segmif_ros.ros.camera_infos import CameraInfoInput, camera_model, info_of
-from segmif_ros.ros.conversion import cv_bridge_conversion
 from segmif_ros.ros.diagnostics import diagnostic_array, engine_values, gpu_values, pipeline_values
 from segmif_ros.ros.frame_budget import budget_state, budget_values, observed, within_budget
 from segmif_ros.ros.inputs import CameraInput
@@ -148,7 +147,6 @@ class SegmifNode(LifecycleNode):
             say=self.get_logger().warning,
             trace=self._trace,
             registration=self._rig.registration,
-            convert=cv_bridge_conversion(),
             make_pairer=make_pairer,
         )
         self.get_logger().info(

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from segmif_ros.imaging.compressed import CompressedBuffer, decompress
 from segmif_ros.imaging.encodings import EncodingError, view
 from segmif_ros.rig.time_offset import TimeOffset, TimeOffsetEstimator
 from segmif_ros.ros.health import Problem
-from segmif_ros.stream.processing import Frame
+from segmif_ros.stream.processing import Frame, opened
 
 PERIOD_NS = 5_000_000_000  # between two estimates, each of which takes some tens of milliseconds
 _MIN_DIFFERENCE_S = 0.01
@@ -24,8 +23,7 @@ class TimeOffsetWatch:
     def see(self, camera: str, frame: Frame) -> None:
         """Look at a frame of "infrared" or "rgb"; whatever is wrong with it is said where it is decoded."""
         try:
-            image = decompress(frame.image) if isinstance(frame.image, CompressedBuffer) else frame.image
-            pixels = view(image)
+            pixels = view(opened(frame.image))
         except EncodingError:
             return
         (self._estimator.add_infrared if camera == "infrared" else self._estimator.add_rgb)(frame.stamp_ns, pixels)

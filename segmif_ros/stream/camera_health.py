@@ -18,8 +18,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.imaging.compressed import CompressedBuffer, decompress
-from segmif_ros.imaging.encodings import INFRARED_ENCODINGS, RGB_ENCODINGS, EncodingError, ImageBuffer, view
+from segmif_ros.imaging.compressed import CompressedBuffer, decompress, image_size
+from segmif_ros.imaging.encodings import (
+    INFRARED_ENCODINGS,
+    MAX_PIXELS,
+    RGB_ENCODINGS,
+    EncodingError,
+    ImageBuffer,
+    require_pixels,
+    view,
+)
 
 NS_PER_S = 1_000_000_000
 CAMERAS = ("infrared", "rgb")
@@ -370,6 +378,7 @@ def _opened(image: CompressedBuffer) -> npt.NDArray[Any]:
     """Return a sample of a JPEG or PNG: (H', W') in the camera's own unit."""
     data = np.frombuffer(image.data, np.uint8)
     if data[:3].tobytes() == b"\xff\xd8\xff":
+        require_pixels(*(image_size(data.data) or (0, 0)), MAX_PIXELS)
         small = cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_4)
         if small is None:
             raise EncodingError("not a readable JPEG")

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from segmif_ros.imaging.crop import Crop
+from segmif_ros.imaging.encodings import MAX_PIXELS
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.calibration_file import load_calibration
@@ -21,7 +23,7 @@ from segmif_ros.stream.pairing import NearestStampPairer, OffsetSummary, Pair, P
 from segmif_ros.stream.processing import (
     Array,
     Clock,
-    Convert,
+    DecodeConfig,
     Frame,
     Output,
     PairProcessor,
@@ -48,8 +50,11 @@ class PipelineConfig:
         calibration_file: What is known of the rig, for the last two.
         reference_depth_m: For "stereo"; 0 takes the file's plane.
         gain: For 16-bit and float infrared.
+        infrared_crop: What is cut off infrared images, see `segmif_ros.imaging.crop.Crop.parse`.
+        max_pixels: Larger images are refused.
 
     Raises:
+        ValueError: If ``infrared_crop`` can't be read.
         segmif_ros.rig.errors.RegistrationError: If a value of the registration isn't one.
     """
 
@@ -61,9 +66,20 @@ class PipelineConfig:
     calibration_file: str = ""
     reference_depth_m: float = DEFAULT_DEPTH_M
     gain: GainConfig = field(default_factory=GainConfig)
+    infrared_crop: str = ""
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         self.registration_config()
+        self.decoding()
+
+    def decoding(self) -> DecodeConfig:
+        """Return how images are taken."""
+        try:
+            crop = Crop.parse(self.infrared_crop)
+        except ValueError as error:
+            raise ValueError(f"infrared_crop {error}") from None
+        return DecodeConfig(infrared_crop=crop, max_pixels=self.max_pixels)
 
     def registration_config(self) -> RegistrationConfig:
         """Return how to register."""
@@ -107,7 +123,6 @@ class Pipeline:
         trace: Takes every refusal with its cause, for whoever debugs.
         unexpected: Takes an exception that only a defect can cause; the worker goes on after it.
         registration: Brings both images to one view and size; None: the one that ``config`` says.
-        convert: For encodings that aren't ours.
         make_pairer: Returns what pairs, from the slop in seconds, the queue size and the time offset in seconds.
     """
 
@@ -123,7 +138,6 @@ class Pipeline:
         trace: Callable[[PairRefusedError], None] = lambda _refusal: None,
         unexpected: Callable[[Exception], None] = lambda _error: None,
         registration: Registration | Unregistered | None = None,
-        convert: Convert | None = None,
         make_pairer: Callable[[float, int, float], Pairer[Frame]] = NearestStampPairer,
     ) -> None:
         self._trace = trace
@@ -139,7 +153,7 @@ class Pipeline:
             now_ns=now_ns,
             registration=registration or config.make_registration(),
             notice=self._notices.once,
-            convert=convert,
+            decoding=config.decoding(),
         )
         self._statistics = Statistics()
         self._pairing = threading.Lock()
@@ -218,6 +232,7 @@ class Pipeline:
         self._processor.registration = registration or config.make_registration()
         with self._pairing:
             self._pairer.configure(config.slop_s, config.queue_size, config.time_offset_s)
+        self._processor.decoding = config.decoding()
         if config.gain != self._config.gain:
             self._processor.gain = ThermalGain(config.gain)
         self._config = config

@@ -8,25 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.imaging.compressed import CompressedBuffer, decompress
+from segmif_ros.imaging.crop import Crop
 from segmif_ros.imaging.encodings import (
-    INFRARED_ENCODINGS,
-    RGB_ENCODINGS,
+    MAX_PIXELS,
     EncodingError,
     ImageBuffer,
+    ImageTooLargeError,
     is_pseudo_coloured,
+    require_pixels,
     to_infrared,
     to_rgb,
 )
 from segmif_ros.imaging.gain import ThermalGain
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
-from segmif_ros.rig.registration import Registered, Registration, RegistrationConfig, Unregistered, lower_confidence
+from segmif_ros.rig.registration import (
+    Registered,
+    Registration,
+    RegistrationConfig,
+    Unregistered,
+    lower_confidence,
+    stretch_note,
+)
 from segmif_ros.stream.pairing import Pair
 
 if TYPE_CHECKING:  # torch would come with it
@@ -34,8 +43,6 @@ if TYPE_CHECKING:  # torch would come with it
 
 Array = npt.NDArray[Any]
 Clock = Callable[[], int]
-# (image of an encoding that isn't ours, "infrared" or "rgb") -> the same image in one that is; ValueError with one line
-Convert = Callable[[ImageBuffer, str], ImageBuffer]
 _SPOKEN = {"infrared": "infrared", "rgb": "RGB"}
 
 
@@ -49,6 +56,19 @@ class PairRefusedError(Exception):
     def __init__(self, reason: str, line: str) -> None:
         super().__init__(line)
         self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeConfig:
+    """How images are taken.
+
+    Attributes:
+        infrared_crop: What is cut off infrared images: rows of telemetry.
+        max_pixels: Larger images are refused before anything is made of them.
+    """
+
+    infrared_crop: Crop = field(default_factory=Crop)
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,13 +114,19 @@ class Output:
 class PairProcessor:
     """The work on one pair; its parts can be replaced between two pairs.
 
+    Attributes:
+        engine: As given.
+        gain: As given.
+        registration: As given.
+        decoding: As given.
+
     Args:
         engine: Anything that keeps `segmif_ros.inference.engine.EngineProtocol`.
         gain: The infrared camera's.
         registration: Brings both images to one view and size; the view's camera is the master. None: both are so.
         now_ns: A clock that never steps back, for the stage times.
         notice: Takes a kind and a line, once for each kind.
-        convert: For encodings that `segmif_ros.imaging.encodings` doesn't know; None where there is no such help.
+        decoding: What is cut off images, and how large they may be.
     """
 
     def __init__(
@@ -111,14 +137,14 @@ class PairProcessor:
         now_ns: Clock,
         registration: Registration | Unregistered | None = None,
         notice: Callable[[str, str], None] = lambda _kind, _line: None,
-        convert: Convert | None = None,
+        decoding: DecodeConfig | None = None,
     ) -> None:
         self.engine = engine
         self.gain = gain
+        self.decoding = decoding or DecodeConfig()
         self.registration = registration or Registration(RegistrationConfig())
         self._now_ns = now_ns
         self._notice = notice
-        self._convert = convert
 
     def process(self, pair: Pair[Frame]) -> Output:
         """Process one pair.
@@ -130,11 +156,16 @@ class PairProcessor:
         engine, registration = self.engine, self.registration
         with self._timed(stage_ms, "decode"):
             infrared, rgb = self.decode(pair)
+        work = "gain"
         try:
             with self._timed(stage_ms, "gain"):
                 infrared = self.gain.apply(infrared, pair.infrared.stamp_ns)
+            work = "registration"
             with self._timed(stage_ms, "register"):
                 registered = registration.apply(infrared, rgb)
+                if line := stretch_note(registration.config, infrared.shape[1::-1], rgb.shape[1::-1]):
+                    self._notice("proportions", line)
+            work = "engine"
             if registration.config.mode == "none":
                 del stage_ms["register"]
             result = engine.infer(np.ascontiguousarray(registered.infrared), np.ascontiguousarray(registered.rgb))
@@ -142,7 +173,7 @@ class PairProcessor:
             reason = "uncalibrated" if isinstance(error, UncalibratedError) else "size"
             raise PairRefusedError(reason, f"pair dropped: {error}") from error
         except Exception as error:  # whatever the model raises must cost this pair only; the cause is kept
-            raise PairRefusedError("error", f"pair dropped, the engine failed: {in_one_line(error)}") from error
+            raise PairRefusedError("error", f"pair dropped, the {work} failed: {in_one_line(error)}") from error
         if registered.valid is not None:
             result = replace(result, confidence=lower_confidence(result.confidence, registered.valid))
         return Output(
@@ -157,7 +188,7 @@ class PairProcessor:
         )
 
     def decode(self, pair: Pair[Frame]) -> tuple[Array, Array]:
-        """Return infrared (H, W) uint8, uint16 or float32 and RGB (H', W', 3) uint8 as the cameras sent them.
+        """Return infrared (H, W) uint8, uint16 or float32, cropped, and RGB (H', W', 3) uint8 as the cameras sent them.
 
         Raises:
             PairRefusedError: If a frame can't be decoded.
@@ -165,20 +196,18 @@ class PairProcessor:
         return self._decoded("infrared", pair.infrared), self._decoded("rgb", pair.rgb)
 
     def _decoded(self, camera: str, frame: Frame) -> Array:
-        decode, known = (to_infrared, INFRARED_ENCODINGS) if camera == "infrared" else (to_rgb, RGB_ENCODINGS)
         try:
-            image = decompress(frame.image) if isinstance(frame.image, CompressedBuffer) else frame.image
-            if self._convert is not None and image.encoding not in known:
-                image = self._convert(image, camera)
-            if camera == "infrared" and is_pseudo_coloured(image.encoding):
+            image = opened(frame.image, self.decoding.max_pixels)
+            if camera == "infrared" and is_pseudo_coloured(image):
                 self._notice(
                     "pseudo-colour",
                     f"infrared comes as {image.encoding}: a palette's luminance is used, which is not temperature; "
                     "have the camera driver publish mono8 or mono16",
                 )
-            return decode(image)
+            return self.decoding.infrared_crop.apply(to_infrared(image)) if camera == "infrared" else to_rgb(image)
         except EncodingError as error:
-            raise PairRefusedError("undecodable", f"pair dropped, {_SPOKEN[camera]} frame: {error}") from error
+            reason = "size" if isinstance(error, ImageTooLargeError) else "undecodable"
+            raise PairRefusedError(reason, f"pair dropped, {_SPOKEN[camera]} frame: {error}") from error
         except Exception as error:  # a defect in a decoder must cost this pair only, too; the cause is kept
             line = f"pair dropped, {_SPOKEN[camera]} frame: {in_one_line(error)}"
             raise PairRefusedError("undecodable", line) from error
@@ -188,6 +217,19 @@ class PairProcessor:
         started_ns = self._now_ns()
         yield
         stage_ms[stage] = 1e-6 * (self._now_ns() - started_ns)
+
+
+def opened(image: ImageBuffer | CompressedBuffer, max_pixels: int = MAX_PIXELS) -> ImageBuffer:
+    """Return an image, decompressed if it was compressed.
+
+    Raises:
+        EncodingError: If it can't be decompressed.
+        ImageTooLargeError: If it has more than ``max_pixels``.
+    """
+    if isinstance(image, CompressedBuffer):
+        return decompress(image, max_pixels)
+    require_pixels(image.width, image.height, max_pixels)
+    return image
 
 
 def in_one_line(error: Exception) -> str:

@@ -18,13 +18,13 @@ from segmif_ros.bag.messages import (
     header_of,
     image_message,
     image_of,
-    opened,
     semantic_map_message,
     typestore,
 )
 from segmif_ros.imaging.encodings import EncodingError, to_infrared, to_rgb, view
 from segmif_ros.inference.engine import EngineResult
 from segmif_ros.labels import MFNET
+from segmif_ros.stream.processing import opened
 
 ROOT = Path(__file__).parents[2]
 

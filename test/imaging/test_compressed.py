@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmif_ros.imaging.compressed import CompressedBuffer, decompress
-from segmif_ros.imaging.encodings import EncodingError, to_infrared, to_rgb
+from segmif_ros.imaging.compressed import CompressedBuffer, decompress, image_size
+from segmif_ros.imaging.encodings import MAX_PIXELS, EncodingError, ImageTooLargeError, to_infrared, to_rgb
 
 
 def random_image(height, width, channels, dtype, seed=0) -> np.ndarray:
@@ -87,7 +87,7 @@ def test_an_image_whose_end_is_missing_is_refused_and_not_filled_with_grey(make,
         ("jpeg", b"", "neither JPEG nor PNG: 0 bytes with format 'jpeg'"),
         ("rvl", b"abc", "neither JPEG nor PNG: 3 bytes with format 'rvl'"),
         ("16UC1; compressedDepth png", b"\x89PNG\r\n\x1a\n", "a compressedDepth image is no camera image"),
-        ("jpeg", b"\xff\xd8\xff\xda\xff\xd9", "OpenCV can't open it"),
+        ("jpeg", b"\xff\xd8\xff\xda\xff\xd9", "its header doesn't say its size"),
     ],
 )
 def test_what_is_no_image_is_refused_with_the_reason(form, data, reason) -> None:
@@ -103,3 +103,47 @@ def test_whatever_comes_is_an_image_or_an_encoding_error(data, magic, ended) -> 
         assert decompress(CompressedBuffer(format="", data=magic + data + end)).height
     except EncodingError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg"])
+@given(height=st.integers(1, 99), width=st.integers(1, 99))
+def test_the_size_is_known_before_anything_is_decoded(kind, height, width) -> None:
+    data = cv2.imencode(kind, np.zeros((height, width, 3), np.uint8))[1].tobytes()
+    assert image_size(data) == image_size(memoryview(data)) == (width, height)
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_the_size_of_a_jpeg_with_tags_and_rubbish_before_its_frame_is_found(progressive) -> None:
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive]
+    data = cv2.imencode(".jpg", np.zeros((20, 30), np.uint8), options)[1].tobytes()
+    looks_like_a_frame = b"\xff\xc0\x00\x11\x08\x10\x10\x10\x10"
+    tag = b"\xff\xe1\x00\x20" + looks_like_a_frame + bytes(21)
+    assert image_size(data[:2] + tag + b"\0rubbish" + data[2:]) == (30, 20)
+
+
+def claiming(kind, width, height) -> bytes:
+    """Return a small file whose header claims another size."""
+    data = bytearray(cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1].tobytes())
+    if kind == ".png":
+        data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    else:
+        at = data.index(b"\xff\xc0") + 5
+        data[at : at + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg"])
+def test_a_file_that_claims_too_many_pixels_is_refused_before_it_is_decoded(kind, monkeypatch) -> None:
+    image = CompressedBuffer(format="", data=claiming(kind, 65000, 60000))
+    monkeypatch.setattr("cv2.imdecode", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(ImageTooLargeError, match=r"it is 65000x60000, 3900.0 million pixels: max_pixels allows 16.8"):
+        decompress(image)
+    with pytest.raises(ImageTooLargeError, match=r"max_pixels allows 0.0 million"):
+        decompress(CompressedBuffer(format="", data=claiming(kind, 8, 8)), max_pixels=63)
+    assert MAX_PIXELS >= 4096 * 4096
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg"])
+def test_a_header_that_says_no_size_is_refused(kind) -> None:
+    with pytest.raises(EncodingError, match="its header doesn't say its size"):
+        decompress(CompressedBuffer(format="", data=claiming(kind, 0, 8)))

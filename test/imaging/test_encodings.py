@@ -110,6 +110,39 @@ def test_every_sixteen_bit_value_is_rounded_to_eight() -> None:
     assert np.array_equal(rgb, np.round(values / 257))
 
 
+@given(plain_images(("mono16",)))
+def test_sixteen_bit_grey_as_rgb_is_rounded_to_eight(image) -> None:
+    assert to_rgb(image).tolist() == [[[round(p[0] / 257)] * 3 for p in row] for row in read_slowly(image)]
+
+
+@pytest.mark.parametrize(("encoding", "luma"), [("yuv422", 1), ("uyvy", 1), ("yuv422_yuy2", 0), ("yuyv", 0)])
+@given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 5), st.integers(0, 999))
+def test_the_luma_of_a_uvc_cameras_yuv_is_its_infrared_image(encoding, luma, height, width, padding, seed) -> None:
+    step = 2 * width + padding
+    data = np.random.default_rng(seed).integers(0, 256, (height, step), dtype=np.uint8)
+    infrared = to_infrared(buffer(encoding, height, width, data.tobytes(), step=step))
+    assert np.array_equal(infrared, data[:, luma : 2 * width : 2])
+    assert infrared.flags.c_contiguous
+
+
+@pytest.mark.parametrize("encoding", ["nv12", "nv21"])
+@given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 999))
+def test_the_luma_of_nv12_is_its_infrared_image(encoding, height, width, seed) -> None:
+    rows, columns = height + (height + 1) // 2, width + width % 2
+    data = np.random.default_rng(seed).integers(0, 256, (rows, columns), dtype=np.uint8)
+    infrared = to_infrared(buffer(encoding, height, width, data.tobytes(), step=columns))
+    assert np.array_equal(infrared, data[:height, :width])
+
+
+@pytest.mark.parametrize("encoding", ["uyvy", "yuyv", "nv12"])
+def test_yuv_shows_a_palette_only_if_its_chroma_is_not_neutral(encoding) -> None:
+    rows = 48 if encoding == "nv12" else 32
+    row = 64 if encoding == "nv12" else 128
+    grey, coloured = np.full((rows, row), 128, np.uint8), np.full((rows, row), 60, np.uint8)
+    assert not is_pseudo_coloured(buffer(encoding, 32, 64, grey.tobytes(), step=row))
+    assert is_pseudo_coloured(buffer(encoding, 32, 64, coloured.tobytes(), step=row))
+
+
 @given(plain_images(("8SC1", "16SC1", "32SC1", "64FC1")))
 def test_rare_infrared_becomes_float(image) -> None:
     infrared = to_infrared(image)
@@ -132,8 +165,8 @@ def test_pseudo_coloured_infrared_becomes_its_luminance(image) -> None:
     rgb = to_rgb(image).astype(float)
     luminance = 0.299 * rgb[..., 0] + 0.587 * rgb[..., 1] + 0.114 * rgb[..., 2]
     assert np.abs(to_infrared(image) - luminance).max() <= 1
-    assert is_pseudo_coloured(image.encoding)
-    assert not is_pseudo_coloured("mono16")
+    assert is_pseudo_coloured(image)
+    assert not is_pseudo_coloured(buffer("mono16", 1, 1, bytes(2), step=2))
 
 
 @pytest.mark.parametrize("encoding", ["mono8", "mono16", "32FC1", "rgb8"])
@@ -261,8 +294,14 @@ def test_an_encoding_without_a_colour_order_is_refused_with_what_to_do() -> None
 
 
 def test_an_encoding_for_the_other_camera_is_refused_with_what_to_do() -> None:
-    with pytest.raises(EncodingError, match="'nv12' can't be used as an infrared image: publish one of mono8"):
-        to_infrared(buffer("nv12", 2, 2, bytes(6), step=2))
+    with pytest.raises(EncodingError, match="'rgb16' can't be used as an infrared image: publish one of mono8"):
+        to_infrared(buffer("rgb16", 2, 2, bytes(24), step=12))
+    for encoding in ("bayer_rggb8", "bayer_grbg16"):
+        with pytest.raises(EncodingError, match=f"'{encoding}' is the mosaic of a colour camera and no infrared image"):
+            to_infrared(buffer(encoding, 2, 2, bytes(8), step=4))
+    for encoding in ("8UC3", "8UC4"):
+        with pytest.raises(EncodingError, match="doesn't say its colour order: have the driver publish rgb8 or bgr8"):
+            to_infrared(buffer(encoding, 2, 2, bytes(16), step=8))
     with pytest.raises(EncodingError, match="'32FC1' can't be used as an RGB image"):
         to_rgb(buffer("32FC1", 2, 2, bytes(16), step=8))
 

@@ -24,7 +24,13 @@ from rig_fakes import (
 from segmif_ros.rig.calibration import Extrinsics, Homography, RigCalibration
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
 from segmif_ros.rig.mapping import depth_plane, homography_mapping, stereo_mapping
-from segmif_ros.rig.registration import Registration, RegistrationConfig, Unregistered, lower_confidence
+from segmif_ros.rig.registration import (
+    Registration,
+    RegistrationConfig,
+    Unregistered,
+    lower_confidence,
+    stretch_note,
+)
 from segmif_ros.scenes import RoadScene
 
 GREY = np.full((48, 64, 3), 90, np.uint8)
@@ -69,6 +75,26 @@ def test_resize_gives_the_other_image_the_views_size(view, shape) -> None:
     assert made.infrared.shape == shape
     assert made.rgb.shape == (*shape, 3)
     assert made.valid is None
+
+
+@pytest.mark.parametrize("view", ["rgb", "infrared"])
+def test_a_portrait_is_not_resized_onto_a_landscape(view) -> None:
+    with pytest.raises(RegistrationError, match=r"40x30.*portrait and landscape can't be resized onto each other"):
+        Registration(RegistrationConfig(mode="resize", view=view)).apply(
+            noise(30, 40), np.zeros((40, 30, 3), np.uint8)
+        )
+    square = Registration(RegistrationConfig(mode="resize", view=view)).apply(noise(30, 40), GREY[:10, :10])
+    assert square.infrared.shape == square.rgb.shape[:2]
+
+
+def test_other_proportions_under_resize_are_told_with_what_to_do() -> None:
+    resize = RegistrationConfig(mode="resize")
+    assert stretch_note(resize, (160, 120), (640, 480)) is None
+    assert stretch_note(resize, (161, 120), (640, 480)) is None
+    assert stretch_note(RegistrationConfig(), (160, 122), (160, 120)) is None
+    note = stretch_note(resize, (160, 122), (160, 120))
+    assert note.startswith("infrared is 160x122 and RGB 160x120, other proportions")
+    assert "infrared_crop" in note
 
 
 def test_resize_keeps_what_is_in_the_middle_in_the_middle() -> None:

@@ -191,3 +191,12 @@ def test_temperatures_with_missing_values_are_taken() -> None:
     for number in range(3):
         estimator.add_infrared(START_NS + number * NS // 30, image + number % 2)
     assert np.isfinite([each[2:] for each in estimator._infrared._values]).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 64), (48, 1), (1, 1), (2, 4000), (4, 640), (1, 4000), (1000, 3), (7, 7)])
+def test_images_too_thin_to_show_a_motion_are_left_out(shape) -> None:
+    estimator = TimeOffsetEstimator()
+    for i in range(3):
+        for add in (estimator.add_infrared, estimator.add_rgb):
+            add(START_NS + i * NS // 30, np.full(shape, i, np.uint8))
+    assert estimator.estimate() is None

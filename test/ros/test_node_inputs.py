@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What cameras send, through the node over real DDS: every encoding, compressed images, sizes that change."""
 
-import sys
-from types import ModuleType
-
 import cv2
 import numpy as np
 import pytest
@@ -13,8 +10,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 here")
 from node_bench import FRAME_NS, START_NS
 from sensor_msgs.msg import CompressedImage, Image
 
-from segmif_ros.imaging.encodings import INFRARED_ENCODINGS, RGB_ENCODINGS, EncodingError, ImageBuffer
-from segmif_ros.ros.conversion import buffer_of, cv_bridge_conversion
+from segmif_ros.imaging.encodings import INFRARED_ENCODINGS, RGB_ENCODINGS
 from segmif_ros.ros.messages import byte_array, make_header, stamp_ns
 
 BYTES = {"8": 1, "16": 2, "32": 4, "64": 8}
@@ -117,77 +113,11 @@ def test_cameras_that_change_their_size_in_flight_cost_the_pairs_that_do_not_agr
     assert table.value("dropped_size") == "2"
 
 
-# --- encodings that aren't ours --------------------------------------------------------------------------------------
-
-
-class StandInBridge:
-    """Does what cv_bridge does for an encoding of one's own: 8-bit values, doubled."""
-
-    def imgmsg_to_cv2(self, message, desired_encoding):
-        if message.encoding != "odd8":
-            raise StandInBridgeError("no such\nencoding")
-        grey = 2 * np.array(message.data, np.uint8).reshape(message.height, message.step)[:, : message.width]
-        return grey if desired_encoding == "passthrough" else np.dstack([grey] * 3)
-
-
-class StandInBridgeError(TypeError):
-    pass
-
-
-@pytest.fixture
-def bridge(monkeypatch):
-    module = ModuleType("cv_bridge")
-    module.CvBridge, module.CvBridgeError = StandInBridge, StandInBridgeError
-    monkeypatch.setitem(sys.modules, "cv_bridge", module)
-
-
-def odd(number, camera, encoding="odd8") -> Image:
-    message = padded_message("mono8", number, height=6, width=8, camera=camera)
-    message.encoding = encoding
-    return message
-
-
-def test_an_encoding_that_is_not_ours_goes_through_cv_bridge_where_it_is_installed(bench, bridge) -> None:
-    table = bench()
-    table.listen("segmentation/confidence")
-    table.until(lambda: any(p.topic.endswith("ence") and p.get_subscription_count() for p in table.node.publishers))
-    for camera in ("infrared", "rgb"):
-        table.cameras[camera].publish(odd(1, camera))
-    table.until(lambda: table.received["segmentation/confidence"])
-    sent = np.array(odd(1, "infrared").data, np.uint8).reshape(6, -1)[:, :8]
-    assert list(table.received["segmentation/confidence"][0].data) == list((2 * sent).ravel())
-    for camera in ("infrared", "rgb"):
-        table.cameras[camera].publish(odd(2, camera, "odder8"))
-    table.until(lambda: table.value("dropped_undecodable") == "1")
-    assert any("cv_bridge can't convert it: no such encoding" in line for line in table.log)
-
-
-def test_without_cv_bridge_an_encoding_that_is_not_ours_is_refused_with_those_that_are(bench, monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "cv_bridge", None)
-    assert cv_bridge_conversion() is None
+def test_an_encoding_that_is_not_known_is_refused_with_those_that_are(bench) -> None:
     table = bench()
     for camera in ("infrared", "rgb"):
-        table.cameras[camera].publish(odd(1, camera))
+        message = padded_message("mono8", 1, height=6, width=8, camera=camera)
+        message.encoding = "odd8"
+        table.cameras[camera].publish(message)
     table.until(lambda: table.value("dropped_undecodable") == "1")
     assert any("'odd8' can't be used as an infrared image: publish one of mono8" in line for line in table.log)
-
-
-@pytest.mark.parametrize(
-    ("pixels", "encoding"),
-    [
-        (np.zeros((2, 3, 3), np.uint8), "rgb8"),
-        (np.zeros((2, 3, 1), np.uint8), "mono8"),
-        (np.zeros((2, 3), ">u2"), "mono16"),
-        (np.zeros((2, 3), np.float64), "32FC1"),
-        (np.zeros((2, 3), np.int32), "32FC1"),
-    ],
-)
-def test_what_cv_bridge_gives_becomes_an_image_of_ours(pixels, encoding) -> None:
-    image = buffer_of(pixels, "odd8")
-    assert isinstance(image, ImageBuffer)
-    assert (image.encoding, image.height, image.width) == (encoding, 2, 3)
-
-
-def test_what_cv_bridge_gives_that_is_no_image_of_ours_is_refused() -> None:
-    with pytest.raises(EncodingError, match="odd8"):
-        buffer_of(np.zeros((2, 3, 2), np.uint8), "odd8")

@@ -59,8 +59,10 @@ class FakeEngine:
         return Result(fused=rgb, labels=infrared, confidence=infrared, stage_ms={"network": 7.0})
 
 
-def infrared_frame(stamp_ms=0, *, height=4, width=6, value=100, encoding="mono8", frame_id="infrared") -> Frame:
-    data = bytes([value]) * (height * width * (2 if encoding == "mono16" else 1))
+def infrared_frame(
+    stamp_ms=0, *, height=4, width=6, value=100, data=None, encoding="mono8", frame_id="infrared"
+) -> Frame:
+    data = bytes([value]) * (height * width * (2 if encoding == "mono16" else 1)) if data is None else data
     return _frame(stamp_ms, frame_id, encoding, height, width, data)
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from stream_fakes import MS, FakeClock, FakeEngine, infrared_frame, rgb_frame
 
+from segmif_ros.imaging.crop import Crop
 from segmif_ros.imaging.gain import ThermalGain
 from segmif_ros.rig.calibration import Homography, RigCalibration
 from segmif_ros.rig.registration import Registration, RegistrationConfig, Unregistered
 from segmif_ros.stream.pairing import Pair
-from segmif_ros.stream.processing import PairProcessor, PairRefusedError
+from segmif_ros.stream.processing import DecodeConfig, PairProcessor, PairRefusedError
 
 
 def pair_of(infrared, rgb) -> Pair:
@@ -110,3 +111,46 @@ def test_pseudo_coloured_infrared_is_noticed() -> None:
     processor(notice=lambda kind, line: notices.append((kind, line))).process(pair_of(coloured, rgb_frame()))
     assert notices[0][0] == "pseudo-colour"
     assert "luminance" in notices[0][1]
+
+
+def test_an_image_of_too_many_pixels_is_refused_by_its_size() -> None:
+    tight = DecodeConfig(max_pixels=23)
+    with pytest.raises(PairRefusedError, match=r"infrared frame: it is 6x4, 0.0 million pixels: max_pixels") as caught:
+        processor(decoding=tight).process(pair_of(infrared_frame(), rgb_frame()))
+    assert caught.value.reason == "size"
+    processor(decoding=DecodeConfig(max_pixels=24)).process(pair_of(infrared_frame(), rgb_frame()))
+
+
+def test_rows_of_telemetry_are_cut_off_before_the_gain_sees_them() -> None:
+    engine = FakeEngine()
+    counts = np.tile(np.arange(7000, 7006, dtype=np.uint16), (4, 1))
+    counts[3] = 60_000
+    frames = infrared_frame(data=counts.tobytes(), encoding="mono16"), rgb_frame()
+    registration = Registration(RegistrationConfig(mode="resize"))
+    cut = DecodeConfig(infrared_crop=Crop.parse("0, 1, 0, 0"))
+    processor(engine, decoding=cut, registration=registration).process(pair_of(*frames))
+    assert [int(each) for each in (engine.calls[0][0].min(), engine.calls[0][0].max())] == [0, 255]
+
+
+def test_a_crop_that_leaves_nothing_costs_the_pair_and_says_why() -> None:
+    nothing = DecodeConfig(infrared_crop=Crop(2, 2, 0, 0))
+    with pytest.raises(PairRefusedError, match="the image is 6x4: nothing is left of it after cutting 2 rows"):
+        processor(decoding=nothing).process(pair_of(infrared_frame(), rgb_frame()))
+
+
+def test_a_picture_that_is_stretched_is_said_once_and_rounding_is_not() -> None:
+    said = []
+    registration = Registration(RegistrationConfig(mode="resize"))
+    table = processor(registration=registration, notice=lambda kind, line: said.append((kind, line)))
+    for height in (40, 41, 42):
+        frames = infrared_frame(data=bytes(60 * height), height=height, width=60), rgb_frame()
+        table.process(pair_of(*frames))
+    assert [kind for kind, _ in said] == ["proportions", "proportions"]
+    assert said[0][1].startswith("infrared is 60x41 and RGB 6x4, other proportions: registration resize stretches")
+
+
+def test_a_gain_that_fails_is_not_blamed_on_the_engine() -> None:
+    table = processor()
+    table.gain.apply = lambda *_: 1 // 0
+    with pytest.raises(PairRefusedError, match="pair dropped, the gain failed: ZeroDivisionError"):
+        table.process(pair_of(infrared_frame(), rgb_frame()))
