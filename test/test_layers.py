@@ -21,6 +21,7 @@ ALLOWED = {
     "result_folder": GROUND,
     "scenes": {"imaging", "labels"},
     "rig": {"imaging"},
+    "grid": {"rig", "labels"},
     "stream": {"imaging", "rig", "inference", "labels"},
     "inference": {"model", "imaging", "labels"},
     "data": {"model", "labels", "imaging", "scenes"},

@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one label map says about cells of the ground: where ground was seen, and where something stands.
+
+Shapes: H, W label map; N cells along a side of the grid; C classes; M observations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.grid.config import GridConfig
+from segmif_ros.grid.costs import EITHER, GROUND, OBJECT, ClassTable
+from segmif_ros.grid.errors import GridError
+from segmif_ros.grid.view import OUTSIDE, GroundView
+
+Image = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+_OVER_HORIZON_PX = 4  # what is still connected so far over the horizon rises over it
+_MAX_MARGIN_PX = 15
+_FOOT_ROWS = 5  # the confidence of an object is looked up over so many rows: it drops at edges
+_NEAR_M = 0.05
+_MAX_SAMPLES = 41
+_STEPS = 1 << 12  # of log odds, where the larger of two is kept as a whole number
+_SURE = 0.98  # no confidence counts for more
+
+
+@dataclass(frozen=True, kw_only=True)
+class Square:
+    """Which part of the odometry plane the cells cover.
+
+    Attributes:
+        x_m: Of the corner of cell (0, 0), metres.
+        y_m: Of the same.
+        cell_m: Length of a cell's sides.
+        cells: N; row j of a grid lies at y, column i at x, as in nav_msgs/OccupancyGrid.
+    """
+
+    x_m: float
+    y_m: float
+    cell_m: float
+    cells: int
+
+    def centres(self) -> tuple[Floats, Floats]:
+        """Return (N,) x and (N,) y of the cells' centres."""
+        steps = (np.arange(self.cells, dtype=np.float32) + np.float32(0.5)) * np.float32(self.cell_m)
+        return steps + np.float32(self.x_m), steps + np.float32(self.y_m)
+
+    def flat_index(self, x: npt.NDArray, y: npt.NDArray) -> npt.NDArray[np.int64]:
+        """Return index j * N + i of the cells that points lie in, -1 outside (and for NaN)."""
+        with np.errstate(invalid="ignore"):
+            i, j = np.floor((x - self.x_m) / self.cell_m), np.floor((y - self.y_m) / self.cell_m)
+            inside = (i >= 0) & (i < self.cells) & (j >= 0) & (j < self.cells)
+        return np.where(inside, np.where(inside, j, 0) * self.cells + np.where(inside, i, 0), -1).astype(np.int64)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """Observations of one frame; each cell has one at most.
+
+    Attributes:
+        cells: (M,) flat index.
+        classes: (M,) class ids.
+        log_odds: (M,) float32, over 0.
+    """
+
+    cells: npt.NDArray[np.int64]
+    classes: npt.NDArray[np.uint8]
+    log_odds: Floats
+
+
+@lru_cache(maxsize=8)
+def log_odds_table(classes: int, gain: float) -> Floats:
+    """Return (256,) by how much a confidence of 0..255 makes its class likelier than another one, times ``gain``.
+
+    A classifier that is right with probability p errs to each of the other C - 1 classes with (1 - p) / (C - 1).
+    """
+    p = np.clip(np.arange(256) / 255, 1 / max(classes, 2), _SURE)
+    return (gain * np.log(p * max(classes - 1, 1) / (1 - p))).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GroundMasks:
+    """Which pixels are what, rows from ``first_row`` on; all (rows, W) uint8, 0 or 255.
+
+    Attributes:
+        first_row: Of the label map, a little over the horizon.
+        ground: Ground classes, and low ones of the kind "either".
+        solid: Objects, and what of the kind "either" rises over the horizon.
+    """
+
+    first_row: int
+    ground: Image
+    solid: Image
+
+
+def split(labels: Image, view: GroundView, table: ClassTable) -> GroundMasks:
+    """Tell ground from what stands on it.
+
+    Raises:
+        GridError: If the camera is upside down, so that what stands would hang.
+    """
+    height, width = labels.shape
+    ends = view.horizon_row([0.0, width - 1.0])
+    if view.ground_from_image[2, 1] < -1e-9:
+        raise GridError("the camera is upside down over the ground: turn its image, or correct its pose")
+    first = int(np.clip(np.floor(ends.min()) - _OVER_HORIZON_PX, 0, height))
+    below = labels[first:]
+    ground, solid, either = (_look_up(table.ids(*kinds), below) for kinds in ((GROUND,), (OBJECT,), (EITHER,)))
+    if below.size and either.any():
+        # connected with what is over the horizon: a tree; else grass
+        over = view.horizon_row(np.arange(width)) - (_OVER_HORIZON_PX + first)
+        connected = either
+        if over.max() > 0:  # the horizon slopes
+            connected = either | np.where(np.arange(len(below))[:, None] < over, 255, 0).astype(np.uint8)
+        tall = np.minimum.accumulate(connected, axis=0) & either
+        solid |= tall
+        ground |= either & ~tall
+    return GroundMasks(first_row=first, ground=ground, solid=solid)
+
+
+def evidence_of_labels(
+    labels: Image, confidence: Image, view: GroundView, square: Square, table: ClassTable, config: GridConfig
+) -> Evidence:
+    """Return what a label map says about the cells, by the ground plane.
+
+    A cell is seen as ground if the pixel that its centre falls on, and all pixels within the error of the pitch, are
+    ground. Something stands where the foot of an object meets the ground, within the error along the ray; what it
+    hides gets no observation.
+
+    Args:
+        labels: (H, W) uint8 without distortion; `OUTSIDE` where the camera doesn't look.
+        confidence: (H, W) uint8.
+        view: The camera over the plane.
+        square: The cells.
+        table: Of the labels' classes.
+        config: The grid's.
+    """
+    masks = split(labels, view, table)
+    first = masks.first_row
+    labels, confidence = labels[first:], confidence[first:]
+    if labels.shape[0] < 2:
+        return nothing_seen()
+    odds = log_odds_table(len(table.names), config.gain)
+    best = _standing(labels, confidence, masks, view, square, config, odds)
+    seen = _sure_ground(labels, confidence, masks.ground, view, config)
+
+    # cell (i, j) -> pixel, all cells by one homography
+    cell_to_ground = np.array(
+        [
+            [square.cell_m, 0, square.x_m + 0.5 * square.cell_m],
+            [0, square.cell_m, square.y_m + 0.5 * square.cell_m],
+            [0, 0, 1],
+        ]
+    )
+    matrix = np.array([[1, 0, 0], [0, 1, -first], [0, 0, 1]]) @ view.image_from_ground @ cell_to_ground
+    size = (square.cells, square.cells)
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    there = cv2.warpPerspective(seen, matrix, size, flags=flags, borderValue=OUTSIDE)
+    x, y = square.centres()
+    range2 = np.square(x - np.float32(view.at[0]))[None, :] + np.square(y - np.float32(view.at[1]))[:, None]
+    steps = np.arange(square.cells)
+    depth = (matrix[2, 0] * steps)[None, :] + (matrix[2, 1] * steps + matrix[2, 2])[:, None]
+    usable = (there != OUTSIDE) & (depth > _NEAR_M) & (range2 < config.max_range_m**2)
+    usable &= best.reshape(usable.shape) == 0
+    cells = np.flatnonzero(usable)
+    classes = there.reshape(-1)[cells]
+    sure = np.asarray(cv2.warpPerspective(confidence, matrix, size, flags=flags), np.uint8).reshape(-1)[cells]
+    error = view.radial_error_m(range2.reshape(-1)[cells], np.radians(config.pitch_error_deg)).astype(np.float32)
+    log_odds = np.take(odds, sure) / (1 + np.square(error))
+
+    standing = np.flatnonzero(best)
+    found = best[standing]
+    return Evidence(
+        cells=np.concatenate([cells, standing]),
+        classes=np.concatenate([classes, (found & 0xFF).astype(np.uint8)]),
+        log_odds=np.concatenate([log_odds, (found >> 8).astype(np.float32) / np.float32(_STEPS)]),
+    )
+
+
+def evidence_of_points(
+    points: npt.NDArray,
+    classes: Image,
+    confidence: Image,
+    *,
+    square: Square,
+    table: ClassTable,
+    config: GridConfig,
+    at: npt.ArrayLike,
+    depth_error: float = 0.005,
+) -> Evidence:
+    """Return what points with classes say about the cells, as a depth camera or a lidar gives them.
+
+    Ground is what is of a ground class and lies on the ground; an obstacle is what is of another class, or stands
+    higher, up to the clearance. A ground class in the air says nothing.
+
+    Args:
+        points: (M, 3) in the odometry frame but with z over the ground, metres; NaN says nothing.
+        classes: (M,) ids.
+        confidence: (M,) 0..255.
+        square: The cells.
+        table: Of the classes.
+        config: The grid's.
+        at: (2,) where the sensor is.
+        depth_error: Standard deviation of a point at one metre; it grows with the square of the distance.
+    """
+    points = np.asarray(points, np.float32).reshape(-1, 3)
+    cells = square.flat_index(points[:, 0], points[:, 1])
+    range2 = np.square(points[:, :2] - np.asarray(at, np.float32)).sum(axis=1)
+    z = points[:, 2]
+    kind = table.kinds[classes]
+    inside = (cells >= 0) & (range2 < config.max_range_m**2)
+    on_ground = np.abs(z) < config.step_m
+    standing = (
+        inside
+        & (z > -config.step_m)
+        & (z < config.clearance_m)
+        & ((kind == OBJECT) | (((kind != GROUND) & (kind != 0)) & ~on_ground))
+    )
+    is_ground = inside & on_ground & ((kind == GROUND) | (kind == EITHER))
+    is_ground &= confidence >= config.min_confidence * 255
+    error2 = np.square(depth_error * range2)
+    odds = np.take(log_odds_table(len(table.names), config.gain), confidence) / (1 + error2 / config.cell_m)
+    blocked = _largest(square, cells[standing], classes[standing], odds[standing])
+    ground = _largest(square, cells[is_ground], classes[is_ground], odds[is_ground])
+    best = np.where(blocked > 0, blocked, ground)
+    found = np.flatnonzero(best)
+    return Evidence(
+        cells=found,
+        classes=(best[found] & 0xFF).astype(np.uint8),
+        log_odds=(best[found] >> 8).astype(np.float32) / np.float32(_STEPS),
+    )
+
+
+def nothing_seen() -> Evidence:
+    """Return the evidence of a frame that shows no ground."""
+    return Evidence(cells=np.zeros(0, np.int64), classes=np.zeros(0, np.uint8), log_odds=np.zeros(0, np.float32))
+
+
+def feet(masks: GroundMasks, min_object_px: int) -> npt.NDArray[np.int32]:
+    """Return (M, 2) pixels (u, v) of ``masks``' rows at which objects stand on the ground, or leave the image below."""
+    tall = np.ones((max(1, min_object_px), 1), np.uint8)
+    # an opening; cv2's own moves what it opens by a row where the kernel is even
+    runs = cv2.erode(masks.solid, tall, anchor=(0, len(tall) - 1))
+    standing = np.asarray(cv2.dilate(runs, tall, anchor=(0, 0)), np.uint8)
+    standing[:-1] &= masks.ground[1:]
+    found = cv2.findNonZero(standing)
+    return np.zeros((0, 2), np.int32) if found is None else np.asarray(found, np.int32).reshape(-1, 2)
+
+
+def _sure_ground(labels: Image, confidence: Image, ground: Image, view: GroundView, config: GridConfig) -> Image:
+    """Return the class of pixels that are ground even if the pitch errs a little, `OUTSIDE` elsewhere."""
+    margin = int(np.ceil(np.radians(config.pitch_error_deg) * view.focal_px))
+    rows = 1 + 2 * min(margin, _MAX_MARGIN_PX)
+    sure = cv2.erode(ground, np.ones((rows, 3), np.uint8))
+    enough = _look_up(np.where(np.arange(256) >= 255 * config.min_confidence, 255, 0).astype(np.uint8), confidence)
+    # other pixels become OUTSIDE: label | ~mask
+    return np.asarray(cv2.bitwise_or(labels, cv2.bitwise_not(cv2.bitwise_and(sure, enough))), np.uint8)
+
+
+def _standing(
+    labels: Image,
+    confidence: Image,
+    masks: GroundMasks,
+    view: GroundView,
+    square: Square,
+    config: GridConfig,
+    odds: Floats,
+) -> npt.NDArray[np.int32]:
+    """Return (N * N,) log odds and class of what stands in each cell, packed; 0 where nothing does."""
+    found = feet(masks, config.min_object_px)
+    u, v = found[:, 0], found[:, 1]
+    # between the object's last row and the ground's first
+    ground, meets = view.on_ground(np.column_stack([u, v + (masks.first_row + 0.5)]))
+    from_camera = ground - view.at
+    distance = np.hypot(from_camera[:, 0], from_camera[:, 1])
+    near = meets & (distance < config.max_range_m)
+    u, v, ground, from_camera, distance = u[near], v[near], ground[near], from_camera[near], distance[near]
+    if not len(u):
+        return np.zeros(square.cells**2, np.int32)
+    over = np.ones((_FOOT_ROWS, 1), np.uint8)
+    sure = np.asarray(cv2.dilate(confidence, over, anchor=(0, _FOOT_ROWS - 1)), np.uint8)[v, u]
+    classes = labels[v, u]
+    error = np.maximum(view.radial_error_m(distance**2, float(np.radians(config.pitch_error_deg))), 1e-3)
+    # along the ray, from one standard deviation before to one behind
+    samples = min(_MAX_SAMPLES, 1 + 2 * int(np.ceil(error.max() / square.cell_m)))
+    share = np.linspace(-1, 1, samples)
+    step = (from_camera / np.maximum(distance, 1e-6)[:, None] * error[:, None])[:, None, :]
+    places = ground[:, None, :] + share[None, :, None] * step
+    trust = (np.take(odds, sure) / (1 + np.square(error) / 4))[:, None] * np.exp(-0.5 * share**2)[None, :]
+    cells = square.flat_index(places[..., 0].ravel(), places[..., 1].ravel())
+    return _largest(square, cells, np.repeat(classes, samples), trust.astype(np.float32).ravel())
+
+
+def _largest(square: Square, cells: npt.NDArray[np.int64], classes: Image, log_odds: Floats) -> npt.NDArray[np.int32]:
+    """Return (N * N,) the largest log odds in each cell with its class: odds * _STEPS * 256 + id, 0 where none."""
+    best = np.zeros(square.cells**2 + 1, np.int32)  # index -1, outside, falls on the last
+    packed = (np.maximum(log_odds, 1 / _STEPS) * _STEPS).astype(np.int32) << 8 | classes.astype(np.int32)
+    np.maximum.at(best, cells, packed)
+    return best[:-1]
+
+
+def _look_up(table: Image, image: Image) -> Image:
+    """Return ``table[image]``, (256,) uint8; a quarter of NumPy's time."""
+    return np.asarray(cv2.LUT(image, table), np.uint8)

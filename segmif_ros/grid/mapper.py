@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GroundMapper: label maps with poses in, a grid around the robot out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.grid.config import GridConfig
+from segmif_ros.grid.costs import GROUND, ClassTable, CostTable
+from segmif_ros.grid.errors import GridError
+from segmif_ros.grid.evidence import evidence_of_labels, evidence_of_points
+from segmif_ros.grid.rolling import GridMap, RollingGrid
+from segmif_ros.grid.view import OUTSIDE, GroundView, Pinhole
+from segmif_ros.rig.camera import CameraModel
+
+Array = npt.NDArray[np.float64]
+Image = npt.NDArray[np.uint8]
+
+MAX_CLASSES = 127  # what int8 cells can name
+_HORIZON_MARGIN_DEG = 0.6
+_HORIZON_SHARE = 0.01  # of an image's ground or sky on the wrong side before the pitch is doubted
+_HORIZON_PIXELS = 200
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelFrame:
+    """One label map.
+
+    Attributes:
+        labels: (H, W) uint8 class ids.
+        confidence: (H, W) uint8, 0..255 for 0..1.
+        stamp_ns: Of the image.
+    """
+
+    labels: Image
+    confidence: Image
+    stamp_ns: int
+
+
+class GroundMapper:
+    """Turns label maps into a grid.
+
+    Args:
+        config: The grid's settings.
+        costs: Of classes, by name.
+        names: Class names of the label maps, in the order of ids.
+
+    Attributes:
+        table: The costs by id.
+
+    Raises:
+        GridError: If there are more classes than a grid can name.
+    """
+
+    def __init__(self, config: GridConfig, costs: CostTable, names: tuple[str, ...]) -> None:
+        if not 2 <= len(names) <= MAX_CLASSES:
+            raise GridError(f"{len(names)} classes make no grid: 2 to {MAX_CLASSES} are possible")
+        self.config = config
+        self.table: ClassTable = costs.for_names(names)
+        self._grid = RollingGrid(config, self.table)
+        self._pinhole: Pinhole | None = None
+        self._pinhole_of: CameraModel | None = None
+        self._sky = names.index("sky") if "sky" in names else None
+
+    def clear(self) -> None:
+        """Forget everything, as after a jump of the clock or of the odometry."""
+        self._grid.clear()
+
+    def pinhole(self, camera: CameraModel, frame: LabelFrame) -> Pinhole:
+        """Return the camera at the label map's size; remembered."""
+        height, width = frame.labels.shape
+        found = self._pinhole
+        if found is None or self._pinhole_of != camera or (found.width, found.height) != (width, height):
+            found = self._pinhole = Pinhole(camera, width, height)
+            self._pinhole_of = camera
+        return found
+
+    def add(
+        self, frame: LabelFrame, camera: CameraModel, base_from_optical: Array, odom_from_base: Array
+    ) -> GroundView:
+        """Take in a label map by the ground plane; return the view that it was taken from.
+
+        Raises:
+            GridError: If camera, pose and label map make no view of the ground; the grid stays as it was.
+        """
+        _check(frame)
+        pinhole = self.pinhole(camera, frame)
+        view = GroundView.of(pinhole.K, base_from_optical, odom_from_base, self.config.ground_z_m)
+        labels, confidence = pinhole.undistorted(frame.labels, frame.confidence)
+        self._grid.centre_on(float(odom_from_base[0, 3]), float(odom_from_base[1, 3]))
+        evidence = evidence_of_labels(labels, confidence, view, self._grid.square, self.table, self.config)
+        self._grid.add(evidence, frame.stamp_ns)
+        return view
+
+    def add_points(
+        self,
+        points_base: npt.NDArray,
+        classes: Image,
+        confidence: Image,
+        stamp_ns: int,
+        *,
+        sensor_at_base: npt.ArrayLike,
+        odom_from_base: Array,
+    ) -> None:
+        """Take in points (M, 3) of the base frame with their classes, from depth or a lidar."""
+        points = np.asarray(points_base, np.float64).reshape(-1, 3)
+        moved = points @ odom_from_base[:3, :3].T + odom_from_base[:3, 3]
+        moved[:, 2] = points[:, 2] - self.config.ground_z_m
+        at = odom_from_base[:3, :3] @ np.asarray(sensor_at_base, np.float64) + odom_from_base[:3, 3]
+        self._grid.centre_on(float(odom_from_base[0, 3]), float(odom_from_base[1, 3]))
+        evidence = evidence_of_points(
+            moved, classes, confidence, square=self._grid.square, table=self.table, config=self.config, at=at[:2]
+        )
+        self._grid.add(evidence, stamp_ns)
+
+    def map(self) -> GridMap:
+        """Return the grid as it is believed now."""
+        return self._grid.map()
+
+    def horizon_problem(self, frame: LabelFrame, view: GroundView, pinhole: Pinhole) -> str | None:
+        """Return why the horizon can't be where the camera's pose puts it, or None."""
+        labels, _ = pinhole.undistorted(frame.labels, frame.confidence)
+        return horizon_problem(labels, view, self.table, self._sky)
+
+
+def horizon_problem(labels: Image, view: GroundView, table: ClassTable, sky: int | None) -> str | None:
+    """Return a line if ground shows over the horizon, or sky below it, or None.
+
+    Args:
+        labels: (H, W) uint8 without distortion.
+        view: By the pose in question.
+        table: Of the labels' classes.
+        sky: Id of the sky, None if the set has none.
+    """
+    height, width = labels.shape
+    rows = view.horizon_row(np.arange(width))
+    if not np.isfinite(rows).all():
+        return None
+    margin = np.radians(_HORIZON_MARGIN_DEG) * view.focal_px
+    over = np.arange(height)[:, None] - rows[None, :]
+    said = []
+    wrong_sides = [("ground", (table.kinds[labels] == GROUND) & (labels != OUTSIDE), -over)]
+    if sky is not None:
+        wrong_sides.append(("sky", labels == sky, over))
+    for what, mask, beyond in wrong_sides:
+        total = int(np.count_nonzero(mask))
+        wrong = beyond[mask & (beyond > margin)]
+        if len(wrong) > max(_HORIZON_PIXELS, _HORIZON_SHARE * total):
+            off = float(np.degrees(np.percentile(wrong, 90) / view.focal_px))
+            side, way = ("over", "up") if what == "ground" else ("below", "down")
+            said.append(
+                f"{len(wrong) / total:.0%} of the {what} lies {side} the horizon that the camera's pose gives, up to "
+                f"{off:.1f} degrees: the camera looks farther {way}, or the ground isn't flat; correct its pitch"
+            )
+    return "; ".join(said) or None
+
+
+def _check(frame: LabelFrame) -> None:
+    for name, image in (("labels", frame.labels), ("confidence", frame.confidence)):
+        if image.dtype != np.uint8 or image.ndim != 2 or not image.size:
+            raise GridError(f"{name} are {image.dtype} {image.shape}: (H, W) uint8 is needed")
+    if frame.labels.shape != frame.confidence.shape:
+        raise GridError(f"labels are {frame.labels.shape} and confidence {frame.confidence.shape}: give one size")

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A point for each pixel of the mask, from depth or from the ground plane: what planners take beside the mask.
+
+Points are in the optical frame of the mask's camera (REP-103: x right, y down, z forward), in metres.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.grid.costs import ClassTable
+from segmif_ros.grid.errors import GridError
+from segmif_ros.grid.evidence import split
+from segmif_ros.grid.view import GroundView, Pinhole
+
+Array = npt.NDArray[np.float64]
+Image = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+
+def points_of_depth(depth_m: npt.NDArray, rays: Floats) -> Floats:
+    """Return (H, W, 3) points of a depth image; NaN where it says nothing.
+
+    Args:
+        depth_m: (H, W) metres along the optical axis; 0, negative, infinite and NaN say nothing.
+        rays: (H, W, 3) as `segmif_ros.grid.view.Pinhole.rays` gives them.
+
+    Raises:
+        GridError: If the sizes differ: the cloud has to be aligned with the mask.
+    """
+    if depth_m.shape != rays.shape[:2]:
+        theirs, ours = ("x".join(map(str, shape[1::-1])) for shape in (depth_m.shape, rays.shape))
+        raise GridError(f"the depth image is {theirs} and the labels are {ours}: register depth to the mask's camera")
+    depth = np.asarray(depth_m, np.float32)
+    with np.errstate(invalid="ignore"):
+        known = np.isfinite(depth) & (depth > 0)
+    return rays * np.where(known, depth, np.float32(np.nan))[..., None]
+
+
+def points_of_ground(
+    labels: Image,
+    pinhole: Pinhole,
+    rays: Floats,
+    view: GroundView,
+    base_from_optical: Array,
+    table: ClassTable,
+    *,
+    ground_z_m: float = 0.0,
+    max_range_m: float = 20.0,
+) -> Floats:
+    """Return (H, W, 3) points without depth: ground lies on the plane, what stands rises over its foot.
+
+    NaN where there is no telling: the sky, what hangs in the air, objects whose foot isn't seen, what lies beyond the
+    range.
+
+    Args:
+        labels: (H, W) ids of the raw view.
+        pinhole: The camera at that size.
+        rays: (H, W, 3), its `rays`.
+        view: Over the plane.
+        base_from_optical: Where the camera is.
+        table: Of the labels' classes.
+        ground_z_m: Height of the plane in the base frame.
+        max_range_m: Of the depth.
+    """
+    masks = split(labels, view, table)
+    first, rows = masks.first_row, labels.shape[0] - masks.first_row
+    depth = np.full(labels.shape, np.nan, np.float32)
+    if rows:
+        up = base_from_optical[2, :3].astype(np.float32)
+        height = np.float32(base_from_optical[2, 3] - ground_z_m)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            plane = -height / (rays[first:] @ up)
+            plane[~((plane > 0) & (plane < max_range_m))] = np.nan
+        below = depth[first:]
+        ground = masks.ground > 0
+        below[ground] = plane[ground]
+        _raise_objects(below, plane, ground, masks.solid > 0)
+    return rays * depth[..., None]
+
+
+def _raise_objects(depth: Floats, plane: Floats, ground: npt.NDArray[np.bool_], solid: npt.NDArray[np.bool_]) -> None:
+    """Give objects the depth of their foot, in place: that of the ground under the lowest pixel of their column."""
+    rows = len(depth)
+    # from below: the last row that isn't object; the foot is one above it, or the image's last row
+    upwards = np.arange(rows, dtype=np.int32)[:, None]
+    last = np.maximum.accumulate(np.where(solid[::-1], -1, upwards), axis=0)[::-1]
+    row_below = rows - 1 - last  # of the pixel that ends the run below, `rows` where the run leaves the image
+    cut = last < 0
+    at = np.minimum(row_below, rows - 1)
+    columns = np.arange(depth.shape[1])[None, :]
+    foot = plane[at, columns]
+    stands = solid & (ground[at, columns] | cut)
+    np.copyto(depth, foot, where=stands)

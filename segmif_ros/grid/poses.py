@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rigid transforms as (4, 4) float64 matrices, and a buffer of stamped ones that says what is missing.
+
+A transform ``target_from_source`` takes points of the frame ``source`` to the frame ``target``. Frames follow REP-103:
+x forward, y left, z up; optical frames x right, y down, z forward.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.grid.errors import GridError, TransformError
+
+Array = npt.NDArray[np.float64]
+
+NS_PER_S = 1_000_000_000
+_UNIT_TOLERANCE = 0.05  # of a quaternion's length: room for messages with few digits
+_MAX_HOPS = 64
+# optical axes in a frame that looks along x: optical z is forward, x is right, y is down
+BODY_FROM_OPTICAL = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], np.float64)
+
+
+def transform(translation: npt.ArrayLike, quaternion_xyzw: npt.ArrayLike) -> Array:
+    """Return the (4, 4) matrix of a geometry_msgs/Transform; GridError if the numbers can't be one's."""
+    moved, turned = np.asarray(translation, np.float64), np.asarray(quaternion_xyzw, np.float64)
+    if not (np.isfinite(moved).all() and np.isfinite(turned).all()):
+        raise GridError("a transform has a number that isn't finite")
+    length = float(np.linalg.norm(turned))
+    if abs(length - 1) > _UNIT_TOLERANCE:
+        raise GridError(f"a rotation's quaternion has length {length:.3g} instead of 1")
+    x, y, z, w = turned / length
+    made = np.eye(4)
+    made[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    made[:3, 3] = moved
+    return made
+
+
+def from_rpy(translation: npt.ArrayLike, roll: float, pitch: float, yaw: float) -> Array:
+    """Return the (4, 4) matrix of fixed-axis roll, pitch and yaw in radians, as URDF counts them."""
+    half = np.array([roll, pitch, yaw]) / 2
+    (sr, sp, sy), (cr, cp, cy) = np.sin(half), np.cos(half)
+    quaternion = [
+        sr * cp * cy - cr * sp * sy,
+        cr * sp * cy + sr * cp * sy,
+        cr * cp * sy - sr * sp * cy,
+        cr * cp * cy + sr * sp * sy,
+    ]
+    return transform(translation, quaternion)
+
+
+def camera_pose(
+    height_m: float,
+    pitch_deg: float,
+    roll_deg: float = 0.0,
+    *,
+    yaw_deg: float = 0.0,
+    x_m: float = 0.0,
+    y_m: float = 0.0,
+) -> Array:
+    """Return base_from_optical of a camera whose mounting is measured by hand.
+
+    Args:
+        height_m: Of the optical centre over the ground (the base frame's z = 0).
+        pitch_deg: Positive looks down, as a positive turn about y does.
+        roll_deg: Positive turns the camera to its right.
+        yaw_deg: Positive looks to the left.
+        x_m: How far before the base frame's origin it sits.
+        y_m: How far to the left.
+
+    Raises:
+        GridError: If the height isn't over 0.
+    """
+    if not height_m > 0:
+        raise GridError(f"camera_height_m is {height_m:g}: measure the height of the lens over the ground")
+    turned = from_rpy([x_m, y_m, height_m], *np.radians([roll_deg, pitch_deg, yaw_deg]))
+    return turned @ BODY_FROM_OPTICAL
+
+
+def inverse(matrix: Array) -> Array:
+    """Return the inverse of a rigid transform."""
+    made = np.eye(4)
+    made[:3, :3] = matrix[:3, :3].T
+    made[:3, 3] = -matrix[:3, :3].T @ matrix[:3, 3]
+    return made
+
+
+def interpolated(a: Array, b: Array, share: float) -> Array:
+    """Return the transform ``share`` (0 to 1) of the way from ``a`` to ``b``: straight, and at one rate of turning."""
+    step = a[:3, :3].T @ b[:3, :3]
+    made = np.eye(4)
+    made[:3, :3] = a[:3, :3] @ _rotation(share * _rotation_vector(step))
+    made[:3, 3] = (1 - share) * a[:3, 3] + share * b[:3, 3]
+    return made
+
+
+def _rotation_vector(matrix: Array) -> Array:
+    return np.asarray(cv2.Rodrigues(matrix)[0], np.float64).ravel()
+
+
+def _rotation(vector: Array) -> Array:
+    return np.asarray(cv2.Rodrigues(vector)[0], np.float64)
+
+
+@dataclass
+class _Link:
+    """How one frame hangs on its parent: stamps in order, and parent_from_child at each; one without stamp if fixed."""
+
+    parent: str
+    fixed: bool
+    stamps: list[int] = field(default_factory=list)
+    matrices: list[Array] = field(default_factory=list)
+
+
+class TransformBuffer:
+    """The last seconds of a tree of frames, as /tf and /tf_static give it.
+
+    Args:
+        keep_s: How much of the past is kept, seconds.
+        wait_s: How much newer than the newest transform may be asked for: the newest is taken then. Beyond it a
+            lookup says that tf is late.
+    """
+
+    def __init__(self, keep_s: float = 10.0, wait_s: float = 0.1) -> None:
+        self._keep_ns = round(keep_s * NS_PER_S)
+        self._wait_ns = round(wait_s * NS_PER_S)
+        self._links: dict[str, _Link] = {}
+        self.dropped: deque[str] = deque(maxlen=8)
+
+    @property
+    def frames(self) -> list[str]:
+        """All frames heard of, in order."""
+        return sorted({name for child, link in self._links.items() for name in (child, link.parent)})
+
+    def clear(self) -> None:
+        """Forget what moves, as after a jump of the clock; fixed transforms stay."""
+        self._links = {child: link for child, link in self._links.items() if link.fixed}
+
+    def put(self, parent: str, child: str, stamp_ns: int, parent_from_child: Array, *, fixed: bool = False) -> None:
+        """Add a transform. One older than the newest is put in its place; a frame with a new parent begins anew."""
+        parent, child = parent.lstrip("/"), child.lstrip("/")
+        if not parent or not child or parent == child:
+            raise GridError(f"a transform from '{child}' to '{parent}' has no two frames")
+        link = self._links.get(child)
+        if link is None or link.parent != parent or link.fixed != fixed:
+            link = self._links[child] = _Link(parent=parent, fixed=fixed)
+        if fixed:
+            link.matrices[:], link.stamps[:] = [parent_from_child], [0]
+            return
+        at = bisect.bisect_left(link.stamps, stamp_ns)
+        if at < len(link.stamps) and link.stamps[at] == stamp_ns:
+            link.matrices[at] = parent_from_child
+            return
+        link.stamps.insert(at, stamp_ns)
+        link.matrices.insert(at, parent_from_child)
+        old = bisect.bisect_left(link.stamps, link.stamps[-1] - self._keep_ns)
+        del link.stamps[:old], link.matrices[:old]
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> Array:
+        """Return target_from_source at a time, interpolated.
+
+        Raises:
+            TransformError: With one line, if the frames aren't connected or the time isn't in the buffer.
+        """
+        target, source = target.lstrip("/"), source.lstrip("/")
+        up_source, up_target = self._ancestors(source), self._ancestors(target)
+        common = next((name for name in up_source if name in up_target), None)
+        if common is None:
+            raise TransformError("missing", self._missing(target, source))
+        return inverse(self._to_ancestor(target, common, stamp_ns)) @ self._to_ancestor(source, common, stamp_ns)
+
+    def newest_ns(self, target: str, source: str) -> int | None:
+        """Return the newest stamp that both frames' moving links share; None if nothing moves or they don't connect."""
+        names = {name for each in (source, target) for name in self._ancestors(each.lstrip("/"))}
+        newest = [self._links[each].stamps[-1] for each in names if each in self._links and not self._links[each].fixed]
+        return min(newest) if newest else None
+
+    def _ancestors(self, frame: str) -> list[str]:
+        found = [frame]
+        while found[-1] in self._links and len(found) < _MAX_HOPS:
+            found.append(self._links[found[-1]].parent)
+        return found
+
+    def _to_ancestor(self, frame: str, ancestor: str, stamp_ns: int) -> Array:
+        matrix = np.eye(4)
+        while frame != ancestor:
+            link = self._links[frame]
+            matrix = self._at(frame, link, stamp_ns) @ matrix
+            frame = link.parent
+        return matrix
+
+    def _at(self, child: str, link: _Link, stamp_ns: int) -> Array:
+        if link.fixed:
+            return link.matrices[0]
+        at = bisect.bisect_left(link.stamps, stamp_ns)
+        between = f"tf from '{child}' to '{link.parent}'"
+        if at == len(link.stamps):
+            behind_ns = stamp_ns - link.stamps[-1]
+            if behind_ns > self._wait_ns:
+                raise TransformError("late", f"{between} is late: its newest is {1e-9 * behind_ns:.3f} s older")
+            return link.matrices[-1]
+        if link.stamps[at] == stamp_ns:
+            return link.matrices[at]
+        if at == 0:
+            before_s = 1e-9 * (link.stamps[0] - stamp_ns)
+            raise TransformError("past", f"{between} begins {before_s:.3f} s after the image: tf is from another time")
+        span = link.stamps[at] - link.stamps[at - 1]
+        return interpolated(link.matrices[at - 1], link.matrices[at], (stamp_ns - link.stamps[at - 1]) / span)
+
+    def _missing(self, target: str, source: str) -> str:
+        unheard = [name for name in (target, source) if name not in self.frames]
+        if unheard:
+            known = ", ".join(self.frames) or "none"
+            return f"no tf of frame '{unheard[0]}': frames heard of are {known}"
+        return f"no tf connects '{source}' with '{target}': they are in two trees"
