@@ -21,7 +21,8 @@ class GridConfig:
         ground_z_m: Height of the ground in the base frame.
         pitch_error_deg: Standard deviation of the camera's pitch against the ground; errors grow with it.
         min_confidence: Ground pixels of less confidence say nothing, 0 to 1.
-        gain: Share of a frame's log odds that counts, because frames repeat each other's errors, 0 to 1.
+        gain: Share of a frame's log odds that counts for ground, because frames repeat each other's errors, 0 to 1.
+        object_gain: The same for obstacles; higher, so that what comes into view counts at once.
         min_evidence: Log odds in a cell before it is known.
         memory_s: Time constant of forgetting what isn't seen.
         movable_memory_s: The same for classes that move.
@@ -40,6 +41,7 @@ class GridConfig:
     pitch_error_deg: float = 0.3
     min_confidence: float = 0.5
     gain: float = 0.3
+    object_gain: float = 0.8
     min_evidence: float = 0.8
     memory_s: float = 20.0
     movable_memory_s: float = 1.5
@@ -51,7 +53,7 @@ class GridConfig:
         for name in ("size_m", "cell_m", "max_range_m", "memory_s", "movable_memory_s", "min_evidence", "clearance_m"):
             if not getattr(self, name) > 0:
                 raise GridError(f"{name} is {getattr(self, name):g}: a number over 0 is needed")
-        for name in ("min_confidence", "gain"):
+        for name in ("min_confidence", "gain", "object_gain"):
             if not 0 <= getattr(self, name) <= 1:
                 raise GridError(f"{name} is {getattr(self, name):g}: allowed is 0 to 1")
         if not 4 <= self.cells <= MAX_CELLS:

@@ -51,6 +51,7 @@ class ClassTable:
         stands: (N,) bool: may be an obstacle (objects, hanging things and what is either).
         never_free: (N,) bool.
         movable: (N,) bool.
+        hides: (256,) bool: may have moved to where it hides the ground.
         likely: Probability at which a never_free class counts.
         unnamed: Classes that the costs don't name; they say nothing.
     """
@@ -61,6 +62,7 @@ class ClassTable:
     stands: npt.NDArray[np.bool_]
     never_free: npt.NDArray[np.bool_]
     movable: npt.NDArray[np.bool_]
+    hides: npt.NDArray[np.bool_]
     likely: float
     unnamed: tuple[str, ...]
 
@@ -103,13 +105,17 @@ class CostTable:
         ]
         kinds = np.full(256, NOTHING, np.uint8)
         kinds[: len(rows)] = [KINDS[each.kind] for each in rows]
+        movable = np.array([each.movable for each in rows], bool)
+        hides = np.zeros(256, bool)
+        hides[: len(rows)] = movable
         return ClassTable(
             names=names,
             kinds=kinds,
             costs=np.array([each.cost for each in rows], np.float32),
             stands=np.isin(kinds[: len(rows)], (OBJECT, HANGING, EITHER)),
             never_free=np.array([each.never_free for each in rows], bool),
-            movable=np.array([each.movable for each in rows], bool),
+            movable=movable,
+            hides=hides,
             likely=self.likely,
             unnamed=tuple(name for name, each in zip(names, found, strict=True) if each is None),
         )

@@ -6,7 +6,7 @@ Shapes: H, W label map; N cells along a side of the grid; C classes; M observati
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import cv2
@@ -15,19 +15,20 @@ import numpy.typing as npt
 
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import EITHER, GROUND, OBJECT, ClassTable
-from segmif_ros.grid.errors import GridError
+from segmif_ros.grid.masks import GroundMasks, feet, look_up, split_ground
 from segmif_ros.grid.view import OUTSIDE, GroundView
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-_OVER_HORIZON_PX = 4  # what is still connected so far over the horizon rises over it
 _MAX_MARGIN_PX = 15
 _FOOT_ROWS = 5  # the confidence of an object is looked up over so many rows: it drops at edges
 _NEAR_M = 0.05
 _MAX_SAMPLES = 41
 _STEPS = 1 << 12  # of log odds, where the larger of two is kept as a whole number
 _SURE = 0.98  # no confidence counts for more
+_HIDDEN = 254  # in place of a label: what moves is before it
+_TAIL = 2.0  # how fast what stands gets less likely along its ray, up to one standard deviation away
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +68,14 @@ class Evidence:
         cells: (M,) flat index.
         classes: (M,) class ids.
         log_odds: (M,) float32, over 0.
+        hidden: (K,) flat index of cells that something movable hides: it may have moved there, so what was seen free
+            before isn't free any more.
     """
 
     cells: npt.NDArray[np.int64]
     classes: npt.NDArray[np.uint8]
     log_odds: Floats
+    hidden: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @lru_cache(maxsize=8)
@@ -82,46 +86,6 @@ def log_odds_table(classes: int, gain: float) -> Floats:
     """
     p = np.clip(np.arange(256) / 255, 1 / max(classes, 2), _SURE)
     return (gain * np.log(p * max(classes - 1, 1) / (1 - p))).astype(np.float32)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class GroundMasks:
-    """Which pixels are what, rows from ``first_row`` on; all (rows, W) uint8, 0 or 255.
-
-    Attributes:
-        first_row: Of the label map, a little over the horizon.
-        ground: Ground classes, and low ones of the kind "either".
-        solid: Objects, and what of the kind "either" rises over the horizon.
-    """
-
-    first_row: int
-    ground: Image
-    solid: Image
-
-
-def split(labels: Image, view: GroundView, table: ClassTable) -> GroundMasks:
-    """Tell ground from what stands on it.
-
-    Raises:
-        GridError: If the camera is upside down, so that what stands would hang.
-    """
-    height, width = labels.shape
-    ends = view.horizon_row([0.0, width - 1.0])
-    if view.ground_from_image[2, 1] < -1e-9:
-        raise GridError("the camera is upside down over the ground: turn its image, or correct its pose")
-    first = int(np.clip(np.floor(ends.min()) - _OVER_HORIZON_PX, 0, height))
-    below = labels[first:]
-    ground, solid, either = (_look_up(table.ids(*kinds), below) for kinds in ((GROUND,), (OBJECT,), (EITHER,)))
-    if below.size and either.any():
-        # connected with what is over the horizon: a tree; else grass
-        over = view.horizon_row(np.arange(width)) - (_OVER_HORIZON_PX + first)
-        connected = either
-        if over.max() > 0:  # the horizon slopes
-            connected = either | np.where(np.arange(len(below))[:, None] < over, 255, 0).astype(np.uint8)
-        tall = np.minimum.accumulate(connected, axis=0) & either
-        solid |= tall
-        ground |= either & ~tall
-    return GroundMasks(first_row=first, ground=ground, solid=solid)
 
 
 def evidence_of_labels(
@@ -141,14 +105,14 @@ def evidence_of_labels(
         table: Of the labels' classes.
         config: The grid's.
     """
-    masks = split(labels, view, table)
+    masks = split_ground(labels, view, table)
     first = masks.first_row
-    labels, confidence = labels[first:], confidence[first:]
+    labels, confidence = masks.labels, confidence[first:]
     if labels.shape[0] < 2:
         return nothing_seen()
-    odds = log_odds_table(len(table.names), config.gain)
-    best = _standing(labels, confidence, masks, view, square, config, odds)
+    best = _standing(labels, confidence, masks, view, square, table, config)
     seen = _sure_ground(labels, confidence, masks.ground, view, config)
+    seen[look_up(np.where(table.hides, 255, 0).astype(np.uint8), labels) > 0] = _HIDDEN
 
     # cell (i, j) -> pixel, all cells by one homography
     cell_to_ground = np.array(
@@ -166,13 +130,13 @@ def evidence_of_labels(
     range2 = np.square(x - np.float32(view.at[0]))[None, :] + np.square(y - np.float32(view.at[1]))[:, None]
     steps = np.arange(square.cells)
     depth = (matrix[2, 0] * steps)[None, :] + (matrix[2, 1] * steps + matrix[2, 2])[:, None]
-    usable = (there != OUTSIDE) & (depth > _NEAR_M) & (range2 < config.max_range_m**2)
-    usable &= best.reshape(usable.shape) == 0
+    before = (depth > _NEAR_M) & (range2 < config.max_range_m**2)
+    usable = (there < _HIDDEN) & before & (best.reshape(before.shape) == 0)
     cells = np.flatnonzero(usable)
     classes = there.reshape(-1)[cells]
     sure = np.asarray(cv2.warpPerspective(confidence, matrix, size, flags=flags), np.uint8).reshape(-1)[cells]
     error = view.radial_error_m(range2.reshape(-1)[cells], np.radians(config.pitch_error_deg)).astype(np.float32)
-    log_odds = np.take(odds, sure) / (1 + np.square(error))
+    log_odds = np.take(log_odds_table(len(table.names), config.gain), sure) / (1 + np.square(error))
 
     standing = np.flatnonzero(best)
     found = best[standing]
@@ -180,6 +144,7 @@ def evidence_of_labels(
         cells=np.concatenate([cells, standing]),
         classes=np.concatenate([classes, (found & 0xFF).astype(np.uint8)]),
         log_odds=np.concatenate([log_odds, (found >> 8).astype(np.float32) / np.float32(_STEPS)]),
+        hidden=np.flatnonzero((there == _HIDDEN) & before),
     )
 
 
@@ -225,9 +190,15 @@ def evidence_of_points(
     is_ground = inside & on_ground & ((kind == GROUND) | (kind == EITHER))
     is_ground &= confidence >= config.min_confidence * 255
     error2 = np.square(depth_error * range2)
-    odds = np.take(log_odds_table(len(table.names), config.gain), confidence) / (1 + error2 / config.cell_m)
-    blocked = _largest(square, cells[standing], classes[standing], odds[standing])
-    ground = _largest(square, cells[is_ground], classes[is_ground], odds[is_ground])
+    blocked, ground = (
+        _largest(
+            square,
+            cells[which],
+            classes[which],
+            np.take(log_odds_table(len(table.names), gain), confidence[which]) / (1 + error2[which] / config.cell_m),
+        )
+        for which, gain in ((standing, config.object_gain), (is_ground, config.gain))
+    )
     best = np.where(blocked > 0, blocked, ground)
     found = np.flatnonzero(best)
     return Evidence(
@@ -242,23 +213,12 @@ def nothing_seen() -> Evidence:
     return Evidence(cells=np.zeros(0, np.int64), classes=np.zeros(0, np.uint8), log_odds=np.zeros(0, np.float32))
 
 
-def feet(masks: GroundMasks, min_object_px: int) -> npt.NDArray[np.int32]:
-    """Return (M, 2) pixels (u, v) of ``masks``' rows at which objects stand on the ground, or leave the image below."""
-    tall = np.ones((max(1, min_object_px), 1), np.uint8)
-    # an opening; cv2's own moves what it opens by a row where the kernel is even
-    runs = cv2.erode(masks.solid, tall, anchor=(0, len(tall) - 1))
-    standing = np.asarray(cv2.dilate(runs, tall, anchor=(0, 0)), np.uint8)
-    standing[:-1] &= masks.ground[1:]
-    found = cv2.findNonZero(standing)
-    return np.zeros((0, 2), np.int32) if found is None else np.asarray(found, np.int32).reshape(-1, 2)
-
-
 def _sure_ground(labels: Image, confidence: Image, ground: Image, view: GroundView, config: GridConfig) -> Image:
     """Return the class of pixels that are ground even if the pitch errs a little, `OUTSIDE` elsewhere."""
     margin = int(np.ceil(np.radians(config.pitch_error_deg) * view.focal_px))
     rows = 1 + 2 * min(margin, _MAX_MARGIN_PX)
     sure = cv2.erode(ground, np.ones((rows, 3), np.uint8))
-    enough = _look_up(np.where(np.arange(256) >= 255 * config.min_confidence, 255, 0).astype(np.uint8), confidence)
+    enough = look_up(np.where(np.arange(256) >= 255 * config.min_confidence, 255, 0).astype(np.uint8), confidence)
     # other pixels become OUTSIDE: label | ~mask
     return np.asarray(cv2.bitwise_or(labels, cv2.bitwise_not(cv2.bitwise_and(sure, enough))), np.uint8)
 
@@ -269,8 +229,8 @@ def _standing(
     masks: GroundMasks,
     view: GroundView,
     square: Square,
+    table: ClassTable,
     config: GridConfig,
-    odds: Floats,
 ) -> npt.NDArray[np.int32]:
     """Return (N * N,) log odds and class of what stands in each cell, packed; 0 where nothing does."""
     found = feet(masks, config.min_object_px)
@@ -292,7 +252,8 @@ def _standing(
     share = np.linspace(-1, 1, samples)
     step = (from_camera / np.maximum(distance, 1e-6)[:, None] * error[:, None])[:, None, :]
     places = ground[:, None, :] + share[None, :, None] * step
-    trust = (np.take(odds, sure) / (1 + np.square(error) / 4))[:, None] * np.exp(-0.5 * share**2)[None, :]
+    odds = np.take(log_odds_table(len(table.names), config.object_gain), sure) / (1 + np.square(error) / 4)
+    trust = odds[:, None] * np.exp(-_TAIL * share**2)[None, :]
     cells = square.flat_index(places[..., 0].ravel(), places[..., 1].ravel())
     return _largest(square, cells, np.repeat(classes, samples), trust.astype(np.float32).ravel())
 
@@ -303,8 +264,3 @@ def _largest(square: Square, cells: npt.NDArray[np.int64], classes: Image, log_o
     packed = (np.maximum(log_odds, 1 / _STEPS) * _STEPS).astype(np.int32) << 8 | classes.astype(np.int32)
     np.maximum.at(best, cells, packed)
     return best[:-1]
-
-
-def _look_up(table: Image, image: Image) -> Image:
-    """Return ``table[image]``, (256,) uint8; a quarter of NumPy's time."""
-    return np.asarray(cv2.LUT(image, table), np.uint8)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from segmif_ros.grid.costs import ClassTable
 from segmif_ros.grid.errors import GridError
-from segmif_ros.grid.evidence import split
+from segmif_ros.grid.masks import split_ground
 from segmif_ros.grid.view import GroundView, Pinhole
 
 Array = npt.NDArray[np.float64]
@@ -64,7 +64,7 @@ def points_of_ground(
         ground_z_m: Height of the plane in the base frame.
         max_range_m: Of the depth.
     """
-    masks = split(labels, view, table)
+    masks = split_ground(labels, view, table)
     first, rows = masks.first_row, labels.shape[0] - masks.first_row
     depth = np.full(labels.shape, np.nan, np.float32)
     if rows:

@@ -13,7 +13,9 @@ from segmif_ros.grid.costs import GROUND, LETHAL, ClassTable
 from segmif_ros.grid.evidence import Evidence, Square
 
 UNKNOWN = -1
-_CAP = 6.0  # log odds that a class can gather: what changes is believed after a few frames
+# Log odds that a class can gather: what changes is believed soon, and an obstacle at once.
+_GROUND_CAP, _CAP = 3.5, 6.0
+_HIDDEN_KEPT = 0.3  # of the log odds of what moves
 _RECENTRE_M = 1.0  # the square moves in steps of that
 
 
@@ -54,6 +56,10 @@ class RollingGrid:
         self._corner: tuple[int, int] | None = None  # in cells
         self._stamp_ns: int | None = None
         self._weights = _weights(table)
+        ground = table.kinds[: len(table.names)] == GROUND
+        self._caps = np.where(ground, _GROUND_CAP, _CAP).astype(np.float32)
+        # what moves and hides a cell may have come into it, or have left it
+        self._if_hidden = np.where(ground, 0, np.where(table.movable, _HIDDEN_KEPT, 1)).astype(np.float32)
 
     @property
     def square(self) -> Square:
@@ -93,19 +99,21 @@ class RollingGrid:
         if self._stamp_ns is not None and stamp_ns > self._stamp_ns:
             self._fade(1e-9 * (stamp_ns - self._stamp_ns))
         self._stamp_ns = stamp_ns if self._stamp_ns is None else max(stamp_ns, self._stamp_ns)
+        if len(evidence.hidden):
+            self._odds[evidence.hidden] *= self._if_hidden
         cells, classes = evidence.cells, evidence.classes.astype(np.intp)
         flat = self._odds.reshape(-1)
         at = cells * self._odds.shape[1] + classes
-        gathered = flat[at] + evidence.log_odds
-        flat[at] = np.minimum(gathered, _CAP)
+        gathered, cap = flat[at] + evidence.log_odds, self._caps[classes]
+        flat[at] = np.minimum(gathered, cap)
         # beyond the cap the others go down instead: only differences mean something
-        over = np.flatnonzero(gathered > _CAP)
+        over = np.flatnonzero(gathered > cap)
         if len(over):
             rows = cells[over]
             others = self._odds[rows]
-            others -= (gathered[over] - _CAP)[:, None]
+            others -= (gathered[over] - cap[over])[:, None]
             np.maximum(others, 0, out=others)
-            others[np.arange(len(over)), classes[over]] = _CAP
+            others[np.arange(len(over)), classes[over]] = cap[over]
             self._odds[rows] = others
 
     def known(self) -> npt.NDArray[np.intp]:
@@ -114,10 +122,17 @@ class RollingGrid:
         return np.flatnonzero(evidence >= self._config.min_evidence)
 
     def map(self) -> GridMap:
-        """Return the grid as it is believed now; cells that nothing was seen of are unknown."""
+        """Return the grid as it is believed now.
+
+        Cells that nothing was seen of are unknown. So are those where a never_free class is still likely although
+        nothing speaks for it: too little was seen to call them free.
+        """
         n, table = self._cells, self._table
         known = self.known()
+        told = self._odds[known] @ table.never_free.astype(np.float32) >= self._config.min_evidence
         odds = np.exp(self._odds[known])
+        undecided = ~told & (odds @ self._weights[:, 2] > table.likely * (odds @ self._weights[:, 0]))
+        known, odds = known[~undecided], odds[~undecided]
         total, standing, risky, risk, cost = (odds @ self._weights).T
         mean = cost / total
         likely = risky > table.likely * total

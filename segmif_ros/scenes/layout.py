@@ -266,9 +266,7 @@ class Layout:
             lateral = float(rng.uniform(-reach, reach))
             motion = Motion(d=lateral, s=self._in_view(rng, lateral, 30.0), d_mps=facing * speed)
             yaw = (0.0 if facing > 0 else np.pi) + float(rng.normal(0, 0.15))
-        machine = (
-            two_wheelers.motorcycle(rng, climate, running=True) if engine else two_wheelers.bicycle(rng, climate)
-        )
+        machine = two_wheelers.motorcycle(rng, climate, running=True) if engine else two_wheelers.bicycle(rng, climate)
         self.movers.append((machine.placed(0, 0, yaw=yaw), motion))
         seat = 0.82 if engine else 0.95
         self.crowd.add(rng, climate, speed_mps=speed, frontal=float(lengthwise), facing=facing, seat_m=seat, rider=True)

@@ -40,9 +40,7 @@ def part(quad: F32, u0: float, u1: float, v0: float, v1: float) -> F32:
     return np.asarray((1 - v) * ((1 - u) * quad[0] + u * quad[3]) + v * ((1 - u) * quad[1] + u * quad[2]), np.float32)
 
 
-def _wheels(
-    half_width: float, radius: float, axles: list[float], *, arch: float = 1.0
-) -> tuple[list[F32], list[F32]]:
+def _wheels(half_width: float, radius: float, axles: list[float], *, arch: float = 1.0) -> tuple[list[F32], list[F32]]:
     """(tyres, hubs) as octagons in both side planes, wound outwards; arch widens them about the same axle."""
     a = np.arange(8) * (np.pi / 4) + np.pi / 8
     tyres: list[F32] = []

@@ -23,7 +23,8 @@ from grid_scenes import (
 
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.errors import GridError
-from segmif_ros.grid.evidence import evidence_of_points, feet, split
+from segmif_ros.grid.evidence import evidence_of_points
+from segmif_ros.grid.masks import feet, split_ground
 from segmif_ros.grid.poses import camera_pose, from_rpy
 from segmif_ros.grid.rolling import UNKNOWN
 from segmif_ros.grid.view import GroundView
@@ -176,7 +177,7 @@ def test_a_camera_height_that_is_not_over_zero_is_refused(height: float) -> None
 def test_feet_are_the_lowest_rows_of_objects_over_ground() -> None:
     labels = street()
     labels[80:126, 90] = PERSON
-    masks = split(labels, GroundView.of(CAMERA.K, LEVEL, HERE), costs().for_names(FMB.names))
+    masks = split_ground(labels, GroundView.of(CAMERA.K, LEVEL, HERE), costs().for_names(FMB.names))
     found = feet(masks, 2)
     assert [(u, v + masks.first_row) for u, v in found.tolist()] == [(90, 125)]
 
@@ -207,3 +208,24 @@ def test_points_with_classes_are_ground_obstacles_or_nothing() -> None:
 def test_an_obstacle_point_goes_before_ground_in_the_same_cell() -> None:
     _, found = _points([[3.1, 0.1, 0.0], [3.11, 0.1, 0.5]], [ROAD, PERSON])
     assert found.classes.tolist() == [PERSON]
+
+
+def test_ground_that_shows_between_the_wheels_of_a_car_belongs_to_the_car() -> None:
+    car = FMB.id_of("car")
+    labels = street()
+    labels[90:141, 70:131] = car  # its body ends at row 140
+    labels[141:151, 70:80] = labels[141:151, 121:131] = car  # its wheels stand at row 150: 2 m
+    masks = split_ground(labels, GroundView.of(CAMERA.K, LEVEL, HERE), costs().for_names(FMB.names))
+    assert (masks.labels[145 - masks.first_row, 70:131] == car).all(), "10 rows at 2 m are 0.2 m high"
+    grid = seen(labels).map()
+    assert cost_at(grid, 1.98, 0.0) == 100
+    assert not 0 <= cost_at(grid, 2.3, 0.0) < 50
+
+
+def test_a_gap_that_one_can_pass_through_stays_ground() -> None:
+    building = FMB.id_of("building")
+    labels = street()
+    labels[90:104, 60:141] = building  # an arch: 25 m away
+    labels[104:151, 60:65] = labels[104:151, 136:141] = building  # its posts stand at 2 m
+    masks = split_ground(labels, GroundView.of(CAMERA.K, LEVEL, HERE), costs().for_names(FMB.names))
+    assert (masks.labels[140 - masks.first_row, 70:131] == ROAD).all()

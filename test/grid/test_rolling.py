@@ -45,13 +45,30 @@ def _one(cell: int, class_id: int, log_odds: float) -> Evidence:
 def test_the_probability_of_one_observation_is_the_hand_computed_one() -> None:
     grid = _grid()
     grid.centre_on(0, 0)
-    grid.add(_one(5, ROAD, np.log(4)), 0)
-    # prior: half over road and sidewalk, half over the 13 others; road becomes 4 times likelier
-    total = 0.25 * 4 + 0.25 + 0.5
+    grid.add(_one(5, ROAD, np.log(16)), 0)
+    # prior: half over road and sidewalk, half over the 13 others; road becomes 16 times likelier
+    total = 0.25 * 16 + 0.25 + 0.5
     got = grid.map()
-    assert got.confidence[1, 1] == round(100 * 1.0 / total)
+    assert got.confidence[1, 1] == round(100 * 4.0 / total)
     assert got.obstacle[1, 1] == pytest.approx(0.5 * 12 / 13 / total)  # the sky is no obstacle
     assert (got.cost == UNKNOWN).sum() == 15
+
+
+def test_a_cell_of_which_too_little_was_seen_to_call_it_free_is_unknown() -> None:
+    grid = _grid()
+    grid.centre_on(0, 0)
+    grid.add(_one(5, ROAD, 1.5), 0)  # 0.25 * e^1.5 = 1.12 against 0.25 + 0.5: an obstacle has 0.27, likely is 0.15
+    assert (grid.map().cost == UNKNOWN).all()
+
+
+def test_what_something_movable_hides_is_not_free_any_more() -> None:
+    made = seen(street())
+    labels = street()
+    labels[80:126, 90:111] = PERSON
+    made.add(frame(labels, 2 * SECOND_NS), CAMERA, LEVEL, HERE)
+    grid = made.map()
+    assert cost_at(grid, 5.5, 0.0) == UNKNOWN
+    assert cost_at(grid, 3.92, 0.0) == 100, "one frame is enough to block what was free"
 
 
 def test_confidence_becomes_log_odds_of_one_class_against_another() -> None:
@@ -76,7 +93,7 @@ def test_a_likely_person_makes_a_cell_lethal_though_road_is_likelier() -> None:
     grid = _grid()
     grid.centre_on(0, 0)
     grid.add(_one(5, ROAD, 5.0), 0)
-    grid.add(_one(5, PERSON, 5.5), 0)
+    grid.add(_one(5, PERSON, 4.0), 0)
     got = grid.map()
     assert got.classes[1, 1] == ROAD
     assert got.cost[1, 1] == 100

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drives through synthetic streets, label maps of them, grids of these, and the figures that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.evaluation.ground.scores import Cells, GroundScores
+from segmif_ros.grid.config import GridConfig
+from segmif_ros.grid.costs import CostTable
+from segmif_ros.grid.mapper import GroundMapper, LabelFrame
+from segmif_ros.grid.poses import camera_pose
+from segmif_ros.grid.rolling import GridMap
+from segmif_ros.grid.view import GroundView
+from segmif_ros.labels import FMB, LabelSet
+from segmif_ros.rig.camera import CameraModel
+from segmif_ros.scenes.drive import NOT_BLOCKED, Drive, GroundTruth
+from segmif_ros.scenes.scene import SceneFrame
+
+Image = npt.NDArray[np.uint8]
+# (infrared, RGB) -> (labels, confidence)
+Segment = Callable[[Image, Image], tuple[Image, Image]]
+
+EXACT_CONFIDENCE = 242  # 0.95: exact labels claim what a good network does
+_SEEN_AS_FREE = tuple(FMB.id_of(name) for name in ("road", "sidewalk"))
+_SEEN = (*_SEEN_AS_FREE, FMB.id_of("vegetation"))
+_FIRST_SCORED = 4  # frames before that fill the grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """What a run is about.
+
+    Attributes:
+        name: For tables.
+        exact: Take the exact labels instead of a network's.
+        lighting: Of the drives.
+        pitch_error_deg: By how much the pose given to the grid looks lower than the camera does.
+        lost: "" or the camera whose image is gone: "infrared" or "rgb".
+    """
+
+    name: str
+    exact: bool = False
+    lighting: str = "day"
+    pitch_error_deg: float = 0.0
+    lost: str = ""
+
+    @property
+    def labels_from(self) -> tuple[bool, str, str]:
+        """What two conditions share if they differ in nothing but the pose."""
+        return self.exact, self.lighting, self.lost
+
+
+CONDITIONS = (
+    Condition(name="exact labels", exact=True),
+    Condition(name="exact labels, pitch off by 0.5 degrees", exact=True, pitch_error_deg=0.5),
+    Condition(name="exact labels, pitch off by -0.5 degrees", exact=True, pitch_error_deg=-0.5),
+    Condition(name="exact labels, pitch off by 1 degree", exact=True, pitch_error_deg=1.0),
+    Condition(name="exact labels, pitch off by -1 degree", exact=True, pitch_error_deg=-1.0),
+    Condition(name="day"),
+    Condition(name="day, pitch off by 0.5 degrees", pitch_error_deg=0.5),
+    Condition(name="day, pitch off by 1 degree", pitch_error_deg=1.0),
+    Condition(name="night", lighting="night"),
+    Condition(name="day, infrared gone", lost="infrared"),
+    Condition(name="night, infrared gone", lighting="night", lost="infrared"),
+    Condition(name="day, RGB gone", lost="rgb"),
+    Condition(name="night, RGB gone", lighting="night", lost="rgb"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriveConfig:
+    """How the drives go.
+
+    Attributes:
+        seeds: Of the streets, one drive each.
+        frames: Of each drive.
+        rate_hz: Of the frames.
+        speed_mps: Of the robot.
+        height: Rows of the images.
+        width: Columns.
+        mount_m: Height of the camera.
+    """
+
+    seeds: tuple[int, ...] = tuple(range(9000, 9006))
+    frames: int = 16
+    rate_hz: float = 5.0
+    speed_mps: float = 2.0
+    height: int = 480
+    width: int = 640
+    mount_m: float = 1.2
+
+
+@dataclass
+class Outcome:
+    """What came of one condition: its figures, and the last grid of its first drive beside the truth."""
+
+    condition: Condition
+    scores: GroundScores = field(default_factory=GroundScores)
+    example: dict[str, Any] = field(default_factory=dict)
+
+
+def run_drives(
+    conditions: Sequence[Condition],
+    config: DriveConfig,
+    grid: GridConfig,
+    costs: CostTable,
+    *,
+    segment: Segment | None,
+    label_set: LabelSet = FMB,
+    advance: Callable[[int], None] = lambda _count: None,
+) -> list[Outcome]:
+    """Return what comes of each condition, in order.
+
+    Conditions that differ in the pose only share their images and label maps.
+
+    Args:
+        conditions: What to run.
+        config: The drives.
+        grid: Of the grids; wide enough for the farthest range that is judged.
+        costs: Of classes.
+        segment: The network; None if all conditions take the exact labels.
+        label_set: Of the network's labels.
+        advance: Told of each frame.
+    """
+    outcomes = [Outcome(condition=each) for each in conditions]
+    groups: dict[tuple[bool, str, str], list[Outcome]] = {}
+    for each in outcomes:
+        groups.setdefault(each.condition.labels_from, []).append(each)
+    for members in groups.values():
+        for seed in config.seeds:
+            _drive(seed, members, config, grid, costs, segment, label_set, advance)
+    return outcomes
+
+
+def frames_to_do(conditions: Iterable[Condition], config: DriveConfig) -> int:
+    """Return how often `run_drives` will tell of a frame."""
+    return len({each.labels_from for each in conditions}) * len(config.seeds) * config.frames
+
+
+def _drive(
+    seed: int,
+    members: list[Outcome],
+    config: DriveConfig,
+    grid: GridConfig,
+    costs: CostTable,
+    segment: Segment | None,
+    label_set: LabelSet,
+    advance: Callable[[int], None],
+) -> None:
+    condition = members[0].condition
+    drive = Drive(
+        seed,
+        config.height,
+        config.width,
+        lighting=condition.lighting,
+        speed_mps=config.speed_mps,
+        mount_m=config.mount_m,
+    )
+    names = FMB.names if condition.exact else label_set.names
+    mappers = [GroundMapper(grid, costs, names) for _ in members]
+    camera = CameraModel(width=drive.width, height=drive.height, K=drive.K)
+    before: list[tuple[SceneFrame, npt.NDArray[np.float64]]] = []
+    for k in range(config.frames):
+        t_s = k / config.rate_hz
+        scene, pose = drive.frame(t_s), drive.pose(t_s)
+        labels, confidence = _labels(scene, condition, segment)
+        before.append((scene, pose))
+        for outcome, mapper in zip(members, mappers, strict=True):
+            mount = camera_pose(drive.mount_m, outcome.condition.pitch_error_deg)
+            frame = LabelFrame(labels=labels, confidence=confidence, stamp_ns=round(1e9 * t_s))
+            mapper.add(frame, camera, mount, pose)
+            if k >= _FIRST_SCORED:
+                got = mapper.map()
+                truth = drive.truth(t_s, *got.square.centres())
+                outcome.scores.add(cells_of(got, truth, drive, before))
+                if k == config.frames - 1 and not outcome.example:
+                    outcome.example = {"scene": scene, "labels": labels, "grid": got, "truth": truth, "pose": pose}
+        advance(1)
+
+
+def _labels(scene: SceneFrame, condition: Condition, segment: Segment | None) -> tuple[Image, Image]:
+    if condition.exact:
+        return scene.labels, np.full(scene.labels.shape, EXACT_CONFIDENCE, np.uint8)
+    if segment is None:
+        raise ValueError(f"the condition '{condition.name}' needs a network")
+    infrared, rgb = scene.infrared8, scene.rgb
+    # as the node feeds the network where a camera is gone: an image without content
+    if condition.lost == "infrared":
+        infrared = np.zeros_like(infrared)
+    elif condition.lost == "rgb":
+        rgb = np.zeros_like(rgb)
+    return segment(infrared, rgb)
+
+
+def truly_free(truth: GroundTruth) -> npt.NDArray[np.bool_]:
+    """Return which cells are road or sidewalk with nothing on them."""
+    return np.isin(truth.ground, _SEEN_AS_FREE) & (truth.blocked == NOT_BLOCKED)
+
+
+def cells_of(
+    grid: GridMap,
+    truth: GroundTruth,
+    drive: Drive,
+    before: Sequence[tuple[SceneFrame, npt.NDArray[np.float64]]],
+) -> Cells:
+    """Return a grid beside the truth of its moment.
+
+    Args:
+        grid: The grid.
+        truth: On its cells.
+        drive: Knows the camera.
+        before: Images with poses, this moment's last.
+    """
+    x, y = grid.square.centres()
+    pose = before[-1][1]
+    ahead, left = np.meshgrid(x - pose[0, 3], y - pose[1, 3])
+    half = np.arctan(0.5 * drive.width / drive.K[0, 0])
+    bearing = np.arctan2(left, ahead)
+    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    mount = camera_pose(drive.mount_m, 0.0)
+    seen = np.zeros(len(points), bool)
+    for scene, at in before:
+        pixels, depth = GroundView.of(drive.K, mount, at).project(points)
+        inside = (depth > 0.1) & (pixels > -0.5).all(axis=1)
+        inside &= (pixels[:, 0] < drive.width - 0.5) & (pixels[:, 1] < drive.height - 0.5)
+        u, v = np.rint(np.where(inside[:, None], pixels, 0)).astype(int).T
+        seen |= inside & np.isin(scene.labels[v, u], _SEEN)
+    return Cells(
+        cost=grid.cost,
+        obstacle=grid.obstacle,
+        free=truly_free(truth),
+        occupied=truth.blocked != NOT_BLOCKED,
+        seen=seen.reshape(ahead.shape),
+        range_m=np.hypot(ahead, left).astype(np.float32),
+        bearing_rad=bearing.astype(np.float32),
+        in_view=np.abs(bearing) < half,
+        cell_m=grid.square.cell_m,
+    )

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which pixels of a label map are ground and which stand on it, and where what stands touches the ground.
+
+Shapes: H, W label map; rows, the part of it below the horizon.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.grid.costs import EITHER, GROUND, OBJECT, ClassTable
+from segmif_ros.grid.errors import GridError
+from segmif_ros.grid.view import GroundView
+
+Image = npt.NDArray[np.uint8]
+
+# Between the wheels of a car, the legs of a bench and the posts of a fence ground shows, but nothing can pass.
+CLEARANCE_M = 0.7
+_OVER_HORIZON_PX = 4  # what is still connected so far over the horizon rises over it
+_MIN_AREA_PX = 40  # of objects that are looked under
+_MOST_OBJECTS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroundMasks:
+    """Which pixels are what, from ``first_row`` of the label map on; all (rows, W) uint8.
+
+    Attributes:
+        first_row: A little over the horizon.
+        labels: Class ids; ground under an object has the object's.
+        ground: 255 at ground classes, and at low ones of the kind "either".
+        solid: 255 at objects, and at what of the kind "either" rises over the horizon.
+    """
+
+    first_row: int
+    labels: Image
+    ground: Image
+    solid: Image
+
+
+def split_ground(labels: Image, view: GroundView, table: ClassTable) -> GroundMasks:
+    """Tell ground from what stands on it.
+
+    Raises:
+        GridError: If the camera is upside down, so that what stands would hang.
+    """
+    height, width = labels.shape
+    ends = view.horizon_row([0.0, width - 1.0])
+    if view.ground_from_image[2, 1] < -1e-9:
+        raise GridError("the camera is upside down over the ground: turn its image, or correct its pose")
+    first = int(np.clip(np.floor(ends.min()) - _OVER_HORIZON_PX, 0, height))
+    below = labels[first:]
+    ground, solid, either = (look_up(table.ids(*kinds), below) for kinds in ((GROUND,), (OBJECT,), (EITHER,)))
+    if not below.size:
+        return GroundMasks(first_row=first, labels=below, ground=ground, solid=solid)
+    below = below.copy()
+    movable = np.where(table.hides, np.uint8(255), np.uint8(0))
+    moves = look_up(movable, below)
+    for objects in (solid & moves, solid & ~moves):
+        _fill_under(below, ground, solid, objects, view, first)
+    if either.any():
+        # connected with what is over the horizon: a tree; else grass
+        over = view.horizon_row(np.arange(width)) - (_OVER_HORIZON_PX + first)
+        connected = either
+        if over.max() > 0:  # the horizon slopes
+            connected = either | np.where(np.arange(len(below))[:, None] < over, 255, 0).astype(np.uint8)
+        tall = np.minimum.accumulate(connected, axis=0) & either
+        solid |= tall
+        ground |= either & ~tall & ~solid
+    return GroundMasks(first_row=first, labels=below, ground=ground, solid=solid)
+
+
+def feet(masks: GroundMasks, min_object_px: int) -> npt.NDArray[np.int32]:
+    """Return (M, 2) pixels (u, v) of ``masks``' rows at which objects stand on the ground, or leave the image below."""
+    tall = np.ones((max(1, min_object_px), 1), np.uint8)
+    # an opening; cv2's own moves what it opens by a row where the kernel is even
+    runs = cv2.erode(masks.solid, tall, anchor=(0, len(tall) - 1))
+    standing = np.asarray(cv2.dilate(runs, tall, anchor=(0, 0)), np.uint8)
+    standing[:-1] &= masks.ground[1:]
+    found = cv2.findNonZero(standing)
+    return np.zeros((0, 2), np.int32) if found is None else np.asarray(found, np.int32).reshape(-1, 2)
+
+
+def look_up(table: Image, image: Image) -> Image:
+    """Return ``table[image]``, (256,) uint8; a quarter of NumPy's time."""
+    return np.asarray(cv2.LUT(image, table), np.uint8)
+
+
+def _fill_under(labels: Image, ground: Image, solid: Image, objects: Image, view: GroundView, first: int) -> None:
+    """Make ground under objects theirs, in place: down to the hull of where they touch the ground."""
+    count, of, stats, _ = cv2.connectedComponentsWithStats(objects, connectivity=8, ltype=cv2.CV_32S)
+    areas = stats[1:count, cv2.CC_STAT_AREA]
+    largest = 1 + np.argsort(-areas, kind="stable")[:_MOST_OBJECTS]
+    for index in largest[areas[largest - 1] >= _MIN_AREA_PX]:
+        x, y, width, height = (int(each) for each in stats[index, :4])
+        if width < 3:
+            continue
+        part = of[y : y + height, x : x + width] == index
+        # the lowest row of each column, and the hull of these from below
+        bottom = height - 1 - part[::-1].argmax(axis=0)
+        columns = np.flatnonzero(part.any(axis=0))
+        hull = _lower_hull(columns, bottom[columns])
+        u = np.arange(width)
+        touching = np.interp(u, columns[hull], bottom[columns[hull]])
+        gap = touching - bottom
+        near = view.nearness(x + u, touching + (y + first) + 0.5)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fits = (gap > 0.5) & (near > 0) & (gap / (view.focal_px * near) <= CLEARANCE_M)
+        for column in u[fits & part.any(axis=0)]:
+            rows = slice(y + bottom[column] + 1, y + round(float(touching[column])) + 1)
+            labels[rows, x + column] = labels[y + bottom[column], x + column]
+            ground[rows, x + column] = 0
+            solid[rows, x + column] = 255
+
+
+def _lower_hull(u: npt.NDArray[np.intp], v: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return the indices of the corners of the convex hull's side that is lowest in the image, from left to right."""
+    corners: list[int] = []
+    for k in range(len(u)):
+        while len(corners) > 1:
+            a, b = corners[-2], corners[-1]
+            # v grows downwards: b goes if it isn't below the line from a to k
+            if (v[b] - v[a]) * (u[k] - u[a]) <= (v[k] - v[a]) * (u[b] - u[a]):
+                corners.pop()
+            else:
+                break
+        corners.append(k)
+    return np.array(corners, np.intp)
