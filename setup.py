@@ -38,6 +38,9 @@ ROS_WHEELS = [
     "ros-kilted-diagnostic-msgs==5.5.1",
     "ros-kilted-lifecycle-msgs==2.3.0",
     "ros-kilted-std-srvs==5.5.1",
+    "ros-kilted-geometry-msgs==5.5.1",
+    "ros-kilted-nav-msgs==5.5.1",
+    "ros-kilted-visualization-msgs==5.5.1",
 ]
 REQUIRES = [
     "numpy>=1.23",

@@ -25,16 +25,17 @@ ALLOWED = {
     "stream": {"imaging", "rig", "inference", "labels"},
     "inference": {"model", "imaging", "labels"},
     "data": {"model", "labels", "imaging", "scenes"},
-    "evaluation": {"model", "labels", "imaging", "scenes", "inference", "data"},
+    "evaluation": {"model", "labels", "imaging", "scenes", "inference", "data", "grid", "rig"},
     "training": {"model", "labels", "imaging", "inference", "data", "evaluation"},
-    "bag": {"stream", "inference", "evaluation", "imaging", "rig", "labels", "data", "scenes"},
-    "ros": {"stream", "inference", "imaging", "rig", "labels", "data", "scenes", "msg"},
+    "bag": {"stream", "inference", "evaluation", "imaging", "rig", "labels", "data", "scenes", "grid"},
+    "ros": {"stream", "inference", "imaging", "rig", "labels", "data", "scenes", "grid", "msg"},
 }
 TOP = {"cli", "trials"}
 MAY_IMPORT_ROS = {"ros", "trials"}
 ROS_MODULES = {
     *("rclpy", "sensor_msgs", "std_msgs", "diagnostic_msgs", "lifecycle_msgs", "builtin_interfaces", "rcl_interfaces"),
     *("ament_index_python", "message_filters", "cv_bridge", "vision_msgs", "std_srvs", "rosgraph_msgs"),
+    *("nav_msgs", "geometry_msgs", "visualization_msgs", "tf2_msgs", "tf2_ros"),
 }
 
 
