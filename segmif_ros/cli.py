@@ -65,6 +65,25 @@ def _rig(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def _grid(parser: argparse.ArgumentParser) -> Run:
+    parser.epilog = _ROS_ARGUMENTS
+    parser.add_argument("--params-file", help="parameters, as config/grid.yaml")
+    parser.add_argument("--camera-height", dest="camera_height_m", help="of the lens in metres, where no tf runs")
+    parser.add_argument("--camera-pitch", dest="camera_pitch_deg", help="how far it looks down, degrees")
+    parser.add_argument("--odometry", dest="odometry_from", help="tf, topic or none")
+
+    def run(options: argparse.Namespace) -> int:
+        from segmif_ros.ros import entry
+
+        if options.camera_height_m is not None:
+            options.camera_pose_from = "parameters"
+        _give_ros(options, ("camera_pose_from", "camera_height_m", "camera_pitch_deg", "odometry_from"))
+        return entry.grid_node()
+
+    parser.set_defaults(camera_pose_from=None)
+    return run
+
+
 def _parity(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("folder", type=Path, help="folder with .npz vectors")
 
@@ -89,6 +108,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "demo": ("run rig and node, show figures, pictures and a page", _of("segmif_ros.trials.demo.command")),
     "run": ("run segmif_node", _node),
     "rig": ("run the simulated camera pair", _rig),
+    "grid": ("run grid_node: a planner's grid of the ground", _grid),
     "train": ("train from a recipe", _of("segmif_ros.training.__main__")),
     "pseudo-label": ("label pairs by what a trained network sees by day", _of("segmif_ros.training.pseudo_labels")),
     "evaluate": ("judge weights on a data set and write a report", _of("segmif_ros.evaluation.evaluate")),
@@ -134,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _split(given: list[str]) -> tuple[list[str], list[str]]:
     """Cut the command line before --ros-args, which only the commands that are nodes know."""
-    if given[:1] in (["run"], ["rig"]) and "--ros-args" in given:
+    if given[:1] in (["run"], ["rig"], ["grid"]) and "--ros-args" in given:
         at = given.index("--ros-args")
         return given[:at], given[at:]
     return given, []

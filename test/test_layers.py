@@ -21,7 +21,7 @@ ALLOWED = {
     "result_folder": GROUND,
     "scenes": {"imaging", "labels"},
     "rig": {"imaging"},
-    "grid": {"rig", "labels"},
+    "grid": {"rig", "labels", *FILES},
     "stream": {"imaging", "rig", "inference", "labels"},
     "inference": {"model", "imaging", "labels"},
     "data": {"model", "labels", "imaging", "scenes"},

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from segmif_ros.grid.errors import CostsError
 from segmif_ros.labels import common_name
+from segmif_ros.yaml_file import YamlError, read_yaml
 
+FILE = "grid_costs.yaml"
 LETHAL = 100
 NOTHING, GROUND, EITHER, HANGING, OBJECT = range(5)
 KINDS = {"nothing": NOTHING, "ground": GROUND, "either": EITHER, "hanging": HANGING, "object": OBJECT}
@@ -121,14 +122,22 @@ class CostTable:
         )
 
 
+def default_costs_file() -> Path:
+    """Return the package's config/grid_costs.yaml: package data where it is installed, else the checkout's."""
+    package = Path(__file__).resolve().parent.parent
+    places = (package / "config" / FILE, package.parent / "config" / FILE)
+    found = next((each for each in places if each.is_file()), None)
+    if found is None:
+        raise CostsError(f"no {FILE} in {' or '.join(str(each.parent) for each in places)}: install segmif_ros again")
+    return found
+
+
 def read_costs(path: Path) -> CostTable:
     """Read a cost table from YAML; CostsError names the file and the key."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CostsError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
-    try:
-        return cost_table(content)
+        return cost_table(read_yaml(path))
+    except YamlError as error:
+        raise CostsError(str(error)) from None
     except CostsError as error:
         raise CostsError(f"{path}: {error}") from None
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.grid.costs import ClassTable
+from segmif_ros.grid.costs import EITHER, OBJECT, ClassTable
 from segmif_ros.grid.errors import GridError
-from segmif_ros.grid.masks import split_ground
+from segmif_ros.grid.masks import look_up, split_ground
 from segmif_ros.grid.view import GroundView, Pinhole
 
 Array = npt.NDArray[np.float64]
@@ -65,18 +65,17 @@ def points_of_ground(
         max_range_m: Of the depth.
     """
     masks = split_ground(labels, view, table)
-    first, rows = masks.first_row, labels.shape[0] - masks.first_row
-    depth = np.full(labels.shape, np.nan, np.float32)
-    if rows:
-        up = base_from_optical[2, :3].astype(np.float32)
-        height = np.float32(base_from_optical[2, 3] - ground_z_m)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            plane = -height / (rays[first:] @ up)
-            plane[~((plane > 0) & (plane < max_range_m))] = np.nan
-        below = depth[first:]
-        ground = masks.ground > 0
-        below[ground] = plane[ground]
-        _raise_objects(below, plane, ground, masks.solid > 0)
+    first = masks.first_row
+    # over the horizon there is no ground, and what stands goes on
+    solid = np.concatenate([look_up(table.ids(OBJECT, EITHER), labels[:first]), masks.solid]) > 0
+    ground = np.concatenate([np.zeros((first, labels.shape[1]), bool), masks.ground > 0])
+    up = base_from_optical[2, :3].astype(np.float32)
+    height = np.float32(base_from_optical[2, 3] - ground_z_m)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        plane = -height / (rays @ up)
+        plane[~((plane > 0) & (plane < max_range_m))] = np.nan
+    depth = np.where(ground, plane, np.float32(np.nan))
+    _raise_objects(depth, plane, ground, solid)
     return rays * depth[..., None]
 
 

@@ -65,9 +65,16 @@ def gpu_values(device_name: str) -> dict[str, str]:
 
 
 def diagnostic_array(
-    stamp: Time, node_name: str, *, state: str, problems: Sequence[str], values: Mapping[str, str], hardware_id: str
+    stamp: Time,
+    node_name: str,
+    *,
+    state: str,
+    problems: Sequence[str],
+    values: Mapping[str, str],
+    hardware_id: str,
+    part: str = "pipeline",
 ) -> DiagnosticArray:
-    """Return the message with one status, "<node name>: pipeline".
+    """Return the message with one status, "<node name>: <part>".
 
     Args:
         stamp: Now.
@@ -76,10 +83,11 @@ def diagnostic_array(
         problems: Lines; any makes the level WARN.
         values: Keys and values.
         hardware_id: The device that computes.
+        part: Of the node.
     """
     status = DiagnosticStatus(
         level=DiagnosticStatus.WARN if problems else DiagnosticStatus.OK,
-        name=f"{node_name}: pipeline",
+        name=f"{node_name}: {part}",
         message="; ".join(problems) or state,
         hardware_id=hardware_id,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],

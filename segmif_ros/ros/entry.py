@@ -35,3 +35,15 @@ def simulated_rig() -> int:
 
     exit_with_parent_on_request()
     return run_node("simulated_rig", make_node)
+
+
+def grid_node() -> int:
+    """Run grid_node; return its exit status."""
+
+    def make_node() -> Any:
+        from segmif_ros.ros.grid_node import GridNode
+
+        return GridNode()
+
+    exit_with_parent_on_request()
+    return run_node("grid_node", make_node)

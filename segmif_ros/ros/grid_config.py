@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segmif_ros.grid.config import GridConfig
+from segmif_ros.grid.costs import default_costs_file
 from segmif_ros.grid.poses import Array, camera_pose
 from segmif_ros.ros.node_config import RELIABILITIES
 from segmif_ros.ros.parameters import Changes, parameter
@@ -39,9 +40,7 @@ class GridNodeConfig:
         choices=("tf", "topic", "none"),
         changes=_UNCONFIGURED,
     )
-    base_frame: str = parameter(
-        "base_link", "Frame of the robot: x forward, y left, z up.", changes=_UNCONFIGURED
-    )
+    base_frame: str = parameter("base_link", "Frame of the robot: x forward, y left, z up.", changes=_UNCONFIGURED)
     odom_frame: str = parameter(
         "odom", "Frame of the grid, in which the robot moves without jumps.", changes=_UNCONFIGURED
     )
@@ -54,9 +53,7 @@ class GridNodeConfig:
         minimum=0.0,
         maximum=50.0,
     )
-    camera_pitch_deg: float = parameter(
-        0.0, "How far the camera looks down, in degrees.", minimum=-90.0, maximum=90.0
-    )
+    camera_pitch_deg: float = parameter(0.0, "How far the camera looks down, in degrees.", minimum=-90.0, maximum=90.0)
     camera_roll_deg: float = parameter(
         0.0, "How far the camera is turned to its right, in degrees.", minimum=-180.0, maximum=180.0
     )
@@ -197,8 +194,4 @@ class GridNodeConfig:
 
 def costs_file(config: GridNodeConfig) -> Path:
     """Return the file of costs: the one that is named, or the package's."""
-    if config.costs:
-        return Path(config.costs).expanduser()
-    from segmif_ros.ros.transport import packaged_config
-
-    return packaged_config("grid_costs.yaml")
+    return Path(config.costs).expanduser() if config.costs else default_costs_file()

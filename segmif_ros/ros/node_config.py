@@ -142,18 +142,14 @@ class NodeConfig:
         minimum=0.0,
         maximum=10.0,
     )
-    queue_size: int = parameter(
-        10, "Frames of each camera that wait for a partner at most.", minimum=1, maximum=1000
-    )
+    queue_size: int = parameter(10, "Frames of each camera that wait for a partner at most.", minimum=1, maximum=1000)
     time_offset_s: float = parameter(
         0.0,
         "Taken off the infrared stamps before pairing, in seconds: positive where the driver stamps late (on arrival).",
         minimum=-10.0,
         maximum=10.0,
     )
-    master: str = parameter(
-        "rgb", "Camera whose view, stamp and frame_id all outputs have.", choices=VIEWS
-    )
+    master: str = parameter("rgb", "Camera whose view, stamp and frame_id all outputs have.", choices=VIEWS)
 
     # registration
     registration: str = parameter(
@@ -227,9 +223,7 @@ class NodeConfig:
     output_height: int = parameter(
         0, "Rows of the same; set both or neither. Ids are taken from the nearest pixel.", minimum=0, maximum=8192
     )
-    jpeg_quality: int = parameter(
-        90, "Quality of fused/image/compressed in percent.", minimum=1, maximum=100
-    )
+    jpeg_quality: int = parameter(90, "Quality of fused/image/compressed in percent.", minimum=1, maximum=100)
     fused_encoding: str = parameter("rgb8", "Encoding of fused/image.", choices=("rgb8", "mono8"))
     overlay_alpha: float = parameter(
         0.5, "Weight of the class colours in segmentation/overlay.", minimum=0.0, maximum=1.0

@@ -39,9 +39,7 @@ Array = npt.NDArray[Any]
 LABEL_INFO = "segmentation/label_info"
 CLASSES_MASK = "segmentation/classes_mask"
 # whoever comes later gets it, too: consumers drop everything until they have it
-_LATCHED = QoSProfile(
-    depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL
-)
+LATCHED = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class Outputs:
@@ -93,7 +91,7 @@ class Outputs:
             )
         message_type, self._why_no_label_info = label_info_type()
         if message_type is not None:
-            self._label_info = self._publisher(message_type, LABEL_INFO, _LATCHED)
+            self._label_info = self._publisher(message_type, LABEL_INFO, LATCHED)
 
     def configure(self, config: NodeConfig, engine: EngineProtocol) -> None:
         """Change settings from the next output on; ParameterError leaves them as they are."""

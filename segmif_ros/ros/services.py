@@ -172,9 +172,7 @@ class Services:
                 break
         return there.is_set()
 
-    def _write(
-        self, folder: Path, pipeline: Pipeline, pair: Pair[Frame], outcome: Output | PairRefusedError
-    ) -> None:
+    def _write(self, folder: Path, pipeline: Pipeline, pair: Pair[Frame], outcome: Output | PairRefusedError) -> None:
         write_snapshot(
             folder,
             pair,

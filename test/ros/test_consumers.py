@@ -25,9 +25,7 @@ from segmif_ros.ros.messages import stamp_ns
 from segmif_ros.ros.outputs import chosen_classes
 from segmif_ros.ros.parameters import ParameterError
 
-LATCHED = QoSProfile(
-    depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL
-)
+LATCHED = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class CostmapLayer:

@@ -45,12 +45,27 @@ def test_every_number_has_its_key() -> None:
         statistics.snapshot(0, {"late": 2}), OffsetSummary(count=1, mean_ns=-1.5e6, max_ns=2_000_000)
     )
     assert values == {
-        "frames_infrared": "0", "frames_rgb": "1", "pairs": "1", "processed": "1", "rate_hz": "0.00",
-        "dropped_late": "2", "dropped_orphan": "0", "dropped_superseded": "0",
-        "dropped_undecodable": "0", "dropped_uncalibrated": "0", "dropped_size": "0", "dropped_error": "0",
-        "age_ms_p50": "40.00", "age_ms_p95": "40.00", "age_ms_p99": "40.00", "age_ms_max": "40.00",
-        "stage_network_ms_p50": "30.250", "stage_network_ms_p95": "30.250", "stage_network_ms_p99": "30.250",
-        "pair_offset_ms_mean": "-1.500", "pair_offset_ms_max": "2.000",
+        "frames_infrared": "0",
+        "frames_rgb": "1",
+        "pairs": "1",
+        "processed": "1",
+        "rate_hz": "0.00",
+        "dropped_late": "2",
+        "dropped_orphan": "0",
+        "dropped_superseded": "0",
+        "dropped_undecodable": "0",
+        "dropped_uncalibrated": "0",
+        "dropped_size": "0",
+        "dropped_error": "0",
+        "age_ms_p50": "40.00",
+        "age_ms_p95": "40.00",
+        "age_ms_p99": "40.00",
+        "age_ms_max": "40.00",
+        "stage_network_ms_p50": "30.250",
+        "stage_network_ms_p95": "30.250",
+        "stage_network_ms_p99": "30.250",
+        "pair_offset_ms_mean": "-1.500",
+        "pair_offset_ms_max": "2.000",
     }
 
 

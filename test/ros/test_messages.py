@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arrays become messages without a loss, in the layout that consumers read, and back without a copy."""
 
-
 import numpy as np
 import pytest
 

@@ -16,6 +16,12 @@ def test_the_readme_has_the_table_of_now() -> None:
     assert text == with_table(text), "run: make params"
 
 
+def test_the_page_of_the_grid_and_its_params_file_are_those_of_now() -> None:
+    text = (ROOT / "docs" / "grid.md").read_text()
+    assert text == with_table(text, "grid_node"), "run: make params"
+    assert (ROOT / "config" / "grid.yaml").read_text() == params_file("grid_node"), "run: make params"
+
+
 def test_only_what_is_between_the_marks_is_replaced() -> None:
     text = with_table(f"above\n{BEGIN}\nstale line\n{END}\nbelow\n")
     assert text.startswith(f"above\n{BEGIN}\n| parameter |")
@@ -30,12 +36,16 @@ def test_missing_marks_are_said(text: str) -> None:
         with_table(text)
 
 
-def test_both_files_are_written(tmp_path: Path) -> None:
+def test_all_files_are_written(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
-    (tmp_path / "README.md").write_text(f"{BEGIN}\n{END}\n")
+    (tmp_path / "docs").mkdir()
+    for page in ("README.md", "docs/grid.md"):
+        (tmp_path / page).write_text(f"{BEGIN}\n{END}\n")
     write(tmp_path)
     assert (tmp_path / "config" / "segmif.yaml").read_text() == params_file()
     assert "`slop_s`" in (tmp_path / "README.md").read_text()
+    assert (tmp_path / "config" / "grid.yaml").read_text() == params_file("grid_node")
+    assert "`camera_height_m`" in (tmp_path / "docs" / "grid.md").read_text()
 
 
 def test_the_command_prints_either_form(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from segmif_ros.grid.poses import camera_pose
 from segmif_ros.labels import FMB
 from segmif_ros.rig.camera import CameraModel
 
-COSTS_FILE = Path(__file__).parents[2] / "config" / "grid_costs.yaml"
+COSTS_FILE = Path(__file__).parents[1] / "config" / "grid_costs.yaml"
 CAMERA = CameraModel(width=201, height=201, K=np.array([[100.0, 0, 100], [0, 100, 100], [0, 0, 1]]))
 LEVEL = camera_pose(1.0, 0.0)
 HERE = np.eye(4)
