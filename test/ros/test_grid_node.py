@@ -71,7 +71,7 @@ class GridBench:
 
     def send_info(self) -> None:
         self.infos.publish(info_of(CAMERA))
-        self.until(lambda: self.node._camera is not None)
+        self.until(lambda: self.node._outputs.camera is not None)
 
     def send(self, number: int, labels=None) -> None:
         labels = street() if labels is None else labels
@@ -151,7 +151,7 @@ def test_points_are_aligned_with_the_mask_pixel_by_pixel(table) -> None:
     bench.start()
     bench.send_info()
     bench.listen("segmentation/points", PointCloud2, 5)
-    bench.until(bench.node._publishers_of["segmentation/points"].get_subscription_count)
+    bench.until(lambda: bench.node._outputs.wanted("segmentation/points"))
     labels = street()
     labels[80:126, 90:111] = PERSON
     bench.send(1, labels)
@@ -176,7 +176,7 @@ def test_depth_goes_before_the_ground_plane(table) -> None:
     labels = street()
     labels[60:101, 95:106] = PERSON
     bench.depths.publish(image_message(depth, "32FC1", make_header(START_NS, "camera")))
-    bench.until(lambda: bench.node._depths)
+    bench.until(lambda: bench.node._outputs.has_depth)
     bench.send(0, labels)
     bench.listen("grid/cost", OccupancyGrid, NAV2_QOS)
     bench.until(lambda: bench.received["grid/cost"])
@@ -193,9 +193,9 @@ def test_a_map_waits_for_its_pose_and_the_grid_lies_in_the_odometry_frame(table)
     bench.send_pose(0, 0.0)
     for number in range(1, 5):
         bench.send(2 * number - 1)
-        assert bench.node._waiting is not None
+        assert bench.node._waiting
         bench.send_pose(2 * number, 20.0 * number)
-        bench.until(lambda: bench.node._waiting is None)
+        bench.until(lambda: not bench.node._waiting)
     bench.until(lambda: bench.received["grid/cost"])
     assert bench.received["grid/cost"][-1].header.frame_id == "odom"
     bench.until(lambda: bench.received["grid/cost"][-1].info.origin.position.x == pytest.approx(60.0))
@@ -204,7 +204,7 @@ def test_a_map_waits_for_its_pose_and_the_grid_lies_in_the_odometry_frame(table)
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({}, "no /segmentation/camera_info has come: a calibrated camera is needed"),
+        ({}, "no segmentation/camera_info has come: a calibrated camera is needed"),
         ({"camera_pose_from": "tf"}, "tf"),
         ({"odometry_from": "topic", "tf_timeout_s": 0.0}, "no tf of frame"),
     ],
@@ -274,11 +274,11 @@ def test_other_weights_with_other_classes_start_a_new_grid(table) -> None:
     bench.start()
     bench.send_info()
     bench.send(1)
-    before = bench.node._mapper
+    before = bench.node._outputs.mapper
     bench.send(2)
-    assert bench.node._mapper is before
-    bench.node._mapper_for(SimpleNamespace(names=("road", "spaceship")))
-    assert bench.node._mapper is not before
+    assert bench.node._outputs.mapper is before
+    bench.node._outputs.mapper_for(SimpleNamespace(names=("road", "spaceship")))
+    assert bench.node._outputs.mapper is not before
     bench.until(lambda: bench.said("the costs don't name spaceship"))
 
 
@@ -288,6 +288,6 @@ def test_deactivating_forgets_the_ground(table) -> None:
     bench.send_info()
     for number in range(3):
         bench.send(number)
-    assert (bench.node._mapper.map().cost >= 0).any()
+    assert (bench.node._outputs.mapper.map().cost >= 0).any()
     bench.node.trigger_deactivate()
-    assert (bench.node._mapper.map().cost == -1).all()
+    assert (bench.node._outputs.mapper.map().cost == -1).all()
