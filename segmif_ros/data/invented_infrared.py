@@ -28,6 +28,8 @@ _SURFACES: dict[str, tuple[int, int, float]] = {
     "motorcycle": (150, 240, 0.15),
 }
 _OTHER_SURFACE = (50, 150, 0.25)
+# details of the RGB image smaller than this show
+_TEXTURE_PX = 25
 _ENGINES = ("car", "truck", "bus")
 
 
@@ -42,22 +44,25 @@ def thermal_from_labels(labels: Image, rgb: Image, rng: np.random.Generator, cla
     """
     height, width = labels.shape
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    texture = grey - cv2.GaussianBlur(grey, (0, 0), 8)
+    texture = grey - cv2.blur(grey, (_TEXTURE_PX, _TEXTURE_PX))
     sign = np.float32(rng.choice([-1.0, 0.5, 1.0]))
     image = np.zeros((height, width), np.float32)
     labels = np.where(labels == classes.ignore_id, np.uint8(IGNORE_ID), labels)
     for i, name in (*enumerate(classes.names), (IGNORE_ID, "unlabelled")):
         coldest, warmest, shown = _SURFACES.get(common_name(name), _OTHER_SURFACE)
-        mask = labels == i
-        if not mask.any():
+        left, top, wide, high = cv2.boundingRect(np.asarray(labels == i, np.uint8))
+        if not wide:
             continue
+        part = (slice(top, top + high), slice(left, left + wide))
+        mask = labels[part] == i
         spread = (warmest - coldest) / 6
         base = float(rng.uniform(coldest + spread, warmest - spread))
         count, regions, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
         levels = base + np.asarray(rng.uniform(-spread, spread, count))
-        image[mask] = levels[regions[mask]] + shown * sign * texture[mask]
+        filled = levels.astype(np.float32)[regions] + np.float32(shown * sign) * texture[part]
+        np.copyto(image[part], filled, where=mask)
         if common_name(name) in _ENGINES:
-            _warm_engines(image, mask, np.asarray(boxes, dtype=np.int32), rng)
+            _warm_engines(image[part], mask, np.asarray(boxes, dtype=np.int32), rng)
     drift = cv2.resize(rng.normal(0, rng.uniform(2, 10), (4, 5)).astype(np.float32), (width, height))
     image = np.asarray(cv2.GaussianBlur(image + drift, (0, 0), rng.uniform(0.6, 1.6)), dtype=np.float32)
     image = image + rng.uniform(1, 5) * rng.standard_normal((height, width), dtype=np.float32)
@@ -71,11 +76,11 @@ def _warm_engines(
     rng: np.random.Generator,
 ) -> None:
     """Add a warm patch (engine, tyres, exhaust) low in each car region of some size; parked ones stay cold."""
-    y, x = np.mgrid[0 : image.shape[0], 0 : image.shape[1]].astype(np.float32)
+    y, x = np.ogrid[0 : image.shape[0], 0 : image.shape[1]]
     for left, top, width, height, area in boxes[1:]:
         if area < 200 or rng.random() < 0.3:
             continue
         across = (x - (left + rng.uniform(0.3, 0.7) * width)) / (0.3 * width)
         down = (y - (top + rng.uniform(0.55, 0.85) * height)) / (0.25 * height)
-        patch = rng.uniform(40, 110) * np.exp(-(across**2 + down**2) / 2)
-        image[mask] += patch[mask]
+        patch = rng.uniform(40, 110) * np.exp(-(down**2) / 2) * np.exp(-(across**2) / 2)
+        np.add(image, patch.astype(np.float32), out=image, where=mask)

@@ -68,7 +68,7 @@ class PairSource:
             folder, so a number on the held-out part means something.
         held_out: False for the pairs to train on, True for those kept apart.
         mapping: From the classes of the files in labels/ to those of the samples; None leaves labels aside.
-        labelled_only: Leave out pairs without a label file.
+        labelled_only: Leave out pairs without a label file and without a map of absence.
 
     Raises DatasetError where nothing is left.
     """
@@ -86,9 +86,11 @@ class PairSource:
         kept = split_hold_out(len(self._folder), hold_out_every, held_out)
         if not kept:
             raise DatasetError(f"{root}: {len(self._folder)} pairs are too few to hold out every {hold_out_every}th")
-        with_labels = [i for i in kept if self._folder.files[i].labels]
+        with_labels = [i for i in kept if self._folder.files[i].labels or self._folder.files[i].absent]
         if labelled_only and not with_labels:
-            raise DatasetError(f"{root}: none of the {len(kept)} pairs has a label file (a PNG of ids in labels/)")
+            raise DatasetError(
+                f"{root}: none of the {len(kept)} pairs has a label file (a PNG of ids in labels/) or one in absent/"
+            )
         self._indices = with_labels if labelled_only else kept
         self.mapping = mapping if with_labels else None
         self._kept = KeptImages()
@@ -106,19 +108,25 @@ class PairSource:
 
         Raises DatasetError for an unreadable file, 16 bits, unequal sizes or ids that the label set doesn't have.
         """
-        infrared, rgb, labels = self._kept.get(index, lambda: self._read(self._indices[index]))
+        infrared, rgb, labels, *absent = self._kept.get(index, lambda: self._read(self._indices[index]))
         path = self._folder.files[self._indices[index]].infrared
-        return Sample(infrared=infrared, rgb=rgb, labels=labels, name=str(path))
+        return Sample(
+            infrared=infrared, rgb=rgb, labels=labels, absent=absent[0] if absent else None, name=str(path)
+        )
 
     def _read(self, number: int) -> tuple[Image, ...]:
         files = self._folder.files[number]
-        if self.mapping is None or files.labels is None:
+        if self.mapping is None or (files.labels is None and files.absent is None):
             grey, rgb = self._folder.load_images(number)
             infrared = require_8_bits(grey, files.infrared)
             return infrared, rgb, np.full(infrared.shape, IGNORE_ID, np.uint8)
         pair = self._folder.load(number)
-        assert pair.labels is not None
-        return require_8_bits(pair.infrared, files.infrared), pair.rgb, self.mapping.apply(pair.labels, files.labels)
+        if pair.labels is not None and files.labels is not None:
+            labels = self.mapping.apply(pair.labels, files.labels)
+        else:
+            labels = np.full(pair.rgb.shape[:2], IGNORE_ID, np.uint8)
+        absent = () if pair.absent is None else (pair.absent,)
+        return require_8_bits(pair.infrared, files.infrared), pair.rgb, labels, *absent
 
 
 class PublishedSource:

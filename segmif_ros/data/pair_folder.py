@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of image pairs: infrared/ and visible/ with files of equal names, and labels/ if there is truth."""
+"""A folder of image pairs: infrared/ and visible/ with files of equal names, labels/ if there is truth, and absent/.
+
+What absent/ holds says `segmif_ros.data.absence`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.data.absence import require_absence
 from segmif_ros.data.images import (
     DatasetError,
     folders_in,
@@ -25,33 +29,36 @@ from segmif_ros.paths import user_path
 INFRARED_FOLDERS = ("infrared", "ir", "thermal")
 RGB_FOLDERS = ("visible", "vi", "rgb")
 LABEL_FOLDERS = ("labels", "label")
+ABSENCE_FOLDERS = ("absent",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairFiles:
-    """The files of one pair; labels is None where there is no truth."""
+    """The files of one pair; labels and absent are None where there is no such evidence."""
 
     name: str
     infrared: Path
     rgb: Path
     labels: Path | None
+    absent: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pair:
-    """infrared uint8 or uint16 (H, W), rgb uint8 (H, W, 3) RGB, labels uint8 (H, W) ids or None."""
+    """infrared uint8 or uint16 (H, W), rgb uint8 (H, W, 3) RGB, labels and absent uint8 (H, W) or None."""
 
     name: str
     infrared: npt.NDArray[Any]
     rgb: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.uint8] | None
+    absent: npt.NDArray[np.uint8] | None = None
 
 
 class PairFolder:
     """The pairs of a folder in the order of their names. Opening it looks at names only; load() reads one pair.
 
     Args:
-        root: Holds infrared/ (or ir/, thermal/) and visible/ (or vi/, rgb/), in any case, and perhaps labels/.
+        root: Holds infrared/ (or ir/, thermal/) and visible/ (or vi/, rgb/), in any case; perhaps labels/ and absent/.
 
     Attributes:
         files: The pairs.
@@ -72,8 +79,12 @@ class PairFolder:
         rgb = images_by_name(self._folder(RGB_FOLDERS, "RGB"))
         label_folder = _find(self.root, LABEL_FOLDERS)
         labels = images_by_name(label_folder) if label_folder else {}
+        absence_folder = _find(self.root, ABSENCE_FOLDERS)
+        absent = images_by_name(absence_folder) if absence_folder else {}
         self.files = tuple(
-            PairFiles(name=name, infrared=infrared[name], rgb=rgb[name], labels=labels.get(name))
+            PairFiles(
+                name=name, infrared=infrared[name], rgb=rgb[name], labels=labels.get(name), absent=absent.get(name)
+            )
             for name in sorted(infrared.keys() & rgb.keys())
         )
         alone = sorted(infrared.keys() ^ rgb.keys())
@@ -99,11 +110,10 @@ class PairFolder:
         """Read pair ``index``; DatasetError for an unreadable file or sizes that differ."""
         files = self.files[index]
         infrared, rgb = self.load_images(index)
-        labels = None
-        if files.labels is not None:
-            labels = read_label_map(files.labels)
-            self._require_same_size(infrared, files.infrared, labels, files.labels)
-        return Pair(name=files.name, infrared=infrared, rgb=rgb, labels=labels)
+        labels, absent = self._map(files.labels, infrared, files), self._map(files.absent, infrared, files)
+        if absent is not None and files.absent is not None:
+            require_absence(absent, files.absent)
+        return Pair(name=files.name, infrared=infrared, rgb=rgb, labels=labels, absent=absent)
 
     def load_images(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
         """Read infrared, uint8 or uint16 (H, W), and RGB, uint8 (H, W, 3); the labels are not looked at."""
@@ -111,6 +121,13 @@ class PairFolder:
         infrared, rgb = read_grey(files.infrared), read_rgb(files.rgb)
         self._require_same_size(infrared, files.infrared, rgb, files.rgb)
         return infrared, rgb
+
+    def _map(self, path: Path | None, infrared: npt.NDArray[Any], files: PairFiles) -> npt.NDArray[np.uint8] | None:
+        if path is None:
+            return None
+        found = read_label_map(path)
+        self._require_same_size(infrared, files.infrared, found, path)
+        return found
 
     @staticmethod
     def _require_same_size(infrared: npt.NDArray[Any], path: Path, other: npt.NDArray[Any], other_path: Path) -> None:

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.imaging.fusion_target import fusion_target
 from segmif_ros.labels import IGNORE_ID as IGNORE_ID
 
 Image = npt.NDArray[np.uint8]
@@ -36,6 +37,7 @@ class Sample:
         infrared: uint8 (H, W).
         rgb: uint8 (H, W, 3), RGB.
         labels: uint8 (H, W); 255 where there is no truth.
+        absent: uint8 (H, W), bits of what surely isn't there, see `segmif_ros.data.absence`; None for no such evidence.
         target: Fusion target, uint8 (H, W), where a data set ships one; None to compute it from the pair.
         name: Where the sample comes from, for error messages.
     """
@@ -45,15 +47,15 @@ class Sample:
     labels: Image
     name: str
     target: Image | None = None
+    absent: Image | None = None
 
     def __post_init__(self) -> None:
         size = self.infrared.shape
-        target = self.infrared if self.target is None else self.target
-        if self.rgb.shape != (*size, 3) or self.labels.shape != size or target.shape != size or len(size) != 2:
-            raise ValueError(
-                f"{self.name}: infrared {size}, rgb {self.rgb.shape}, labels {self.labels.shape} and"
-                f" target {target.shape} must be of one size"
-            )
+        maps = {"labels": self.labels, "target": self.target, "absent": self.absent}
+        shapes = {name: each.shape for name, each in maps.items() if each is not None}
+        if self.rgb.shape != (*size, 3) or any(shape != size for shape in shapes.values()) or len(size) != 2:
+            listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+            raise ValueError(f"{self.name}: infrared {size}, rgb {self.rgb.shape}, {listed} must be of one size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ class AugmentConfig:
         rare_crop: Probability that a crop is laid around a pixel of a class drawn from those present, rare ones first.
         colour: Probability of the whole colour distortion.
         misregister, misregister_px: Probability, and largest shift of the infrared image in pixels.
-        dark, glare: Probability of a night exposure and of a headlight in the RGB image.
+        dark, glare, fog: Probability of a night exposure, of a headlight, and of fog or smoke in the RGB image.
         thermal_gain, thermal_noise: Probability of another gain and offset, of noise and blur in the infrared image.
         lost_rgb, lost_infrared: Probability of one modality being a constant.
     """
@@ -85,6 +87,7 @@ class AugmentConfig:
     misregister_px: float = 4.0
     dark: float = 0.0
     glare: float = 0.0
+    fog: float = 0.0
     thermal_gain: float = 0.0
     thermal_noise: float = 0.0
     lost_rgb: float = 0.0
@@ -95,14 +98,17 @@ def augment(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> 
     """Apply every augmentation of ``config``; the result has the crop's size."""
     if rng.random() < config.misregister:
         sample = misregister(sample, rng, config.misregister_px)
-    sample = scale(sample, rng.uniform(config.scale_min, config.scale_max))
+    # the window is cut before it is resized: what isn't in it need not be interpolated
+    ratio = rng.uniform(config.scale_min, config.scale_max)
+    height, width = (max(1, round(side / ratio)) for side in (config.crop_height, config.crop_width))
+    sample = pad(sample, height, width, rng)
+    if rng.random() < config.rare_crop:
+        sample = crop_around_rare(sample, height, width, rng)
+    else:
+        sample = crop(sample, height, width, rng, config.max_class_share)
+    sample = resize(sample, config.crop_height, config.crop_width)
     if rng.random() < config.flip:
         sample = flip(sample)
-    sample = pad(sample, config.crop_height, config.crop_width, rng)
-    if rng.random() < config.rare_crop:
-        sample = crop_around_rare(sample, config.crop_height, config.crop_width, rng)
-    else:
-        sample = crop(sample, config.crop_height, config.crop_width, rng, config.max_class_share)
     rgb, infrared = sample.rgb, sample.infrared
     if rng.random() < config.colour:
         rgb = distort_colour(rgb, rng)
@@ -110,6 +116,8 @@ def augment(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> 
         rgb = darken(rgb, rng)
     if rng.random() < config.glare:
         rgb = add_glare(rgb, rng)
+    if config.fog and rng.random() < config.fog:
+        rgb = add_fog(rgb, rng)
     if rng.random() < config.thermal_gain:
         infrared = change_thermal_gain(infrared, rng)
     if rng.random() < config.thermal_noise:
@@ -122,20 +130,20 @@ def augment(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> 
     return replace(sample, rgb=rgb, infrared=infrared)
 
 
-def scale(sample: Sample, ratio: float) -> Sample:
-    """Resize to (int(ratio H), int(ratio W)): images with antialiasing, labels by the nearest pixel."""
-    height, width = (max(1, int(ratio * side)) for side in sample.labels.shape)
+def resize(sample: Sample, height: int, width: int) -> Sample:
+    """Resize to (height, width): images with antialiasing, labels by the nearest pixel."""
 
     def resized(image: Image, method: int) -> Image:
         return np.asarray(cv2.resize(image, (width, height), interpolation=method), dtype=np.uint8)
 
-    method = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if height < sample.labels.shape[0] else cv2.INTER_LINEAR
     return replace(
         sample,
         infrared=resized(sample.infrared, method),
         rgb=resized(sample.rgb, method),
         labels=resized(sample.labels, cv2.INTER_NEAREST_EXACT),
         target=None if sample.target is None else resized(sample.target, method),
+        absent=None if sample.absent is None else resized(sample.absent, cv2.INTER_NEAREST_EXACT),
     )
 
 
@@ -163,6 +171,7 @@ def pad(sample: Sample, height: int, width: int, rng: np.random.Generator) -> Sa
         rgb=padded(sample.rgb, _PAD_RGB),
         labels=padded(sample.labels, IGNORE_ID),
         target=None if sample.target is None else padded(sample.target, _PAD_GREY),
+        absent=None if sample.absent is None else padded(sample.absent, 0),
     )
 
 
@@ -177,8 +186,7 @@ def crop(
     for _ in range(tries):
         top = int(rng.integers(0, have_height - height + 1))
         left = int(rng.integers(0, have_width - width + 1))
-        counts = np.bincount(sample.labels[top : top + height, left : left + width].ravel(), minlength=256)
-        counts = np.delete(counts, IGNORE_ID)
+        counts = _label_counts(sample.labels[top : top + height, left : left + width])
         if counts.sum() == 0 or counts.max() < max_class_share * counts.sum():
             break
     return _each_plane(sample, lambda image: np.ascontiguousarray(image[top : top + height, left : left + width]))
@@ -192,8 +200,7 @@ def crop_around_rare(sample: Sample, height: int, width: int, rng: np.random.Gen
     have_height, have_width = sample.labels.shape
     if have_height < height or have_width < width:
         raise ValueError(f"{sample.name}: {have_height}x{have_width} is smaller than the crop {height}x{width}")
-    counts = np.bincount(sample.labels.ravel(), minlength=256).astype(np.float64)
-    counts[IGNORE_ID] = 0
+    counts = _label_counts(sample.labels)
     present = np.flatnonzero(counts)
     if not present.size:
         return crop(sample, height, width, rng)
@@ -205,17 +212,30 @@ def crop_around_rare(sample: Sample, height: int, width: int, rng: np.random.Gen
     return _each_plane(sample, lambda image: np.ascontiguousarray(image[top : top + height, left : left + width]))
 
 
+def _label_counts(labels: Image) -> npt.NDArray[np.float64]:
+    """Pixels of each id, (256,), 0 for those without truth."""
+    # a tenth of the time of numpy.bincount, which wants 64-bit integers
+    counts = cv2.calcHist([np.ascontiguousarray(labels)], [0], None, [256], [0, 256])[:, 0].astype(np.float64)
+    counts[IGNORE_ID] = 0
+    return np.asarray(counts, np.float64)
+
+
 def blend_luma(sample: Sample, rng: np.random.Generator) -> Image:
-    """RGB image uint8 (H, W, 3) whose luma stands in for a fused one: a random mix of both, the brighter, or RGB's.
+    """RGB image uint8 (H, W, 3) whose luma stands in for a fused one.
+
+    It is RGB's own, the brighter of both, a random mix, or what a fusion network may learn from ('detail' of
+    `fusion_target`).
 
     What a segmentation network learns from before there is a fusion network: it must read them all.
     """
     kind = rng.random()
-    if kind < 0.35:
+    if kind < 0.25:
         return sample.rgb
     luma = np.asarray(cv2.cvtColor(sample.rgb, cv2.COLOR_RGB2GRAY), dtype=np.float32)
-    if kind < 0.6:
+    if kind < 0.4:
         change = np.maximum(sample.infrared - luma, 0)
+    elif kind < 0.7:
+        change = fusion_target(sample.infrared, sample.rgb, "detail") - luma
     else:
         change = np.float32(rng.uniform(0.2, 1.0)) * (sample.infrared - luma)
     # equal steps of all three channels change the luma alone
@@ -284,6 +304,15 @@ def add_glare(rgb: Image, rng: np.random.Generator) -> Image:
     return np.clip(rgb + light[..., None] * tint, 0, 255).astype(np.uint8)
 
 
+def add_fog(rgb: Image, rng: np.random.Generator) -> Image:
+    """Fog, smoke or a dirty lens: a grey veil of uneven density (0.3 to 0.95 on the whole), and a little defocus."""
+    height, width = rgb.shape[:2]
+    uneven = cv2.resize(rng.uniform(-0.25, 0.25, (3, 4)).astype(np.float32), (width, height))
+    density = np.clip(np.float32(rng.uniform(0.3, 0.95)) + uneven, 0, 1)[..., None]
+    soft = np.asarray(cv2.GaussianBlur(rgb, (0, 0), rng.uniform(0.3, 2.0)), np.float32)
+    return np.rint(soft + density * (np.float32(rng.uniform(60, 230)) - soft)).astype(np.uint8)
+
+
 def change_thermal_gain(infrared: Image, rng: np.random.Generator) -> Image:
     """Another automatic gain: contrast 0.5 to 1.6 about the mean, offset +-40."""
     mean = float(infrared.mean())
@@ -313,4 +342,5 @@ def _each_plane(sample: Sample, change: _Change) -> Sample:
         rgb=change(sample.rgb),
         labels=change(sample.labels),
         target=None if sample.target is None else change(sample.target),
+        absent=None if sample.absent is None else change(sample.absent),
     )

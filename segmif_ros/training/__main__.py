@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segmif_ros.command_line import DONE, UNUSABLE, Parser, StoppedError, finish
-from segmif_ros.training.config import read_recipe
 from segmif_ros.training.distributed import ProcessError, ReportedElsewhereError, joined
 from segmif_ros.training.plan import dry_run
+from segmif_ros.training.recipe_file import read_recipe
 from segmif_ros.training.stopping import TrainingStopped
 from segmif_ros.training.trainer import run_training
 

@@ -25,24 +25,33 @@ from segmif_ros.evaluation.predict import to_plane
 from segmif_ros.evaluation.segmentation import LabelRangeError
 from segmif_ros.imaging.fusion_target import FusionTarget, fusion_target
 from segmif_ros.imaging.prior import PriorMethod, prior_image
-from segmif_ros.labels import FMB, LabelSetError, label_set
+from segmif_ros.labels import FMB, IGNORE_ID, LabelSetError, label_set
 from segmif_ros.training.config import RecipeError, SourceConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """B samples; planes float32 in [0, 1]: infrared, prior, target (B, 1, H, W), rgb (B, 3, H, W); labels (B, H, W)."""
+    """B samples.
+
+    Attributes:
+        infrared, prior, target: (B, 1, H, W) float32 in [0, 1].
+        rgb: (B, 3, H, W) float32 in [0, 1].
+        labels: (B, H, W) int64, 255 where there is no truth.
+        absent: (B, H, W) uint8, bits of what surely isn't where there is no label, see `segmif_ros.data.absence`.
+        names: Where each sample comes from.
+    """
 
     infrared: Tensor
     rgb: Tensor
     prior: Tensor
     target: Tensor
     labels: Tensor
+    absent: Tensor
     names: tuple[str, ...]
 
     def to(self, device: torch.device) -> Batch:
         """Move the tensors."""
-        tensors = ("infrared", "rgb", "prior", "target", "labels")
+        tensors = ("infrared", "rgb", "prior", "target", "labels", "absent")
         return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 
 
@@ -62,18 +71,27 @@ class SegmentationSamples(Dataset[dict[str, Any]]):
     """The mixture for the segmentation network alone.
 
     With ``blend`` the luma of ``rgb`` is a stand-in for a fused one. Prior and target, which nothing looks
-    at there, are the infrared image.
+    at there, are a pixel of the infrared image. Of the labels every ``label_stride``-th row and column is kept,
+    from a place drawn for each sample.
     """
 
-    def __init__(self, mixture: Mixture, seed: int, *, blend: bool) -> None:
+    def __init__(self, mixture: Mixture, seed: int, *, blend: bool, label_stride: int = 1) -> None:
         self._mixture = mixture
         self._seed = seed
         self._blend = blend
+        self._stride = label_stride
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         sample = self._mixture[number]
-        rgb = blend_luma(sample, np.random.default_rng((self._seed, number, 1))) if self._blend else sample.rgb
-        return _tensors(sample, rgb=rgb, prior=sample.infrared, target=sample.infrared)
+        rng = np.random.default_rng((self._seed, number, 1))
+        rgb = blend_luma(sample, rng) if self._blend else sample.rgb
+        pixel = sample.infrared[:1, :1]
+        tensors = _tensors(sample, rgb=rgb, prior=pixel, target=pixel)
+        if self._stride > 1:
+            top, left = rng.integers(0, self._stride, 2)
+            for name in ("labels", "absent"):
+                tensors[name] = tensors[name][top :: self._stride, left :: self._stride].contiguous()
+        return tensors
 
 
 def as_tensors(sample: Sample, prior: PriorMethod, target_method: FusionTarget = "vsm_wls") -> dict[str, Any]:
@@ -88,9 +106,12 @@ def as_tensors(sample: Sample, prior: PriorMethod, target_method: FusionTarget =
 
 def _tensors(sample: Sample, *, rgb: Image, prior: Image, target: Image) -> dict[str, Any]:
     planes = {"infrared": sample.infrared, "rgb": rgb, "prior": prior, "target": target}
+    unlabelled = sample.labels == IGNORE_ID
+    absent = np.zeros_like(sample.labels) if sample.absent is None else np.where(unlabelled, sample.absent, 0)
     return {
         **{name: to_plane(image)[0] for name, image in planes.items()},
         "labels": torch.from_numpy(sample.labels.astype(np.int64)),
+        "absent": torch.from_numpy(absent.astype(np.uint8)),
         "names": sample.name,
     }
 
@@ -126,12 +147,14 @@ def _open(config: SourceConfig, root: Path, cache: Path | None, held_out: bool, 
         mapping = LabelMapping(theirs, ours, config.label_map)
         return RgbLabels(root, config.split, mapping, infrared=config.infrared or "none")
     if config.kind == "pairs":
-        mapping = LabelMapping(theirs, ours, config.label_map)
+        if config.unlabelled and config.labelled_only:
+            raise RecipeError(f"source pairs {config.path}: unlabelled and labelled_only leave nothing to take")
+        used = None if config.unlabelled else LabelMapping(theirs, ours, config.label_map)
         return PairSource(
             root,
             hold_out_every=config.hold_out_every,
             held_out=held_out and config.hold_out_every > 0,
-            mapping=mapping,
+            mapping=used,
             labelled_only=config.labelled_only,
         )
     if config.kind != "scenes":

@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training recipe: frozen dataclasses, and the reader that turns a YAML file into them."""
+"""The training recipe as frozen dataclasses; `recipe_file` reads them from YAML."""
 
 from __future__ import annotations
 
-import dataclasses
-import typing
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from segmif_ros.data.transforms import AugmentConfig
 from segmif_ros.imaging.fusion_target import FusionTarget
 from segmif_ros.imaging.prior import PriorMethod
 from segmif_ros.labels import label_set
 from segmif_ros.model import SegMiFConfig
-from segmif_ros.paths import user_path
 from segmif_ros.training.freezing import require_known
-from segmif_ros.yaml_file import YamlError, at_line, located, read_yaml, shown
 
 
 class RecipeError(ValueError):
@@ -38,7 +35,8 @@ class SourceConfig:
         infrared: For camvid and rgb_labels: 'none', a constant, or 'invented' from the labels; "" for what is usual,
             that is invented for camvid, none for rgb_labels.
         hold_out_every: For pairs: every n-th by name is kept for validation; 0 for a folder that is used whole.
-        labelled_only: For pairs: leave out those without a label file.
+        labelled_only: For pairs: leave out those without a label file and without a map of absence.
+        unlabelled: For pairs: don't look at labels/ and absent/; they are for the fusion loss alone.
         first_seed, count, height, width: For scenes: seeds first_seed .. first_seed + count - 1, size in pixels.
         augment: Augmentation of this source.
     """
@@ -52,6 +50,7 @@ class SourceConfig:
     infrared: Literal["", "none", "invented"] = ""
     hold_out_every: int = 0
     labelled_only: bool = False
+    unlabelled: bool = False
     first_seed: int = 0
     count: int = 0
     height: int = 0
@@ -144,6 +143,8 @@ class TrainingConfig:
             rounds; 'segmentation' moves the segmentation network alone, on what ``segmentation_input`` gives it: ten
             times as many samples a second, for a start; 'fusion' moves the fusion network alone on its own loss.
         segmentation_input: Of 'segmentation': 'blend', images whose luma is a random mix of both sources, or 'rgb'.
+        label_stride: Of 'segmentation': every n-th row and column of the labels counts in the loss, from 1 to 4. The
+            logits have a quarter of the image's rows and columns, so 2 loses little and saves a sixth of the time.
         steps: Optimiser steps; the schedule ends there. With 'alternating' what the rounds come to.
         fusion_first_steps: Of 'joint': steps at the start that move the fusion network alone, on its own loss.
         rounds: Of 'alternating'.
@@ -152,6 +153,7 @@ class TrainingConfig:
         model: Sizes of the network.
         init: Weights to start from as far as they fit (see `starting`): a packaged name, a file, or the authors' two
             files with a comma between; empty for random weights.
+        segmentation_init: Weights to take the segmentation network from, after ``init``; empty for none.
         encoder_init: A file to take the encoder from, such as ImageNet weights, see `model.pretrained`; empty for none.
         freeze: Parts that stay as they are: names of `freezing.FROZEN_PARTS`.
         label_set: Classes that are learned: a name, or a .yaml file relative to the recipe's folder.
@@ -163,6 +165,8 @@ class TrainingConfig:
         optimiser: AdamW and schedule.
         fusion_weight, segmentation_weight: Base weights of the two losses.
         class_weights: Factors of the cross-entropy by class name; 1 for those not named.
+        absence_weight: What a pixel counts that has no label, but bits in absent/ of its source, against 1 of a
+            labelled one; 0 leaves them aside.
         precision: Of the networks: 'float32', or 'bfloat16' by autocast (losses and weights stay float32).
         channels_last: Whether images and weights lie in memory pixel by pixel, which is faster on many GPUs.
         compile: Whether the networks are compiled by torch.compile: a slow start, faster steps.
@@ -185,6 +189,7 @@ class TrainingConfig:
     seed: int = 1
     method: Literal["joint", "alternating", "segmentation", "fusion"] = "joint"
     segmentation_input: Literal["blend", "rgb"] = "blend"
+    label_stride: int = 1
     steps: int
     fusion_first_steps: int = 0
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
@@ -192,6 +197,7 @@ class TrainingConfig:
     accumulate: int = 1
     model: SegMiFConfig = field(default_factory=SegMiFConfig)
     init: str = ""
+    segmentation_init: str = ""
     encoder_init: str = ""
     freeze: tuple[str, ...] = ()
     label_set: str = "fmb"
@@ -204,6 +210,7 @@ class TrainingConfig:
     fusion_weight: float = 1.0
     segmentation_weight: float = 1.0
     class_weights: dict[str, float] = field(default_factory=dict)
+    absence_weight: float = 0.5
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
     compile: bool = False
@@ -243,6 +250,12 @@ class TrainingConfig:
                 f"model.num_classes is {self.model.num_classes}, but label set '{self.label_set}' has"
                 f" {len(label_set(self.label_set))} classes"
             )
+        if not 1 <= self.label_stride <= 4 or (self.label_stride > 1 and self.method != "segmentation"):
+            raise ValueError(
+                f"label_stride is {self.label_stride}: it must be from 1 to 4, and is of 'segmentation' alone"
+            )
+        if not 0 <= self.absence_weight < math.inf:
+            raise ValueError(f"absence_weight is {self.absence_weight}: it must be 0 or more")
         unknown = sorted(set(self.class_weights) - set(label_set(self.label_set).names))
         if unknown:
             raise ValueError(f"class_weights names {', '.join(unknown)}: not classes of label set '{self.label_set}'")
@@ -283,82 +296,3 @@ def _overlap_message(validation: SourceConfig) -> str:
     else:
         way = "give validation another split or folder"
     return f"{validation.kind} {validation.path} are trained on and validated on: {way}"
-
-
-def read_recipe(path: Path) -> TrainingConfig:
-    """Read a YAML recipe; RecipeError names file and key for anything that doesn't fit."""
-    try:
-        content = read_yaml(path)
-    except YamlError as error:
-        raise RecipeError(str(error)) from None
-    path = user_path(path)
-    try:
-        config = from_mapping(TrainingConfig, _with_label_files(content, path.parent), "recipe")
-    except ValueError as error:
-        raise RecipeError(located(path, error)) from error
-    assert isinstance(config, TrainingConfig)
-    return config
-
-
-def _with_label_files(content: Any, folder: Path) -> Any:
-    """Return ``content`` with label set files looked for in the recipe's folder; changed in place."""
-    if isinstance(content, dict):
-        for value in content.values():
-            _with_label_files(value, folder)
-        named = content.get("label_set")
-        if isinstance(named, str) and named.endswith((".yaml", ".yml")):
-            content["label_set"] = str(folder / named)
-    elif isinstance(content, list):
-        for each in content:
-            _with_label_files(each, folder)
-    return content
-
-
-def from_mapping(kind: type, content: Any, where: str) -> Any:
-    """Build the frozen dataclass ``kind`` from nested mappings, lists and scalars; ValueError names the key."""
-    if not isinstance(content, dict):
-        raise ValueError(f"{where} must be a mapping of keys to values")
-    fields = {each.name: each for each in dataclasses.fields(kind)}
-    if unknown := [key for key in content if key not in fields]:
-        with at_line(content, unknown[0]):
-            named = ", ".join(sorted(str(key)[:60] for key in unknown))
-            raise ValueError(f"{where} has unknown keys {named}; known: {', '.join(fields)}")
-    hints = typing.get_type_hints(kind)
-    values = {}
-    for key, value in content.items():
-        with at_line(content, key):
-            values[key] = _convert(hints[key], value, f"{where}.{key}")
-    missing = [
-        name
-        for name, each in fields.items()
-        if name not in values
-        and each.default is dataclasses.MISSING
-        and each.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ValueError(f"{where} lacks {', '.join(missing)}")
-    return kind(**values)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        assert isinstance(hint, type)
-        return from_mapping(hint, value, where)
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        if value not in arguments:
-            raise ValueError(f"{where} is {shown(value)}: choose one of {', '.join(map(str, arguments))}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ValueError(f"{where} must be a list")
-        return tuple(_convert(arguments[0], each, f"{where}[{i}]") for i, each in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-            raise ValueError(f"{where} must map names to values")
-        return {key: _convert(arguments[1], each, f"{where}.{key}") for key, each in value.items()}
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ValueError(f"{where} is {shown(value)}: a {hint.__name__} is needed")
-    return value

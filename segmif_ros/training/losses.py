@@ -8,6 +8,8 @@ so neither source appears in them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -62,34 +64,81 @@ def fusion_loss_later_rounds(fused: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(fused, target) + _SSIM_WEIGHT * (1 - ssim(fused, target))
 
 
-def labelled_weight(labels: Tensor, class_weights: Tensor | None = None) -> float:
-    """How much the labelled pixels of (B, H, W) int64 labels count together: their number, or their classes' weights.
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What labels and maps of absence count in the segmentation loss.
 
-    It is what a mean cross-entropy divides by. For a batch that is cut into parts, by processes or one after another,
-    the parts' weights add up to the batch's; they differ, so the mean of the parts' means would be another number.
+    Attributes:
+        class_weights: (K,) factors of the classes, None for 1.
+        possible: (2 ** groups, K) bool, which classes a pixel may be by its bits of absence
+            (`segmif_ros.data.absence.possible_classes`); None where the maps of absence are not looked at.
+        absence_weight: What a pixel counts that has bits of absence and no label; a labelled one counts its class's
+            factor.
+    """
+
+    class_weights: Tensor | None = None
+    possible: Tensor | None = None
+    absence_weight: float = 1.0
+
+    def to(self, device: torch.device) -> Evidence:
+        """Move the tensors."""
+        moved = (None if each is None else each.to(device) for each in (self.class_weights, self.possible))
+        weights, possible = moved
+        return Evidence(class_weights=weights, possible=possible, absence_weight=self.absence_weight)
+
+
+LABELS_ALONE = Evidence()
+
+
+def labelled_weight(labels: Tensor, evidence: Evidence = LABELS_ALONE, absent: Tensor | None = None) -> float:
+    """How much the evidence of (B, H, W) int64 labels, and of uint8 bits of absence, counts together.
+
+    It is what the mean loss divides by. For a batch that is cut into parts, by processes or one after another, the
+    parts' weights add up to the batch's; they differ, so the mean of the parts' means would be another number.
     """
     known = labels != IGNORE_ID
-    if class_weights is None:
-        return float(known.sum())
-    return float(class_weights.to(labels.device, torch.float64)[labels[known]].sum())
+    if evidence.class_weights is None:
+        total = float(known.sum())
+    else:
+        total = float(evidence.class_weights.to(labels.device, torch.float64)[labels[known]].sum())
+    if absent is not None and evidence.possible is not None:
+        total += evidence.absence_weight * float(((absent > 0) & ~known).sum())
+    return total
 
 
 def segmentation_loss(
-    logits: Tensor, labels: Tensor, class_weights: Tensor | None = None, total: float | None = None
+    logits: Tensor,
+    labels: Tensor,
+    evidence: Evidence = LABELS_ALONE,
+    total: float | None = None,
+    absent: Tensor | None = None,
 ) -> Tensor:
-    """Mean cross-entropy of the logits, upsampled to the label size, over pixels whose label is not 255; a scalar.
+    """Mean negative logarithm of the probability of what is known of each pixel; a scalar.
 
-    A batch without any label gives 0 (with a zero gradient), since in a mixture some batches consist of pairs without
-    labels.
+    A labelled pixel gives the cross-entropy of the logits, upsampled to the label size. One without a label, but with
+    bits of absence, gives -log(1 - p), p the probability of all classes that surely aren't there. A batch without any
+    evidence gives 0 (with a zero gradient), since in a mixture some batches consist of pairs without labels.
 
     Args:
         logits: (B, K, h, w).
         labels: (B, H, W) int64.
-        class_weights: (K,) factors of the classes, None for 1; the mean is weighted alike.
-        total: What the sum is divided by; None for the `labelled_weight` of these labels. Parts of a batch give the
+        evidence: What counts how much; the mean is weighted alike.
+        total: What the sum is divided by; None for the `labelled_weight` of this evidence. Parts of a batch give the
             batch's.
+        absent: (B, H, W) uint8 bits, None for none.
     """
     full = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
-    divisor = labelled_weight(labels, class_weights) if total is None else total
-    cross_entropy = F.cross_entropy(full, labels, class_weights, ignore_index=IGNORE_ID, reduction="sum")
-    return cross_entropy / (divisor if divisor > 0 else 1.0)
+    divisor = labelled_weight(labels, evidence, absent) if total is None else total
+    loss = F.cross_entropy(full, labels, evidence.class_weights, ignore_index=IGNORE_ID, reduction="sum")
+    if absent is not None and evidence.possible is not None:
+        loss = loss + evidence.absence_weight * _absence_loss(full, labels, absent, evidence.possible)
+    return loss / (divisor if divisor > 0 else 1.0)
+
+
+def _absence_loss(full: Tensor, labels: Tensor, absent: Tensor, possible: Tensor) -> Tensor:
+    """Sum of -log(1 - p) over the pixels with bits and without a label, p that of the classes that aren't there."""
+    counted = (absent > 0) & (labels == IGNORE_ID)
+    values = full.movedim(1, -1)[counted]
+    allowed = possible[absent[counted].long()]
+    inside = torch.logsumexp(values.masked_fill(~allowed, -torch.inf), dim=1)
+    return (torch.logsumexp(values, dim=1) - inside).sum()

@@ -17,13 +17,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from segmif_ros.data.absence import possible_classes
 from segmif_ros.data.mixture import Mixture, Source
 from segmif_ros.data.transforms import AugmentConfig
+from segmif_ros.labels import label_set
 from segmif_ros.model import SegMiF
 from segmif_ros.model.colour import rgb_to_luma, with_luma
 from segmif_ros.training.batches import Batch, Samples, SegmentationSamples
 from segmif_ros.training.config import TrainingConfig
-from segmif_ros.training.losses import fusion_loss_first_round, fusion_loss_later_rounds, segmentation_loss
+from segmif_ros.training.losses import (
+    LABELS_ALONE,
+    Evidence,
+    fusion_loss_first_round,
+    fusion_loss_later_rounds,
+    segmentation_loss,
+)
 from segmif_ros.training.optimiser import parameter_groups, poly_factor
 from segmif_ros.training.weighting import FixedWeights, Weighting, make_weighting
 
@@ -36,11 +44,26 @@ class Truth:
 
     Attributes:
         total: `losses.labelled_weight` of the whole batch.
-        class_weights: (K,) on the device, None for 1.
+        evidence: What counts how much, on the device.
     """
 
     total: float
-    class_weights: Tensor | None = None
+    evidence: Evidence = LABELS_ALONE
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Segmentation loss of a part of the batch: its sum divided by the whole batch's weight, a scalar."""
+        return segmentation_loss(logits, batch.labels, self.evidence, self.total, batch.absent)
+
+
+def evidence_of(config: TrainingConfig) -> Evidence:
+    """Return what a recipe's labels and maps of absence count."""
+    classes = label_set(config.label_set)
+    factors = [config.class_weights.get(name, 1.0) for name in classes.names]
+    return Evidence(
+        class_weights=torch.tensor(factors) if config.class_weights else None,
+        possible=torch.from_numpy(possible_classes(classes)) if config.absence_weight else None,
+        absence_weight=config.absence_weight,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +128,7 @@ class Phase:
         with autocast(batch, config):
             fused = fuse(model, batch, prior_gradient=config.prior_gradient)
             logits = model.segment(with_luma(batch.rgb, fused)).float()
-        return self.fusion_loss(fused, batch, step), segmentation_loss(logits, batch.labels, *_of(truth))
+        return self.fusion_loss(fused, batch, step), truth.loss(logits, batch)
 
     def fusion_loss(self, fused: Tensor, batch: Batch, step: int) -> Tensor:
         """Return the first round's fusion loss in the recipe's first steps, then the later rounds' one; a scalar."""
@@ -119,7 +142,9 @@ class SegmentationAlone(Phase):
     def samples(self, parts: Parts) -> Dataset[dict[str, Any]]:
         """Return the data without priors and fusion targets."""
         mixture = Mixture(parts, self.config.seed)
-        return SegmentationSamples(mixture, self.config.seed, blend=self.config.segmentation_input == "blend")
+        config = self.config
+        blend = config.segmentation_input == "blend"
+        return SegmentationSamples(mixture, config.seed, blend=blend, label_stride=config.label_stride)
 
     def weighting(self, device: torch.device) -> Weighting:
         """Return the segmentation loss alone: with one loss there is nothing to balance."""
@@ -129,7 +154,7 @@ class SegmentationAlone(Phase):
         """Zero, and the segmentation loss of the batch's ``rgb``."""
         with autocast(batch, self.config):
             logits = model.segment(batch.rgb).float()
-        return logits.new_zeros(()), segmentation_loss(logits, batch.labels, *_of(truth))
+        return logits.new_zeros(()), truth.loss(logits, batch)
 
 
 class FusionAlone(Phase):
@@ -164,7 +189,3 @@ def fuse(model: SegMiF, batch: Batch, *, prior_gradient: bool = False) -> Tensor
 def autocast(batch: Batch, config: TrainingConfig) -> torch.autocast:
     """Run what is inside in the recipe's precision."""
     return torch.autocast(batch.rgb.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-
-
-def _of(truth: Truth) -> tuple[Tensor | None, float]:
-    return truth.class_weights, truth.total

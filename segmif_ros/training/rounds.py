@@ -24,7 +24,7 @@ from segmif_ros.model import SegMiF
 from segmif_ros.model.colour import stretched_bytes, with_luma
 from segmif_ros.training.batches import Batch
 from segmif_ros.training.config import RoundsConfig, TrainingConfig
-from segmif_ros.training.losses import fusion_loss_first_round, fusion_loss_later_rounds, segmentation_loss
+from segmif_ros.training.losses import fusion_loss_first_round, fusion_loss_later_rounds
 from segmif_ros.training.optimiser import poly_factor
 from segmif_ros.training.phases import FusionAlone, Parts, Phase, SegmentationAlone, Truth, autocast, fuse
 from segmif_ros.training.weighting import FixedWeights, Weighting, make_weighting
@@ -128,7 +128,7 @@ class FusionPhase(RoundPhase):
             if self.number == 1:
                 return fusion_loss_first_round(fused, batch.target), fused.new_zeros(())
             logits = model.segment(with_luma(batch.rgb, fused)).float()
-        loss = segmentation_loss(logits, batch.labels, truth.class_weights, truth.total)
+        loss = truth.loss(logits, batch)
         return fusion_loss_later_rounds(fused, batch.target), loss
 
 
@@ -173,7 +173,7 @@ class SegmentationPhase(RoundPhase):
                 fused = with_luma(batch.rgb, fuse(model, batch))
                 rgb = _stretched(fused) if self.rounds.eight_bit else fused.clamp(0, 1)
             logits = model.segment(rgb).float()
-        loss = segmentation_loss(logits, batch.labels, truth.class_weights, truth.total)
+        loss = truth.loss(logits, batch)
         return logits.new_zeros(()), loss
 
 

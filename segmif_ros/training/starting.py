@@ -66,6 +66,9 @@ def start(model: SegMiF, config: TrainingConfig) -> list[str]:
     lines = []
     if config.init:
         lines += start_from(model, config.init, label_set(config.label_set)).summary().splitlines()
+    if config.segmentation_init:
+        found = start_from(model, config.segmentation_init, label_set(config.label_set), part="segmentation.")
+        lines += found.summary().splitlines()
     if config.encoder_init:
         try:
             path = user_path(config.encoder_init)
@@ -76,13 +79,14 @@ def start(model: SegMiF, config: TrainingConfig) -> list[str]:
     return lines
 
 
-def start_from(model: SegMiF, path: str, classes: LabelSet) -> Start:
+def start_from(model: SegMiF, path: str, classes: LabelSet, part: str = "") -> Start:
     """Copy into ``model`` what a checkpoint has of equal name and shape; rows of classes by the classes' names.
 
     Args:
         model: A model of any sizes; what isn't taken stays as it is.
         path: A packaged name, a checkpoint of ours, or the authors' two files with a comma between.
         classes: Classes of ``model``; those of the checkpoint are read off its metadata.
+        part: How the names of the tensors begin that may be taken; "" for all.
 
     Raises:
         CheckpointError: The checkpoint can't be used.
@@ -98,7 +102,7 @@ def start_from(model: SegMiF, path: str, classes: LabelSet) -> Start:
     taken = {}
     for name, now in own.items():
         given = found.get(name)
-        if given is None:
+        if given is None or not name.startswith(part):
             continue
         if name in _CLASS_ROWS:
             if rows and given.shape[1:] == now.shape[1:]:

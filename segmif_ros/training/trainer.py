@@ -33,7 +33,7 @@ from segmif_ros.training.distributed import ALONE, Processes, ReportedElsewhereE
 from segmif_ros.training.freezing import freeze, hold_still
 from segmif_ros.training.losses import labelled_weight
 from segmif_ros.training.optimiser import lay_out_like_parameters, set_learning_rate
-from segmif_ros.training.phases import Phase, Truth
+from segmif_ros.training.phases import Phase, Truth, evidence_of
 from segmif_ros.training.progress import Display, ScalarWriter, SilentDisplay, tensorboard_writer, write_scalars
 from segmif_ros.training.rounds import phases_of
 from segmif_ros.training.run_folder import RunFolder
@@ -87,12 +87,7 @@ class Trainer:
             (open_source(each, data_root, cache, held_out=False, labels=config.label_set), each.weight, each.augment)
             for each in config.sources
         ]
-        names = label_set(config.label_set).names
-        self.class_weights = (
-            torch.tensor([config.class_weights.get(name, 1.0) for name in names], device=self.device)
-            if config.class_weights
-            else None
-        )
+        self.evidence = evidence_of(config).to(self.device)
         held_out = [
             open_source(each, data_root, cache, held_out=True, labels=config.label_set) for each in config.validation
         ]
@@ -222,8 +217,8 @@ class Trainer:
         factor = self.phase.rate_factor(self.step)
         set_learning_rate(self.optimiser, factor)
         # shares and parts have as many pixels, but not as many labels: all divide by the whole batch's
-        weight = torch.tensor(labelled_weight(batch.labels, self.class_weights), dtype=torch.float64)
-        truth = Truth(total=float(processes.sum(weight)), class_weights=self.class_weights)
+        weight = torch.tensor(labelled_weight(batch.labels, self.evidence, batch.absent), dtype=torch.float64)
+        truth = Truth(total=float(processes.sum(weight)), evidence=self.evidence)
         share = 1.0 / (config.accumulate * processes.world)
         weights = self.weighting.weights()
         self.optimiser.zero_grad(set_to_none=True)

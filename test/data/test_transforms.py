@@ -89,8 +89,12 @@ def test_flipping_twice_gives_the_sample_back():
     assert np.array_equal(transforms.flip(transforms.flip(sample)).rgb, sample.rgb)
 
 
-def test_scaling_truncates_the_size_as_published():
-    assert transforms.scale(sample_of(blocks(32, 48)), 0.77).labels.shape == (24, 36)
+@pytest.mark.parametrize("ratio", [0.5, 2.0])
+def test_a_crop_holds_as_much_of_the_image_as_the_scale_says(ratio):
+    ramp = np.tile(np.arange(200, dtype=np.uint8), (160, 1))
+    config = AugmentConfig(crop_height=32, crop_width=40, scale_min=ratio, scale_max=ratio, flip=0.0, colour=0.0)
+    row = transforms.augment(sample_of(ramp), config, np.random.default_rng(0)).infrared[0].astype(int)
+    assert row[-1] - row[0] == pytest.approx(39 / ratio, abs=1.5)
 
 
 def test_padding_ignores_labels_and_keeps_the_image():
@@ -134,6 +138,13 @@ def test_glare_only_adds_light():
     out = transforms.add_glare(rgb, np.random.default_rng(2))
     assert (out >= rgb).all()
     assert out.max() > 200
+
+
+def test_fog_takes_contrast_from_the_rgb_image():
+    rgb = np.repeat(blocks()[..., None], 3, axis=2)
+    assert all(
+        0 < transforms.add_fog(rgb, np.random.default_rng(seed)).std() < 0.9 * rgb.std() for seed in range(10)
+    )
 
 
 def test_a_lost_infrared_camera_gives_a_constant():

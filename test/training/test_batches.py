@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from segmif_ros.data.images import DatasetError
+from segmif_ros.data.transforms import Sample
 from segmif_ros.labels import CAMVID, FMB
-from segmif_ros.training.batches import batches, open_source
+from segmif_ros.training.batches import SegmentationSamples, as_tensors, batches, open_source
 from segmif_ros.training.config import RecipeError, SourceConfig
 
 
@@ -25,6 +28,40 @@ PAIRS = {"train__Infrared": ((6, 7), 1), "train__Visible": ((6, 7, 3), 2), "trai
 def test_an_exported_folder_is_a_source_of_pairs_with_labels(tmp_path):
     written(tmp_path, **PAIRS)
     assert (labels_of(SourceConfig(kind="pairs", path="train"), tmp_path) == 3).all()
+
+
+def test_pairs_are_taken_without_their_labels_where_the_recipe_says_so(tmp_path):
+    written(tmp_path, **PAIRS)
+    assert (labels_of(SourceConfig(kind="pairs", path="train", unlabelled=True), tmp_path) == 255).all()
+
+
+def test_what_is_surely_absent_comes_with_the_sample_where_it_has_no_label(tmp_path):
+    written(tmp_path, **PAIRS, train__absent=((6, 7), 5))
+    sample = open_source(SourceConfig(kind="pairs", path="train"), tmp_path, None, held_out=False).sample(0, None)
+    assert (sample.absent == 5).all()
+    assert not as_tensors(sample, "mean")["absent"].any()
+    unlabelled = replace(sample, labels=np.full_like(sample.labels, 255))
+    assert (as_tensors(unlabelled, "mean")["absent"] == 5).all()
+
+
+def test_pairs_with_maps_of_absence_alone_count_as_labelled(tmp_path):
+    written(tmp_path, infrared=((6, 7), 1), visible=((6, 7, 3), 2), absent=((6, 7), 1))
+    config = SourceConfig(kind="pairs", labelled_only=True)
+    assert (labels_of(config, tmp_path) == 255).all()
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_of_the_labels_every_nth_row_and_column_counts(stride):
+    sample = Sample(
+        infrared=np.zeros((8, 8), np.uint8),
+        rgb=np.zeros((8, 8, 3), np.uint8),
+        labels=np.arange(64, dtype=np.uint8).reshape(8, 8),
+        name="ramp",
+    )
+    tensors = SegmentationSamples([sample], seed=3, blend=False, label_stride=stride)[0]
+    labels = tensors["labels"].numpy()
+    assert labels.shape == tensors["absent"].shape == (8 // stride, 8 // stride)
+    assert np.all(np.diff(labels, axis=1) == stride) and np.all(np.diff(labels, axis=0) == 8 * stride)
 
 
 def test_label_files_of_another_set_are_mapped(tmp_path):

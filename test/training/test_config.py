@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from segmif_ros.training.config import RecipeError, read_recipe
+from segmif_ros.training.config import RecipeError
+from segmif_ros.training.recipe_file import read_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "config" / "training").glob("*.yaml"))
 
@@ -37,7 +38,7 @@ def test_a_packaged_recipe_is_valid(path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"stepz": 3}, r"unknown keys stepz; known: name, seed, method, segmentation_input, steps"),
+        ({"stepz": 3}, r"unknown keys stepz; known: name, seed, method, segmentation_input, label_stride"),
         ({"steps": 0}, "steps is 0: it must be at least 1"),
         ({"steps": "many"}, "recipe.steps is 'many': a int is needed"),
         ({"steps": True}, "recipe.steps is True"),
@@ -115,3 +116,52 @@ def test_scenes_that_are_trained_on_are_not_validated_on(tmp_path):
     assert read_recipe(written(tmp_path, sources=sources, validation=[after])).validation == (
         read_recipe(written(tmp_path, sources=[after])).sources
     )
+
+
+def test_a_recipe_takes_from_the_one_it_extends_what_it_does_not_say(tmp_path):
+    written(tmp_path, optimiser={"encoder_lr": 0.1, "fusion_lr": 0.2})
+    (tmp_path / "larger").mkdir()
+    path = tmp_path / "larger" / "more.yaml"
+    path.write_text(yaml.safe_dump({"extends": "../recipe.yaml", "steps": 9, "optimiser": {"fusion_lr": 0.3}}))
+    config = read_recipe(path)
+    assert (config.name, config.steps) == ("tiny", 9)
+    assert (config.optimiser.encoder_lr, config.optimiser.fusion_lr) == (0.1, 0.3)
+
+
+def test_a_label_set_file_is_looked_for_beside_the_recipe_that_names_it(tmp_path):
+    classes = {"name": "two", "classes": [{"name": "ground"}, {"name": "person"}]}
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(classes))
+    written(tmp_path, label_set="two.yaml", model={"encoder": "mit_b0", "num_classes": 2})
+    (tmp_path / "below").mkdir()
+    path = tmp_path / "below" / "more.yaml"
+    path.write_text(yaml.safe_dump({"extends": "../recipe.yaml"}))
+    assert Path(read_recipe(path).label_set).resolve() == tmp_path / "two.yaml"
+
+
+def test_a_shared_augmentation_goes_below_that_of_each_source(tmp_path):
+    scenes = SMALL["sources"][0]
+    sources = [{**scenes, "augment": {"dark": 0.5}}, {**scenes, "first_seed": 9}]
+    config = read_recipe(written(tmp_path, sources=sources, augment={"crop_width": 64, "dark": 0.1}))
+    assert [(each.augment.crop_width, each.augment.dark) for each in config.sources] == [(64, 0.5), (64, 0.1)]
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [("recipe.yaml", "which extends this one"), ("none.yaml", "none.yaml: No such file"), (3, "extends is 3: it must name")],
+)
+def test_a_recipe_that_cannot_be_extended_is_one_line(tmp_path, base, message):
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(written(tmp_path, extends=base))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"absence_weight": -1}, "absence_weight is -1.0: it must be 0 or more"),
+        ({"label_stride": 2}, "label_stride is 2: it must be from 1 to 4, and is of 'segmentation' alone"),
+        ({"augment": {"crop_width": 64}, "sources": {}}, "recipe.augment must be a mapping beside a list of sources"),
+    ],
+)
+def test_evidence_and_augmentation_out_of_range_are_refused(tmp_path, changes, message):
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(written(tmp_path, **changes))

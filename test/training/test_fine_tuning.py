@@ -14,7 +14,7 @@ from segmif_ros.inference.engine import Engine, EngineConfig
 from segmif_ros.labels import FMB, label_metadata, label_set
 from segmif_ros.model import SegMiF, load_checkpoint, save_checkpoint
 from segmif_ros.training.__main__ import main as train
-from segmif_ros.training.config import from_mapping, read_recipe
+from segmif_ros.training.recipe_file import from_mapping, read_recipe
 from segmif_ros.training.starting import start_from
 
 RECIPE = Path(__file__).parents[2] / "config/training/fine-tune.yaml"

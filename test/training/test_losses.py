@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from segmif_ros.training.losses import (
+    Evidence,
     fusion_loss_first_round,
     fusion_loss_later_rounds,
     labelled_weight,
@@ -97,7 +98,7 @@ def test_class_weights_count_a_class_more():
     logits[0, 0, 0] = torch.tensor([3.0, 3.0])  # both pixels are called class 0
     labels = torch.tensor([[[0, 1]]])
     right, wrong = F.cross_entropy(logits, labels, reduction="none").flatten()
-    weighted = segmentation_loss(logits, labels, torch.tensor([1.0, 4.0]))
+    weighted = segmentation_loss(logits, labels, Evidence(class_weights=torch.tensor([1.0, 4.0])))
     assert weighted == pytest.approx(float((right + 4 * wrong) / 5))
 
 
@@ -108,9 +109,50 @@ def test_the_losses_of_parts_add_up_to_the_batchs(class_weights):
     labels = torch.randint(0, 3, (4, 8, 8), generator=generator)
     labels[0, :7] = 255
     labels[1] = 255
-    total = labelled_weight(labels, class_weights)
-    parts = [segmentation_loss(logits[i : i + 1], labels[i : i + 1], class_weights, total) for i in range(4)]
-    whole = segmentation_loss(logits, labels, class_weights)
+    evidence = Evidence(class_weights=class_weights)
+    total = labelled_weight(labels, evidence)
+    parts = [segmentation_loss(logits[i : i + 1], labels[i : i + 1], evidence, total) for i in range(4)]
+    whole = segmentation_loss(logits, labels, evidence)
     assert sum(parts).item() == pytest.approx(whole.item(), rel=1e-5)
     full = F.interpolate(logits, size=(8, 8), mode="bilinear")
     assert whole.item() == pytest.approx(F.cross_entropy(full, labels, class_weights, ignore_index=255).item())
+
+
+def absence(bits, labels=255):
+    return {"labels": torch.full((1, 1, 1), labels), "absent": torch.full((1, 1, 1), bits, dtype=torch.uint8)}
+
+
+# classes 0 and 1 of group one, class 2 of none
+POSSIBLE = torch.tensor([[True, True, True], [False, False, True]])
+
+
+def test_a_pixel_where_a_group_surely_is_not_costs_the_groups_probability():
+    logits = torch.log(torch.tensor([0.2, 0.3, 0.5]))[None, :, None, None]
+    loss = segmentation_loss(logits, evidence=Evidence(possible=POSSIBLE), **absence(1))
+    assert loss.item() == pytest.approx(-math.log(1 - 0.5))
+
+
+def test_a_pixel_without_bits_of_absence_costs_nothing():
+    logits = torch.randn(1, 3, 1, 1)
+    assert segmentation_loss(logits, evidence=Evidence(possible=POSSIBLE), **absence(0)).item() == 0
+
+
+def test_a_label_counts_instead_of_the_absence_on_its_pixel():
+    logits = torch.log(torch.tensor([0.2, 0.3, 0.5]))[None, :, None, None]
+    loss = segmentation_loss(logits, evidence=Evidence(possible=POSSIBLE), **absence(1, labels=1))
+    assert loss.item() == pytest.approx(-math.log(0.3))
+
+
+def test_labels_and_absence_are_averaged_by_their_weights():
+    logits = torch.log(torch.tensor([0.2, 0.3, 0.5]))[None, :, None, None].expand(1, 3, 1, 2)
+    labels, absent = torch.tensor([[[1, 255]]]), torch.tensor([[[0, 1]]], dtype=torch.uint8)
+    evidence = Evidence(possible=POSSIBLE, absence_weight=0.5)
+    loss = segmentation_loss(logits, labels, evidence, absent=absent)
+    assert loss.item() == pytest.approx((-math.log(0.3) - 0.5 * math.log(0.5)) / 1.5)
+    assert labelled_weight(labels, evidence, absent) == 1.5
+
+
+def test_absence_that_the_network_is_wholly_wrong_about_has_a_finite_gradient():
+    logits = torch.tensor([80.0, 0.0, -80.0])[None, :, None, None].requires_grad_()
+    segmentation_loss(logits, evidence=Evidence(possible=POSSIBLE), **absence(1)).backward()
+    assert logits.grad.isfinite().all() and logits.grad[0, 2] < 0

@@ -5,7 +5,7 @@ import pytest
 
 from segmif_ros.inference.operations import count_work
 from segmif_ros.model import SegMiF
-from segmif_ros.training.config import read_recipe
+from segmif_ros.training.recipe_file import read_recipe
 
 FOLDER = Path(__file__).parents[2] / "config" / "training"
 

@@ -9,9 +9,10 @@ import torch
 from segmif_ros.data.transforms import AugmentConfig, Sample
 from segmif_ros.model import SegMiF, SegMiFConfig
 from segmif_ros.training.batches import Batch
-from segmif_ros.training.config import RoundsConfig, read_recipe
+from segmif_ros.training.config import RoundsConfig
 from segmif_ros.training.losses import fusion_loss_first_round, fusion_loss_later_rounds
 from segmif_ros.training.phases import Truth
+from segmif_ros.training.recipe_file import read_recipe
 from segmif_ros.training.rounds import phases_of
 from segmif_ros.training.weighting import FixedWeights
 
@@ -37,7 +38,7 @@ def batch():
     counts = {"infrared": 1, "rgb": 3, "prior": 1, "target": 1}
     planes = {name: torch.rand((2, count, 64, 64), generator=generator) for name, count in counts.items()}
     labels = torch.randint(0, 15, (2, 64, 64), generator=generator)
-    return Batch(**planes, labels=labels, names=("a", "b"))
+    return Batch(**planes, labels=labels, absent=torch.zeros_like(labels, dtype=torch.uint8), names=("a", "b"))
 
 
 def taken(phase, model, batch, step=None):

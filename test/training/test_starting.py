@@ -88,3 +88,22 @@ def test_an_encoder_can_come_from_a_file_of_its_own(saved):
     mine = target.state_dict()
     assert all(torch.equal(mine[name], given) for name, given in saved[0].items() if ".encoder." in name)
     assert not torch.equal(mine["fusion.conv1_ir.weight"], saved[0]["fusion.conv1_ir.weight"])
+
+
+def test_the_segmentation_network_can_come_from_another_file(tmp_path):
+    sources = {name: model(seed, fusion_scale=scale) for name, seed, scale in (("fusion", 1, 2), ("other", 2, 4))}
+    for name, source in sources.items():
+        save_checkpoint(source, tmp_path / f"{name}.safetensors", label_metadata(FMB))
+    recipe = TrainingConfig(
+        name="two",
+        steps=1,
+        model=SMALL,
+        init=str(tmp_path / "fusion.safetensors"),
+        segmentation_init=str(tmp_path / "other.safetensors"),
+        sources=(SourceConfig(kind="scenes"),),
+    )
+    target = model(3)
+    start(target, recipe)
+    for name, tensor in target.state_dict().items():
+        source = sources["other" if name.startswith("segmentation.") else "fusion"]
+        assert torch.equal(tensor, source.state_dict()[name])

@@ -6,12 +6,15 @@ writes, one folder a model, as report.json, report.html and sheets of pictures:
 
   camvid    mean IoU by class, RGB as it is and darkened to night, without and with infrared invented from the labels
   scenes    held-out synthetic scenes by lighting: fused, RGB alone, infrared alone, infrared moved, a camera missing
+  streets   persons, cars and bicycles in real pairs by day and night: fused, each camera alone, failing cameras
   pairs     fusion metrics on real pairs beside average, maximum and Laplacian pyramid, and ranks
   flicker   how steady the fused image of a synthetic sequence is
+  sequences how steady fused image and labels of real sequences are
   curve     the learning curve that lies beside the weights
 
---data names a folder with camvid/, roadscene/ and msrs_samples/, as far as they are there; of RoadScene every 4th pair
-by name is taken, which training leaves out, of the MSRS samples, on which nothing is trained, all.
+--data names a folder with camvid/, roadscene/, msrs_samples/, real_pairs_val/msrs/ and m3svd/, as far as they are
+there; of RoadScene every 4th pair by name is taken, which training leaves out, of the others, on which nothing is
+trained, all. --streets takes any folder of the layout in `segmif_ros.data.object_truth`.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,17 +33,28 @@ from rich.console import Console
 
 from segmif_ros.command_line import Parser, finish
 from segmif_ros.data.camvid import CamVid
-from segmif_ros.data.images import DatasetError
 from segmif_ros.data.mixture import PairSource
+from segmif_ros.data.object_truth import ObjectFolder, object_table
 from segmif_ros.evaluation.card import flicker as weights_flicker
 from segmif_ros.evaluation.card.camvid_part import report_camvid
 from segmif_ros.evaluation.card.card_page import render_page
 from segmif_ros.evaluation.card.flicker import report_flicker
 from segmif_ros.evaluation.card.fusion_ranks import report_pairs
 from segmif_ros.evaluation.card.learning_curve import curve_plots, read_curve
-from segmif_ros.evaluation.card.night_loss import RgbReference, load_reference
+from segmif_ros.evaluation.card.measured_data import (
+    HELD_OUT_SPLIT,
+    KNOWN_SEQUENCES,
+    KNOWN_STREETS,
+    QUICK,
+    Amounts,
+    Data,
+    find_data,
+)
+from segmif_ros.evaluation.card.night_loss import load_reference
 from segmif_ros.evaluation.card.scenes_part import report_scenes
+from segmif_ros.evaluation.card.sequences_part import Frames, open_sequences, report_sequence
 from segmif_ros.evaluation.card.sheets import Gallery
+from segmif_ros.evaluation.card.street_part import report_street
 from segmif_ros.evaluation.card.tables import print_tables, report_tables
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.options import add_runtime_arguments, with_runtime
@@ -58,59 +72,15 @@ from segmif_ros.labels import CAMVID, FMB, LabelSet
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.scenes import LIGHTINGS
 
-FORMAT = 3
-PARTS = ("camvid", "scenes", "pairs", "flicker", "curve")
-HOLD_OUT_EVERY = 4
-# of CamVid, what the package's recipes keep apart
-HELD_OUT_SPLIT = "val"
+FORMAT = 4
+PARTS = ("camvid", "scenes", "streets", "pairs", "flicker", "sequences", "curve")
 REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 # a table that goes to a file or pipe
 _LOG_COLUMNS = 160
-# below --data: the folder of pairs, and whether training leaves every 4th out
-_KNOWN_PAIRS = {"roadscene": HOLD_OUT_EVERY, "msrs_samples": 0}
 
 Advance = Callable[[int], None]
 # what is measured, how many, of what, and the work: its figures
 Run = Callable[[str, int, str, Callable[[Advance], dict[str, Any]]], dict[str, Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Amounts:
-    """How much is measured.
-
-    Attributes:
-        scenes: Synthetic scenes of each lighting.
-        images: CamVid images; None for all.
-        pairs: Of each folder; None for all.
-        frames: Of each sequence.
-    """
-
-    scenes: int = 20
-    images: int | None = None
-    pairs: int | None = None
-    frames: int = 12
-
-
-QUICK = Amounts(scenes=2, images=6, pairs=4, frames=3)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Data:
-    """What there is to measure on.
-
-    Attributes:
-        camvid: Folder of CamVid, or None.
-        split: Its split.
-        pairs: By name: the folder, and every how many-th pair alone is taken (0: all).
-        untouched: Names of those of which no recipe of the package trains on any pair.
-        rgb_reference: An RGB-only model to compare with on CamVid, or None.
-    """
-
-    camvid: Path | None
-    split: str
-    pairs: dict[str, tuple[Path, int]]
-    untouched: frozenset[str] = frozenset()
-    rgb_reference: RgbReference | None = None
 
 
 def measure(
@@ -161,6 +131,15 @@ def measure(
             report[part] = _measure_pairs(engine, data, amounts, gallery, run)
             for name, (_, every) in data.pairs.items():
                 report[part][name]["held_out"] = facts.packaged and (every > 0 or name in data.untouched)
+        elif part == "streets":
+            report[part] = _measure_streets(engine, data, amounts, gallery, run)
+            for name in data.streets:
+                report[part][name]["held_out"] = facts.packaged and name in data.untouched
+        elif part == "sequences":
+            report[part] = {
+                name: run(name, count, "frames", partial(report_sequence, engine, frames, count, name, gallery))
+                for name, frames, count in _opened_sequences(data, amounts)
+            }
         elif part == "flicker":
             count = amounts.frames * len(weights_flicker.SEQUENCES) * len(weights_flicker.LIGHTINGS)
             report[part] = run(part, count, "frames", partial(report_flicker, engine, amounts.frames))
@@ -195,6 +174,25 @@ def _measure_pairs(
     return report
 
 
+def _measure_streets(
+    engine: EngineProtocol, data: Data, amounts: Amounts, gallery: Gallery, run: Run
+) -> dict[str, Any]:
+    report = {}
+    for name, folder in data.streets.items():
+        pairs = ObjectFolder(folder)
+        count = min(len(pairs), amounts.pairs or len(pairs))
+        work = partial(report_street, engine, pairs, amounts.pairs, f"street-{name}", gallery)
+        report[name] = run(f"street {name}", count, "pairs", work)
+    return report
+
+
+def _opened_sequences(data: Data, amounts: Amounts) -> Iterator[tuple[str, Frames, int]]:
+    for name, folder in data.sequences.items():
+        for each in open_sequences(folder):
+            title = name if each.name == folder.resolve().name else f"{name}-{each.name}"
+            yield title, each, min(len(each), amounts.sequence_frames)
+
+
 def _why_not(part: str, engine: EngineProtocol, data: Data, facts: ModelFacts) -> str | None:
     """Return why a part can't be measured, None if it can."""
     labels = engine.label_set.name
@@ -204,6 +202,13 @@ def _why_not(part: str, engine: EngineProtocol, data: Data, facts: ModelFacts) -
         return None if labels in (FMB.name, CAMVID.name) else f"the weights' classes are '{labels}'"
     if part == "scenes":
         return None if labels == FMB.name else f"the weights' classes are '{labels}', the scenes' are FMB's"
+    if part == "streets":
+        known = object_table(engine.label_set).any()
+        if not known:
+            return f"the weights' classes, '{labels}', have no person, car or bicycle"
+        return None if data.streets else f"no --streets or --data with a folder {KNOWN_STREETS}"
+    if part == "sequences":
+        return None if data.sequences else f"no --sequences or --data with a folder {KNOWN_SEQUENCES}"
     if part == "pairs":
         return None if data.pairs else "no --pairs, --all-pairs or --data with folders of pairs"
     if part == "curve":
@@ -221,32 +226,6 @@ def write_report(folder: Path, report: dict[str, Any], gallery: Gallery, label_s
     (folder / PAGE_FILE).write_text(render_page(report, sheets, label_set), encoding="utf-8")
 
 
-def find_data(options: argparse.Namespace) -> Data:
-    """Return what the options name; folders below --data count where they exist.
-
-    Raises:
-        DatasetError: If --data holds nothing of what is known, or two folders of pairs have one name.
-    """
-    camvid, untouched = options.camvid, frozenset[str]()
-    asked = [(folder, HOLD_OUT_EVERY) for folder in options.pairs] + [(folder, 0) for folder in options.all_pairs]
-    if options.data is not None:
-        known = [(options.data / name, every) for name, every in _KNOWN_PAIRS.items()]
-        there = [each for each in known if each[0].is_dir()]
-        if not there and not (options.data / "camvid").is_dir():
-            raise DatasetError(f"{options.data}: holds none of camvid, {', '.join(_KNOWN_PAIRS)}")
-        asked = there + asked
-        untouched = frozenset(folder.name for folder, every in there if every == 0)
-        if camvid is None and (options.data / "camvid").is_dir():
-            camvid = options.data / "camvid"
-    pairs: dict[str, tuple[Path, int]] = {}
-    for folder, every in asked:
-        name = folder.resolve().name
-        if name in pairs:
-            raise DatasetError(f"{folder}: a second folder of pairs called '{name}': give each once, by its own name")
-        pairs[name] = folder, every
-    return Data(camvid=camvid, split=options.camvid_split, pairs=pairs, untouched=untouched)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.description = __doc__
@@ -258,7 +237,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="names or files, the authors' two files with a comma between (default: all packaged)",
     )
     parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts (default: all)")
-    parser.add_argument("--data", type=Path, help="a folder with camvid/, roadscene/, msrs_samples/")
+    parser.add_argument("--data", type=Path, help="a folder with what is named above")
     parser.add_argument("--camvid", type=Path, help="CamVid's folder")
     parser.add_argument("--camvid-split", default=HELD_OUT_SPLIT, help="split of CamVid (default: %(default)s)")
     parser.add_argument(
@@ -272,6 +251,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all-pairs", type=Path, action="append", default=[], metavar="DIR", help="the same, all of its pairs"
     )
+    parser.add_argument(
+        "--streets", type=Path, action="append", default=[], metavar="DIR",
+        help="a folder of pairs with labels/, absent/ or boxes_infrared/: persons, cars and bicycles by day and night",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sequences", type=Path, action="append", default=[], metavar="DIR",
+        help="a folder with infrared/ and visible/ that hold the frames of a sequence, or videos of equal names",
+    )  # fmt: skip
     parser.add_argument("--scenes", type=int, help=f"synthetic scenes of each lighting (default: {Amounts().scenes})")
     parser.add_argument("--quick", action="store_true", help="a few samples of each: to see that all works")
     add_runtime_arguments(parser)
@@ -344,7 +331,7 @@ def _amounts(options: argparse.Namespace) -> Amounts:
         return amounts
     if options.scenes < 1:
         raise EvaluationError(f"--scenes is {options.scenes}: it must be at least 1")
-    return Amounts(scenes=options.scenes, images=amounts.images, pairs=amounts.pairs, frames=amounts.frames)
+    return replace(amounts, scenes=options.scenes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,6 +19,7 @@ SCENE_HEIGHT, SCENE_WIDTH = 288, 384
 SHIFTS_PX = (0, 2, 4, 8)
 GREY = 128
 
+_NOISE, _SPECKLES = 20.0, 0.02
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
 
@@ -28,6 +29,8 @@ class Purpose(IntEnum):
     NIGHT = 1
     SHIFT = 2
     INVENTED_INFRARED = 3
+    CAMERA_NOISE = 4
+    DROPPED_CAMERA = 5
 
 
 def generator(purpose: Purpose, index: int) -> np.random.Generator:
@@ -63,6 +66,23 @@ def night(rgb: Image, seed: int) -> Image:
     linear = (rgb.astype(np.float32) / 255) ** 2.2 * np.float32(0.06)
     linear = linear + rng.standard_normal(rgb.shape, dtype=np.float32) * np.sqrt(0.002 * linear + 0.003**2)
     return np.rint(255 * np.clip(1.5 * linear, 0, 1) ** (1 / 2.2)).astype(np.uint8)
+
+
+def noisy(infrared: Image, rgb: Image, index: int) -> Pair:
+    """Add Gaussian noise of 20 grey levels to both images, and make 2 % of their pixels black or white.
+
+    infrared uint8 (H, W), rgb uint8 (H, W, 3); ``index`` draws the noise, so a pair has one.
+    """
+    rng = generator(Purpose.CAMERA_NOISE, index)
+
+    def disturbed(image: Image) -> Image:
+        changed = image + _NOISE * rng.standard_normal(image.shape, dtype=np.float32)
+        draw = rng.random(image.shape[:2])
+        changed[draw < _SPECKLES / 2] = 0
+        changed[draw > 1 - _SPECKLES / 2] = 255
+        return np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+
+    return disturbed(infrared), disturbed(rgb)
 
 
 def shift_infrared(infrared: Image, pixels: int, seed: int) -> Image:

@@ -25,10 +25,14 @@ def report_tables(report: Report) -> list[Table]:
         tables += camvid_tables(report["camvid"])
     if "scenes" in report:
         tables += scene_tables(report["scenes"])
+    for name, street in report.get("streets", {}).items():
+        tables += street_tables(name, street)
     for name, pairs in report.get("pairs", {}).items():
         tables += pair_tables(name, pairs, report["model"]["name"])
     if "flicker" in report:
         tables.append(flicker_table(report["flicker"]))
+    if report.get("sequences"):
+        tables.append(sequence_table(report["sequences"]))
     if "curve" in report:
         tables.append(curve_table(report["curve"]))
     return tables
@@ -159,6 +163,42 @@ def _missing_table(scenes: Report) -> Table:
     )
 
 
+def street_tables(name: str, street: Report) -> list[Table]:
+    """Return what is found of persons, cars and bicycles, by light and input, and with failing cameras."""
+    which = "never trained on" if street["held_out"] else "as given"
+    objects = street["objects"]
+    names = list(objects["all"]["fused"]["iou"])
+    found = [
+        (
+            f"{light}, {source}",
+            *(percent(each["iou"][one]) for one in names),
+            percent(each["miou"]),
+            *(percent(each[kind][one]) for one in names for kind in ("precision", "recall")),
+            f"{each['persons_found']} of {each['person_boxes']}" if each["person_boxes"] else "-",
+        )
+        for light, inputs in objects.items()
+        for source, each in inputs.items()
+    ]
+    counts = ", ".join(f"{light} {inputs['fused']['pairs']}" for light, inputs in objects.items())
+    failing = street["failing_cameras"]
+    return [
+        Table(
+            title=f"Real streets, {name} ({counts}; {which}): IoU, %",
+            columns=("", *names, "mean", *(f"{one} {k}" for one in names for k in ("P", "R")), "persons found"),
+            rows=tuple(found),
+            note="Cars with trucks and buses, bicycles with motorcycles. P precision, R recall. A person's box counts "
+            f"as found where {100 * street['found_share']:.0f} % of its pixels are called person.",
+        ),
+        Table(
+            title=f"Real streets, {name}, failing cameras: mean IoU, %",
+            columns=("", *next(iter(failing.values()))),
+            rows=tuple((light, *(percent(value) for value in each.values())) for light, each in failing.items()),
+            note="EMM: mean over both cameras, RGB alone and infrared alone; expected: each fails with a chance of "
+            "0.1; RMM: for each pair anew none, RGB or infrared is missing; NM: noise on both images.",
+        ),
+    ]
+
+
 def pair_tables(name: str, pairs: Report, model: str) -> list[Table]:
     """Return fusion metrics and ranks of model and baselines."""
     fusion, ranks = pairs["fusion"], pairs["ranks"]
@@ -213,6 +253,25 @@ def flicker_table(flicker: Report) -> Table:
         note="Still: sensor noise, and a hot figure that walks past; measured where it never is. Largest step of that "
         "background's mean between frames, grey levels; mean change of a pixel over that of the sources, of the fused "
         "image and of their plain average; pixels whose label changes from frame to frame.",
+    )
+
+
+def sequence_table(sequences: Report) -> Table:
+    """Return the steadiness over real sequences."""
+    return Table(
+        title="Steadiness over real sequences",
+        columns=("sequence", "frames", "change / sources, fused", "average", "relabelled, %"),
+        rows=tuple(
+            (
+                name,
+                str(each["frames"]),
+                *(number(each["relative_change"][image]) for image in ("fused", "average")),
+                percent(each["relabelled"]),
+            )
+            for name, each in sequences.items()
+        ),
+        note="All pixels, moving or not: mean change of a pixel from frame to frame over that of the sources, of the "
+        "fused image and of their plain average; pixels whose label changes from frame to frame.",
     )
 
 

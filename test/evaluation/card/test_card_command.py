@@ -4,14 +4,17 @@
 import argparse
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from segmif_ros.evaluation.card import command as weights_report
 from segmif_ros.evaluation.card.card_page import render_page
-from segmif_ros.evaluation.card.command import Amounts, Data, find_data, measure
+from segmif_ros.evaluation.card.command import measure
+from segmif_ros.evaluation.card.measured_data import Amounts, Data, find_data
 from segmif_ros.evaluation.card.sheets import Gallery
 from segmif_ros.evaluation.card.tables import number, report_tables
 from segmif_ros.inference.models import describe
@@ -32,7 +35,20 @@ def facts(tiny_file: Path):
 
 
 @pytest.fixture(scope="module")
-def outcome(tiny_file: Path, roadscene: Path, camvid_root: Path, tmp_path_factory: pytest.TempPathFactory):
+def labelled(roadscene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pairs once more, in a folder of their own with labels: a person everywhere."""
+    root = tmp_path_factory.mktemp("streets") / "yard"
+    shutil.copytree(roadscene, root)
+    (root / "labels").mkdir()
+    for path in (root / "visible").iterdir():
+        cv2.imwrite(str(root / "labels" / path.name), np.full((72, 80), FMB.id_of("person"), np.uint8))
+    return root
+
+
+@pytest.fixture(scope="module")
+def outcome(
+    tiny_file: Path, roadscene: Path, camvid_root: Path, labelled: Path, tmp_path_factory: pytest.TempPathFactory
+):
     """Folder and status of one run over everything, with a curve beside the weights."""
     out = tmp_path_factory.mktemp("out")
     points = [{"step": 4, "loss": 1.0}, {"step": 5, "validation": {"scenes": {"miou": 0.125}}}]
@@ -41,6 +57,7 @@ def outcome(tiny_file: Path, roadscene: Path, camvid_root: Path, tmp_path_factor
     few = pytest.MonkeyPatch()
     few.setattr(weights_report, "QUICK", FEW)
     command = ["--weights", str(tiny_file), "--data", str(roadscene.parent), "--quick", "--device", "cpu"]
+    command += ["--streets", str(labelled), "--sequences", str(roadscene)]
     status = weights_report.main([*command, "--out", str(out)])
     few.undo()
     curve.unlink()
