@@ -147,7 +147,11 @@ def test_a_shared_augmentation_goes_below_that_of_each_source(tmp_path):
 
 @pytest.mark.parametrize(
     ("base", "message"),
-    [("recipe.yaml", "which extends this one"), ("none.yaml", "none.yaml: No such file"), (3, "extends is 3: it must name")],
+    [
+        ("recipe.yaml", "which extends this one"),
+        ("none.yaml", "none.yaml: No such file"),
+        (3, "extends is 3: it must name"),
+    ],
 )
 def test_a_recipe_that_cannot_be_extended_is_one_line(tmp_path, base, message):
     with pytest.raises(RecipeError, match=message):
