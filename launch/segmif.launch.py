@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start segmif_node, and on request the simulated rig and RViz.
+"""Start segmif_node, and on request the simulated rig, grid_node and RViz.
 
 $ ros2 launch segmif_ros segmif.launch.py --show-args
 $ ros2 launch segmif_ros segmif.launch.py simulated_rig:=true rviz:=true
+$ ros2 launch segmif_ros segmif.launch.py simulated_rig:=true grid:=true
 $ ros2 launch segmif_ros segmif.launch.py infrared_topic:=/boson/image_raw rgb_topic:=/camera/color/image_raw
 
-Every parameter of segmif_node is an argument of the same name, and every parameter of simulated_rig one with ``rig_``
-before it. docs/integration.md shows how another launch file includes this one.
+Every parameter of segmif_node is an argument of the same name; those of simulated_rig have ``rig_`` before it, those of
+grid_node ``grid_``. docs/integration.md shows how another launch file includes this one.
 """
 
 import sys
 from pathlib import Path
 
+from segmif_ros.ros.grid_config import GridNodeConfig
 from segmif_ros.ros.launch_arguments import (
     BOOLEAN,
     LaunchArgument,
@@ -41,6 +43,12 @@ TOPICS = (
     ("overlay_topic", "segmentation/overlay", "output: classes drawn over the image, for people"),
     ("semantic_map_topic", "segmentation/semantic_map", "output: segmif_ros/SemanticMap"),
     ("labels_topic", "rig/labels", "output of the simulated rig: exact labels, mono8"),
+    ("odom_topic", "odom", "input of grid_node, with grid_odometry_from:=topic: nav_msgs/Odometry"),
+    ("grid_cost_topic", "grid/cost", "output of grid_node: cost of each cell, nav_msgs/OccupancyGrid"),
+    ("grid_classes_topic", "grid/classes", "output of grid_node: class of each cell, nav_msgs/OccupancyGrid"),
+    ("grid_confidence_topic", "grid/confidence", "output of grid_node: its probability in percent, OccupancyGrid"),
+    ("grid_markers_topic", "grid/markers", "output of grid_node: blocked cells, visualization_msgs/MarkerArray"),
+    ("points_topic", "segmentation/points", "output of grid_node: a point for each pixel of the mask, PointCloud2"),
 )
 ARGUMENTS = (
     LaunchArgument("params_file", "", "parameters of segmif_node; empty: the package's config/segmif.yaml"),
@@ -51,6 +59,8 @@ ARGUMENTS = (
     LaunchArgument("use_sim_time", "false", "take the time from /clock, for replayed bags and simulators", BOOLEAN),
     LaunchArgument("rviz", "false", "start RViz with inputs and outputs side by side", BOOLEAN),
     LaunchArgument("simulated_rig", "false", "start the simulated camera pair, for trials without cameras", BOOLEAN),
+    LaunchArgument("grid", "false", "start grid_node: a planner's grid of the ground, see docs/grid.md", BOOLEAN),
+    LaunchArgument("grid_params_file", "", "parameters of grid_node; empty: the package's config/grid.yaml"),
     LaunchArgument("respawn", "false", "start segmif_node again when it ends", BOOLEAN),
     LaunchArgument("respawn_delay", "2.0", "seconds before segmif_node is started again"),
     LaunchArgument(
@@ -64,6 +74,8 @@ ARGUMENTS = (
 NODE_PARAMETERS = parameter_arguments(NodeConfig)
 RIG_PREFIX = "rig_"
 RIG_PARAMETERS = parameter_arguments(RigConfig, RIG_PREFIX, "simulated_rig's defaults")
+GRID_PREFIX = "grid_"
+GRID_PARAMETERS = parameter_arguments(GridNodeConfig, GRID_PREFIX, "grid_params_file")
 # arguments of earlier versions -> the name of today
 RENAMED = {"rig_time_offset_s": "rig_infrared_time_offset_s"}
 
@@ -84,7 +96,7 @@ def generate_launch_description():
             description=each.description,
             **({"choices": list(each.choices)} if each.choices else {}),
         )
-        for each in (*ARGUMENTS, *NODE_PARAMETERS, *RIG_PARAMETERS)
+        for each in (*ARGUMENTS, *NODE_PARAMETERS, *RIG_PARAMETERS, *GRID_PARAMETERS)
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=_start)])
 
@@ -101,7 +113,9 @@ def _start(context):
     for old, new in RENAMED.items():
         value[new] = value.pop(old, "") or value[new]
     top = is_top(__file__, sys.argv)
-    known = [row[0] for row in TOPICS] + [each.name for each in (*ARGUMENTS, *NODE_PARAMETERS, *RIG_PARAMETERS)]
+    known = [row[0] for row in TOPICS] + [
+        each.name for each in (*ARGUMENTS, *NODE_PARAMETERS, *RIG_PARAMETERS, *GRID_PARAMETERS)
+    ]
     names = command_line_names(context.argv) if top else context.launch_configurations
     if problem := unknown_argument(set(names) - set(RENAMED), known, top=top):
         raise RuntimeError(problem)
@@ -110,9 +124,10 @@ def _start(context):
     use_profile(environment)  # leaves one of the user's own alone
     # the installed launch file lies beside the installed configuration; a link leads to the sources', just as well
     config = Path(__file__).resolve().parent.parent / "config"
-    params_file = Path(value["params_file"] or config / "segmif.yaml").expanduser()
-    if not params_file.is_file():
-        raise RuntimeError(f"params_file:={params_file}: no such file")
+    params_file, grid_params_file = (
+        _file(name, value[name], config / default)
+        for name, default in (("params_file", "segmif.yaml"), ("grid_params_file", "grid.yaml"))
+    )
 
     respawn = value["respawn"] == "true"
     common = {
@@ -134,7 +149,10 @@ def _start(context):
         )
     ]
     rig_values = parameter_values(RigConfig, value, RIG_PREFIX)
+    with_grid = value["grid"] == "true"
     if value["simulated_rig"] == "true":
+        if with_grid and not rig_values.get("pairs_folder"):
+            rig_values.setdefault("drive", True)  # a grid needs to know where the robot is
         processes.append(
             Node(
                 executable="simulated_rig",
@@ -145,6 +163,20 @@ def _start(context):
         )
     elif rig_values:
         notes.append(LogInfo(msg=f"{RIG_PREFIX}{next(iter(rig_values))} has no effect without simulated_rig:=true"))
+    grid_values = parameter_values(GridNodeConfig, value, GRID_PREFIX)
+    if with_grid:
+        processes.append(
+            Node(
+                executable="grid_node",
+                name="grid_node",
+                parameters=[str(grid_params_file), {**grid_values, **clock}],
+                respawn=respawn,
+                respawn_delay=_seconds("respawn_delay", value["respawn_delay"]),
+                **ours,
+            )
+        )
+    elif grid_values:
+        notes.append(LogInfo(msg=f"{GRID_PREFIX}{next(iter(grid_values))} has no effect without grid:=true"))
     ending = {"true": True, "false": False}.get(value["shutdown_on_exit"], top and not respawn)
     watched = list(processes) if ending else []
     if value["rviz"] == "true":
@@ -169,6 +201,13 @@ def _require_rviz():
         raise RuntimeError(
             "rviz:=true: rviz2 is not installed; install the package ros-<distribution>-rviz2, or leave rviz:=true out"
         ) from None
+
+
+def _file(argument, given, default):
+    path = Path(given or default).expanduser()
+    if not path.is_file():
+        raise RuntimeError(f"{argument}:={path}: no such file")
+    return path
 
 
 def _seconds(argument, text):

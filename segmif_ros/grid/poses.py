@@ -45,6 +45,15 @@ def transform(translation: npt.ArrayLike, quaternion_xyzw: npt.ArrayLike) -> Arr
     return made
 
 
+def quaternion(matrix: Array) -> tuple[float, float, float, float]:
+    """Return the quaternion (x, y, z, w) of a transform's rotation, w not negative."""
+    vector = _rotation_vector(matrix[:3, :3])
+    angle = float(np.linalg.norm(vector))
+    axis = vector / angle if angle > 0 else vector
+    x, y, z = (float(each) for each in np.sin(angle / 2) * axis)
+    return x, y, z, float(np.cos(angle / 2))
+
+
 def from_rpy(translation: npt.ArrayLike, roll: float, pitch: float, yaw: float) -> Array:
     """Return the (4, 4) matrix of fixed-axis roll, pitch and yaw in radians, as URDF counts them."""
     half = np.array([roll, pitch, yaw]) / 2

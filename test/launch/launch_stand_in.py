@@ -18,8 +18,9 @@ ACTIONS = {
     "launch": ("LaunchDescription",),
     "launch.actions": (
         *("DeclareLaunchArgument", "LogInfo", "OpaqueFunction", "RegisterEventHandler", "SetEnvironmentVariable"),
-        "Shutdown",
+        *("IncludeLaunchDescription", "Shutdown"),
     ),
+    "launch.launch_description_sources": ("PythonLaunchDescriptionSource",),
     "launch.event_handlers": ("OnProcessExit",),
     "launch_ros": (),
     "launch_ros.actions": ("Node",),

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from launch_stand_in import Context, exited, named
 
+from segmif_ros.ros.grid_config import GridNodeConfig
 from segmif_ros.ros.node_config import NodeConfig
 from segmif_ros.ros.parameters import ParameterError, rows
 from segmif_ros.ros.simulator.config import RigConfig
@@ -42,7 +43,8 @@ def start(launch_file: dict, monkeypatch: pytest.MonkeyPatch) -> Start:
 
 
 def _declared(launch_file: dict) -> list[Any]:
-    return [*launch_file["ARGUMENTS"], *launch_file["NODE_PARAMETERS"], *launch_file["RIG_PARAMETERS"]]
+    tables = ("ARGUMENTS", "NODE_PARAMETERS", "RIG_PARAMETERS", "GRID_PARAMETERS")
+    return [each for table in tables for each in launch_file[table]]
 
 
 def _defaults(launch_file: dict) -> dict[str, str]:
@@ -73,6 +75,7 @@ def test_every_default_is_among_the_choices(launch_file: dict) -> None:
 def test_every_parameter_of_node_and_rig_is_an_argument(launch_file: dict) -> None:
     names = {each.name for each in _declared(launch_file)}
     assert names >= {row.name for row in rows(NodeConfig)} | {f"rig_{row.name}" for row in rows(RigConfig)}
+    assert names >= {f"grid_{row.name}" for row in rows(GridNodeConfig)}
 
 
 def test_all_arguments_are_declared(launch_file: dict, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +89,27 @@ def test_rviz_shows_topics_that_the_launch_file_knows(launch_file: dict) -> None
     config = yaml.safe_load((FILE.parents[1] / "config" / "segmif.rviz").read_text())
     shown = {each["Topic"]["Value"] for each in config["Visualization Manager"]["Displays"]}
     assert shown <= {topic for _, topic, _ in launch_file["TOPICS"]}
+
+
+def test_grid_starts_the_grid_node_and_makes_the_simulated_rig_drive(start: Start) -> None:
+    actions = start(grid="true", simulated_rig="true", grid_cell_m="0.2", grid_cost_topic="/map")
+    file, given = _node(actions, "grid_node").kwargs["parameters"]
+    assert Path(file).name == "grid.yaml"
+    assert given == {"cell_m": 0.2, "use_sim_time": False}
+    assert ("grid/cost", "/map") in _node(actions, "grid_node").kwargs["remappings"]
+    assert _node(actions, "simulated_rig").kwargs["parameters"][0]["drive"] is True
+
+
+def test_grid_parameters_without_the_grid_are_noted(start: Start) -> None:
+    (note,) = named(start(grid_cell_m="0.2"), "LogInfo")
+    assert "grid_cell_m has no effect without grid:=true" in note.kwargs["msg"]
+
+
+def test_the_bringup_includes_the_launch_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    launch_stand_in.install(monkeypatch)
+    (described,) = runpy.run_path(str(FILE.with_name("bringup.launch.py")))["generate_launch_description"]().args
+    assert named(described, "IncludeLaunchDescription")
+    assert {each.args[0] for each in named(described, "DeclareLaunchArgument")} == {"grid", "rviz"}
 
 
 def test_without_arguments_the_node_gets_the_packaged_parameters_alone(start: Start) -> None:

@@ -175,6 +175,17 @@ class RigConfig:
         0.4, "How long a shutter event freezes the infrared image, in seconds.", minimum=0.0, maximum=10.0
     )
 
+    # a robot's drive
+    drive: bool = parameter(
+        False,
+        "Drives along straight, level streets and publishes where the robot is: odom, and tf where tf2_msgs is "
+        "installed. The cameras share one view, and camera_info is exact: for grid_node.",
+        changes=_NEVER,
+    )
+    drive_mps: float = parameter(
+        1.5, "Speed of that drive in metres a second.", minimum=0.0, maximum=15.0, changes=_NEVER
+    )
+
     # when
     rate_hz: float = parameter(10.0, "Pairs per second.", minimum=0.1, maximum=240.0)
     jitter_s: float = parameter(

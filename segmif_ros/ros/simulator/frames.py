@@ -36,13 +36,14 @@ Prepared = TypeVar("Prepared")
 class RigFrame:
     """infrared uint8 or uint16 (H', W'), rgb uint8 (H, W, 3) RGB, labels uint8 (H, W) FMB ids or None.
 
-    depth_m float32 (H, W) in the RGB view, metres, or None.
+    depth_m float32 (H, W) in the RGB view, metres, or None. odom_from_base (4, 4), the robot's pose, or None.
     """
 
     infrared: npt.NDArray[Any]
     rgb: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.uint8] | None
     depth_m: npt.NDArray[np.float32] | None = None
+    odom_from_base: npt.NDArray[np.float64] | None = None
 
 
 class FrameSource(Protocol):
@@ -87,13 +88,16 @@ class SceneSource:
                 config.seed + number,
                 self.height,
                 self.width,
-                lighting=LIGHTINGS[number % len(LIGHTINGS)] if config.lighting == CYCLE else config.lighting,
+                lighting=self._lighting(number),
                 weather=config.weather,
                 focal=FOCAL,
                 infrared_shift_px=(config.infrared_shift_x_px, config.infrared_shift_y_px),
             )
             self._number = number
         return self._scene
+
+    def _lighting(self, street: int) -> str:
+        return LIGHTINGS[street % len(LIGHTINGS)] if self._config.lighting == CYCLE else self._config.lighting
 
     def frame(self, number: int) -> RigFrame:
         """The street in the light of ``number``; time goes on at the rate that is configured at the start."""
@@ -200,6 +204,10 @@ def make_source(config: RigConfig) -> FrameSource:
     """What the parameters ask for; ValueError with one line if that can't be had."""
     if config.pairs_folder:
         return PairSource(config)
+    if config.drive:
+        from segmif_ros.ros.simulator.drive import DriveSource  # it is a SceneSource
+
+        return DriveSource(config)
     return SceneSource(config) if config.shares_view else TwoCameraSource(config)
 
 

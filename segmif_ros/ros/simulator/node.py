@@ -2,7 +2,8 @@
 """simulated_rig: an infrared and an RGB camera that show a synthetic road by day and night, or the pairs of a folder.
 
 Publishes infrared/image_raw, rgb/image_raw, both camera_info, rig/labels (mono8, exact FMB ids) where labels are
-known, and rig/depth (32FC1) if asked for; both have the RGB image's stamp and view. CameraInfo of a folder's pairs says
+known, and rig/depth (32FC1) if asked for; both have the RGB image's stamp and view. With the parameter drive also odom
+(nav_msgs/Odometry) and tf. CameraInfo of a folder's pairs says
 that the cameras are not calibrated (K is 0). The cameras may have sizes, lenses and places of their own, and what goes
 wrong with them is in `segmif_ros.ros.simulator.effects`.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
@@ -28,6 +30,7 @@ from segmif_ros.ros.camera_infos import info_of
 from segmif_ros.ros.messages import image_message, make_header
 from segmif_ros.ros.qos import PUBLISHER_EVENTS, overridable, profile
 from segmif_ros.ros.simulator.config import NODE_NAME, RigConfig
+from segmif_ros.ros.simulator.drive import DriveSource, PosePublisher
 from segmif_ros.ros.simulator.effects import Effect, make_effects
 from segmif_ros.ros.simulator.frames import FrameFeed, RigFrame, make_source
 from segmif_ros.ros.simulator.schedule import INFRARED, RGB, Player, PlayerCounts, Schedule, Shot
@@ -47,6 +50,7 @@ class RigMessages:
     rgb: Image
     labels: Image | None
     depth: Image | None = None
+    odom_from_base: npt.NDArray[np.float64] | None = None
 
 
 class SimulatedRig(Node):
@@ -63,6 +67,10 @@ class SimulatedRig(Node):
             self._publishers_of[camera] = (self._publisher(Image, f"{camera}/image_raw"), info)
         self._labels = self._publisher(Image, "rig/labels") if self._source.has_labels else None
         self._depth = self._publisher(Image, "rig/depth") if self._config.publish_depth else None
+        self._poses: PosePublisher | None = None
+        if isinstance(self._source, DriveSource):
+            frames = (self._config.rgb_frame_id, self._config.infrared_frame_id)
+            self._poses = PosePublisher(self, self._source.mount_m, frames)
         self._infos = camera_infos(self._source.calibration, self._config.camera_info)
         self._effects: list[Effect] = []
         self._origin_ns: int | None = None
@@ -131,6 +139,8 @@ class SimulatedRig(Node):
         images.publish(image)
         if infrared:
             return
+        if self._poses is not None and messages.odom_from_base is not None:
+            self._poses.publish(messages.odom_from_base, shot.stamp_ns)
         for publisher, message in ((self._labels, messages.labels), (self._depth, messages.depth)):
             if publisher is not None and message is not None:
                 message.header = header
@@ -157,6 +167,7 @@ class SimulatedRig(Node):
             rgb=image_message(rgb, self._config.rgb_encoding, Header()),
             labels=None if frame.labels is None else image_message(frame.labels, "mono8", Header()),
             depth=None if frame.depth_m is None else image_message(frame.depth_m, "32FC1", Header()),
+            odom_from_base=frame.odom_from_base,
         )
 
     def _publisher(self, kind: type, topic: str) -> Publisher:
