@@ -64,7 +64,7 @@ EXTRAS = {
     "cluster": CLUSTER,
     "training": ["tensorboard>=2.16,<3"],
     "dev": [
-        *("pytest>=8", "hypothesis>=6", "ruff", "mypy", "types-PyYAML"),
+        *("pytest>=8", "hypothesis>=6", "ruff", "mypy", "types-PyYAML", "selenium>=4.20"),
         *(*BACKENDS["openvino"], *BACKENDS["onnxruntime"], *CLUSTER),
     ],
 }
@@ -173,7 +173,7 @@ setup(
     packages=[*find_packages(include=[NAME, f"{NAME}.*"], exclude=[f"{NAME}.msg"]), f"{NAME}.config"],
     package_dir={f"{NAME}.config": "config"},
     package_data={
-        NAME: ["py.typed", "weights/*.safetensors", "weights/*.json"],
+        NAME: ["py.typed", "weights/*.safetensors", "weights/*.json", "trials/pages/*.html"],
         f"{NAME}.config": ["*.yaml", "*.xml", "*.rviz", "training/*.yaml", "training/compare/*.yaml"],
     },
     data_files=shared_files(),

@@ -110,6 +110,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "rig": ("run the simulated camera pair", _rig),
     "grid": ("run grid_node: a planner's grid of the ground", _grid),
     "status": ("show a running node: inputs, rates, drops, ages, problems", _of("segmif_ros.trials.status")),
+    "view": ("show a running node's images and state in a browser", _of("segmif_ros.trials.view")),
     "train": ("train from a recipe", _of("segmif_ros.training.__main__")),
     "pseudo-label": ("label pairs by what a trained network sees by day", _of("segmif_ros.training.pseudo_labels")),
     "evaluate": ("judge weights on a data set and write a report", _of("segmif_ros.evaluation.evaluate")),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A running node seen from outside: what /diagnostics reports and which topics the ROS graph has.
 
-`segmif status` prints it, `segmif view` shows it beside the pictures. The sums are plain functions of plain values; only
-`Listener` speaks ROS.
+`segmif status` prints it, `segmif view` shows it beside the pictures. The sums are plain functions of plain values;
+only `Listener` speaks ROS.
 """
 
 from __future__ import annotations
