@@ -147,7 +147,7 @@ def drawn(name: str, image: ImageBuffer, stamp_ns: int, gain: ThermalGain) -> UI
         if name == "infrared":
             return gain.apply(to_infrared(image), stamp_ns)
         if name == "confidence":
-            return cv2.cvtColor(cv2.applyColorMap(to_infrared(image), cv2.COLORMAP_CIVIDIS), cv2.COLOR_BGR2RGB)
+            return np.asarray(cv2.cvtColor(cv2.applyColorMap(to_infrared(image), cv2.COLORMAP_CIVIDIS), cv2.COLOR_BGR2RGB), np.uint8)
         return to_rgb(image)
     except EncodingError as error:
         card = np.full((240, 320, 3), 128, np.uint8)
