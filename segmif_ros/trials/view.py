@@ -147,7 +147,8 @@ def drawn(name: str, image: ImageBuffer, stamp_ns: int, gain: ThermalGain) -> UI
         if name == "infrared":
             return gain.apply(to_infrared(image), stamp_ns)
         if name == "confidence":
-            return np.asarray(cv2.cvtColor(cv2.applyColorMap(to_infrared(image), cv2.COLORMAP_CIVIDIS), cv2.COLOR_BGR2RGB), np.uint8)
+            bgr = cv2.applyColorMap(to_infrared(image), cv2.COLORMAP_CIVIDIS)
+            return np.ascontiguousarray(bgr[..., ::-1], np.uint8)
         return to_rgb(image)
     except EncodingError as error:
         card = np.full((240, 320, 3), 128, np.uint8)
