@@ -157,7 +157,7 @@ def _write(bag: Bag, out: Path, ready: _Ready, number: int, config: ExportConfig
     rgb_stamp_ns = ready.pair.rgb.message.stamp_ns
     infrared_stamp_ns = ready.pair.infrared.message.stamp_ns
     images = {"Infrared": ready.infrared, "Visible": np.asarray(cv2.cvtColor(ready.rgb, cv2.COLOR_RGB2BGR), np.uint8)}
-    truth = bag.truth_near(rgb_stamp_ns, round(1e9 * config.pipeline.slop_s)) if config.topics.labels else None
+    truth = bag.truth_near(rgb_stamp_ns, config.pipeline.truth_slop_ns) if config.topics.labels else None
     if truth is not None:
         labels = label_map(truth)
         if labels.shape != ready.infrared.shape:

@@ -119,7 +119,7 @@ def add_replay_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--labels", metavar="TOPIC", help="ground truth: mono8, one class id a pixel")
     group = parser.add_argument_group("as the node's parameters")
     group.add_argument("--params-file", type=Path, help="follow this params file of segmif_node")
-    group.add_argument("--slop", dest="slop_s", type=float, help="seconds (default: 0.02)")
+    group.add_argument("--slop", dest="slop_s", type=float, help="seconds (default: 0, from the frame periods)")
     group.add_argument("--queue-size", type=int)
     group.add_argument("--time-offset", dest="time_offset_s", type=float, help="taken off infrared stamps, seconds")
     group.add_argument("--master", choices=VIEWS)

@@ -42,6 +42,7 @@ class PairingFacts:
         dropped: Frames without a partner, by reason.
         offsets_ns: Infrared stamp minus RGB stamp of every pair, time offset taken off.
         stamps_ns: Stamps of all frames, by camera.
+        slop_s: The slop in force at the end.
     """
 
     frames: dict[str, int] = field(default_factory=lambda: {"infrared": 0, "rgb": 0})
@@ -49,6 +50,7 @@ class PairingFacts:
     dropped: dict[str, int] = field(default_factory=dict)
     offsets_ns: list[int] = field(default_factory=list)
     stamps_ns: dict[str, list[int]] = field(default_factory=lambda: {"infrared": [], "rgb": []})
+    slop_s: float = 0.0
 
 
 def pairs_of(bag: Bag, config: PipelineConfig, facts: PairingFacts) -> Iterator[Pair[Recorded]]:
@@ -64,7 +66,8 @@ def pairs_of(bag: Bag, config: PipelineConfig, facts: PairingFacts) -> Iterator[
     # frames that still wait for a nearer partner: two that come long after everything show that none will
     if any(facts.stamps_ns.values()):
         end_ns = max(stamp for stamps in facts.stamps_ns.values() for stamp in stamps[-config.queue_size :])
-        end_ns += 3600 * NS_PER_S + 2 * round(config.slop_s * NS_PER_S)
+        end_ns += 3600 * NS_PER_S + 2 * round(pairer.slop_s * NS_PER_S)
+        facts.slop_s = pairer.slop_s
         yield from _certain(pairer.add_infrared(end_ns + round(config.time_offset_s * NS_PER_S), None), facts)
         yield from _certain(pairer.add_rgb(end_ns, None), facts)
     facts.dropped = dict(pairer.drops)
@@ -102,7 +105,7 @@ def no_pairs(bag: Bag, config: PipelineConfig, facts: PairingFacts) -> BagError:
     # up to the next millisecond, so that the nearest pair is within it
     slop_s = -(-abs(smallest_ns) // 1_000_000) / 1000
     return BagError(
-        f"{bag.path}: no pair within the slop of {config.slop_s:g} s: the nearest infrared stamp is "
+        f"{bag.path}: no pair within the slop of {facts.slop_s:g} s: the nearest infrared stamp is "
         f"{smallest_s:+.6f} s from an RGB stamp (median {usual_s:+.6f} s): --slop {slop_s:g} would pair it, or "
         f"--time-offset {config.time_offset_s + usual_s:.4f} if the infrared driver stamps late"
     )

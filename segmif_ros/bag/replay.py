@@ -281,7 +281,7 @@ class _Replay:
         """Return the label map that belongs to the pair; ValueError if it doesn't fit it."""
         if not self._config.topics.labels:
             return None
-        message = self._bag.truth_near(output.master.stamp_ns, round(1e9 * self._config.pipeline.slop_s))
+        message = self._bag.truth_near(output.master.stamp_ns, self._config.pipeline.truth_slop_ns)
         if message is None:
             return None
         digest.update(message.raw)

@@ -137,8 +137,9 @@ class NodeConfig:
         changes=_UNCONFIGURED,
     )
     slop_s: float = parameter(
-        0.02,
-        "Largest difference of the stamps of a pair in seconds; half a frame period or more pairs wrongly.",
+        0.0,
+        "Largest difference of the stamps of a pair in seconds; half a frame period or more pairs wrongly. 0 takes half "
+        "the frame period that the stamps show, at most 0.05 (0.02 with sync_policy approximate).",
         minimum=0.0,
         maximum=10.0,
     )

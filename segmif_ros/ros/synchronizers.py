@@ -16,7 +16,15 @@ from typing import Any, Generic, Protocol, TypeVar
 from builtin_interfaces.msg import Time
 
 from segmif_ros.ros.messages import NS_PER_S, stamp_ns
-from segmif_ros.stream.pairing import JUMP_BACK_NS, NearestStampPairer, OffsetSummary, Pair, Pairer, summary
+from segmif_ros.stream.pairing import (
+    INITIAL_SLOP_S,
+    JUMP_BACK_NS,
+    NearestStampPairer,
+    OffsetSummary,
+    Pair,
+    Pairer,
+    summary,
+)
 from segmif_ros.stream.processing import in_one_line
 
 Item = TypeVar("Item")
@@ -116,7 +124,7 @@ class SynchronizerPairer(Generic[Item]):
         make_filter: Returns an input: message_filters' SimpleFilter.
         make_synchronizer: Returns the synchroniser of two inputs, a queue size and a slop in seconds.
         say: Takes a line when the synchroniser raises.
-        slop_s: Largest difference of the stamps of a pair.
+        slop_s: Largest difference of the stamps of a pair; 0 takes 0.02 s, as nothing is derived here.
         queue_size: Frames of one stream that wait for a partner at most.
         time_offset_s: Taken off the infrared stamps before they are compared.
     """
@@ -141,7 +149,7 @@ class SynchronizerPairer(Generic[Item]):
 
     def configure(self, slop_s: float, queue_size: int, time_offset_s: float = 0.0) -> None:
         """Change the settings; pairing starts anew."""
-        self._slop_s, self._queue_size = slop_s, queue_size
+        self._slop_s, self._queue_size = slop_s or INITIAL_SLOP_S, queue_size
         self._time_offset_ns = round(time_offset_s * NS_PER_S)
         self.reset()
 
@@ -169,6 +177,16 @@ class SynchronizerPairer(Generic[Item]):
         """Nothing: message_filters doesn't tell."""
         return OffsetSummary()
 
+    @property
+    def delays(self) -> OffsetSummary:
+        """Nothing: message_filters doesn't tell."""
+        return OffsetSummary()
+
+    @property
+    def slop_s(self) -> float:
+        """The slop in force, in seconds."""
+        return self._slop_s
+
     def add_infrared(self, stamp_ns: int, item: Item) -> list[Pair[Item]]:
         """Take an infrared frame; return the pairs that it completes."""
         return self._add(0, stamp_ns - self._time_offset_ns, item)
@@ -186,9 +204,9 @@ class SynchronizerPairer(Generic[Item]):
             return []
         self._newest_ns[stream] = stamp_ns
         self._added += 1
-        stamp = Time(sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S)
         self._pairs = []
         try:
+            stamp = Time(sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S)  # an offset may bring it out of range
             self._inputs[stream].signalMessage(
                 SimpleNamespace(header=SimpleNamespace(stamp=stamp), stamp_ns=stamp_ns, item=item)
             )

@@ -5,6 +5,9 @@ The nearest partner within the slop, each frame at most once, in the order of st
 nearer partner can come: frames of one stream come in the order of their stamps, so an earlier frame than the newest
 can't; a later one can't either if the shortest interval that this stream has shown lately puts it farther away. So two
 cameras that are triggered together pair without any wait, and where two partners are possible the nearer one wins.
+
+A slop of 0 is derived from the frame periods that the stamps show: half the longer one, where frames of two moments
+would begin to pair, and at most three quarters of the shorter one, within which each slow frame has a fast one.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ NS_PER_S = 1_000_000_000
 JUMP_BACK_NS = 100_000_000
 _INTERVALS = 10  # how many intervals of a stream are remembered
 _ENOUGH_INTERVALS = 3  # before so many are known, the next frame is waited for
+_FASTER = 0.75  # a period below this share of the other's: not every frame can have a partner
+INITIAL_SLOP_S = 0.02  # of a derived slop, before the periods are known
+LARGEST_SLOP_S = 0.05  # of a derived slop: what moves is elsewhere by then
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +68,12 @@ class Pairer(Protocol[Item]):
     @property
     def misses(self) -> OffsetSummary: ...  # noqa: D102
 
+    @property
+    def delays(self) -> OffsetSummary: ...  # noqa: D102
+
+    @property
+    def slop_s(self) -> float: ...  # noqa: D102
+
     def configure(self, slop_s: float, queue_size: int, time_offset_s: float = 0.0) -> None: ...  # noqa: D102
 
     def reset(self) -> None: ...  # noqa: D102
@@ -89,10 +101,13 @@ class _Stream(Generic[Item]):
     decided_ns: int | None = None
     given_up_ns: int | None = None  # the newest stamp that had to go because the queue was full
     intervals_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_INTERVALS))
+    period_ns: float = 0.0  # 0 as long as it is not known
 
     def add(self, stamp_ns: int, item: Item) -> None:
         if self.newest_ns is not None:
             self.intervals_ns.append(stamp_ns - self.newest_ns)
+            if len(self.intervals_ns) >= _ENOUGH_INTERVALS:
+                self.period_ns = statistics.median(self.intervals_ns)
         self.newest_ns = stamp_ns
         self.waiting.append((stamp_ns, item))
 
@@ -126,7 +141,7 @@ class NearestStampPairer(Generic[Item]):
     """Pairs two streams; not thread-safe.
 
     Args:
-        slop_s: Largest difference of the stamps of a pair.
+        slop_s: Largest difference of the stamps of a pair; 0 derives it from the frame periods.
         queue_size: Frames of one stream that wait for a partner at most.
         time_offset_s: Taken off the infrared stamps before they are compared.
 
@@ -135,12 +150,13 @@ class NearestStampPairer(Generic[Item]):
     """
 
     def __init__(self, slop_s: float, queue_size: int, time_offset_s: float = 0.0) -> None:
-        self._drops = {"late": 0, "orphan": 0}
+        self._drops = {"late": 0, "orphan": 0, "surplus": 0}
         self.resets = 0
         self._infrared: _Stream[Item] = _Stream()
         self._rgb: _Stream[Item] = _Stream()
         self._offsets_ns: deque[int] = deque(maxlen=256)
         self._misses_ns: deque[int] = deque(maxlen=64)
+        self._delays_ns: deque[int] = deque(maxlen=64)
         self._time_offset_ns = 0
         self.configure(slop_s, queue_size, time_offset_s)
 
@@ -148,7 +164,8 @@ class NearestStampPairer(Generic[Item]):
         """Change the settings; with another time offset pairing starts anew."""
         if slop_s < 0 or queue_size < 1:
             raise ValueError(f"slop_s {slop_s} must not be negative and queue_size {queue_size} must be at least 1")
-        self._slop_ns = round(slop_s * NS_PER_S)
+        self._derive_slop = slop_s == 0
+        self._slop_ns = round((slop_s or INITIAL_SLOP_S) * NS_PER_S)
         self._queue_size = queue_size
         time_offset_ns = round(time_offset_s * NS_PER_S)
         if time_offset_ns != self._time_offset_ns:
@@ -156,6 +173,7 @@ class NearestStampPairer(Generic[Item]):
             self.reset()
             self._offsets_ns.clear()
             self._misses_ns.clear()
+            self._delays_ns.clear()
 
     def add_infrared(self, stamp_ns: int, item: Item) -> list[Pair[Item]]:
         """Take an infrared frame; return the pairs that are certain now, oldest first."""
@@ -176,8 +194,8 @@ class NearestStampPairer(Generic[Item]):
     def drops(self) -> dict[str, int]:
         """Frames that got no partner, by reason.
 
-        "orphan": none within the slop, or a nearer frame took it. "late": came after its partner had been given up, or
-        out of order.
+        "orphan": none within the slop, or a nearer frame took it. "surplus": the same of the faster camera, which has
+        more frames than the other has partners. "late": came after its partner had been given up, or out of order.
         """
         return dict(self._drops)
 
@@ -193,8 +211,29 @@ class NearestStampPairer(Generic[Item]):
 
     @property
     def misses(self) -> OffsetSummary:
-        """How far the nearest stamps were apart (infrared minus RGB) for the last 64 frames without any in reach."""
+        """How far the nearest stamps were apart (infrared minus RGB) for the last 64 frames without any in reach.
+
+        Frames since the last pair alone, and none whose partner was there but had to be given up: see `delays`.
+        """
         return summary(self._misses_ns)
+
+    @property
+    def delays(self) -> OffsetSummary:
+        """How much later than the other camera's frames the last 64 came whose partner had been given up by then.
+
+        In time of stamps: positive where infrared comes later. Frames since the last pair alone.
+        """
+        return summary(self._delays_ns)
+
+    @property
+    def slop_s(self) -> float:
+        """The slop in force, in seconds."""
+        return self._slop_ns / NS_PER_S
+
+    @property
+    def periods_s(self) -> tuple[float, float]:
+        """Frame periods of infrared and RGB, as their stamps show; 0 where they are not known."""
+        return self._infrared.period_ns / NS_PER_S, self._rgb.period_ns / NS_PER_S
 
     def _add(self, stream: _Stream[Item], stamp_ns: int, item: Item) -> list[Pair[Item]]:
         if stream.newest_ns is not None and stamp_ns <= stream.newest_ns:
@@ -203,6 +242,8 @@ class NearestStampPairer(Generic[Item]):
                 return []
             self.reset()
         stream.add(stamp_ns, item)
+        if self._derive_slop:
+            self._update_slop()
         pairs: list[Pair[Item]] = []
         while self._infrared.waiting and self._rgb.waiting:
             earlier, later = self._infrared, self._rgb
@@ -244,17 +285,29 @@ class NearestStampPairer(Generic[Item]):
             return _Verdict.OUTDONE if crowded else _Verdict.WAIT
         return _Verdict.PAIR
 
+    def _update_slop(self) -> None:
+        shorter, longer = sorted((self._infrared.period_ns, self._rgb.period_ns))
+        if shorter:
+            self._slop_ns = min(round(min(longer / 2, 0.75 * shorter)), round(LARGEST_SLOP_S * NS_PER_S))
+
     def _take_pair(self) -> Pair[Item]:
         infrared_ns, infrared = self._infrared.take()
         rgb_ns, rgb = self._rgb.take()
         self._offsets_ns.append(infrared_ns - rgb_ns)
         self._misses_ns.clear()
+        self._delays_ns.clear()
         return Pair(infrared=infrared, rgb=rgb, offset_ns=infrared_ns - rgb_ns)
 
     def _drop(self, earlier: _Stream[Item], later: _Stream[Item], verdict: _Verdict) -> None:
         stamp_ns, _ = earlier.take()
-        given_up = later.given_up_ns is not None and stamp_ns <= later.given_up_ns + self._slop_ns
-        self._drops["late" if given_up else "orphan"] += 1
+        if later.given_up_ns is not None and stamp_ns <= later.given_up_ns + self._slop_ns:
+            assert later.newest_ns is not None
+            self._drops["late"] += 1
+            delay_ns = later.newest_ns - stamp_ns
+            self._delays_ns.append(delay_ns if earlier is self._infrared else -delay_ns)
+            return
+        # periods are 0 as long as they are not known
+        self._drops["surplus" if 0 < earlier.period_ns < _FASTER * later.period_ns else "orphan"] += 1
         if verdict is _Verdict.OUT_OF_REACH:
             miss_ns = stamp_ns - later.oldest_ns
             if later.decided_ns is not None and stamp_ns - later.decided_ns < -miss_ns:

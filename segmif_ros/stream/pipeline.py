@@ -19,7 +19,7 @@ from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.calibration_file import load_calibration
 from segmif_ros.rig.registration import DEFAULT_DEPTH_M, Registration, RegistrationConfig, Unregistered
 from segmif_ros.stream.notices import Notices
-from segmif_ros.stream.pairing import NearestStampPairer, OffsetSummary, Pair, Pairer
+from segmif_ros.stream.pairing import INITIAL_SLOP_S, NearestStampPairer, OffsetSummary, Pair, Pairer
 from segmif_ros.stream.processing import (
     Array,
     Clock,
@@ -42,7 +42,7 @@ class PipelineConfig:
     """How to pair and to prepare.
 
     Attributes:
-        slop_s: Largest difference of the stamps of a pair.
+        slop_s: Largest difference of the stamps of a pair; 0 derives it from the frame periods.
         queue_size: Frames of one camera that wait for a partner at most.
         time_offset_s: Taken off the infrared stamps before pairing.
         master: "rgb" or "infrared", the camera whose view and header the outputs have.
@@ -58,7 +58,7 @@ class PipelineConfig:
         segmif_ros.rig.errors.RegistrationError: If a value of the registration isn't one.
     """
 
-    slop_s: float = 0.02
+    slop_s: float = 0.0
     queue_size: int = 10
     time_offset_s: float = 0.0
     master: str = "rgb"
@@ -80,6 +80,11 @@ class PipelineConfig:
         except ValueError as error:
             raise ValueError(f"infrared_crop {error}") from None
         return DecodeConfig(infrared_crop=crop, max_pixels=self.max_pixels)
+
+    @property
+    def truth_slop_ns(self) -> int:
+        """How far the stamp of a recorded label map may be from its frame's."""
+        return round(1e9 * (self.slop_s or INITIAL_SLOP_S))
 
     def registration_config(self) -> RegistrationConfig:
         """Return how to register."""
@@ -284,6 +289,17 @@ class Pipeline:
         """How far the nearest stamps were apart for the latest frames that found no partner in reach."""
         with self._pairing:
             return self._pairer.misses
+
+    @property
+    def delays(self) -> OffsetSummary:
+        """How much later than their partners the latest frames came; see `NearestStampPairer.delays`."""
+        with self._pairing:
+            return self._pairer.delays
+
+    @property
+    def slop_s(self) -> float:
+        """The slop in force, in seconds."""
+        return self._pairer.slop_s
 
     def _put(self, pairs: list[Pair[Frame]]) -> None:
         for pair in pairs:

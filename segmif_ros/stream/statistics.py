@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-DROP_REASONS = ("late", "orphan", "superseded", "undecodable", "uncalibrated", "size", "error")
+DROP_REASONS = ("late", "orphan", "surplus", "superseded", "undecodable", "uncalibrated", "size", "error")
 PERCENTILES = (50, 95, 99)
 _WINDOW = 512  # samples that percentiles are taken over: 17 s at 30 Hz
 _RATE_WINDOW_NS = 5_000_000_000
@@ -78,7 +78,7 @@ class Snapshot:
         pairs: Pairs formed.
         processed: Pairs whose outputs were delivered.
         rate_hz: Of delivered outputs.
-        dropped: Counts by reason (`DROP_REASONS`); late and orphan are frames, the others pairs.
+        dropped: Counts by reason (`DROP_REASONS`); late, orphan and surplus are frames, the others pairs.
         age_ms: Delivery minus the master frame's stamp.
         stage_ms: Time by stage.
     """

@@ -146,11 +146,11 @@ def test_the_last_pair_is_not_left_waiting(make_bag: MakeBag, tmp_path: Path) ->
     path = make_bag(infrared_ms=(0, 100, 215), rgb_ms=(5, 110, 200))
     report = replay(path, tmp_path / "out", FakeEngine(), config())
     assert report["pairing"]["pairs"] == 3
-    assert report["pairing"]["dropped"] == {"late": 0, "orphan": 0}
+    assert report["pairing"]["dropped"] == {"late": 0, "orphan": 0, "surplus": 0}
 
 
 def test_frames_without_a_partner_are_counted(make_bag: MakeBag, tmp_path: Path) -> None:
-    path = make_bag(infrared_ms=(0, 100, 250, 300), rgb_ms=(0, 100, 200, 300))
+    path = make_bag(infrared_ms=(0, 100, 260, 300), rgb_ms=(0, 100, 200, 300))
     report = replay(path, tmp_path / "out", FakeEngine(), config())
     assert report["pairing"]["pairs"] == 3
     assert report["pairing"]["dropped"]["orphan"] == 2
@@ -159,7 +159,7 @@ def test_frames_without_a_partner_are_counted(make_bag: MakeBag, tmp_path: Path)
 def test_no_pair_within_the_slop_names_the_values_that_pair(make_bag: MakeBag, tmp_path: Path) -> None:
     path = make_bag(infrared_ms=(30, 130, 230), rgb_ms=(0, 100, 200))
     with pytest.raises(BagError) as raised:
-        replay(path, tmp_path / "out", FakeEngine(), config())
+        replay(path, tmp_path / "out", FakeEngine(), config(pipeline=PipelineConfig(slop_s=0.02)))
     assert "+0.030000 s" in str(raised.value)
     assert "--slop 0.03 " in str(raised.value) and "--time-offset 0.0300" in str(raised.value)
     for changes in ({"slop_s": 0.03}, {"time_offset_s": 0.03}):

@@ -39,7 +39,7 @@ def test_backend_and_precision_are_those_in_force() -> None:
 def test_every_number_has_its_key() -> None:
     statistics = Statistics()
     statistics.frame("rgb")
-    statistics.pair()
+    statistics.pair(0)
     statistics.done(age_ms=40.0, stage_ms={"network": 30.25}, now_ns=0)
     values = pipeline_values(
         statistics.snapshot(0, {"late": 2}), OffsetSummary(count=1, mean_ns=-1.5e6, max_ns=2_000_000)
@@ -52,6 +52,7 @@ def test_every_number_has_its_key() -> None:
         "rate_hz": "0.00",
         "dropped_late": "2",
         "dropped_orphan": "0",
+        "dropped_surplus": "0",
         "dropped_superseded": "0",
         "dropped_undecodable": "0",
         "dropped_uncalibrated": "0",

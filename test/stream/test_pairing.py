@@ -127,7 +127,7 @@ def test_the_time_offset_is_taken_off_the_infrared_stamps() -> None:
 def test_a_queue_that_is_full_gives_up_its_oldest_frame_and_stays_bounded() -> None:
     rig = Rig(queue_size=4).rgb(*range(0, 1000, 33))
     assert rig.pairer.waiting == 4
-    assert rig.pairer.drops == {"late": 0, "orphan": 27}
+    assert rig.pairer.drops == {"late": 0, "orphan": 27, "surplus": 0}
 
 
 def test_a_frame_whose_partner_was_given_up_is_late() -> None:
@@ -137,9 +137,60 @@ def test_a_frame_whose_partner_was_given_up_is_late() -> None:
     assert rig.pairer.drops["late"] == 2
 
 
+def test_a_frame_that_comes_after_its_partner_was_given_up_tells_how_late_it_came_and_no_distance_of_stamps() -> None:
+    rig = Rig(queue_size=2).rgb(0, 33, 66, 99, 132)
+    rig.infrared(0, 33)
+    assert (rig.pairer.delays.count, rig.pairer.delays.max_ns) == (2, 132 * MS)
+    assert rig.pairer.delays.mean_ns == pytest.approx(115.5 * MS), "infrared comes later: positive"
+    assert rig.pairer.misses.count == 0
+    rig.infrared(132).rgb(165)
+    assert rig.pairer.delays.count == 0, "a pair ends it"
+
+
+def test_frames_of_the_faster_camera_that_can_not_have_a_partner_are_surplus_and_no_orphans() -> None:
+    rig = Rig(slop_s=0.005)
+    for i in range(30):
+        rig.infrared(33 * i)
+        if i % 3 == 0:
+            rig.rgb(33 * i)
+    assert rig.pairer.drops["surplus"] > 10
+    assert rig.pairer.drops["orphan"] <= 6, "before the periods are known"
+
+
+def test_a_frame_that_gets_lost_at_equal_rates_leaves_an_orphan() -> None:
+    rig = Rig()
+    for i in range(20):
+        rig.infrared(33 * i)
+        if i != 10:
+            rig.rgb(33 * i)
+    assert rig.pairer.drops == {"late": 0, "orphan": 1, "surplus": 0}
+
+
+@pytest.mark.parametrize(
+    ("infrared_ms", "rgb_ms", "slop_s"), [(33, 33, 0.0165), (110, 33, 0.02475), (200, 200, 0.05), (16, 33, 0.012)]
+)
+def test_a_slop_of_0_follows_the_frame_periods(infrared_ms, rgb_ms, slop_s) -> None:
+    rig = Rig(slop_s=0.0)
+    assert rig.pairer.slop_s == 0.02, "before they are known"
+    for ms in range(0, 3000):
+        if ms % infrared_ms == 0:
+            rig.infrared(ms)
+        if ms % rgb_ms == 0:
+            rig.rgb(ms)
+    assert rig.pairer.slop_s == pytest.approx(slop_s)
+    assert rig.pairer.periods_s == (infrared_ms / 1000, rgb_ms / 1000)
+
+
+def test_a_slop_that_is_set_stays_as_it_is() -> None:
+    rig = Rig(slop_s=0.02)
+    for i in range(20):
+        rig.infrared(100 * i).rgb(100 * i)
+    assert rig.pairer.slop_s == 0.02
+
+
 def test_a_frame_out_of_order_or_twice_is_late() -> None:
     rig = Rig().infrared(100, 90, 100)
-    assert rig.pairer.drops == {"late": 2, "orphan": 0}
+    assert rig.pairer.drops == {"late": 2, "orphan": 0, "surplus": 0}
     assert rig.rgb(100).stamps == [(100, 100)]
 
 
@@ -212,7 +263,7 @@ ARRIVALS = st.lists(
 
 
 @settings(max_examples=300)
-@given(ARRIVALS, st.sampled_from([0.0, 0.005, 0.02, 0.1]), st.integers(1, 12))
+@given(ARRIVALS, st.sampled_from([0.001, 0.005, 0.02, 0.1]), st.integers(1, 12))
 def test_pairs_are_in_order_within_the_slop_bounded_and_use_each_frame_once(arrivals, slop_s, queue_size) -> None:
     pairer: NearestStampPairer[int] = NearestStampPairer(slop_s, queue_size)
     newest = [0, 0]

@@ -24,6 +24,7 @@ _PAGE_SAMPLES = 12  # embedded in the page; all of them are in pictures/
 _REASONS = {
     "late": "frames older than what was paired already",
     "orphan": "frames without a partner within the slop",
+    "surplus": "frames of the faster camera that have no partner",
     "superseded": "pairs replaced by a newer one before the worker was free",
     "undecodable": "pairs with an image that can't be decoded",
     "size": "pairs of images that don't fit each other",
