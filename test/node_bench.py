@@ -18,7 +18,7 @@ from segmif_ros.ros.messages import image_message, make_header
 from segmif_ros.ros.segmif_node import SegmifNode
 
 WAIT_S = 20.0
-START_NS = 1_700_000_000_000_000_000
+START_NS = time.time_ns() // 10**9 * 10**9  # the node says so if stamps are far from its clock
 FRAME_NS = 33_333_333
 BEST_EFFORT = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 SUCCESS = TransitionCallbackReturn.SUCCESS

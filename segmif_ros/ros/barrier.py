@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
+from rclpy.executors import ExternalShutdownException
 
 from segmif_ros.ros.health import Problem
 from segmif_ros.stream.processing import in_one_line
@@ -24,6 +25,7 @@ from segmif_ros.stream.processing import in_one_line
 Function = TypeVar("Function", bound=Callable[..., Any])
 NS_PER_S = 1_000_000_000
 _SHOWN_S = 60.0  # for so long after the last one, /diagnostics warns
+_MOST_FAILURES = 1000
 _KINDS = 100  # tracebacks logged at most: an exception may carry another text each time
 
 
@@ -96,18 +98,57 @@ class Barrier:
             ]
 
 
+class GuardedExecutor:
+    """Spins an executor and goes on after what it raises.
+
+    A guarded node's callbacks raise nothing: this is rclpy itself, as with a message that it can't take. Where it
+    raises a thousand times on end, it is broken, and that is passed on.
+
+    Args:
+        executor: rclpy's.
+        barrier: Takes the exceptions; without one they are passed on.
+    """
+
+    def __init__(self, executor: Any, barrier: Barrier | None) -> None:
+        self._executor = executor
+        self._barrier = barrier
+        self._failures = 0
+
+    def spin_once(self) -> None:
+        """Wait for one callback and run it.
+
+        Raises:
+            rclpy.executors.ExternalShutdownException: If the context was shut down.
+        """
+        try:
+            self._executor.spin_once()
+            self._failures = 0
+        except ExternalShutdownException:
+            raise
+        except Exception as error:
+            self._failures += 1
+            if self._barrier is None or self._failures > _MOST_FAILURES:
+                raise
+            self._barrier.caught("executor", error)
+
+
 class GuardedNode:
     """Mixed into a node class before rclpy's: whatever callback the node creates is inside of its barrier.
 
     Callbacks of the clock's jumps are not created by the node: put them in by `Barrier.around`.
 
+    Args:
+        args: rclpy's.
+        barrier: One to share with another node; without it the node makes its own.
+        more: rclpy's.
+
     Attributes:
         barrier: Of the node and of everything that works for it.
     """
 
-    def __init__(self, *args: Any, **more: Any) -> None:
+    def __init__(self, *args: Any, barrier: Barrier | None = None, **more: Any) -> None:
         # before rclpy's constructor, as that creates callbacks as well
-        self.barrier = Barrier(lambda text: self.get_logger().error(text), time.monotonic_ns)  # type: ignore[attr-defined]
+        self.barrier = barrier or Barrier(lambda text: self.get_logger().error(text), time.monotonic_ns)  # type: ignore[attr-defined]
         super().__init__(*args, **more)
 
     def create_subscription(self, msg_type: Any, topic: str, callback: Any, *args: Any, **more: Any) -> Any:

@@ -73,6 +73,7 @@ def diagnostic_array(
     values: Mapping[str, str],
     hardware_id: str,
     part: str = "pipeline",
+    error: bool = False,
 ) -> DiagnosticArray:
     """Return the message with one status, "<node name>: <part>".
 
@@ -81,13 +82,14 @@ def diagnostic_array(
         node_name: With its namespace, without the leading slash.
         state: Of the lifecycle, for example "active".
         problems: Lines; any makes the level WARN.
+        error: Whether the level is ERROR.
         values: Keys and values.
         hardware_id: The device that computes.
         part: Of the node.
     """
     status = DiagnosticStatus(
-        level=DiagnosticStatus.WARN if problems else DiagnosticStatus.OK,
         name=f"{node_name}: {part}",
+        level=DiagnosticStatus.ERROR if error else DiagnosticStatus.WARN if problems else DiagnosticStatus.OK,
         message="; ".join(problems) or state,
         hardware_id=hardware_id,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],

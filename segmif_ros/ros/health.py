@@ -2,16 +2,19 @@
 """What an integrator must be told: inputs that don't come, QoS that doesn't match, stamps that don't pair.
 
 Plain values in, one line out, so that every case is a test. A line is logged once when its condition begins, once when
-it is cured, and stays in /diagnostics meanwhile.
+it is cured, and stays in /diagnostics meanwhile. Advice is given only where the values measured lead to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from segmif_ros.stream.pairing import OffsetSummary
+from segmif_ros.stream.stamps import Rhythm
+from segmif_ros.stream.statistics import Progress
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.adaptive import BudgetState
@@ -21,6 +24,12 @@ DEFAULT_SEGMENT_BYTES = 512 * 1024
 _MIN_OFFSETS = 30  # pairs before their offset is judged
 _MIN_MISSES = 20  # frames in a row without a partner before that is called a problem
 _MIN_OFFSET_NS = 5_000_000
+_MIN_INTERVALS = 10  # of stamps before they are judged
+_LOST_VARIATION = 0.4  # of the intervals of stamps: only frames that get lost make them vary so much
+_REACH_S = 10.0  # what slop_s and time_offset_s can bridge at most, and how far a stamp may be off the node's clock
+_FEW_HZ = 5.0
+_OLD_S = 0.5
+_MIN_REFUSED = 5
 _PROFILE_HINT = (
     "if the camera's process runs Fast DDS without the profile of this package (config/fastdds.xml), frames of more "
     "than 512 KiB get lost on the way"
@@ -44,6 +53,8 @@ class InputFacts:
         rate_hz: Of the frames received.
         frame_bytes: Size of the last frame.
         unstamped: Whether the last frame's stamp was 0.
+        rhythm: Of the stamps of the latest frames.
+        ahead_s: The last frame's stamp minus the node's clock as the frame arrived.
     """
 
     camera: str
@@ -58,6 +69,8 @@ class InputFacts:
     rate_hz: float = 0.0
     frame_bytes: int = 0
     unstamped: bool = False
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    ahead_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,10 +80,12 @@ class Problem:
     Attributes:
         kind: The same for as long as it is the same problem.
         line: In words, with numbers that may change meanwhile.
+        error: Whether the node doesn't do its work because of it: level ERROR instead of WARN.
     """
 
     kind: str
     line: str
+    error: bool = False
 
 
 def input_problem(facts: InputFacts, timeout_s: float) -> Problem | None:
@@ -97,32 +112,197 @@ def input_problem(facts: InputFacts, timeout_s: float) -> Problem | None:
     return Problem(f"{camera} silent", f"{camera}: {topic} fell silent")
 
 
+def stamps_problem(facts: InputFacts) -> Problem | None:
+    """Return that the stamps of a camera stand still or jump back, or None."""
+    camera, rhythm = facts.camera, facts.rhythm
+    if facts.unstamped or rhythm.intervals < _MIN_INTERVALS:
+        return None
+    if rhythm.repeated > rhythm.intervals // 2:
+        return Problem(
+            f"{camera} stamps",
+            f"{camera} stamps don't change: {rhythm.repeated} of the last {rhythm.intervals} frames on {facts.topic} "
+            "have the stamp of the frame before, and only one frame of a stamp can pair; have the driver stamp each "
+            "frame with its own time",
+        )
+    if rhythm.backward > rhythm.intervals // 6:
+        return Problem(
+            f"{camera} stamps",
+            f"{camera} stamps jump back: {rhythm.backward} of the last {rhythm.intervals} frames on {facts.topic} are "
+            "stamped before the frame before them; see whether two cameras publish it, or the driver's clock is set",
+        )
+    return None
+
+
 def starved_problem(facts: InputFacts, other: InputFacts) -> Problem | None:
-    """Return the warning that most frames of one camera seem to get lost, or None."""
+    """Return the warning that most frames of one camera get lost, or None: a camera that is only slow keeps time."""
     large = facts.frame_bytes > DEFAULT_SEGMENT_BYTES
     if not (large and facts.received and other.rate_hz > 2 and facts.rate_hz < 0.25 * other.rate_hz):
         return None
+    if facts.rhythm.intervals >= _MIN_INTERVALS and facts.rhythm.variation < _LOST_VARIATION:
+        return None
     return Problem(
         f"{facts.camera} starved",
-        f"{facts.camera}: few frames of {facts.topic} arrive beside {other.camera}'s, {facts.frame_bytes} bytes each; "
-        f"{_PROFILE_HINT}",
+        f"{facts.camera}: few frames of {facts.topic} arrive beside {other.camera}'s, at uneven intervals, "
+        f"{facts.frame_bytes} bytes each; {_PROFILE_HINT}",
     )
 
 
-def pairing_problem(misses: OffsetSummary, slop_s: float) -> Problem | None:
-    """Return why no pairs come about although frames do, or None."""
+def same_topic_problem(infrared: InputFacts, rgb: InputFacts) -> Problem | None:
+    """Return that both inputs are one topic, or None."""
+    if infrared.topic != rgb.topic:
+        return None
+    line = f"infrared and RGB both come from {rgb.topic}: remap infrared/image_raw to the thermal camera's topic"
+    return Problem("one topic", line, error=True)
+
+
+def clock_problem(infrared: InputFacts, rgb: InputFacts, *, simulated: bool, clock_set: bool) -> Problem | None:
+    """Return that the frames' stamps and the node's clock don't belong together, or None.
+
+    Args:
+        infrared: One input.
+        rgb: The other.
+        simulated: Whether use_sim_time is true.
+        clock_set: Whether the node's clock has a time at all.
+    """
+    if simulated and not clock_set:
+        line = "use_sim_time is true and nobody publishes /clock: play the bag with --clock, or set it to false"
+        return Problem("no clock", line)
+    aheads_s = infrared.ahead_s, rgb.ahead_s
+    judged = infrared.received and rgb.received and not (infrared.unstamped or rgb.unstamped)
+    if not judged or min(map(abs, aheads_s)) < _REACH_S or aheads_s[0] * aheads_s[1] < 0:
+        return None
+    ahead_s = rgb.ahead_s
+    apart = f"{spoken_time(abs(ahead_s))} {'ahead of' if ahead_s > 0 else 'behind'} this node's clock"
+    cure = (
+        "use_sim_time is true, and these cameras don't follow /clock"
+        if simulated
+        else "play a bag with --clock and set use_sim_time, or have the drivers stamp with this machine's clock (PTP's "
+        "time is 37 s ahead of UTC)"
+    )
+    return Problem("clock", f"stamps of both cameras are {apart}, so ages and tf lookups are wrong: {cure}")
+
+
+def pairing_problem(misses: OffsetSummary, slop_s: float, time_offset_s: float = 0.0) -> Problem | None:
+    """Return why no pairs come about although frames do, or None.
+
+    Args:
+        misses: Distances of the nearest stamps of frames without a partner.
+        slop_s: In force.
+        time_offset_s: In force.
+    """
     if misses.count < _MIN_MISSES:
         return None
-    gap_s = 1e-9 * misses.mean_ns
-    if abs(gap_s) > 3600:
-        line = "no pairs: infrared and RGB stamps are hours apart; the two cameras' clocks don't agree"
-        return Problem("clocks", line)
+    gap_s, deviation_s = 1e-9 * misses.mean_ns, 1e-9 * misses.deviation_ns
+    if abs(gap_s) > _REACH_S:
+        return Problem(
+            "clocks",
+            f"no pairs: infrared and RGB stamps are {spoken_time(abs(gap_s))} apart, the two cameras' clocks don't "
+            "agree: have both drivers stamp with one clock",
+        )
+    if deviation_s > 0.5 * abs(gap_s):
+        return Problem(
+            "no pairs",
+            f"no pairs: the nearest stamps are up to {1e-9 * misses.max_ns:.3g} s apart, now before and now behind, "
+            f"and slop_s is {slop_s:g}: the cameras run apart from each other; trigger them together, or raise slop_s",
+        )
     behind = "behind" if gap_s > 0 else "before"
     return Problem(
         "no pairs",
-        f"no pairs: infrared stamps are {abs(gap_s):.3g} s {behind} the nearest RGB stamps, slop_s is {slop_s}; "
-        "set time_offset_s if a driver stamps late, or raise slop_s",
+        f"no pairs: infrared stamps are {abs(gap_s):.3g} s {behind} the nearest RGB stamps, slop_s is {slop_s:g}; "
+        f"set time_offset_s to {time_offset_s + gap_s:.4g} if a driver stamps arrival, else trigger the cameras "
+        "together or raise slop_s",
     )
+
+
+def slop_line(slop_s: float, infrared: Rhythm, rgb: Rhythm) -> str:
+    """Return the advice about a slop that pairs frames of different moments once a frame gets lost; empty for none."""
+    known = min(infrared.intervals, rgb.intervals) >= _MIN_INTERVALS
+    period_s = max(infrared.period_s, rgb.period_s)
+    if not known or slop_s <= 0.5 * period_s:
+        return ""
+    return (
+        f"slop_s is {slop_s:g}, more than half the frame period of {period_s:.3g} s: where a frame gets lost, frames "
+        "of different moments pair; set it to 0, which follows the cameras"
+    )
+
+
+def delay_problem(delays: OffsetSummary, queue_size: int, infrared: InputFacts, rgb: InputFacts) -> Problem | None:
+    """Return that one camera's frames come so late that their partners don't wait for them any more, or None.
+
+    Args:
+        delays: By how much, positive for infrared; see `segmif_ros.stream.pairing.NearestStampPairer.delays`.
+        queue_size: Frames that wait at most.
+        infrared: For the period of its frames.
+        rgb: The same.
+    """
+    if delays.count < _MIN_MISSES:
+        return None
+    late, waiting = (infrared, rgb) if delays.mean_ns > 0 else (rgb, infrared)
+    delay_s, period_s = 1e-9 * abs(delays.mean_ns), waiting.rhythm.period_s
+    needed = math.ceil(1e-9 * delays.max_ns / period_s) + 2 if period_s else 2 * queue_size
+    return Problem(
+        "late frames",
+        f"no pairs: {late.camera} frames arrive {delay_s:.2g} s after {waiting.camera} frames of the same stamp, which "
+        f"wait for queue_size {queue_size} frames only: set queue_size to {max(needed, queue_size + 1)}, or find what "
+        f"delays {late.topic}",
+    )
+
+
+def output_problem(
+    progress: Progress, sending_s: float, timeout_s: float, computer: str, others: Sequence[Problem]
+) -> Problem | None:
+    """Return that frames come and nothing goes out, with the cause that is known, or None.
+
+    Args:
+        progress: Of the pipeline.
+        sending_s: For how long both cameras have been sending without a break.
+        timeout_s: How long that may last before it is an error; three times the usual time of a pair at least.
+        computer: What runs the network, for example "backend torch on cpu".
+        others: Problems that hold as well: the first one explains why no pair was formed.
+    """
+    if not progress.working:
+        line = "nothing goes out: the worker's thread has ended; deactivate and activate the node, or restart it"
+        return Problem("no output", line, error=True)
+    silent_s, limit_s = min(progress.silent_s, sending_s), max(timeout_s, 3 * progress.usual_s)
+    overdue = silent_s >= limit_s
+    if progress.in_work_s >= limit_s:
+        cause = f"one pair is in work for {progress.in_work_s:.0f} s, {computer} compiles for its size or hangs"
+    elif progress.refused >= (1 if overdue else _MIN_REFUSED):
+        cause = f"every pair is refused, {progress.refused} so far, the last one: {progress.refusal}"
+    elif not overdue:
+        return None
+    elif progress.pairs:
+        cause = f"{progress.pairs} pairs were formed, and none is done"
+    else:
+        cause = f"no pair is formed: {others[0].line}" if others else "no pair is formed"
+    lasting = f"nothing goes out for {silent_s:.0f} s although both cameras send" if overdue else "nothing goes out"
+    return Problem("no output", f"{lasting}: {cause}", error=overdue)
+
+
+def slow_problem(progress: Progress, rate_hz: float, help_: Sequence[str]) -> Problem | None:
+    """Return that the machine is too slow for a robot, or None: few pairs are kept, or their results are old.
+
+    Args:
+        progress: Of the pipeline.
+        rate_hz: Of results.
+        help_: What would make it faster, as it is set up now.
+    """
+    kept_few = progress.pair_rate_hz > 0 and 0 < rate_hz < 0.5 * progress.pair_rate_hz
+    if not kept_few or (rate_hz >= _FEW_HZ and progress.usual_s < _OLD_S):
+        return None
+    return Problem(
+        "slow",
+        f"this machine is too slow: it keeps {rate_hz:.1f} of {progress.pair_rate_hz:.0f} pairs a second, results are "
+        f"{progress.usual_s:.1f} s old" + (f": {' or '.join(help_)} would help" if help_ else ""),
+    )
+
+
+def spoken_time(seconds: float) -> str:
+    """Return a span as people say it: "37 s", "12 minutes", "5 hours", "412 days"."""
+    for unit, size_s in (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size_s:
+            return f"{seconds / size_s:.0f} {unit}"
+    return f"{seconds:.3g} s"
 
 
 def offset_problem(offsets: OffsetSummary, slop_s: float, time_offset_s: float) -> Problem | None:
@@ -164,17 +344,29 @@ class Conditions:
     """The problems that hold now, and which began or ended since the last look."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, str] = {}
+        self._problems: dict[str, Problem] = {}
 
     @property
     def lines(self) -> list[str]:
         """What holds now."""
-        return list(self._lines.values())
+        return [each.line for each in self._problems.values()]
 
-    def update(self, problems: Iterable[Problem]) -> tuple[list[str], list[str]]:
-        """Take the problems of this moment; return the lines of those that began and of those that ended."""
-        lines = {each.kind: each.line for each in problems}
-        began = [line for kind, line in lines.items() if kind not in self._lines]
-        ended = [line for kind, line in self._lines.items() if kind not in lines]
-        self._lines = lines
+    @property
+    def error(self) -> bool:
+        """Whether any of it is an error."""
+        return any(each.error for each in self._problems.values())
+
+    def update(self, problems: Iterable[Problem]) -> tuple[list[Problem], list[str]]:
+        """Take the problems of this moment.
+
+        Returns:
+            Those that began, or became an error, and the lines of those that ended.
+        """
+        found = {each.kind: each for each in problems}
+        before = self._problems
+        began = [
+            each for kind, each in found.items() if kind not in before or (each.error and not before[kind].error)
+        ]
+        ended = [each.line for kind, each in before.items() if kind not in found]
+        self._problems = found
         return began, ended

@@ -16,6 +16,7 @@ from segmif_ros.ros.health import InputFacts
 from segmif_ros.ros.messages import image_buffer, stamp_ns
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, mismatch, overridable
 from segmif_ros.stream.processing import Frame
+from segmif_ros.stream.stamps import StampWatch
 from segmif_ros.stream.statistics import RateMeter
 
 # how images come -> message type, its name, and what image_transport adds to the topic of the images
@@ -56,6 +57,8 @@ class CameraInput:
         self._rate = RateMeter()
         self._frame_bytes = 0
         self._unstamped = False
+        self._stamps = StampWatch()
+        self._stamp_ns = 0
         self._qos = qos
         message_type, self._type_name, suffix = TRANSPORTS[transport]
         # as image_transport does it: whoever remaps the topic of the images means the compressed ones beside it
@@ -87,6 +90,7 @@ class CameraInput:
         others = [each.topic_type for each in publishers if each.topic_type != self._type_name]
         mismatches = [reason for each in images if (reason := mismatch(each.qos_profile, self._qos))]
         now_ns = self._now_ns()
+        since_ns = now_ns - self._since_ns
         return InputFacts(
             camera=self._camera,
             topic=self.topic,
@@ -95,11 +99,13 @@ class CameraInput:
             wrong_type=others[0] if others else "",
             other_transport=next((each for each in self._elsewhere if not images and self._published(each)), ""),
             incompatible=mismatches[0] if mismatches else "",
-            silent_s=1e-9 * (now_ns - self._since_ns),
+            silent_s=1e-9 * since_ns,
             received=self._received,
             rate_hz=self._rate.hz(now_ns),
             frame_bytes=self._frame_bytes,
             unstamped=self._unstamped,
+            rhythm=self._stamps.rhythm(),
+            ahead_s=1e-9 * (self._stamp_ns + since_ns - self._node.get_clock().now().nanoseconds),
         )
 
     def _published(self, transport: str) -> bool:
@@ -113,6 +119,8 @@ class CameraInput:
         self._frame_bytes = len(message.data)
         stamp = stamp_ns(message.header)
         self._unstamped = stamp == 0
+        self._stamps.see(stamp)
+        self._stamp_ns = stamp
         self._offer(Frame(stamp_ns=stamp, frame_id=message.header.frame_id, image=_buffer(message)))
 
 

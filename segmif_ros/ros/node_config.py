@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from segmif_ros.imaging.encodings import MAX_PIXELS
 from segmif_ros.imaging.gain import GAIN_POLICIES, GainConfig
+from segmif_ros.paths import user_path
 from segmif_ros.rig.registration import DEFAULT_DEPTH_M, VIEWS
 from segmif_ros.rig.registration import MODES as REGISTRATION_MODES
 from segmif_ros.ros.parameters import Changes, parameter
@@ -138,8 +139,8 @@ class NodeConfig:
     )
     slop_s: float = parameter(
         0.0,
-        "Largest difference of the stamps of a pair in seconds; half a frame period or more pairs wrongly. 0 takes half "
-        "the frame period that the stamps show, at most 0.05 (0.02 with sync_policy approximate).",
+        "Largest difference of the stamps of a pair in seconds; half a frame period or more pairs wrongly. 0 takes "
+        "half the frame period that the stamps show, at most 0.05 (0.02 with sync_policy approximate).",
         minimum=0.0,
         maximum=10.0,
     )
@@ -243,6 +244,12 @@ class NodeConfig:
     input_timeout_s: float = parameter(
         2.0, "An input without a frame for this long is reported as silent, in seconds.", minimum=0.1, maximum=3600.0
     )
+    output_timeout_s: float = parameter(
+        5.0,
+        "Nothing delivered for this long although both cameras send is an error in /diagnostics, in seconds.",
+        minimum=0.1,
+        maximum=3600.0,
+    )
     input_reliability: str = parameter(
         "best_effort",
         "QoS of both inputs; best_effort receives from every publisher, reliable only from reliable ones.",
@@ -260,6 +267,10 @@ class NodeConfig:
 
     def __post_init__(self) -> None:
         self.pipeline()  # says what doesn't go together
+        try:
+            user_path(self.snapshot_folder)
+        except FileNotFoundError as error:
+            raise ValueError(f"parameter 'snapshot_folder' is '{self.snapshot_folder}': {error.strerror}") from None
         if bool(self.output_width) != bool(self.output_height):
             raise ValueError(
                 f"output_width is {self.output_width} and output_height {self.output_height}: set both or neither"

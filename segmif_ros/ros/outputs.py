@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -45,6 +46,9 @@ LATCHED = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durabil
 class Outputs:
     """The publishers of one node.
 
+    What the labels mean goes with the engine that made them: a pair that is still in work while the weights are
+    reloaded is published with the classes of the old ones, and the new names are announced behind it.
+
     Args:
         node: Publishes; only while it is active, as lifecycle publishers do.
         config: The node's.
@@ -62,6 +66,9 @@ class Outputs:
         self._node = node
         self._publishers: dict[str, tuple[Any, QoSProfile]] = {}
         self.info = InfoOfOutputs()
+        self._announced: LabelSet | None = None
+        # by engine, as the one before may have a pair in work: (256,) uint8, 255 at the ids of mask_classes
+        self._chosen: WeakKeyDictionary[EngineProtocol, Array] = WeakKeyDictionary()
         self.configure(config, engine)
         try:
             self._create()
@@ -95,11 +102,12 @@ class Outputs:
 
     def configure(self, config: NodeConfig, engine: EngineProtocol) -> None:
         """Change settings from the next output on; ParameterError leaves them as they are."""
-        self._chosen = chosen_classes(config.mask_classes, engine.label_set)
+        self._chosen[engine] = chosen_classes(config.mask_classes, engine.label_set)
         self._config = config
 
     def announce(self, label_set: LabelSet) -> None:
         """Publish the names of the classes, for now and for whoever subscribes later; call it once active."""
+        self._announced = label_set
         if self._label_info is not None:
             now_ns = self._node.get_clock().now().nanoseconds
             self._label_info.publish(label_info_message(label_set, make_header(now_ns, "")))
@@ -107,6 +115,8 @@ class Outputs:
     def publish(self, output: Output) -> None:
         """Publish what somebody listens to; called on the worker's thread."""
         config, result, engine = self._config, output.result, output.engine
+        if engine.label_set is not self._announced:
+            self.announce(engine.label_set)  # after the last labels of the old set, before the first of this one
         header = make_header(output.master.stamp_ns, output.master.frame_id)
         if _wanted(self._fused) or _wanted(self._compressed):
             mono = config.fused_encoding == "mono8"
@@ -122,7 +132,7 @@ class Outputs:
             self._mask.publish(image_message(labels, "mono8", header))
         self._publish_info(self._mask_info, header, view_size, labels)
         if config.mask_classes and _wanted(self._classes_mask):
-            self._classes_mask.publish(image_message(cv2.LUT(labels, self._chosen), "mono8", header))
+            self._classes_mask.publish(image_message(cv2.LUT(labels, self._chosen[engine]), "mono8", header))
         if _wanted(self._confidence):
             self._confidence.publish(image_message(confidence, "mono8", header))
         if self._semantic_map is not None and _wanted(self._semantic_map):

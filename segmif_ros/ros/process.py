@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Any, Protocol
 
 GRACE_S = 1.0
-_MOST_FAILURES = 1000  # of the executor, one after the other, before the process gives up
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -167,6 +166,7 @@ def _run(name: str, make_node: Callable[[], Any], args: Sequence[str] | None, st
     from rclpy.signals import SignalHandlerOptions
 
     from segmif_ros.ros import transport
+    from segmif_ros.ros.barrier import GuardedExecutor
 
     try:
         transport.use_profile()
@@ -186,7 +186,7 @@ def _run(name: str, make_node: Callable[[], Any], args: Sequence[str] | None, st
         raise
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    failures = 0
+    guarded = GuardedExecutor(executor, getattr(node, "barrier", None))
     awake = node.create_guard_condition(lambda: None)
     stop.wake_by(awake.trigger)
     status = 0
@@ -194,7 +194,7 @@ def _run(name: str, make_node: Callable[[], Any], args: Sequence[str] | None, st
         if not (stop.requested or node.start() or stop.requested):
             status = 1
         while not (status or stop.requested):
-            failures = 0 if _spun(executor, node, last=failures == _MOST_FAILURES) else failures + 1
+            guarded.spin_once()
     except ExternalShutdownException:
         pass  # somebody else shut the context down: an end like any other
     finally:
@@ -207,25 +207,6 @@ def _run(name: str, make_node: Callable[[], Any], args: Sequence[str] | None, st
         # the interpreter would wait for, or pull the floor from under, the thread that is still in a library call
         end_now(status)
     return status
-
-
-def _spun(executor: Any, node: Any, *, last: bool) -> bool:
-    """Let the executor do one thing; False if it failed, which is passed on if it is the ``last`` straw."""
-    from rclpy.executors import ExternalShutdownException
-
-    from segmif_ros.ros.barrier import GuardedNode
-
-    try:
-        executor.spin_once()
-    except ExternalShutdownException:
-        raise
-    except Exception as error:
-        # a guarded node's callbacks raise nothing: this is rclpy itself, as with a message that it can't take
-        if last or not isinstance(node, GuardedNode):
-            raise
-        node.barrier.caught("executor", error)
-        return False
-    return True
 
 
 def _one_line(error: Exception) -> str:

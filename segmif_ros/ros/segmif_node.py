@@ -21,7 +21,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -30,11 +29,12 @@ from sensor_msgs.msg import CameraInfo
 from segmif_ros.rig.camera import CameraModel
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.registration import Registration, Unregistered
-from segmif_ros.ros import health, parameters
+from segmif_ros.ros import parameters
+from segmif_ros.ros.barrier import GuardedNode
 from segmif_ros.ros.camera_infos import CameraInfoInput, camera_model, info_of
-from segmif_ros.ros.diagnostics import diagnostic_array, engine_values, gpu_values, pipeline_values
-from segmif_ros.ros.frame_budget import budget_state, budget_values, observed, within_budget
+from segmif_ros.ros.frame_budget import observed, within_budget
 from segmif_ros.ros.inputs import CameraInput
+from segmif_ros.ros.monitor import Monitor
 from segmif_ros.ros.node_config import NODE_NAME, NodeConfig
 from segmif_ros.ros.outputs import Outputs, chosen_classes
 from segmif_ros.ros.qos import profile
@@ -44,13 +44,13 @@ from segmif_ros.ros.synchronizers import pairer_maker
 from segmif_ros.ros.time_offset_watch import TimeOffsetWatch
 from segmif_ros.stream.pairing import JUMP_BACK_NS
 from segmif_ros.stream.pipeline import Pipeline
-from segmif_ros.stream.processing import Frame, PairRefusedError
+from segmif_ros.stream.processing import Frame, Output, PairRefusedError
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineProtocol
 
-# The longest that a pair may take before deactivation and the end of the process give up on it.
-DEACTIVATE_TIMEOUT_S = 30.0
+# How long deactivation and the end of the process wait for the pair in work; the executor stands still meanwhile.
+DEACTIVATE_TIMEOUT_S = 0.8
 CLOSE_TIMEOUT_S = 0.5
 
 
@@ -61,7 +61,7 @@ def load_engine(config: NodeConfig) -> EngineProtocol:
     return Engine(config.engine())
 
 
-class SegmifNode(LifecycleNode):
+class SegmifNode(GuardedNode, LifecycleNode):
     """The lifecycle node.
 
     Args:
@@ -83,7 +83,7 @@ class SegmifNode(LifecycleNode):
         self._registration: Registration | Unregistered | None = None
         self._time_offset = TimeOffsetWatch()
         self._engine: EngineProtocol | None = None
-        self._conditions = health.Conditions()
+        self._first_result = True
         self._changing = threading.Lock()  # services have a thread of their own
 
         self._config = parameters.declare(self, NodeConfig)
@@ -92,12 +92,13 @@ class SegmifNode(LifecycleNode):
         self._say_unknown_parameters()
 
         self._control = Services(self, self)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # steady time, so that a paused or jumping simulation doesn't silence the diagnostics
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(self._config.diagnostics_period_s, self._report, clock=steady)
+        self.create_timer(self._config.diagnostics_period_s, Monitor(self, self).report, clock=steady)
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-JUMP_BACK_NS), on_clock_change=False)
-        self._jumps = self.get_clock().create_jump_callback(back, post_callback=self._clock_jumped)
+        self._jumps = self.get_clock().create_jump_callback(
+            back, post_callback=self.barrier.around("clock jump", self._clock_jumped)
+        )
 
     def start(self) -> bool:
         """Configure and activate, if the parameter autostart says so; False if that failed."""
@@ -110,7 +111,7 @@ class SegmifNode(LifecycleNode):
     def close(self) -> bool:
         """Stop work for good; False if the worker is still busy with a pair."""
         stopped = self._control.close(CLOSE_TIMEOUT_S) and self._stop_work(CLOSE_TIMEOUT_S)
-        if stopped and self._state_machine.current_state[1] in ("unconfigured", "inactive", "active"):
+        if stopped and self.state in ("unconfigured", "inactive", "active"):
             self.trigger_shutdown()  # lifecycle managers hear of it
         return stopped
 
@@ -141,11 +142,12 @@ class SegmifNode(LifecycleNode):
         self._pipeline = Pipeline(
             config.pipeline(),
             engine,
-            observed(self._outputs.publish, time.monotonic_ns),
+            observed(self._publish, time.monotonic_ns),
             now_ns=time.monotonic_ns,
             stamp_clock_ns=lambda: int(self.get_clock().now().nanoseconds),
             say=self.get_logger().warning,
             trace=self._trace,
+            unexpected=partial(self.barrier.caught, "worker"),
             registration=self._rig.registration,
             make_pairer=make_pairer,
         )
@@ -161,6 +163,7 @@ class SegmifNode(LifecycleNode):
         """Subscribe and start the worker."""
         assert self._pipeline is not None
         result = super().on_activate(state)
+        self._first_result = True
         self._pipeline.start()
         qos = self._config.input_reliability, self._config.input_depth
         try:
@@ -194,8 +197,7 @@ class SegmifNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and end the worker; the model stays loaded."""
         if not self._stop_work(DEACTIVATE_TIMEOUT_S):
-            self.get_logger().error(f"can't deactivate: a pair is in work for more than {DEACTIVATE_TIMEOUT_S:g} s")
-            return TransitionCallbackReturn.ERROR
+            self.get_logger().warning("deactivated with a pair still in work: its result will not be published")
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -231,6 +233,18 @@ class SegmifNode(LifecycleNode):
             self._outputs = self._pipeline = self._engine = self._registration = None
             self._infos.clear()
         gc.collect()  # so that the model's memory goes now and not at some later time
+
+    def _publish(self, output: Output) -> None:
+        assert self._outputs is not None
+        self._outputs.publish(output)
+        if self._first_result:
+            self._first_result = False
+            engine, result = output.engine, output.result
+            height, width = result.labels.shape[:2]
+            self.get_logger().info(
+                f"first result: {width}x{height}, {sum(result.stage_ms.values()):.0f} ms in the network by "
+                f"{engine.backend_name} on {engine.device_name} in {engine.precision}"
+            )
 
     # --- the rig -----------------------------------------------------------------------------------------------------
 
@@ -276,6 +290,36 @@ class SegmifNode(LifecycleNode):
         return self._pipeline
 
     @property
+    def engine(self) -> EngineProtocol | None:
+        """What computes, while the node is configured."""
+        return self._engine
+
+    @property
+    def outputs(self) -> Outputs | None:
+        """The publishers, while the node is configured."""
+        return self._outputs
+
+    @property
+    def inputs(self) -> Sequence[CameraInput]:
+        """Infrared and RGB, while the node is active."""
+        return self._inputs
+
+    @property
+    def rig(self) -> RigSource:
+        """What is known of the rig."""
+        return self._rig
+
+    @property
+    def time_offset(self) -> TimeOffsetWatch:
+        """The estimate of the cameras' time offset."""
+        return self._time_offset
+
+    @property
+    def state(self) -> str:
+        """The lifecycle's, for example "active"."""
+        return str(self._state_machine.current_state[1])
+
+    @property
     def active(self) -> bool:
         """Whether the node takes frames."""
         return bool(self._inputs)
@@ -300,8 +344,6 @@ class SegmifNode(LifecycleNode):
             self._outputs.configure(self._config, engine)
             pipeline.replace_engine(engine)
             self._engine = engine
-            if self.active:
-                self._outputs.announce(engine.label_set)
         return True
 
     # --- parameters --------------------------------------------------------------------------------------------------
@@ -326,54 +368,6 @@ class SegmifNode(LifecycleNode):
                 self.get_logger().warning(f"{line}; it is ignored")
 
     # --- health ------------------------------------------------------------------------------------------------------
-
-    def _report(self) -> None:
-        began, ended = self._conditions.update(self._problems())
-        for line in began:
-            self.get_logger().warning(line)
-        for line in ended:
-            self.get_logger().info(f"solved: {line}")
-        values = {}
-        enabled = self._pipeline is None or self._pipeline.enabled
-        if self._pipeline is not None and self._engine is not None:
-            values = pipeline_values(self._pipeline.snapshot(), self._pipeline.offsets)
-            values |= {
-                **engine_values(self._engine),
-                **gpu_values(self._engine.device_name),
-                **budget_values(budget_state(self._engine)),
-            }
-            if self._config.estimate_time_offset:
-                self._time_offset.look(time.monotonic_ns())
-                values |= self._time_offset.values()
-        self._diagnostics.publish(
-            diagnostic_array(
-                self.get_clock().now().to_msg(),
-                self.get_fully_qualified_name().lstrip("/"),
-                state=self._state_machine.current_state[1] + ("" if enabled else ", disabled"),
-                problems=self._conditions.lines,
-                values=values,
-                hardware_id=values.get("device", ""),
-            )
-        )
-
-    def _problems(self) -> list[health.Problem]:
-        if not self._inputs or self._pipeline is None or self._outputs is None:
-            return []
-        config = self._config
-        infrared, rgb = (each.facts() for each in self._inputs)
-        possible = (
-            health.input_problem(infrared, config.input_timeout_s),
-            health.input_problem(rgb, config.input_timeout_s),
-            health.starved_problem(infrared, rgb),
-            health.starved_problem(rgb, infrared),
-            health.pairing_problem(self._pipeline.misses, config.slop_s),
-            health.offset_problem(self._pipeline.offsets, config.slop_s, config.time_offset_s),
-            self._time_offset.problem(config.time_offset_s) if config.estimate_time_offset else None,
-            self._rig.problem,
-            *health.budget_problems(budget_state(self._engine)),
-            *self._outputs.problems(),
-        )
-        return [each for each in possible if each is not None]
 
     def _clock_jumped(self, jump: TimeJump) -> None:
         if self._pipeline is not None:

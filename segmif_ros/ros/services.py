@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's services: ``~/enable``, ``~/reload_weights``, ``~/snapshot``.
 
-They answer when they are done, which may take seconds, while frames go on being received: so they have a thread with
-an executor of its own. (A coroutine that waits makes rclpy's executor spin without a pause.) An executor takes whole
-nodes, so the services belong to a second, hidden node; their names are the first one's.
+Enable answers at once, on the node's own executor: it may be a robot's stop, and must not wait behind the others. These
+answer when they are done, which may take seconds, while frames go on being received: so they have a thread with an
+executor of its own. (A coroutine that waits makes rclpy's executor spin without a pause.) An executor takes whole
+nodes, so these two belong to a second, hidden node; their names are the first one's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 
+from segmif_ros.ros.barrier import GuardedExecutor, GuardedNode
 from segmif_ros.ros.snapshot import new_folder, write_snapshot
 from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.processing import Frame, Output, PairRefusedError, in_one_line
@@ -70,20 +72,18 @@ class Services:
             )
             return
         # not renamed with the first one, and not listed beside it
-        self._node = Node(
+        self._node = _HiddenNode(
             f"_{self._node_name}_control",
             context=node.context,
             namespace=node.get_namespace(),
             use_global_arguments=False,
             enable_rosout=False,
             start_parameter_services=False,
+            barrier=getattr(node, "barrier", None),
         )
-        for message_type, name, answer in (
-            (SetBool, "~/enable", self._enable),
-            (Trigger, "~/reload_weights", self._reload),
-            (Trigger, "~/snapshot", self._snapshot),
-        ):
-            self._node.create_service(message_type, node.resolve_service_name(name), answer)
+        node.create_service(SetBool, "~/enable", self._enable)
+        for name, answer in (("~/reload_weights", self._reload), ("~/snapshot", self._snapshot)):
+            self._node.create_service(Trigger, node.resolve_service_name(name), answer)
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(self._node)
         self._awake = self._node.create_guard_condition(lambda: None)
@@ -105,9 +105,10 @@ class Services:
         return True
 
     def _spin(self) -> None:
+        executor = GuardedExecutor(self._executor, self._node.barrier)
         try:
             while not self._closing.is_set():
-                self._executor.spin_once()
+                executor.spin_once()
         except ExternalShutdownException:
             pass  # the whole process is about to end
 
@@ -181,6 +182,10 @@ class Services:
             config=self._controlled.config,
             statistics=pipeline.snapshot(),
         )
+
+
+class _HiddenNode(GuardedNode, Node):
+    """The second node; what its calls raise costs the call."""
 
 
 def _answer(response: Any, success: bool, message: str) -> Any:

@@ -122,7 +122,7 @@ def test_a_clock_that_jumps_costs_no_pair_after_it(bench, jump_s) -> None:
     table = bench(use_sim_time=True)
     clock = table.others.create_publisher(ClockMessage, "/clock", 10)
     table.until(clock.get_subscription_count)
-    for number, sec in ((1, 1_700_000_000), (2, 1_700_000_000 + jump_s)):
+    for number, sec in ((1, START_NS // 10**9), (2, START_NS // 10**9 + jump_s)):
         clock.publish(ClockMessage(clock=Time(sec=sec)))
         table.until(lambda at=sec: table.node.get_clock().now().nanoseconds == at * 10**9)
         table.send(number + 30 * jump_s)

@@ -172,7 +172,7 @@ def test_a_frame_that_gets_lost_at_equal_rates_leaves_an_orphan() -> None:
 def test_a_slop_of_0_follows_the_frame_periods(infrared_ms, rgb_ms, slop_s) -> None:
     rig = Rig(slop_s=0.0)
     assert rig.pairer.slop_s == 0.02, "before they are known"
-    for ms in range(0, 3000):
+    for ms in range(3000):
         if ms % infrared_ms == 0:
             rig.infrared(ms)
         if ms % rgb_ms == 0:
