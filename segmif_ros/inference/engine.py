@@ -53,7 +53,7 @@ class EngineConfig:
 
     Attributes:
         weights: A packaged name, one file, the authors' two files, or a model folder.
-        device: "auto" (CUDA where there is one and the backend runs on it), "cpu", "cuda" or "cuda:N".
+        device: "auto" (CUDA where there is one and the backend runs on it), "cpu", "cuda", "cuda:N" or "N".
         backend: A name of `segmif_ros.inference.backends.BACKENDS`; "auto" (torch, on every device; of a model folder
             what is installed of what runs its file), or "fastest":
             what a short trial in `warm_up` finds fastest of all that is installed and starts within seconds,
@@ -295,7 +295,7 @@ def _resolve_device(name: str, backend: str) -> torch.device:
         wanted = "cuda" in BACKENDS[backend].devices and torch.cuda.is_available()
         return torch.device("cuda" if wanted and not lacking(backend, "cuda", file=True) else "cpu")
     try:
-        device = torch.device(name)
+        device = torch.device(f"cuda:{name}" if name.isdecimal() else name)
     except RuntimeError:
         raise EngineError(f"device '{name}' is unknown: use 'auto', 'cpu', 'cuda' or 'cuda:N'") from None
     if device.type not in ("cpu", "cuda"):

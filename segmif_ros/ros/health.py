@@ -26,7 +26,8 @@ _MIN_MISSES = 20  # frames in a row without a partner before that is called a pr
 _MIN_OFFSET_NS = 5_000_000
 _MIN_INTERVALS = 10  # of stamps before they are judged
 _LOST_VARIATION = 0.4  # of the intervals of stamps: only frames that get lost make them vary so much
-_REACH_S = 10.0  # what slop_s and time_offset_s can bridge at most, and how far a stamp may be off the node's clock
+_REACH_S = 10.0  # what slop_s and time_offset_s can bridge at most
+CLOCK_TOLERANCE_S = 10.0  # of stamps against the node's clock
 _FEW_HZ = 5.0
 _OLD_S = 0.5
 _MIN_REFUSED = 5
@@ -169,7 +170,7 @@ def clock_problem(infrared: InputFacts, rgb: InputFacts, *, simulated: bool, clo
         return Problem("no clock", line)
     aheads_s = infrared.ahead_s, rgb.ahead_s
     judged = infrared.received and rgb.received and not (infrared.unstamped or rgb.unstamped)
-    if not judged or min(map(abs, aheads_s)) < _REACH_S or aheads_s[0] * aheads_s[1] < 0:
+    if not judged or min(map(abs, aheads_s)) < CLOCK_TOLERANCE_S or aheads_s[0] * aheads_s[1] < 0:
         return None
     ahead_s = rgb.ahead_s
     apart = f"{spoken_time(abs(ahead_s))} {'ahead of' if ahead_s > 0 else 'behind'} this node's clock"

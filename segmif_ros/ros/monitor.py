@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.stream.pipeline import Pipeline
 
 FASTEST_WEIGHTS = "segmif-rt"
+_TWIN_S = 30.0  # the middleware remembers a node that was killed for 20 s
 
 
 class Watched(Protocol):
@@ -72,6 +73,7 @@ class Monitor:
         self._conditions = health.Conditions()
         self._sending_since_s: float | None = None
         self._slop_told = False
+        self._twin_since_s: float | None = None
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
     def report(self) -> None:
@@ -181,8 +183,10 @@ class Monitor:
 
     def _twins(self) -> list[health.Problem]:
         """Return that another node has this one's name: services, parameters and outputs get mixed up."""
-        own = self._node.get_name(), self._node.get_namespace()
-        if self._node.get_node_names_and_namespaces().count(own) < 2:
+        own, now_s = (self._node.get_name(), self._node.get_namespace()), time.monotonic()
+        twin = self._node.get_node_names_and_namespaces().count(own) > 1
+        self._twin_since_s = (self._twin_since_s or now_s) if twin else None
+        if self._twin_since_s is None or now_s - self._twin_since_s < _TWIN_S:
             return []
         name = self._node.get_fully_qualified_name()
         line = f"there are two nodes {name}: end one of them, or give one another name or namespace (-r __ns:=/front)"

@@ -47,7 +47,10 @@ class NodeConfig:
         changes=Changes.RELOAD,
     )
     device: str = parameter(
-        "auto", "Where to run: auto (CUDA where there is one), cpu, cuda or cuda:N.", changes=_UNCONFIGURED
+        "auto",
+        "Where to run: auto (CUDA where there is one), cpu, cuda, or cuda:N or N, a number from 0.",
+        changes=_UNCONFIGURED,
+        takes_number=True,
     )
     backend: str = parameter(
         "auto",
@@ -218,12 +221,13 @@ class NodeConfig:
     )
     output_width: int = parameter(
         0,
-        "Columns of the class and confidence images and of the semantic map; 0 as the cameras' images.",
+        "Columns of the class and confidence images and of the semantic map; 0 follows from output_height, and with "
+        "that 0 as well it is the cameras'. Ids are taken from the nearest pixel.",
         minimum=0,
         maximum=8192,
     )
     output_height: int = parameter(
-        0, "Rows of the same; set both or neither. Ids are taken from the nearest pixel.", minimum=0, maximum=8192
+        0, "Rows of the same; 0 follows from output_width.", minimum=0, maximum=8192
     )
     jpeg_quality: int = parameter(90, "Quality of fused/image/compressed in percent.", minimum=1, maximum=100)
     fused_encoding: str = parameter("rgb8", "Encoding of fused/image.", choices=("rgb8", "mono8"))
@@ -271,10 +275,6 @@ class NodeConfig:
             user_path(self.snapshot_folder)
         except FileNotFoundError as error:
             raise ValueError(f"parameter 'snapshot_folder' is '{self.snapshot_folder}': {error.strerror}") from None
-        if bool(self.output_width) != bool(self.output_height):
-            raise ValueError(
-                f"output_width is {self.output_width} and output_height {self.output_height}: set both or neither"
-            )
 
     def gain(self) -> GainConfig:
         """Return the gain stage's part."""

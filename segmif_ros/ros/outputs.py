@@ -217,9 +217,12 @@ def chosen_classes(names: str, label_set: LabelSet) -> Array:
 
 def _sized(image: Array, config: NodeConfig) -> Array:
     """Return (H, W) at the size that the configuration asks for, by the nearest pixel's centre."""
-    if not config.output_width or image.shape == (config.output_height, config.output_width):
-        return image
-    return cv2.resize(image, (config.output_width, config.output_height), interpolation=cv2.INTER_NEAREST_EXACT)
+    height, width = image.shape
+    size = (
+        config.output_width or max(1, round(width * (config.output_height or height) / height)),
+        config.output_height or max(1, round(height * (config.output_width or width) / width)),
+    )
+    return image if size == (width, height) else cv2.resize(image, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _wanted(publisher: Any) -> bool:

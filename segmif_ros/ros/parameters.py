@@ -54,6 +54,7 @@ class ParameterRow:
         maximum: Largest number allowed, None for no limit.
         choices: The texts allowed, empty for any.
         changes: When it may change.
+        takes_number: Whether a text may be given as a whole number, as YAML makes it of ``device: 0``.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ParameterRow:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     changes: Changes = Changes.ANY_TIME
+    takes_number: bool = False
 
     @property
     def allowed(self) -> str:
@@ -83,6 +85,8 @@ class ParameterRow:
         fits = number if self.type is float else type(value) is self.type
         if self.type is int and isinstance(value, float):
             fits = value.is_integer()
+        if self.takes_number and type(value) is int:
+            return None
         if not fits:
             return f"parameter '{self.name}' is {_shown(value)}: {_TYPE_NAMES[self.type]} is needed"
         finite = not number or abs(value) <= sys.float_info.max  # also of a whole number that no float can hold
@@ -107,10 +111,12 @@ def parameter(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
     changes: Changes = Changes.ANY_TIME,
+    takes_number: bool = False,
 ) -> Any:
     """Return the dataclass field of one parameter; the arguments are `ParameterRow`'s."""
     facts = {
-        "description": description, "minimum": minimum, "maximum": maximum, "choices": choices, "changes": changes
+        "description": description, "minimum": minimum, "maximum": maximum, "choices": choices, "changes": changes,
+        "takes_number": takes_number,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=facts)
 
@@ -216,6 +222,8 @@ def watch(
     def check(changed: list[Any]) -> SetParametersResult:
         nonlocal current
         ours = {each.name: each.value for each in changed if each.name in table}
+        # what is so already is no change, whatever may change now
+        ours = {name: value for name, value in ours.items() if not _is_so(table[name], value, current)}
         if not ours:
             return SetParametersResult(successful=True)
         for name in ours:
@@ -230,6 +238,10 @@ def watch(
         return SetParametersResult(successful=True)
 
     node.add_on_set_parameters_callback(check)
+
+
+def _is_so(row: ParameterRow, value: Any, config: Any) -> bool:
+    return row.problem(value) is None and bool(row.accept(value) == getattr(config, row.name))
 
 
 def _overrides(node: Node) -> dict[str, Any]:

@@ -12,10 +12,13 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol
+
+from segmif_ros.paths import user_path
 
 GRACE_S = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -167,12 +170,15 @@ def _run(name: str, make_node: Callable[[], Any], args: Sequence[str] | None, st
 
     from segmif_ros.ros import transport
     from segmif_ros.ros.barrier import GuardedExecutor
+    from segmif_ros.ros.params_files import check_files
 
     try:
+        check_files(args)
+        use_log_folder(name)
         transport.use_profile()
         # rclpy's exceptions for bad arguments and params files derive from RuntimeError
         rclpy.init(args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO)
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, ValueError, OSError) as error:
         print(f"{name}: {_one_line(error)}", file=sys.stderr)
         return 1
     try:
@@ -207,6 +213,25 @@ def _run(name: str, make_node: Callable[[], Any], args: Sequence[str] | None, st
         # the interpreter would wait for, or pull the floor from under, the thread that is still in a library call
         end_now(status)
     return status
+
+
+def use_log_folder(name: str) -> None:
+    """Set ROS_LOG_DIR to a new folder where rcl could not write its log, as without a home or with a read-only one.
+
+    rcl takes ROS_LOG_DIR, else $ROS_HOME/log, else ~/.ros/log, and ends the process if it can't make that.
+    """
+    if os.environ.get("ROS_LOG_DIR"):
+        return  # the user's own choice
+    try:
+        folder = user_path(os.environ.get("ROS_HOME") or "~/.ros") / "log"
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return
+        reason = f"{folder} can't be written"
+    except OSError as error:
+        reason = _one_line(error)
+    os.environ["ROS_LOG_DIR"] = tempfile.mkdtemp(prefix="ros-log-")
+    print(f"{name}: {reason}: the log goes to {os.environ['ROS_LOG_DIR']}", file=sys.stderr)
 
 
 def _one_line(error: Exception) -> str:

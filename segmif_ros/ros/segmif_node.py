@@ -37,6 +37,8 @@ from segmif_ros.ros.inputs import CameraInput
 from segmif_ros.ros.monitor import Monitor
 from segmif_ros.ros.node_config import NODE_NAME, NodeConfig
 from segmif_ros.ros.outputs import Outputs, chosen_classes
+from segmif_ros.ros.parameter_sets import ParameterSets
+from segmif_ros.ros.params_files import files_for_others
 from segmif_ros.ros.qos import profile
 from segmif_ros.ros.rig_source import RigSource
 from segmif_ros.ros.services import Services
@@ -61,12 +63,21 @@ def load_engine(config: NodeConfig) -> EngineProtocol:
     return Engine(config.engine())
 
 
-class SegmifNode(GuardedNode, LifecycleNode):
+class SegmifNode(ParameterSets, GuardedNode, LifecycleNode):
     """The lifecycle node.
 
     Args:
         make_engine: Returns the engine for a configuration; tests pass a fake.
         options: Of `rclpy.lifecycle.LifecycleNode`.
+
+    Attributes:
+        config: The parameters' values.
+        pipeline: While the node is configured.
+        engine: What computes, while the node is configured.
+        outputs: The publishers, while the node is configured.
+        inputs: Infrared and RGB, while the node is active.
+        rig: What is known of the two cameras.
+        time_offset: The estimate of their time offset.
 
     Raises:
         segmif_ros.ros.parameters.ParameterError: If a parameter's value is not acceptable.
@@ -75,26 +86,28 @@ class SegmifNode(GuardedNode, LifecycleNode):
     def __init__(self, make_engine: Callable[[NodeConfig], EngineProtocol] = load_engine, **options: Any) -> None:
         super().__init__(NODE_NAME, **options)
         self._make_engine = make_engine
-        self._pipeline: Pipeline | None = None
-        self._outputs: Outputs | None = None
-        self._inputs: list[CameraInput] = []
+        self.pipeline: Pipeline | None = None
+        self.outputs: Outputs | None = None
+        self.inputs: list[CameraInput] = []
         self._info_inputs: list[CameraInfoInput] = []
         self._infos: dict[str, CameraInfo] = {}
         self._registration: Registration | Unregistered | None = None
-        self._time_offset = TimeOffsetWatch()
-        self._engine: EngineProtocol | None = None
+        self.time_offset = TimeOffsetWatch()
+        self.engine: EngineProtocol | None = None
         self._first_result = True
         self._changing = threading.Lock()  # services have a thread of their own
 
-        self._config = parameters.declare(self, NodeConfig)
-        self._rig = RigSource(self._config)
-        parameters.watch(self, self._config, self._apply, may_change=self._why_not_now)
+        self.config = parameters.declare(self, NodeConfig)
+        self.rig = RigSource(self.config)
+        parameters.watch(self, self.config, self._apply, may_change=self._why_not_now)
         self._say_unknown_parameters()
+        for line in files_for_others(self.get_fully_qualified_name()):
+            self.get_logger().warning(line)
 
         self._control = Services(self, self)
         # steady time, so that a paused or jumping simulation doesn't silence the diagnostics
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(self._config.diagnostics_period_s, Monitor(self, self).report, clock=steady)
+        self.create_timer(self.config.diagnostics_period_s, Monitor(self, self).report, clock=steady)
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-JUMP_BACK_NS), on_clock_change=False)
         self._jumps = self.get_clock().create_jump_callback(
             back, post_callback=self.barrier.around("clock jump", self._clock_jumped)
@@ -102,7 +115,7 @@ class SegmifNode(GuardedNode, LifecycleNode):
 
     def start(self) -> bool:
         """Configure and activate, if the parameter autostart says so; False if that failed."""
-        if not self._config.autostart:
+        if not self.config.autostart:
             self.get_logger().info("unconfigured: waiting for lifecycle transitions, because autostart is false")
             return True
         success = TransitionCallbackReturn.SUCCESS
@@ -119,17 +132,17 @@ class SegmifNode(GuardedNode, LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model, warm it up and create the outputs."""
-        config = self._config
+        config = self.config
         if config.opencv_threads:
             cv2.setNumThreads(config.opencv_threads)
         started = time.monotonic()
         try:
             make_pairer = pairer_maker(config.sync_policy, self.get_logger().error)
             engine = self._warm_engine(config)
-            self._rig = RigSource(config)
-            if isinstance(self._rig.registration, Registration):
-                self._rig.registration.prepare()
-            self._outputs = Outputs(self, config, engine)
+            self.rig = RigSource(config)
+            if isinstance(self.rig.registration, Registration):
+                self.rig.registration.prepare()
+            self.outputs = Outputs(self, config, engine)
         except (RuntimeError, ValueError, OSError) as error:  # bad parameters, weights, device, QoS overrides
             self.get_logger().error(f"can't configure: {' '.join(str(error).split())}")
             self._free()
@@ -138,8 +151,8 @@ class SegmifNode(GuardedNode, LifecycleNode):
             self.get_logger().error(f"can't configure, unexpected error:\n{traceback.format_exc()}")
             self._free()
             return TransitionCallbackReturn.FAILURE
-        self._engine = engine
-        self._pipeline = Pipeline(
+        self.engine = engine
+        self.pipeline = Pipeline(
             config.pipeline(),
             engine,
             observed(self._publish, time.monotonic_ns),
@@ -148,7 +161,7 @@ class SegmifNode(GuardedNode, LifecycleNode):
             say=self.get_logger().warning,
             trace=self._trace,
             unexpected=partial(self.barrier.caught, "worker"),
-            registration=self._rig.registration,
+            registration=self.rig.registration,
             make_pairer=make_pairer,
         )
         self.get_logger().info(
@@ -156,23 +169,23 @@ class SegmifNode(GuardedNode, LifecycleNode):
             f"{engine.label_set.name}, on {engine.device_name} by {engine.backend_name} in "
             f"{engine.precision}, ready after {time.monotonic() - started:.1f} s"
         )
-        self._use_rig(self._rig)
+        self._use_rig(self.rig)
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and start the worker."""
-        assert self._pipeline is not None
+        assert self.pipeline is not None
         result = super().on_activate(state)
         self._first_result = True
-        self._pipeline.start()
-        qos = self._config.input_reliability, self._config.input_depth
+        self.pipeline.start()
+        qos = self.config.input_reliability, self.config.input_depth
         try:
             for camera, offer, transport in (
-                ("infrared", self._pipeline.offer_infrared, self._config.infrared_transport),
-                ("rgb", self._pipeline.offer_rgb, self._config.rgb_transport),
+                ("infrared", self.pipeline.offer_infrared, self.config.infrared_transport),
+                ("rgb", self.pipeline.offer_rgb, self.config.rgb_transport),
             ):
                 self._info_inputs.append(CameraInfoInput(self, camera, profile(*qos), self._take_info))
-                self._inputs.append(
+                self.inputs.append(
                     CameraInput(
                         self,
                         camera,
@@ -187,11 +200,11 @@ class SegmifNode(GuardedNode, LifecycleNode):
             self._stop_work(DEACTIVATE_TIMEOUT_S)
             super().on_deactivate(state)
             return TransitionCallbackReturn.FAILURE
-        assert self._outputs is not None
-        assert self._engine is not None
-        self._outputs.announce(self._engine.label_set)
+        assert self.outputs is not None
+        assert self.engine is not None
+        self.outputs.announce(self.engine.label_set)
         self._say_unknown_parameters(qos=True)
-        self.get_logger().info("active: " + " and ".join(f"{each.topic}" for each in self._inputs))
+        self.get_logger().info("active: " + " and ".join(f"{each.topic}" for each in self.inputs))
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -218,25 +231,25 @@ class SegmifNode(GuardedNode, LifecycleNode):
         return super().on_error(state)
 
     def _stop_work(self, timeout_s: float) -> bool:
-        inputs: list[CameraInput | CameraInfoInput] = [*self._inputs, *self._info_inputs]
+        inputs: list[CameraInput | CameraInfoInput] = [*self.inputs, *self._info_inputs]
         for each in inputs:
             each.close()
-        self._inputs.clear()
+        self.inputs.clear()
         self._info_inputs.clear()
-        self._time_offset.reset()
-        return self._pipeline is None or self._pipeline.stop(timeout_s)
+        self.time_offset.reset()
+        return self.pipeline is None or self.pipeline.stop(timeout_s)
 
     def _free(self) -> None:
         with self._changing:
-            if self._outputs is not None:
-                self._outputs.close()
-            self._outputs = self._pipeline = self._engine = self._registration = None
+            if self.outputs is not None:
+                self.outputs.close()
+            self.outputs = self.pipeline = self.engine = self._registration = None
             self._infos.clear()
         gc.collect()  # so that the model's memory goes now and not at some later time
 
     def _publish(self, output: Output) -> None:
-        assert self._outputs is not None
-        self._outputs.publish(output)
+        assert self.outputs is not None
+        self.outputs.publish(output)
         if self._first_result:
             self._first_result = False
             engine, result = output.engine, output.result
@@ -250,8 +263,8 @@ class SegmifNode(GuardedNode, LifecycleNode):
 
     def _take_frame(self, camera: str, offer: Callable[[Frame], None], frame: Frame) -> None:
         offer(frame)
-        if self._config.estimate_time_offset:
-            self._time_offset.see(camera, frame)
+        if self.config.estimate_time_offset:
+            self.time_offset.see(camera, frame)
 
     def _take_info(self, camera: str, message: CameraInfo) -> None:
         """Take camera_info that isn't as before."""
@@ -262,57 +275,22 @@ class SegmifNode(GuardedNode, LifecycleNode):
             said = error
         with self._changing:
             self._infos[camera] = message
-            self._rig.told(camera, said)
-            self._use_rig(self._rig)
+            self.rig.told(camera, said)
+            self._use_rig(self.rig)
 
     def _use_rig(self, rig: RigSource) -> None:
         """Register and describe the outputs by what is known now."""
         changed = rig.registration is not self._registration
-        self._rig, self._registration = rig, rig.registration
-        if self._pipeline is None or self._outputs is None:
+        self.rig, self._registration = rig, rig.registration
+        if self.pipeline is None or self.outputs is None:
             return
-        self._pipeline.replace_registration(rig.registration)
-        own = self._infos.get(self._config.master)
-        self._outputs.info.use(own if rig.camera is None else info_of(rig.camera))
+        self.pipeline.replace_registration(rig.registration)
+        own = self._infos.get(self.config.master)
+        self.outputs.info.use(own if rig.camera is None else info_of(rig.camera))
         if changed and not isinstance(rig.registration, Unregistered) and rig.registration.config.mode != "none":
             self.get_logger().info(rig.registration.describe())
 
     # --- control -----------------------------------------------------------------------------------------------------
-
-    @property
-    def config(self) -> NodeConfig:
-        """The parameters' values."""
-        return self._config
-
-    @property
-    def pipeline(self) -> Pipeline | None:
-        """The pipeline, while the node is configured."""
-        return self._pipeline
-
-    @property
-    def engine(self) -> EngineProtocol | None:
-        """What computes, while the node is configured."""
-        return self._engine
-
-    @property
-    def outputs(self) -> Outputs | None:
-        """The publishers, while the node is configured."""
-        return self._outputs
-
-    @property
-    def inputs(self) -> Sequence[CameraInput]:
-        """Infrared and RGB, while the node is active."""
-        return self._inputs
-
-    @property
-    def rig(self) -> RigSource:
-        """What is known of the rig."""
-        return self._rig
-
-    @property
-    def time_offset(self) -> TimeOffsetWatch:
-        """The estimate of the cameras' time offset."""
-        return self._time_offset
 
     @property
     def state(self) -> str:
@@ -322,11 +300,11 @@ class SegmifNode(GuardedNode, LifecycleNode):
     @property
     def active(self) -> bool:
         """Whether the node takes frames."""
-        return bool(self._inputs)
+        return bool(self.inputs)
 
     def load_engine(self) -> EngineProtocol:
         """Return another engine as the parameters say, warmed up; ValueError, RuntimeError or OSError say why not."""
-        config = self._config
+        config = self.config
         engine = self._warm_engine(config)
         chosen_classes(config.mask_classes, engine.label_set)  # says so if it doesn't have one of them
         return engine
@@ -339,27 +317,27 @@ class SegmifNode(GuardedNode, LifecycleNode):
     def use_engine(self, engine: EngineProtocol, pipeline: Pipeline) -> bool:
         """Run another engine in ``pipeline`` from the next pair on; False if that isn't the node's any more."""
         with self._changing:
-            if self._pipeline is not pipeline or self._outputs is None:
+            if self.pipeline is not pipeline or self.outputs is None:
                 return False
-            self._outputs.configure(self._config, engine)
+            self.outputs.configure(self.config, engine)
             pipeline.replace_engine(engine)
-            self._engine = engine
+            self.engine = engine
         return True
 
     # --- parameters --------------------------------------------------------------------------------------------------
 
     def _why_not_now(self, row: parameters.ParameterRow) -> str | None:
-        if row.changes is parameters.Changes.UNCONFIGURED and self._pipeline is not None:
+        if row.changes is parameters.Changes.UNCONFIGURED and self.pipeline is not None:
             return "can change only while the node is unconfigured: deactivate and clean up first"
         return None
 
     def _apply(self, config: NodeConfig) -> None:
         with self._changing:
-            rig = self._rig.after(config)  # this and the outputs may refuse
-            if self._pipeline is not None and self._outputs is not None and self._engine is not None:
-                self._outputs.configure(config, self._engine)
-                self._pipeline.configure(config.pipeline(), rig.registration)
-            self._config = config
+            rig = self.rig.after(config)  # this and the outputs may refuse
+            if self.pipeline is not None and self.outputs is not None and self.engine is not None:
+                self.outputs.configure(config, self.engine)
+                self.pipeline.configure(config.pipeline(), rig.registration)
+            self.config = config
             self._use_rig(rig)
 
     def _say_unknown_parameters(self, *, qos: bool = False) -> None:
@@ -370,9 +348,9 @@ class SegmifNode(GuardedNode, LifecycleNode):
     # --- health ------------------------------------------------------------------------------------------------------
 
     def _clock_jumped(self, jump: TimeJump) -> None:
-        if self._pipeline is not None:
-            self._pipeline.reset()
-            self._time_offset.reset()
+        if self.pipeline is not None:
+            self.pipeline.reset()
+            self.time_offset.reset()
             self.get_logger().info("the clock jumped back: pairing starts anew")
 
     def _trace(self, refusal: PairRefusedError) -> None:

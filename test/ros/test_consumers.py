@@ -234,13 +234,3 @@ def test_chosen_classes_are_255_and_all_else_0() -> None:
     assert set(table) == {0, 255}
     with pytest.raises(ParameterError, match="they are"):
         chosen_classes("xyzzy", FMB)
-
-
-def test_half_an_output_size_is_refused(bench) -> None:
-    table = bench()
-    result = table.node.set_parameters([Parameter("output_width", value=400)])[0]
-    assert (result.successful, result.reason) == (
-        False, "output_width is 400 and output_height 0: set both or neither"
-    )  # fmt: skip
-    both = [Parameter("output_width", value=400), Parameter("output_height", value=200)]
-    assert table.node.set_parameters_atomically(both).successful

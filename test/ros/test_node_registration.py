@@ -159,7 +159,7 @@ def test_camera_info_of_the_outputs_is_scaled_to_what_it_describes(bench) -> Non
     listening(table, *topics)
     infos.send("rgb", RGB.scaled(16, 12))  # the camera is binned
     infos.send("infrared", INFRARED)
-    table.until(lambda: table.node._outputs.info._info is not None)
+    table.until(lambda: table.node.outputs.info._info is not None)
     table.send(1, infrared=COLUMNS)
     table.until(lambda: all(table.received[topic] for topic in topics))
     image, fused, mask, labels = (table.received[topic][0] for topic in topics)

@@ -175,8 +175,27 @@ def test_a_bad_parameter_is_one_line_and_status_1(started, overrides, reason) ->
 def test_a_params_file_that_is_not_there_is_said_without_a_traceback(started) -> None:
     process = started(*FAKE_NODE, "--ros-args", "--params-file", "/nowhere/params.yaml")
     assert process.end() == 1
-    assert any("/nowhere/params.yaml" in line for line in process.lines)
-    assert not [line for line in process.lines if "Traceback" in line]
+    assert process.lines == ["segmif_node: /nowhere/params.yaml: No such file or directory"]
+
+
+def test_a_params_file_for_another_node_is_said(started, tmp_path) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text("segmif:\n  ros__parameters:\n    slop_s: 0.5\n")
+    process = started(*FAKE_NODE, "--ros-args", "--params-file", str(path))
+    process.until("nothing of it applies, it is for '/segmif' and this node is '/segmif_node'")
+    process.until("active:")
+    ends_cleanly(process, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("home", [None, "/proc/nobody"], ids=["no HOME", "a home that can't be written"])
+def test_without_a_home_the_node_logs_to_a_folder_that_it_says(started, monkeypatch, home) -> None:
+    monkeypatch.delenv("HOME") if home is None else monkeypatch.setenv("HOME", home)
+    for name in ("ROS_LOG_DIR", "ROS_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    process = started(*FAKE_NODE)
+    process.until("active:")
+    ends_cleanly(process, signal.SIGTERM)
+    assert home is None or any("the log goes to" in line for line in process.lines)
 
 
 def test_the_params_file_of_the_repository_is_accepted_in_any_namespace(started) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 
+from node_program import FakeEngine
+from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
 from segmif_ros.ros.node_config import NodeConfig
@@ -15,8 +17,6 @@ TABLE = rows(NodeConfig)
 # texts that are checked further, and numbers that go together
 ANOTHER = {
     "mask_classes": {"mask_classes": "person,car"},
-    "output_width": {"output_width": 400, "output_height": 200},
-    "output_height": {"output_width": 400, "output_height": 200},
     "gain_low_percentile": {"gain_low_percentile": 2.0},
     "gain_high_percentile": {"gain_high_percentile": 98.0},
     "gain_fixed_low": {"gain_fixed_low": 100.0},
@@ -131,3 +131,69 @@ def test_gain_size_and_mask_change_from_the_next_pair_on(bench) -> None:
     table.send(3, infrared=raw)
     table.until(lambda: len(table.received[topics[1]]) == 2)
     assert set(table.received[topics[1]][1].data) == {255}
+
+
+# --- sets of values --------------------------------------------------------------------------------------------------
+
+
+def dump(table) -> dict[str, object]:
+    """Return all parameters of the node, those of rclpy included, as `ros2 param dump` does."""
+    return {name: table.node.get_parameter(name).value for name in table.node._parameters}
+
+
+def set_by_service(table, values):
+    """Set values as `ros2 param load` does: all in one request."""
+    client = table.others.create_client(SetParameters, "segmif_node/set_parameters")
+    table.until(client.service_is_ready)
+    messages = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+    future = client.call_async(SetParameters.Request(parameters=messages))
+    table.until(future.done)
+    return dict(zip(values, future.result().results, strict=True))
+
+
+def test_the_nodes_own_dump_is_accepted_and_changes_nothing(active) -> None:
+    before, values = active.node.config, dump(active)
+    assert any(name.startswith("qos_overrides.") for name in values)
+    results = set_by_service(active, values)
+    assert {name: each.reason for name, each in results.items() if not each.successful} == {}
+    assert change(active, values).successful, "atomically as well"
+    assert active.node.config == before
+    assert dump(active) == values
+
+
+def test_a_value_that_is_so_already_is_never_refused_and_another_one_is(active) -> None:
+    assert change(active, {"backend": "auto", "autostart": True, "slop_s": 0}).successful
+    results = set_by_service(active, {"backend": "openvino", "autostart": False, "queue_size": 12})
+    assert not results["backend"].successful
+    assert not results["autostart"].successful
+    assert results["queue_size"].successful, "the others of a set are not refused with them"
+
+
+def test_values_that_go_together_are_judged_together(active) -> None:
+    results = set_by_service(active, {"gain_fixed_low": 20000.0, "gain_fixed_high": 30000.0})
+    assert all(each.successful for each in results.values()), results
+    assert (active.node.config.gain_fixed_low, active.node.config.gain_fixed_high) == (20000.0, 30000.0)
+
+
+def test_an_unknown_name_in_a_set_is_said_and_costs_no_other_value(active) -> None:
+    results = set_by_service(active, {"queue_sise": 3, "queue_size": 13})
+    assert not results["queue_sise"].successful
+    assert results["queue_size"].successful
+
+
+@pytest.mark.parametrize(
+    ("values", "size"), [({"output_width": 4}, (4, 3)), ({"output_height": 3}, (4, 3)), ({}, (8, 6))]
+)
+def test_one_side_of_the_output_follows_from_the_other(bench, values, size) -> None:
+    table = bench(**values)
+    table.listen_to_all()
+    table.send(1)
+    table.until(lambda: table.received["segmentation/mask"])
+    message = table.received["segmentation/mask"][0]
+    assert (message.width, message.height) == size
+
+
+def test_the_number_of_a_device_is_that_cuda_device(bench) -> None:
+    asked = []
+    bench(device=0, make_engine=lambda config: asked.append(config.engine().device) or FakeEngine())
+    assert asked == ["0"]
