@@ -27,7 +27,6 @@ _MIN_OFFSET_NS = 5_000_000
 _MIN_INTERVALS = 10  # of stamps before they are judged
 _LOST_VARIATION = 0.4  # of the intervals of stamps: only frames that get lost make them vary so much
 _REACH_S = 10.0  # what slop_s and time_offset_s can bridge at most
-CLOCK_TOLERANCE_S = 10.0  # of stamps against the node's clock
 _FEW_HZ = 5.0
 _OLD_S = 0.5
 _MIN_REFUSED = 5
@@ -156,7 +155,9 @@ def same_topic_problem(infrared: InputFacts, rgb: InputFacts) -> Problem | None:
     return Problem("one topic", line, error=True)
 
 
-def clock_problem(infrared: InputFacts, rgb: InputFacts, *, simulated: bool, clock_set: bool) -> Problem | None:
+def clock_problem(
+    infrared: InputFacts, rgb: InputFacts, *, simulated: bool, clock_set: bool, tolerance_s: float = 10.0
+) -> Problem | None:
     """Return that the frames' stamps and the node's clock don't belong together, or None.
 
     Args:
@@ -164,13 +165,14 @@ def clock_problem(infrared: InputFacts, rgb: InputFacts, *, simulated: bool, clo
         rgb: The other.
         simulated: Whether use_sim_time is true.
         clock_set: Whether the node's clock has a time at all.
+        tolerance_s: How far stamps may be off the node's clock.
     """
     if simulated and not clock_set:
         line = "use_sim_time is true and nobody publishes /clock: play the bag with --clock, or set it to false"
         return Problem("no clock", line)
     aheads_s = infrared.ahead_s, rgb.ahead_s
     judged = infrared.received and rgb.received and not (infrared.unstamped or rgb.unstamped)
-    if not judged or min(map(abs, aheads_s)) < CLOCK_TOLERANCE_S or aheads_s[0] * aheads_s[1] < 0:
+    if not judged or min(map(abs, aheads_s)) < tolerance_s or aheads_s[0] * aheads_s[1] < 0:
         return None
     ahead_s = rgb.ahead_s
     apart = f"{spoken_time(abs(ahead_s))} {'ahead of' if ahead_s > 0 else 'behind'} this node's clock"

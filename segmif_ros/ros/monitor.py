@@ -65,7 +65,12 @@ class Monitor:
     Args:
         node: rclpy's, to log and publish with.
         watched: The same node, as what it does.
+
+    Attributes:
+        clock_tolerance_s: How far stamps may be off the node's clock.
     """
+
+    clock_tolerance_s = 10.0
 
     def __init__(self, node: Any, watched: Watched) -> None:
         self._node = node
@@ -125,7 +130,11 @@ class Monitor:
             health.stamps_problem(infrared),
             health.stamps_problem(rgb),
             health.clock_problem(
-                infrared, rgb, simulated=clock.ros_time_is_active, clock_set=clock.now().nanoseconds > 0
+                infrared,
+                rgb,
+                simulated=clock.ros_time_is_active,
+                clock_set=clock.now().nanoseconds > 0,
+                tolerance_s=self.clock_tolerance_s,
             ),
         ]
         pairing = [

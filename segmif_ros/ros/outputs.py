@@ -210,7 +210,7 @@ def chosen_classes(names: str, label_set: LabelSet) -> Array:
         if name not in label_set.names:
             close = difflib.get_close_matches(name, label_set.names, n=1)
             meant = f", did you mean '{close[0]}'?" if close else f": they are {', '.join(label_set.names)}"
-            raise ParameterError(f"mask_classes: there is no class '{name}' in {label_set.name}{meant}")
+            raise ParameterError(f"mask_classes: there is no class {name!r} in {label_set.name}{meant}")
         table[label_set.names.index(name)] = 255
     return table
 

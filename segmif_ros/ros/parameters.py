@@ -233,7 +233,7 @@ def watch(
             new = from_values(type(current), {**dataclasses.asdict(current), **ours})  # type: ignore[call-overload]
             apply(new)
         except ParameterError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+            return SetParametersResult(successful=False, reason=" ".join(str(error).split()))
         current = new
         return SetParametersResult(successful=True)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from segmif_ros.yaml_file import read_yaml
@@ -21,7 +22,7 @@ def given_files(arguments: Sequence[str] | None = None) -> list[str]:
     """Return the params files that a command line names, in order; None takes this process's own."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     found, ours = [], False
-    for word, following in zip(given, [*given[1:], ""], strict=True):
+    for word, following in pairwise([*given, ""]):
         if word in ("--ros-args", "--"):
             ours = word == "--ros-args"
         elif ours and word == "--params-file":

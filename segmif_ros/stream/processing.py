@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # torch would come with it
 
 Array = npt.NDArray[Any]
 Clock = Callable[[], int]
+_LONGEST = 500  # characters of a line
 _SPOKEN = {"infrared": "infrared", "rgb": "RGB"}
 
 
@@ -54,7 +55,7 @@ class PairRefusedError(Exception):
     """
 
     def __init__(self, reason: str, line: str) -> None:
-        super().__init__(line)
+        super().__init__(_short(line))  # it may quote what a stranger has sent
         self.reason = reason
 
 
@@ -234,5 +235,11 @@ def opened(image: ImageBuffer | CompressedBuffer, max_pixels: int = MAX_PIXELS) 
 
 def in_one_line(error: Exception) -> str:
     """Return an exception as one line."""
-    text = " ".join(str(error).split())
+    text = _short(str(error))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _short(text: str) -> str:
+    """Return a text as one line of a length that a person reads."""
+    line = " ".join(text[: 4 * _LONGEST].split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."

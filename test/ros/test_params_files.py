@@ -19,6 +19,10 @@ def test_only_what_follows_the_option_within_ros_arguments_is_a_params_file() ->
     assert given_files([*given, "--ros-args", "-p", "x:=1", "--params-file", "b.yaml"]) == ["a.yaml", "b.yaml"]
 
 
+def test_a_command_line_without_arguments_names_none() -> None:
+    assert given_files([]) == given_files(["--ros-args"]) == []
+
+
 def test_the_file_of_the_package_is_fine_for_any_node() -> None:
     check_files(arguments(FILE))
     assert files_for_others("/front/left/rig", arguments(FILE)) == []

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's services over real DDS: enable, reload, snapshot."""
 
+import dataclasses
 import json
 import sys
 import threading
@@ -18,7 +19,7 @@ from node_program import FakeEngine
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
-from segmif_ros.labels import MFNET
+from segmif_ros.labels import FMB, MFNET
 from segmif_ros.ros import services
 from segmif_ros.ros.messages import image_message, make_header
 
@@ -142,6 +143,48 @@ def test_weights_that_can_not_be_loaded_leave_the_old_ones_at_work(bench, error,
     table.until(lambda: loads.engines[0].calls == 1)
 
 
+class People(FakeEngine):
+    """Sees a person in every pixel; waits for ``gate`` if there is one."""
+
+    def __init__(self, label_set, gate=None) -> None:
+        super().__init__()
+        self.label_set = label_set
+        self._gate = gate
+
+    def infer(self, infrared, rgb):
+        result = super().infer(infrared, rgb)
+        assert self._gate is None or self._gate.acquire(timeout=20)
+        person = self.label_set.names.index("person")
+        return dataclasses.replace(result, labels=np.full(infrared.shape, person, np.uint8))
+
+
+def test_a_pair_in_work_during_a_reload_keeps_the_classes_of_its_own_weights(bench) -> None:
+    gate = threading.Semaphore(0)
+    before, after = People(FMB, gate), People(MFNET)
+    assert FMB.names.index("person") != MFNET.names.index("person")
+    engines = [before, after]
+    table = bench(make_engine=lambda _config: engines.pop(0), mask_classes="person")
+    table.listen("segmentation/classes_mask")
+    counts = {each.topic: each.get_subscription_count for each in table.node.publishers}
+    table.until(counts["segmentation/classes_mask"])
+    events: list[str] = []
+    outputs = table.node.outputs
+    announce, publish = outputs.announce, outputs._classes_mask.publish
+    outputs.announce = lambda label_set: (events.append(label_set.name), announce(label_set))
+    outputs._classes_mask.publish = lambda mask: (events.append(f"mask {set(mask.data)}"), publish(mask))
+    table.send(1)
+    table.until(before.entered.is_set)
+    assert answer(table, call(table, "reload_weights")).success
+    # a change of the classes is of the new weights as well
+    assert table.node.set_parameters([Parameter("mask_classes", value="car")])[0].successful
+    gate.release()
+    table.until(lambda: len(table.received["segmentation/classes_mask"]) == 1)
+    assert table.node.set_parameters([Parameter("mask_classes", value="person")])[0].successful
+    table.send(2)
+    table.until(lambda: len(table.received["segmentation/classes_mask"]) == 2)
+    assert events == ["mask {255}", "mfnet", "mask {255}"]
+
+
 def test_weights_without_a_class_that_is_masked_are_refused(bench) -> None:
     loads = Loads(OtherEngine())
     loads.gate.release()
@@ -258,3 +301,15 @@ def test_two_snapshots_in_a_second_have_a_folder_each(bench, tmp_path) -> None:
         table.send(number)
         folders.add(answer(table, future).message)
     assert len(folders) == 2
+
+
+def test_enable_answers_while_weights_are_loaded(bench) -> None:
+    loads = Loads(FakeEngine())
+    table = bench(make_engine=loads)
+    future = call(table, "reload_weights")
+    table.until(lambda: len(loads.asked) == 2)
+    assert enable(table, False).success
+    assert not table.node.pipeline.enabled
+    assert not future.done()
+    loads.gate.release()
+    assert answer(table, future).success
