@@ -226,6 +226,8 @@ def use_log_folder(name: str) -> None:
         folder = user_path(os.environ.get("ROS_HOME") or "~/.ros") / "log"
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
+            if not os.environ.get("HOME"):  # rcl doesn't ask the system for it
+                os.environ["ROS_LOG_DIR"] = str(folder)
             return
         reason = f"{folder} can't be written"
     except OSError as error:
