@@ -5,6 +5,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from run_suites import HERE, LIST, read_suites
 
 PACKAGE = Path(__file__).parent.parent / "segmif_ros"
 # room -> what of ours it may import besides itself; cli and trials stand on top of everything
@@ -104,3 +105,13 @@ def test_the_plan_of_layers_has_no_circle() -> None:
 
     for layer in ALLOWED:
         below(layer, ())
+
+
+def test_every_test_file_belongs_to_exactly_one_run() -> None:
+    found = [
+        path
+        for suite in read_suites(LIST.read_text())
+        for match in HERE.glob(suite.path)
+        for path in (match.rglob("test_*.py") if match.is_dir() else [match])
+    ]
+    assert sorted(found) == sorted(HERE.rglob("test_*.py"))

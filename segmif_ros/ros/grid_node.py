@@ -28,11 +28,13 @@ from segmif_ros.grid.errors import GridError, TransformError
 from segmif_ros.grid.poses import TransformBuffer
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.ros import health, parameters
+from segmif_ros.ros.barrier import GuardedNode
 from segmif_ros.ros.camera_infos import CameraInfoInput, camera_model
 from segmif_ros.ros.diagnostics import diagnostic_array
 from segmif_ros.ros.grid_config import NODE_NAME, GridNodeConfig, costs_file
 from segmif_ros.ros.grid_outputs import GridCounts, GridOutputs
 from segmif_ros.ros.messages import semantic_map_type, stamp_ns
+from segmif_ros.ros.parameter_sets import ParameterSets
 from segmif_ros.ros.pose_inputs import PoseInputs
 from segmif_ros.ros.process import run_node
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, overridable, profile
@@ -52,7 +54,7 @@ class _Waiting:
     until_s: float
 
 
-class GridNode(LifecycleNode):
+class GridNode(ParameterSets, GuardedNode, LifecycleNode):
     """The lifecycle node.
 
     Args:
@@ -85,7 +87,8 @@ class GridNode(LifecycleNode):
         self._retry = self.create_timer(RETRY_S, self._use_waiting, clock=steady)
         self._retry.cancel()
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-JUMP_BACK_NS), on_clock_change=False)
-        self._jumps = self.get_clock().create_jump_callback(back, post_callback=self._clock_jumped)
+        jumped = self.barrier.around("clock jump", self._clock_jumped)
+        self._jumps = self.get_clock().create_jump_callback(back, post_callback=jumped)
 
     def start(self) -> bool:
         """Configure and activate, if the parameter autostart says so; False if that failed."""
@@ -312,11 +315,7 @@ class GridNode(LifecycleNode):
         return found
 
     def _report(self) -> None:
-        began, ended = self._conditions.update(self._problems())
-        for line in began:
-            self.get_logger().warning(line)
-        for line in ended:
-            self.get_logger().info(f"solved: {line}")
+        self._conditions.tell([*self._problems(), *self.barrier.problems()], self.get_logger())
         counts = self._counts
         self._diagnostics.publish(
             diagnostic_array(
@@ -325,6 +324,7 @@ class GridNode(LifecycleNode):
                 state=self._state_machine.current_state[1],
                 problems=self._conditions.lines,
                 values={
+                    **self.barrier.values(),
                     "maps": str(counts.maps),
                     "maps_left_out": str(counts.left_out),
                     "maps_by_depth": str(counts.by_depth),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segmif_ros.stream.pairing import OffsetSummary
 from segmif_ros.stream.stamps import Rhythm
@@ -358,6 +358,14 @@ class Conditions:
     def error(self) -> bool:
         """Whether any of it is an error."""
         return any(each.error for each in self._problems.values())
+
+    def tell(self, problems: Iterable[Problem], log: Any) -> None:
+        """Take the problems of this moment, and log those that began and those that ended; ``log`` is rclpy's."""
+        began, ended = self.update(problems)
+        for problem in began:
+            (log.error if problem.error else log.warning)(problem.line)
+        for line in ended:
+            log.info(f"solved: {line}")
 
     def update(self, problems: Iterable[Problem]) -> tuple[list[Problem], list[str]]:
         """Take the problems of this moment.

@@ -83,12 +83,8 @@ class Monitor:
 
     def report(self) -> None:
         """Look, log and publish; called periodically."""
-        watched, log = self._watched, self._node.get_logger()
-        began, ended = self._conditions.update(self._problems())
-        for problem in began:
-            (log.error if problem.error else log.warning)(problem.line)
-        for line in ended:
-            log.info(f"solved: {line}")
+        watched = self._watched
+        self._conditions.tell(self._problems(), self._node.get_logger())
         pipeline, engine = watched.pipeline, watched.engine
         values = watched.barrier.values()
         if pipeline is not None and engine is not None:
