@@ -35,6 +35,7 @@ class LabelSet:
         ignore_id: Pixels of this id have no truth: never trained on, never counted. It may be the id of a class; 255
             has no truth besides it.
         aliases: Other sets' names of classes to the names here, beside those of the common table.
+        other_palettes: Colours that others draw the same classes in; label maps in them are read, too.
     """
 
     name: str
@@ -42,6 +43,7 @@ class LabelSet:
     palette: npt.NDArray[np.uint8] = field(repr=False)
     ignore_id: int = IGNORE_ID
     aliases: Mapping[str, str] = field(default_factory=dict, repr=False)
+    other_palettes: tuple[npt.NDArray[np.uint8], ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -62,12 +64,32 @@ class LabelSet:
 
 
 def _label_set(
-    name: str, classes: Sequence[tuple[str, tuple[int, int, int]]], ignore_id: int = IGNORE_ID
+    name: str,
+    classes: Sequence[tuple[str, tuple[int, int, int]]],
+    ignore_id: int = IGNORE_ID,
+    other_palettes: tuple[npt.NDArray[np.uint8], ...] = (),
 ) -> LabelSet:
     palette = np.array([colour for _, colour in classes], np.uint8)
     palette.setflags(write=False)
-    return LabelSet(name=name, names=tuple(each for each, _ in classes), palette=palette, ignore_id=ignore_id)
+    return LabelSet(
+        name=name,
+        names=tuple(each for each, _ in classes),
+        palette=palette,
+        ignore_id=ignore_id,
+        other_palettes=other_palettes,
+    )
 
+
+# MRFS draws FMB's classes in these colours.
+_FMB_MRFS = np.array(
+    [
+        *((0, 0, 0), (179, 228, 228), (181, 57, 133), (67, 162, 177), (200, 178, 50)),
+        *((132, 45, 199), (66, 172, 84), (179, 73, 79), (76, 99, 166), (66, 121, 253)),
+        *((137, 165, 91), (155, 97, 152), (105, 153, 140), (222, 215, 158), (135, 113, 90)),
+    ],
+    np.uint8,
+)
+_FMB_MRFS.setflags(write=False)
 
 # The palette is the one of the SegMiF paper's figures.
 FMB = _label_set(
@@ -89,6 +111,7 @@ FMB = _label_set(
         ("bicycle", (225, 214, 155)),
         ("pole", (136, 111, 89)),
     ],
+    other_palettes=(_FMB_MRFS,),
 )
 
 MFNET = _label_set(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image files of data sets: found by name and read into grey, RGB and label maps, or refused by name."""
+"""Image files of data sets: found by name and read into grey or RGB, or refused by name."""
 
 from __future__ import annotations
 
@@ -70,11 +70,6 @@ def read_grey(path: Path) -> npt.NDArray[Any]:
     return to_grey(decode(read_content(path), path))
 
 
-def read_label_map(path: Path) -> Image:
-    """Return a map of ids, uint8 (H, W)."""
-    return to_label_map(decode(read_content(path), path), path)
-
-
 def to_rgb(image: npt.NDArray[Any]) -> Image:
     """Turn a decoded image into (H, W, 3) RGB, uint8: of 16 bits the upper 8."""
     shown = np.asarray(image >> 8 if image.dtype == np.uint16 else image, np.uint8)
@@ -88,13 +83,6 @@ def to_grey(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if image.ndim == 2:
         return image
     return cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_BGR2GRAY)
-
-
-def to_label_map(image: npt.NDArray[Any], path: Path) -> Image:
-    """Return a decoded image if it is a map of ids, uint8 (H, W); else raise DatasetError naming ``path``."""
-    if image.ndim != 2 or image.dtype != np.uint8:
-        raise DatasetError(f"{path}: not a map of ids (one channel, 8 bit): is it the coloured version?")
-    return np.asarray(image, np.uint8)
 
 
 def require_8_bits(infrared: npt.NDArray[Any], path: Path) -> Image:

@@ -120,7 +120,7 @@ class PairSource:
             grey, rgb = self._folder.load_images(number)
             infrared = require_8_bits(grey, files.infrared)
             return infrared, rgb, np.full(infrared.shape, IGNORE_ID, np.uint8)
-        pair = self._folder.load(number)
+        pair = self._folder.load(number, self.mapping.theirs)
         if pair.labels is not None and files.labels is not None:
             labels = self.mapping.apply(pair.labels, files.labels)
         else:

@@ -6,6 +6,7 @@ What absent/ holds says `segmif_ros.data.absence`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,18 @@ from segmif_ros.data.images import (
     folders_in,
     images_by_name,
     read_grey,
-    read_label_map,
     read_rgb,
     size_of,
 )
+from segmif_ros.data.label_files import read_label_map
+from segmif_ros.data.layouts import INFRARED_FOLDERS, RGB_FOLDERS, child_folder, left_out
+from segmif_ros.labels import LabelSet
 from segmif_ros.paths import user_path
 
-# Names are compared without regard to case; of several the first is taken.
-INFRARED_FOLDERS = ("infrared", "ir", "thermal")
-RGB_FOLDERS = ("visible", "vi", "rgb")
-LABEL_FOLDERS = ("labels", "label")
-ABSENCE_FOLDERS = ("absent",)
+_ABSENCE_FOLDERS = ("absent",)
+_LABEL_FOLDERS = ("labels", "label")
+# Folders that look as if they held label maps, and aren't read as such.
+_LIKE_LABELS = re.compile(r"label|mask|annot|truth|^gt$|^seg", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,9 @@ class PairFolder:
     """The pairs of a folder in the order of their names. Opening it looks at names only; load() reads one pair.
 
     Args:
-        root: Holds infrared/ (or ir/, thermal/) and visible/ (or vi/, rgb/), in any case; perhaps labels/ and absent/.
+        root: Holds infrared/ (or ir/, thermal/, lwir/, tir/) and visible/ (or vi/, vis/, rgb/), in any case, and
+            perhaps labels/ (or label/) and absent/.
+        split: A subfolder of each of them; empty for none.
 
     Attributes:
         files: The pairs.
@@ -68,18 +72,21 @@ class PairFolder:
         DatasetError: No such folder, a folder is missing, two files of one name, or no pair at all.
     """
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, split: str = "") -> None:
         try:
             self.root = user_path(root)
         except OSError as error:
             raise DatasetError(f"{root}: {error.strerror}") from None
         if not self.root.is_dir():
             raise DatasetError(f"{self.root}: no such folder")
-        infrared = images_by_name(self._folder(INFRARED_FOLDERS, "infrared"))
-        rgb = images_by_name(self._folder(RGB_FOLDERS, "RGB"))
-        label_folder = _find(self.root, LABEL_FOLDERS)
-        labels = images_by_name(label_folder) if label_folder else {}
-        absence_folder = _find(self.root, ABSENCE_FOLDERS)
+        infrared_folder = self._folder(INFRARED_FOLDERS, "infrared")
+        rgb_folder = self._folder(RGB_FOLDERS, "RGB")
+        self._label_folder = child_folder(self.root, _LABEL_FOLDERS)
+        infrared, rgb = (images_by_name(_split(folder, split)) for folder in (infrared_folder, rgb_folder))
+        self._labels = images_by_name(_split(self._label_folder, split)) if self._label_folder else {}
+        labels = self._labels
+        self._folders = (infrared_folder.name, rgb_folder.name)
+        absence_folder = child_folder(self.root, _ABSENCE_FOLDERS)
         absent = images_by_name(absence_folder) if absence_folder else {}
         self.files = tuple(
             PairFiles(
@@ -90,8 +97,13 @@ class PairFolder:
         alone = sorted(infrared.keys() ^ rgb.keys())
         self.without_partner = tuple(infrared.get(name) or rgb[name] for name in alone)
         if not self.files:
+            shown = " and ".join(repr(min(names)) for names in (infrared, rgb) if names)
+            inner = sorted({path.name for folder in (infrared_folder, rgb_folder) for path in _subfolders(folder)})
+            advice = f"; there are subfolders, so give one as split: {', '.join(inner[:5])}" if inner else ""
             raise DatasetError(
                 f"{self.root}: no pairs: {len(infrared)} infrared and {len(rgb)} RGB images, none of one name"
+                + (f" ({shown}, for example)" if shown else "")
+                + advice
             )
 
     def __len__(self) -> int:
@@ -106,11 +118,35 @@ class PairFolder:
             line += f"; {len(self.without_partner)} files without a partner left out ({shown}{more})"
         return line
 
-    def load(self, index: int) -> Pair:
-        """Read pair ``index``; DatasetError for an unreadable file or sizes that differ."""
+    def notes(self, *, with_labels: bool = True) -> tuple[str, ...]:
+        """Return lines about what is left out: images without partner, label files without pair."""
+        said = left_out((path.stem for path in self.without_partner), self._folders)
+        if not with_labels:
+            return said
+        if self._label_folder is None:
+            like = [path.name for path in _subfolders(self.root) if _LIKE_LABELS.search(path.name)]
+            if like:
+                said += (f"{like[0]}/ isn't read: the label maps of pairs are looked for in labels/ or label/.",)
+            return said
+        labelled = sum(files.labels is not None for files in self.files)
+        name = self._label_folder.name
+        if labelled < len(self._labels):
+            alone = min(self._labels.keys() - {files.name for files in self.files})
+            line = f"{name}/: {labelled} of {len(self._labels)} files belong to a pair"
+            said += (f"{line} ({self._labels[alone].name} doesn't: names must be those of the images).",)
+        if labelled < len(self.files):
+            said += (f"{len(self.files) - labelled} of {len(self.files)} pairs have no label map in {name}/.",)
+        return said
+
+    def load(self, index: int, label_set: LabelSet | None = None) -> Pair:
+        """Read pair ``index``; labels may be in the colours of ``label_set``.
+
+        Raises:
+            DatasetError: For an unreadable file, a label file without ids, or sizes that differ.
+        """
         files = self.files[index]
         infrared, rgb = self.load_images(index)
-        labels, absent = self._map(files.labels, infrared, files), self._map(files.absent, infrared, files)
+        labels, absent = self._map(files.labels, label_set, infrared, files), self._map(files.absent, None, infrared, files)
         if absent is not None and files.absent is not None:
             require_absence(absent, files.absent)
         return Pair(name=files.name, infrared=infrared, rgb=rgb, labels=labels, absent=absent)
@@ -122,10 +158,12 @@ class PairFolder:
         self._require_same_size(infrared, files.infrared, rgb, files.rgb)
         return infrared, rgb
 
-    def _map(self, path: Path | None, infrared: npt.NDArray[Any], files: PairFiles) -> npt.NDArray[np.uint8] | None:
+    def _map(
+        self, path: Path | None, label_set: LabelSet | None, infrared: npt.NDArray[Any], files: PairFiles
+    ) -> npt.NDArray[np.uint8] | None:
         if path is None:
             return None
-        found = read_label_map(path)
+        found = read_label_map(path, label_set)
         self._require_same_size(infrared, files.infrared, found, path)
         return found
 
@@ -138,7 +176,7 @@ class PairFolder:
             )
 
     def _folder(self, names: tuple[str, ...], what: str) -> Path:
-        found = _find(self.root, names)
+        found = child_folder(self.root, names)
         if found is None:
             wanted = ", ".join(f"{name}/" for name in names)
             raise DatasetError(
@@ -147,6 +185,14 @@ class PairFolder:
         return found
 
 
-def _find(root: Path, names: tuple[str, ...]) -> Path | None:
-    folders = {path.name.lower(): path for path in sorted(root.iterdir(), reverse=True) if path.is_dir()}
-    return next((folders[name] for name in names if name in folders), None)
+def _split(folder: Path, split: str) -> Path:
+    if not split:
+        return folder
+    inner = child_folder(folder, (split,))
+    if inner is None:
+        raise DatasetError(f"{folder}: no split '{split}' (folders there: {folders_in(folder)})")
+    return inner
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

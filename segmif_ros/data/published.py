@@ -5,16 +5,17 @@
   mfnet   images/NNNNN{D,N}.png (R, G, B, thermal in one PNG), labels/, and the lists train.txt ... test_night.txt
   msrs    {train,test}/{ir,vi,Segmentation_labels}/NNNNN{D,N}.png
   pst900  {train,test}/{rgb,thermal,labels}/
-  pairs   a folder of image pairs, see `segmif_ros.data.pair_folder` (RoadScene, TNO)
+  pairs   a folder of image pairs, see `segmif_ros.data.pair_folder` (RoadScene, TNO, M3FD, LLVIP)
 
-Only names are looked at when a data set is opened; images are read one by one, so that a broken one costs itself.
+The other layouts in which these are passed on are taken as well, see `segmif_ros.data.layouts`. Only names are looked
+at when a data set is opened; images are read one by one, so that a broken one costs itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,15 +27,14 @@ from segmif_ros.data.images import (
     DatasetError,
     Image,
     decode,
-    folders_in,
-    images_by_name,
     read_content,
     require_8_bits,
     size_of,
     to_grey,
-    to_label_map,
     to_rgb,
 )
+from segmif_ros.data.label_files import decode_label_map
+from segmif_ros.data.layouts import INFRARED_FOLDERS, Layout, child_folder, find_split, read_list, top_folders
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.labels import FMB, MFNET, PST900, LabelSet
 
@@ -94,30 +94,25 @@ class PairSample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Layout:
-    """Names of the folders in {train,test}/, and what the ids in the label maps mean."""
+class _Published:
+    """How a data set is laid out, what the ids in its label maps mean, and what is known about it."""
 
-    infrared: str
-    rgb: str
-    labels: str
+    layout: Layout
     label_set: LabelSet
     notes: tuple[str, ...] = ()
 
 
 _SPLITS = ("train", "test")
-_LAYOUTS = {
-    "fmb": _Layout(infrared="Infrared", rgb="Visible", labels="Label", label_set=FMB),
-    "msrs": _Layout(
-        infrared="ir",
-        rgb="vi",
-        labels="Segmentation_labels",
+_PUBLISHED = {
+    "fmb": _Published(layout=Layout(infrared="Infrared", rgb="Visible", labels="Label"), label_set=FMB),
+    "msrs": _Published(
+        layout=Layout(infrared="ir", rgb="vi", labels="Segmentation_labels"),
         label_set=MFNET,
         notes=("MSRS: its author says that some pairs are not registered.",),
     ),
-    "pst900": _Layout(
-        infrared="thermal",
-        rgb="rgb",
-        labels="labels",
+    "mfnet": _Published(layout=Layout(infrared="Thermal", rgb="RGB", labels="Label"), label_set=MFNET),
+    "pst900": _Published(
+        layout=Layout(infrared="thermal", rgb="rgb", labels="labels"),
         label_set=PST900,
         notes=(f"PST900: ids are {', '.join(f'{i} {name}' for i, name in enumerate(PST900.names))}.",),
     ),
@@ -127,25 +122,31 @@ DATASETS = ("fmb", "mfnet", "msrs", "pst900", "pairs")
 _MFNET_DOUBTFUL = frozenset(f"{number:05d}N" for number in range(1234, 1246))
 
 
-def open_dataset(name: str, root: Path, split: str = "") -> PublishedDataset:
+def open_dataset(name: str, root: Path, split: str = "", *, with_labels: bool = True) -> PublishedDataset:
     """List the pairs of one split (default: "test", and everything for `pairs`).
 
-    Raises DatasetError if the folder isn't laid out as its authors publish it, or the split doesn't exist.
+    Args:
+        name: One of `DATASETS`.
+        root: The data set's folder.
+        split: The split's name.
+        with_labels: Whether label maps are needed; without, folders of labels needn't be there.
+
+    Raises:
+        DatasetError: If the folder isn't laid out in a known way, or the split doesn't exist.
     """
     if name not in DATASETS:
         raise DatasetError(f"data set '{name}' is unknown: choose from {', '.join(DATASETS)}")
     if not root.is_dir():
-        raise DatasetError(f"{root}: no such folder")
-    if name == "mfnet":
-        return _open_mfnet(root, split or "test")
+        raise DatasetError(f"{root}: {'is a file: give a folder' if root.exists() else 'no such folder'}")
     if name == "pairs":
-        if split:
-            raise DatasetError(f"pairs has no split '{split}': give the folder that holds infrared/ and visible/")
-        return _open_pairs(root)
+        return _open_pairs(root, split, with_labels=with_labels)
     split = split or "test"
-    if split not in _SPLITS:
-        raise DatasetError(f"{name} has no split '{split}': choose from {', '.join(_SPLITS)}")
-    return _open_split(name, _LAYOUTS[name], root, split)
+    if name == "mfnet":
+        for base in top_folders(root):
+            lists = any(base.glob("*.txt")) and child_folder(base, INFRARED_FOLDERS) is None
+            if lists or child_folder(base, ("images",)) is not None:
+                return _open_mfnet(base, split)
+    return _open_split(name, _PUBLISHED[name], root, split, with_labels=with_labels)
 
 
 def read_pair(item: PairItem, label_set: LabelSet | None) -> PairSample:
@@ -174,7 +175,9 @@ def read_pair(item: PairItem, label_set: LabelSet | None) -> PairSample:
         )
     labels = None
     if item.labels is not None:
-        labels = to_label_map(decoded(item.labels), item.labels)
+        content = read_content(item.labels)
+        digest.update(content)
+        labels = decode_label_map(content, item.labels, label_set)
         if labels.shape != infrared.shape:
             raise DatasetError(f"{item.key}: labels are {size_of(labels)} and the images {size_of(infrared)}")
         if label_set is not None:
@@ -185,48 +188,64 @@ def read_pair(item: PairItem, label_set: LabelSet | None) -> PairSample:
     return PairSample(infrared=infrared, rgb=rgb, labels=labels, sha256=digest.hexdigest())
 
 
-def _open_split(name: str, layout: _Layout, root: Path, split: str) -> PublishedDataset:
-    base = root / split
-    if not base.is_dir():
-        raise DatasetError(f"{base}: no such folder")
-    infrared = images_by_name(_folder(base, layout.infrared, "infrared"))
-    rgb = images_by_name(_folder(base, layout.rgb, "RGB"))
-    labels = images_by_name(_folder(base, layout.labels, "label"))
-    complete = sorted(infrared.keys() & rgb.keys() & labels.keys())
-    if not complete:
-        raise DatasetError(f"{base}: no image of one name in {layout.infrared}/, {layout.rgb}/ and {layout.labels}/")
-    told = name != "fmb" and _tell_lighting(complete)
-    items = tuple(
-        PairItem(
-            key=stem,
-            infrared=infrared[stem],
-            rgb=rgb[stem],
-            labels=labels[stem],
-            lighting=_lighting(stem) if told else "",
-        )
-        for stem in complete
-    )
-    notes = (*layout.notes, *_left_out(len(infrared.keys() | rgb.keys()) - len(complete)))
+def _open_split(
+    name: str, published: _Published, root: Path, split: str, *, with_labels: bool
+) -> PublishedDataset:
+    try:
+        found = find_split(published.layout, root, split, with_labels=with_labels)
+    except DatasetError as error:
+        if name == "mfnet" or split in _SPLITS:
+            raise
+        raise DatasetError(f"{name} has no split '{split}': choose from {', '.join(_SPLITS)} ({error})") from None
+    stems = [stem for stem in found.complete() if not stem.endswith("-flip")]
+    if not stems:
+        folders = ", ".join(f"{folder}/" for folder in found.folders)
+        raise DatasetError(f"{found.base}: no image of one name in each of {folders}")
+    notes = (*published.notes, *found.left_out(), *(_mfnet_notes(found.complete(), split) if name == "mfnet" else ()))
     return PublishedDataset(
-        name=name, root=root.resolve(), split=split, label_set=layout.label_set, items=items, notes=notes
+        name=name,
+        root=root.resolve(),
+        split=split,
+        label_set=published.label_set,
+        items=_items(stems, found.infrared, found.rgb, found.labels or {}, lit=name != "fmb"),
+        notes=notes,
     )
 
 
-def _open_pairs(root: Path) -> PublishedDataset:
-    folder = PairFolder(root)
-    told = _tell_lighting([files.name for files in folder.files])
-    items = tuple(
+def _items(
+    names: Sequence[str],
+    infrared: Mapping[str, Path],
+    rgb: Mapping[str, Path],
+    labels: Mapping[str, Path],
+    *,
+    lit: bool,
+) -> tuple[PairItem, ...]:
+    told = lit and _tell_lighting(names)
+    return tuple(
         PairItem(
-            key=files.name,
-            infrared=files.infrared,
-            rgb=files.rgb,
-            labels=files.labels,
-            lighting=_lighting(files.name) if told else "",
+            key=name,
+            infrared=infrared[name],
+            rgb=rgb[name],
+            labels=labels.get(name),
+            lighting=_lighting(name) if told else "",
         )
-        for files in folder.files
+        for name in names
     )
-    notes = _left_out(len(folder.without_partner))
-    return PublishedDataset(name="pairs", root=root.resolve(), split="", label_set=None, items=items, notes=notes)
+
+
+def _open_pairs(root: Path, split: str, *, with_labels: bool) -> PublishedDataset:
+    folder = PairFolder(root, split)
+    infrared = {files.name: files.infrared for files in folder.files}
+    rgb = {files.name: files.rgb for files in folder.files}
+    labels = {files.name: files.labels for files in folder.files if files.labels is not None}
+    return PublishedDataset(
+        name="pairs",
+        root=root.resolve(),
+        split=split,
+        label_set=None,
+        items=_items(list(infrared), infrared, rgb, labels if with_labels else {}, lit=True),
+        notes=folder.notes(with_labels=with_labels),
+    )
 
 
 def _open_mfnet(root: Path, split: str) -> PublishedDataset:
@@ -234,16 +253,8 @@ def _open_mfnet(root: Path, split: str) -> PublishedDataset:
     if not listing.is_file():
         there = ", ".join(sorted(path.stem for path in root.glob("*.txt"))) or "no list at all"
         raise DatasetError(f"{root}: no {split}.txt (MFNet keeps its split lists at the root; there is {there})")
-    stems = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    stems = read_list(listing)
     original = sorted({stem for stem in stems if not stem.endswith("-flip")})
-    notes = []
-    if flipped := len([stem for stem in stems if stem.endswith("-flip")]):
-        notes.append(f"{flipped} mirrored copies ('-flip') in {split}.txt were left out.")
-    if doubtful := sorted(_MFNET_DOUBTFUL.intersection(original)):
-        notes.append(
-            f"MFNet: the truth of {len(doubtful)} frames ({doubtful[0]} to {doubtful[-1]}) is known to call guardrails "
-            "car_stop."
-        )
     if not original:
         raise DatasetError(f"{listing}: the list names no image")
     items = tuple(
@@ -257,8 +268,20 @@ def _open_mfnet(root: Path, split: str) -> PublishedDataset:
         for stem in original
     )
     return PublishedDataset(
-        name="mfnet", root=root.resolve(), split=split, label_set=MFNET, items=items, notes=tuple(notes)
+        name="mfnet", root=root.resolve(), split=split, label_set=MFNET, items=items, notes=_mfnet_notes(stems, split)
     )
+
+
+def _mfnet_notes(stems: Sequence[str], split: str) -> tuple[str, ...]:
+    notes = []
+    if flipped := len([stem for stem in stems if stem.endswith("-flip")]):
+        notes.append(f"{flipped} mirrored copies ('-flip') in {split}.txt were left out.")
+    if doubtful := sorted(_MFNET_DOUBTFUL.intersection(stems)):
+        notes.append(
+            f"MFNet: the truth of {len(doubtful)} frames ({doubtful[0]} to {doubtful[-1]}) is known to call guardrails "
+            "car_stop."
+        )
+    return tuple(notes)
 
 
 def _tell_lighting(stems: Sequence[str]) -> bool:
@@ -268,13 +291,3 @@ def _tell_lighting(stems: Sequence[str]) -> bool:
 
 def _lighting(stem: str) -> str:
     return {"D": "day", "N": "night"}.get(stem[-1:], "")
-
-
-def _left_out(count: int) -> tuple[str, ...]:
-    return (f"{count} images without a counterpart of the same name were left out.",) if count else ()
-
-
-def _folder(base: Path, name: str, what: str) -> Path:
-    if not (base / name).is_dir():
-        raise DatasetError(f"{base}: no folder {name} with the {what} images (folders there: {folders_in(base)})")
-    return base / name

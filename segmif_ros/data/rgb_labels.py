@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from segmif_ros.data.images import DatasetError, Image, images_by_name, read_label_map, read_rgb, size_of
+from segmif_ros.data.images import DatasetError, Image, images_by_name, read_rgb, size_of
 from segmif_ros.data.invented_infrared import thermal_from_labels
 from segmif_ros.data.kept_images import KeptImages
+from segmif_ros.data.label_files import read_label_map
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.transforms import Sample
 
@@ -58,7 +59,7 @@ class RgbLabels:
         return Sample(infrared=infrared, rgb=rgb, labels=labels, name=str(self.paths[index]))
 
     def _read(self, index: int) -> tuple[Image, ...]:
-        rgb, labels = read_rgb(self.paths[index]), read_label_map(self._truth[index])
+        rgb, labels = read_rgb(self.paths[index]), read_label_map(self._truth[index], self.mapping.theirs)
         if rgb.shape[:2] != labels.shape:
             raise DatasetError(f"{self._truth[index]}: labels are {size_of(labels)} and the image {size_of(rgb)}")
         return rgb, labels

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -173,8 +173,8 @@ class _Job:
 
     def _measured(self, item: PairItem) -> tuple[Record, pictures.Encoded]:
         config = self._config
-        sample = read_pair(item, config.dataset.label_set if config.with_truth else None)
-        truth = sample.labels if config.with_truth else None
+        sample = read_pair(item if config.with_truth else replace(item, labels=None), config.dataset.label_set)
+        truth = sample.labels
         result = self._engine.infer(sample.infrared, sample.rgb)
         record = measure(
             key=item.key,
@@ -212,8 +212,8 @@ def _require_same_classes(dataset: PublishedDataset, label_set: LabelSet) -> Non
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `segmif evaluate`."""
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set, as its authors publish it")
-    parser.add_argument("--dataset", required=True, choices=DATASETS)
-    parser.add_argument("--split", default="", help="default: test")
+    parser.add_argument("--dataset", required=True, type=str.lower, choices=DATASETS)
+    parser.add_argument("--split", default="", help="default: test; for pairs a subfolder of each folder")
     parser.add_argument("--fusion-only", action="store_true", help="leave the truth aside")
     parser.add_argument(
         "--unlabelled",
@@ -227,15 +227,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `segmif evaluate`; 1 if some pairs failed."""
+    with_truth = not (arguments.fusion_only or arguments.baseline)
     try:
-        dataset = open_dataset(arguments.dataset, arguments.root, arguments.split)
+        dataset = open_dataset(
+            arguments.dataset, arguments.root, arguments.split, with_labels=with_truth
+        )
         config = EvaluationConfig(
             dataset=dataset,
             out=arguments.out,
             engine=options.engine_factory(arguments),
             settings=options.engine_settings(arguments),
             metrics=options.metric_names(arguments.fusion_metrics),
-            with_truth=not (arguments.fusion_only or arguments.baseline),
+            with_truth=with_truth,
             unlabelled=arguments.unlabelled,
             workers=arguments.workers,
             scheduler=arguments.scheduler,
@@ -269,4 +272,5 @@ def summary_lines(report: Report) -> list[str]:
     fusion = [f"{name} {mean:.4g}" for name, mean in means if mean is not None]
     if fusion:
         lines.append(f"fusion: {', '.join(fusion)}")
+    lines += [f"note: {note}" for note in report["notes"]]
     return lines

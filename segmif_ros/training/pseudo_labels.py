@@ -31,7 +31,7 @@ from segmif_ros.data.images import DatasetError
 from segmif_ros.data.mixture import split_hold_out
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.evaluation.predict import to_plane
-from segmif_ros.inference.weights import parse_weights, resolve_weights
+from segmif_ros.inference.weights import parse_weights, resolve_checkpoint
 from segmif_ros.labels import IGNORE_ID, counterparts, label_set, label_set_of
 from segmif_ros.model import SegMiF, load_checkpoint
 from segmif_ros.result_folder import ResultFolder
@@ -119,8 +119,10 @@ def _count(text: str) -> int:
 def run(options: argparse.Namespace) -> int:
     """Label a folder."""
     config = PseudoLabelConfig(confidence=options.confidence, darkest=options.darkest)
-    model = load_checkpoint(resolve_weights(parse_weights(options.weights)))
+    model = load_checkpoint(resolve_checkpoint(parse_weights(options.weights)))
     folder = PairFolder(options.pairs)
+    for note in folder.notes(with_labels=False):
+        print(f"note: {note}")
     ids = None
     if options.label_set:
         theirs = label_set_of(model.metadata, model.config.num_classes)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.data.images import DatasetError, folders_in, images_by_name, read_grey, read_label_map, read_rgb
+from segmif_ros.data.images import DatasetError, folders_in, images_by_name, read_grey, read_rgb
 
 
 def write(path: Path, image: np.ndarray) -> Path:
@@ -49,7 +49,7 @@ def test_floating_point_images_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_file_that_is_gone_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"a\.png: No such file"):
-        read_label_map(tmp_path / "a.png")
+        read_grey(tmp_path / "a.png")
 
 
 def test_hidden_files_and_other_types_are_no_images(tmp_path: Path) -> None:

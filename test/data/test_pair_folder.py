@@ -127,5 +127,5 @@ def test_sizes_that_differ_are_refused_with_both_sizes(tmp_path):
 
 def test_coloured_labels_are_refused(tmp_path):
     _pair(tmp_path, "a")
-    _write(tmp_path / "labels" / "a.png", np.zeros((6, 8, 3), np.uint8))
+    _write(tmp_path / "labels" / "a.png", np.full((6, 8, 3), (1, 2, 3), np.uint8))
     assert "map of ids" in _refusal(lambda: PairFolder(tmp_path).load(0))

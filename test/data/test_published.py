@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data sets in their authors' layouts, written here as tiny trees."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -109,7 +110,7 @@ def test_pairs_need_no_labels(tmp_path: Path) -> None:
 
 def test_another_layout_is_refused_with_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "test" / "thermal").mkdir(parents=True)
-    with pytest.raises(DatasetError, match=r"Infrared.*folders there: thermal"):
+    with pytest.raises(DatasetError, match=r"no folder Visible with the RGB images \(folders there: thermal\)"):
         open_dataset("fmb", tmp_path)
 
 
@@ -118,9 +119,14 @@ def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
         open_dataset("fmb", tmp_path, "val")
 
 
-def test_pairs_have_no_splits(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no split 'train'"):
-        open_dataset("pairs", tmp_path, "train")
+def test_pairs_have_no_splits_but_subfolders(tmp_path: Path) -> None:
+    write(tmp_path / "infrared" / "train" / "a.png", grey_image(5))
+    write(tmp_path / "visible" / "train" / "a.jpg", rgb_image())
+    assert [item.key for item in open_dataset("pairs", tmp_path, "train").items] == ["a"]
+    with pytest.raises(DatasetError, match=r"no split 'test' \(folders there: train\)"):
+        open_dataset("pairs", tmp_path, "test")
+    with pytest.raises(DatasetError, match="give one as split: train"):
+        open_dataset("pairs", tmp_path)
 
 
 def test_images_without_a_label_are_left_out_and_said(tmp_path: Path) -> None:
@@ -131,6 +137,71 @@ def test_images_without_a_label_are_left_out_and_said(tmp_path: Path) -> None:
     dataset = open_dataset("fmb", tmp_path)
     assert [item.key for item in dataset.items] == ["1"]
     assert any("1 images without a counterpart" in note for note in dataset.notes)
+
+
+def test_a_list_may_have_suffixes_paths_and_a_mark_at_its_beginning(tmp_path: Path) -> None:
+    write_mfnet(tmp_path, ["00001D", "00002N", "00003N"], [])
+    lines = ["00001D.png", "images/00002N.png", "images/00003N.png labels/00003N.png", ""]
+    (tmp_path / "test.txt").write_bytes("\r\n".join(lines).encode("utf-8-sig"))
+    assert [item.key for item in open_dataset("mfnet", tmp_path).items] == ["00001D", "00002N", "00003N"]
+
+
+@pytest.mark.parametrize("name", ["mfnet", "fmb", "msrs"])
+@pytest.mark.parametrize("folders", [("Thermal", "RGB", "Label"), ("Infrared", "Visible", "Label")])
+def test_flat_folders_with_lists_are_read(tmp_path: Path, name: str, folders: tuple[str, str, str]) -> None:
+    for stem in ("00001D", "00002N", "00003N"):
+        write_triple(tmp_path, folders, stem)
+    (tmp_path / "train.txt").write_text("00001D\n")
+    (tmp_path / "test.txt").write_text(f"{folders[1]}/00002N.png\n{folders[1]}/00003N.png\n00009N\n")
+    dataset = open_dataset(name, tmp_path)
+    assert [item.key for item in dataset.items] == ["00002N", "00003N"]
+    assert any("1 images without a counterpart" in note and "00009N" in note for note in dataset.notes)
+    assert read_pair(dataset.items[0], dataset.label_set).labels is not None
+
+
+@pytest.mark.parametrize("inner", ["", "MSRS"])
+def test_folders_by_kind_of_image_are_read(tmp_path: Path, inner: str) -> None:
+    for split, stem in (("train", "00001D"), ("test", "00002N")):
+        for folder, image in (("Infrared", grey_image(7)), ("Visible", rgb_image()), ("Label", grey_image(1))):
+            write(tmp_path / folder / split / inner / f"{stem}.png", image)
+    assert [item.key for item in open_dataset("msrs", tmp_path).items] == ["00002N"]
+
+
+def test_a_top_folder_as_archives_unpack_it_is_entered(tmp_path: Path) -> None:
+    write_triple(tmp_path / "PST900_RGBT_Dataset" / "test", ("thermal", "rgb", "labels"), "1")
+    assert len(open_dataset("pst900", tmp_path).items) == 1
+
+
+@pytest.mark.parametrize(("ir", "rgb"), [("Ir", "Vis"), ("IR", "VIS"), ("lwir", "visible")])
+def test_pairs_go_by_the_names_that_others_use(tmp_path: Path, ir: str, rgb: str) -> None:
+    write(tmp_path / ir / "a.png", grey_image(5))
+    write(tmp_path / rgb / "a.png", rgb_image())
+    assert len(open_dataset("pairs", tmp_path).items) == 1
+
+
+def test_without_truth_no_folder_of_labels_is_needed(tmp_path: Path) -> None:
+    for folder, image in (("Infrared", grey_image(7)), ("Visible", rgb_image())):
+        write(tmp_path / "test" / folder / "1.png", image)
+    assert open_dataset("fmb", tmp_path, with_labels=False).items[0].labels is None
+    with pytest.raises(DatasetError, match=r"no folder Label with the label maps .*--fusion-only does without"):
+        open_dataset("fmb", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "said"),
+    [
+        ("labels", "a_labelTrainIds.png", r"labels/: 0 of 1 files belong to a pair \(a_labelTrainIds.png doesn't"),
+        ("labels", "b.png", "1 of 1 pairs have no label map in labels/"),
+        ("Segmentation_labels", "a.png", "Segmentation_labels/ isn't read"),
+        ("gt", "a.png", "gt/ isn't read"),
+        ("masks", "a.png", "masks/ isn't read"),
+    ],
+)
+def test_labels_of_pairs_that_are_not_read_are_said(tmp_path: Path, folder: str, name: str, said: str) -> None:
+    write(tmp_path / "infrared" / "a.png", grey_image(5))
+    write(tmp_path / "visible" / "a.png", rgb_image())
+    write(tmp_path / folder / name, grey_image(1))
+    assert any(re.search(said, note) for note in open_dataset("pairs", tmp_path).notes)
 
 
 def broken(tmp_path: Path, **images: np.ndarray) -> DatasetError:
@@ -149,7 +220,7 @@ def test_labels_of_another_size_are_refused(tmp_path: Path) -> None:
 
 
 def test_coloured_labels_are_refused(tmp_path: Path) -> None:
-    assert "coloured version" in str(broken(tmp_path, Label=rgb_image()))
+    assert "1 of them not label set 'fmb's" in str(broken(tmp_path, Label=rgb_image()))
 
 
 def test_ids_that_the_data_set_does_not_have_are_refused(tmp_path: Path) -> None:
