@@ -264,8 +264,12 @@ def summary_lines(report: Report) -> list[str]:
     if segmentation:
         for group in ("all", "day", "night"):
             for convention, mean in segmentation.get(group, {}).get("miou", {}).items():
-                shown = "none" if mean["value"] is None else f"{100 * mean['value']:.2f} %"
-                lines.append(f"mIoU {group} {convention}: {shown} over {', '.join(mean['classes']) or 'no class'}")
+                if mean["value"] is None:
+                    lines.append(f"mIoU {group} {convention}: nothing counted")
+                    continue
+                lines.append(
+                    f"mIoU {group} {convention}: {100 * mean['value']:.2f} % over {', '.join(mean['classes'])}"
+                )
         if segmentation["classes_without_truth"]:
             lines.append(f"no truth for: {', '.join(segmentation['classes_without_truth'])}")
     means = ((name, values["mean"]) for name, values in report["fusion"]["all"].items())

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from segmif_ros.evaluation.pictures import Extremes
 from segmif_ros.evaluation.records import RANKED_BY_WITHOUT_TRUTH, Record, finite, matrix_of
-from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.evaluation.segmentation import CONVENTIONS, ClassMean, ConfusionMatrix, MeanConvention
 from segmif_ros.labels import LabelSet
 
 if TYPE_CHECKING:  # torch would come with it
@@ -196,30 +196,28 @@ def _segmentation(records: Sequence[Record], label_set: LabelSet, lightings: Seq
 
 
 def _scores(matrix: ConfusionMatrix, label_set: LabelSet, frames: int) -> dict[str, Any]:
-    every = range(len(label_set))
-    means = {}
-    for name, classes in (("", list(every)), ("_without_0", list(every)[1:])):
-        for convention in ("present", "fixed"):
-            mean = matrix.mean_iou("present" if convention == "present" else "fixed", classes)
-            means[convention + name] = {
-                "value": finite(mean.value),
-                "classes": [label_set.names[i] for i in mean.classes],
-            }
-    recall = matrix.recall()
     return {
         "frames": frames,
         "pixels": int(matrix.counts.sum()),
         "pixel_accuracy": finite(matrix.pixel_accuracy()),
-        "mean_accuracy": _mean_of_present(recall),
-        "miou": means,
+        "mean_accuracy": finite(matrix.mean_accuracy("truth").value),
+        "miou": _means(matrix.mean_iou, label_set),
+        "macc": _means(matrix.mean_accuracy, label_set),
         "iou": _by_name(matrix.iou(), label_set),
-        "accuracy": _by_name(recall, label_set),
+        "accuracy": _by_name(matrix.recall(), label_set),
     }
 
 
-def _mean_of_present(values: npt.NDArray[np.float64]) -> float | None:
-    present = values[~np.isnan(values)]
-    return float(present.mean()) if present.size else None
+def _means(mean: Callable[[MeanConvention, Sequence[int]], ClassMean], label_set: LabelSet) -> dict[str, Any]:
+    """Return a mean under each convention, with and without id 0, each with the classes that it was taken over."""
+    every = range(len(label_set))
+    found = {}
+    for suffix, classes in (("", every), ("_without_0", every[1:])):
+        for convention in CONVENTIONS:
+            value = mean(convention, classes)
+            names = [label_set.names[i] for i in value.classes]
+            found[convention + suffix] = {"value": finite(value.value), "classes": names}
+    return found
 
 
 def _by_name(values: npt.NDArray[np.float64], label_set: LabelSet) -> dict[str, float | None]:

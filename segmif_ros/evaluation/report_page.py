@@ -75,8 +75,8 @@ def _facts(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[tuple[s
     facts = [("pairs", f"{report['pairs']['processed']} of {report['pairs']['offered']}")]
     segmentation = report["segmentation"]
     if segmentation:
-        present = segmentation["all"]["miou"]["present"]
-        facts.append((f"mIoU, {len(present['classes'])} classes present", _percent(present["value"])))
+        truth = segmentation["all"]["miou"]["truth"]
+        facts.append((f"mIoU, {len(truth['classes'])} classes of the truth", _percent(truth["value"])))
         fixed = segmentation["all"]["miou"]["fixed"]
         facts.append((f"mIoU, all {len(fixed['classes'])} classes", _percent(fixed["value"])))
         facts.append(("pixel accuracy", _percent(segmentation["all"]["pixel_accuracy"])))
@@ -126,8 +126,10 @@ def _tables(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[Table]
 def _mean_table(segmentation: Mapping[str, Any], groups: list[str]) -> Table:
     titles = {
         "present": "classes that occur",
+        "truth": "classes that the truth holds",
         "fixed": "all classes, absent ones as 0",
         "present_without_0": "classes that occur, without id 0",
+        "truth_without_0": "classes that the truth holds, without id 0",
         "fixed_without_0": "all classes but id 0, absent ones as 0",
     }
     rows = [
@@ -135,7 +137,10 @@ def _mean_table(segmentation: Mapping[str, Any], groups: list[str]) -> Table:
         for key, title in titles.items()
     ]
     rows.append(("pixel accuracy", *(_percent(segmentation[group]["pixel_accuracy"]) for group in groups)))
-    rows.append(("mean class accuracy", *(_percent(segmentation[group]["mean_accuracy"]) for group in groups)))
+    rows += [
+        (f"mean accuracy, {titles[key]}", *(_percent(segmentation[group]["macc"][key]["value"]) for group in groups))
+        for key in ("present", "truth", "fixed")
+    ]
     rows.append(("frames", *(str(segmentation[group]["frames"]) for group in groups)))
     counted = ", ".join(segmentation["all"]["miou"]["present"]["classes"]) or "none"
     missing = ", ".join(segmentation["classes_without_truth"])
@@ -244,7 +249,7 @@ def _said(value: Any) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "none" if value is None else f"{100 * value:.2f} %"
+    return "nothing counted" if value is None else f"{100 * value:.2f} %"
 
 
 def _number(value: float | None) -> str:

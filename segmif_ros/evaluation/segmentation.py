@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from segmif_ros.labels import IGNORE_ID
 
-MeanConvention = Literal["present", "fixed"]
+MeanConvention = Literal["present", "truth", "fixed"]
+CONVENTIONS: tuple[MeanConvention, ...] = ("present", "truth", "fixed")
 
 
 class LabelRangeError(ValueError):
@@ -27,12 +28,13 @@ class LabelRangeError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanIoU:
-    """A mean IoU and what it was taken over.
+class ClassMean:
+    """A mean over classes, of IoU or accuracy, and what it was taken over.
 
-    value: in [0, 1]; NaN if no class was counted.
+    value: in [0, 1]; NaN if no class was counted, or nothing of the wanted classes occurs anywhere.
     classes: the class ids in the mean, ascending.
-    convention: ``present`` leaves out classes that neither truth nor prediction holds; ``fixed`` counts them as 0.
+    convention: ``present`` leaves out classes that neither truth nor prediction holds; ``truth`` those that the truth
+        doesn't hold, as the SegMiF authors' evaluator does; ``fixed`` counts absent classes as 0.
     """
 
     value: float
@@ -86,18 +88,31 @@ class ConfusionMatrix:
         """Correct pixels / counted pixels, NaN if nothing was counted."""
         return float(_divide(np.trace(self.counts)[None], self.counts.sum()[None])[0])
 
-    def mean_iou(self, convention: MeanConvention = "present", classes: Sequence[int] | None = None) -> MeanIoU:
-        """Mean IoU over ``classes`` (default: all) under a named convention; see MeanIoU."""
+    def mean_iou(self, convention: MeanConvention = "present", classes: Sequence[int] | None = None) -> ClassMean:
+        """Mean IoU over ``classes`` (default: all) under a named convention; see ClassMean."""
+        return self._mean(self.iou(), convention, classes)
+
+    def mean_accuracy(self, convention: MeanConvention = "truth", classes: Sequence[int] | None = None) -> ClassMean:
+        """Mean of `recall` over ``classes`` (default: all); classes counted but not in the truth are 0."""
+        return self._mean(self.recall(), convention, classes)
+
+    def _mean(
+        self, values: npt.NDArray[np.float64], convention: MeanConvention, classes: Sequence[int] | None
+    ) -> ClassMean:
         wanted = tuple(range(self.num_classes)) if classes is None else tuple(sorted(set(classes)))
         outside = [c for c in wanted if not 0 <= c < self.num_classes]
         if outside:
             raise LabelRangeError(f"mean over class ids {outside}, outside 0..{self.num_classes - 1}")
-        if convention not in ("present", "fixed"):
-            raise ValueError(f"mean IoU convention {convention!r}; choose 'present' or 'fixed'")
-        iou = self.iou()
-        counted = wanted if convention == "fixed" else tuple(c for c in wanted if not np.isnan(iou[c]))
-        value = float(np.mean(np.nan_to_num(iou[list(counted)], nan=0.0))) if counted else float("nan")
-        return MeanIoU(value=value, classes=counted, convention=convention)
+        if convention not in CONVENTIONS:
+            raise ValueError(f"mean convention {convention!r}; choose from {', '.join(CONVENTIONS)}")
+        truth = self.counts.sum(axis=1) > 0
+        occurs = truth | (self.counts.sum(axis=0) > 0)
+        held = {"present": occurs, "truth": truth, "fixed": np.ones_like(truth)}[convention]
+        counted = tuple(c for c in wanted if held[c])
+        if not any(occurs[c] for c in wanted) or not counted:
+            return ClassMean(value=float("nan"), classes=(), convention=convention)
+        value = float(np.mean(np.nan_to_num(values[list(counted)], nan=0.0)))
+        return ClassMean(value=value, classes=counted, convention=convention)
 
 
 def _divide(

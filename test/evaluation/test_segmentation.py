@@ -90,3 +90,30 @@ def test_counts_of_parts_add_up_to_those_of_the_whole(truth1, prediction1, truth
     parts = matrix_of(truth1, prediction1).counts + matrix_of(truth2, prediction2).counts
     whole = matrix_of(np.vstack([truth1, truth2]), np.vstack([prediction1, prediction2]))
     assert np.array_equal(parts, whole.counts)
+
+
+def test_a_falsely_predicted_class_that_the_truth_lacks_is_left_out_of_the_mean_over_the_truth() -> None:
+    truth = np.array([[0, 0, 1, 1]])
+    prediction = np.array([[0, 2, 1, 1]])  # class 2 has no truth, as bicycle in FMB's test split
+    matrix = ConfusionMatrix(3)
+    matrix.update(truth, prediction)
+    assert matrix.mean_iou("truth").value == pytest.approx((0.5 + 1.0) / 2)
+    assert matrix.mean_iou("truth").classes == (0, 1)
+    assert matrix.mean_iou("present").value == pytest.approx((0.5 + 1.0 + 0.0) / 3)
+
+
+def test_the_mean_accuracy_goes_by_the_same_conventions() -> None:
+    matrix = ConfusionMatrix(4)
+    matrix.update(np.array([[0, 0, 1, 1]]), np.array([[0, 2, 1, 1]]))
+    assert matrix.mean_accuracy("truth").value == pytest.approx(0.75)
+    assert matrix.mean_accuracy("present").value == pytest.approx((0.5 + 1.0 + 0.0) / 3)  # as torchmetrics' macro
+    assert matrix.mean_accuracy("fixed").value == pytest.approx(1.5 / 4)
+
+
+@pytest.mark.parametrize("convention", ["present", "truth", "fixed"])
+def test_where_nothing_was_counted_there_is_no_mean(convention: str) -> None:
+    matrix = ConfusionMatrix(3)
+    matrix.update(np.full((2, 2), 255), np.zeros((2, 2), int))
+    assert np.isnan(matrix.mean_iou(convention).value)  # type: ignore[arg-type]
+    matrix.update(np.zeros((2, 2), int), np.zeros((2, 2), int))
+    assert np.isnan(matrix.mean_iou(convention, [1, 2]).value)  # type: ignore[arg-type]
