@@ -146,7 +146,8 @@ class PairFolder:
         """
         files = self.files[index]
         infrared, rgb = self.load_images(index)
-        labels, absent = self._map(files.labels, label_set, infrared, files), self._map(files.absent, None, infrared, files)
+        labels = self._map(files.labels, label_set, infrared, files)
+        absent = self._map(files.absent, None, infrared, files)
         if absent is not None and files.absent is not None:
             require_absence(absent, files.absent)
         return Pair(name=files.name, infrared=infrared, rgb=rgb, labels=labels, absent=absent)
