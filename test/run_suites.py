@@ -25,6 +25,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 LIST = HERE / "suites.txt"
 STACKS_S = 10.0  # for printing the stacks before a run is killed
+# the interpreter's own fault handler, as pytest's ends with its session
+PYTEST = (sys.executable, "-X", "faulthandler", "-m", "pytest")
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,18 @@ def read_suites(text: str) -> list[Suite]:
     return suites
 
 
-def run_suite(suite: Suite, arguments: Sequence[str], *, root: Path = HERE, stream: int | None = None) -> Outcome:
+def run_suite(
+    suite: Suite,
+    arguments: Sequence[str],
+    *,
+    root: Path = HERE,
+    stream: int | None = None,
+    command: Sequence[str] = PYTEST,
+) -> Outcome:
     """Run one suite in a process of its own; ``stream`` takes its output, None is this process's own."""
-    paths = [str(path) for path in sorted(root.glob(suite.path))]
-    # the interpreter's own fault handler, as pytest's ends with its session
-    command = [sys.executable, "-X", "faulthandler", "-m", "pytest", *paths, *arguments]
+    whole = [*command, *(str(path) for path in sorted(root.glob(suite.path))), *arguments]
     began = time.monotonic()
-    process = subprocess.Popen(command, cwd=root.parent, stdout=stream, stderr=stream, start_new_session=True)
+    process = subprocess.Popen(whole, cwd=root.parent, stdout=stream, stderr=stream, start_new_session=True)
     try:
         status, overdue = process.wait(suite.limit_s), False
     except subprocess.TimeoutExpired:

@@ -16,12 +16,12 @@ def test_a_row_that_is_none_is_refused_with_its_number(line) -> None:
         read_suites(f"# a comment\n{line}\n")
 
 
-def _run(tmp_path: Path, program: str, limit_s: float = 60.0):
+def _run(tmp_path: Path, program: str):
     folder = tmp_path / "test" / "one"
     folder.mkdir(parents=True)
     (folder / "test_it.py").write_text(program)
     with (tmp_path / "output").open("w+") as output:
-        outcome = run_suite(Suite("one", limit_s), ["-q"], root=tmp_path / "test", stream=output.fileno())
+        outcome = run_suite(Suite("one", 120.0), ["-q"], root=tmp_path / "test", stream=output.fileno())
         output.seek(0)
         return outcome, output.read()
 
@@ -47,14 +47,20 @@ def test_a_process_that_does_not_end_after_its_tests_is_ended_and_its_stack_is_s
     program = """
 import threading
 def wait_for_good(): threading.Event().wait()
-def test_it(): threading.Thread(target=wait_for_good).start()
+threading.Thread(target=wait_for_good).start()
+print("1 passed", flush=True)
 """
+    command = [sys.executable, "-X", "faulthandler", "-c", program]
     began = time.monotonic()
-    outcome, output = _run(tmp_path, program, limit_s=8.0)
+    with (tmp_path / "output").open("w+") as output:
+        outcome = run_suite(Suite("one", 3.0), [], root=tmp_path, stream=output.fileno(), command=command)
+        output.seek(0)
+        said = output.read()
     assert outcome.overdue
-    assert time.monotonic() - began < 60
-    assert "1 passed" in output
-    assert "in wait_for_good" in output
+    assert outcome.line.endswith("FAILED: not over after 3 s")
+    assert time.monotonic() - began < 30
+    assert "1 passed" in said
+    assert "in wait_for_good" in said
 
 
 def test_cmake_runs_the_same_list() -> None:
