@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runs of the tests: all tests are in one, and a run that fails, crashes or hangs is a failure that says why."""
 
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from run_suites import HERE, Suite, read_suites, run_suite
+from run_suites import HERE, LIST, Suite, read_suites, run_suite
 
 
 @pytest.mark.parametrize("line", ["ros", "ros soon", "ros 10 slow", "ros 10 quick more"])
@@ -63,8 +64,22 @@ print("1 passed", flush=True)
     assert "in wait_for_good" in said
 
 
-def test_cmake_runs_the_same_list() -> None:
-    assert "test/suites.txt" in (HERE.parent / "CMakeLists.txt").read_text()
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="there is no cmake here: a ROS install brings it")
+def test_cmake_runs_the_same_list_with_the_same_limits(tmp_path) -> None:
+    text = (HERE.parent / "CMakeLists.txt").read_text()
+    block = text[text.index("  # One process for each row") :].split("endif()")[0]
+    stand_in = "function(ament_add_pytest_test name path)\n  message(\"${path}|${ARGN}\")\nendfunction()\n"
+    program = f"cmake_minimum_required(VERSION 3.20)\nproject(x NONE)\n{stand_in}{block}"
+    (tmp_path / "CMakeLists.txt").write_text(program)
+    suites = read_suites(LIST.read_text())
+    for each in suites:
+        (tmp_path / "test" / each.path.replace("*", "one")).mkdir(parents=True)
+    (tmp_path / "test" / "suites.txt").write_text(LIST.read_text())
+    done = subprocess.run(["cmake", "-S", tmp_path, "-B", tmp_path / "build"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = [line.split("|") for line in done.stderr.splitlines() if "|TIMEOUT" in line]
+    paths = {path.removeprefix("test/"): options.split(";")[1] for path, options in found}
+    assert paths == {each.path.replace("*", "one"): f"{each.limit_s:g}" for each in suites}
 
 
 def test_the_command_refuses_a_run_that_there_is_not() -> None:
