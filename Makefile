@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Everything a fresh machine needs: Python 3.11 (or 3.10 to 3.13), gcc and a package index.
+#   make install                 what the node needs, and nothing more, into .venv
 #   make demo [PAIRS=folder]     simulated rig or image pairs -> node -> pictures, a report and a latency table
 #   make test [JOBS=2]           ruff, mypy and the tests
 #   make quick                   the tests that need neither DDS nor an engine, in less than a minute
@@ -16,17 +17,24 @@ OUT ?= out
 VENV_FLAGS := $(if $(ROS_DISTRO),--system-site-packages,)
 
 BIN := $(VENV)/bin
+# What the node needs, and what tests and measurements need besides.
+RUNTIME := $(VENV)/.segmif_ros-runtime
 STAMP := $(VENV)/.segmif_ros-installed
+SOURCES := setup.py pyproject.toml package.xml CMakeLists.txt cmake/executables.txt requirements/constraints.txt $(wildcard msg/*.msg)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt --editable
 # The venv is the ament prefix of the ROS wheels.
 RUN := $(if $(ROS_DISTRO),,AMENT_PREFIX_PATH=$(abspath $(VENV))) $(BIN)/python
 
-.PHONY: demo test quick lint parity weights-report bench soak overhead params clean
+.PHONY: install demo test quick lint parity weights-report bench soak overhead params clean
 
-demo: $(STAMP)
+install: $(RUNTIME)
+
+demo: $(RUNTIME)
 	$(RUN) -m segmif_ros.cli demo --out $(OUT)/demo $(if $(PAIRS),--pairs "$(PAIRS)") $(ARGS)
 
 # One process for each row of test/suites.txt; ARGS run pytest with these arguments alone.
 test: lint
+	@echo "The tests take 10 to 15 minutes on two idle cores; make quick takes one."
 	$(RUN) $(if $(ARGS),-m pytest $(ARGS),test/run_suites.py --jobs $(or $(JOBS),1))
 
 quick: $(STAMP)
@@ -56,10 +64,21 @@ overhead: $(STAMP)
 params: $(STAMP)
 	$(RUN) -m segmif_ros.cli parameters --write
 
-$(STAMP): setup.py pyproject.toml package.xml CMakeLists.txt requirements/constraints.txt $(wildcard msg/*.msg)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV_FLAGS) $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt --editable ".[dev]"
+$(RUNTIME): $(SOURCES) | $(BIN)/python
+	@echo "Installing torch, OpenCV, the ROS 2 wheels and the package into $(VENV): 1 to 4 minutes, about 1 GB on disk"
+	@echo "(several GB where the package index serves a CUDA build of torch)."
+	$(PIP_INSTALL) .
 	touch $@
+
+$(STAMP): $(SOURCES) | $(BIN)/python
+	@echo "Installing the package with all that its tests need into $(VENV): 2 to 5 minutes, about 2 GB on disk."
+	$(PIP_INSTALL) ".[dev]"
+	touch $(RUNTIME) $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' || { \
+	  echo "make: Python 3.10 to 3.13 is needed, and $(PYTHON) is $$($(PYTHON) --version): name another, as in make demo PYTHON=python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV_FLAGS) $(VENV)
 
 clean:
 	rm -rf build install log $(OUT) segmif_ros/msg segmif_ros/*.so *.egg-info
