@@ -21,8 +21,10 @@ Image = npt.NDArray[np.uint8]
 
 MAX_CLASSES = 127  # what int8 cells can name
 _HORIZON_MARGIN_DEG = 0.6
-_HORIZON_SHARE = 0.01  # of an image's ground or sky on the wrong side before the pitch is doubted
+_HORIZON_SHARE = 0.03  # of an image's ground or sky on the wrong side before the pitch is doubted
 _HORIZON_PIXELS = 200
+_HORIZON_CONFIDENCE = 204  # of pixels that count, out of 255
+_HORIZON_LOOKS = 3  # in a row
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,6 +66,7 @@ class GroundMapper:
         self._pinhole: Pinhole | None = None
         self._pinhole_of: CameraModel | None = None
         self._sky = names.index("sky") if "sky" in names else None
+        self._doubts = 0
 
     def clear(self) -> None:
         """Forget everything, as after a jump of the clock or of the odometry."""
@@ -121,16 +124,21 @@ class GroundMapper:
         return self._grid.map()
 
     def horizon_problem(self, frame: LabelFrame, view: GroundView, pinhole: Pinhole) -> str | None:
-        """Return why the horizon can't be where the camera's pose puts it, or None."""
-        labels, _ = pinhole.undistorted(frame.labels, frame.confidence)
-        return horizon_problem(labels, view, self.table, self._sky)
+        """Return why the horizon can't be where the camera's pose puts it, or None; said from the third look on."""
+        labels, confidence = pinhole.undistorted(frame.labels, frame.confidence)
+        doubt = horizon_problem(labels, confidence, view, self.table, self._sky)
+        self._doubts = self._doubts + 1 if doubt else 0
+        return doubt if self._doubts >= _HORIZON_LOOKS else None
 
 
-def horizon_problem(labels: Image, view: GroundView, table: ClassTable, sky: int | None) -> str | None:
-    """Return a line if ground shows over the horizon, or sky below it, or None.
+def horizon_problem(
+    labels: Image, confidence: Image, view: GroundView, table: ClassTable, sky: int | None
+) -> str | None:
+    """Return a line if ground shows over the horizon, or sky below it, or None; both at once are wrong labels.
 
     Args:
         labels: (H, W) uint8 without distortion.
+        confidence: (H, W) uint8.
         view: By the pose in question.
         table: Of the labels' classes.
         sky: Id of the sky, None if the set has none.
@@ -140,12 +148,13 @@ def horizon_problem(labels: Image, view: GroundView, table: ClassTable, sky: int
     if not np.isfinite(rows).all():
         return None
     margin = np.radians(_HORIZON_MARGIN_DEG) * view.focal_px
-    over = np.arange(height)[:, None] - rows[None, :]
+    below = np.arange(height)[:, None] - rows[None, :]
+    sure = (labels != OUTSIDE) & (confidence >= _HORIZON_CONFIDENCE)
     said = []
-    wrong_sides = [("ground", (table.kinds[labels] == GROUND) & (labels != OUTSIDE), -over)]
-    if sky is not None:
-        wrong_sides.append(("sky", labels == sky, over))
-    for what, mask, beyond in wrong_sides:
+    for what, mask, beyond in (
+        ("ground", sure & (table.kinds[labels] == GROUND), -below),
+        ("sky", sure & (labels == sky), below),
+    ):
         total = int(np.count_nonzero(mask))
         wrong = beyond[mask & (beyond > margin)]
         if len(wrong) > max(_HORIZON_PIXELS, _HORIZON_SHARE * total):
@@ -155,7 +164,7 @@ def horizon_problem(labels: Image, view: GroundView, table: ClassTable, sky: int
                 f"{len(wrong) / total:.0%} of the {what} lies {side} the horizon that the camera's pose gives, up to "
                 f"{off:.1f} degrees: the camera looks farther {way}, or the ground isn't flat; correct its pitch"
             )
-    return "; ".join(said) or None
+    return said[0] if len(said) == 1 else None
 
 
 def _check(frame: LabelFrame) -> None:

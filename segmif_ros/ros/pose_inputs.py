@@ -33,8 +33,7 @@ def tf_message_type() -> tuple[Any, str]:
     except ImportError as error:
         return None, (
             f"tf2_msgs is not installed ({error}), so there is no tf: apt install ros-$ROS_DISTRO-tf2-msgs brings it "
-            "(the package index has no wheel of it); or set camera_pose_from to parameters and odometry_from to topic "
-            "or none"
+            "(the package index has no wheel of it)"
         )
     return TFMessage, ""
 
@@ -63,6 +62,8 @@ class PoseInputs:
         self.received = 0
         if use_tf:
             message_type, self._why = tf_message_type()
+            if self._why:
+                self._why += "; or set camera_pose_from to parameters, and odometry_from to topic or none"
             if message_type is not None:
                 for topic, qos, take in (
                     ("/tf", TF_QOS, self._take_moving),

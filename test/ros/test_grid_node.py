@@ -229,11 +229,13 @@ def test_a_pose_from_another_time_is_said_and_not_used(table) -> None:
     bench.until(lambda: bench.said("tf is from another time"))
 
 
-def test_a_horizon_that_is_not_where_the_pose_puts_it_is_said(table) -> None:
+def test_a_horizon_that_is_not_where_the_pose_puts_it_is_said(table, monkeypatch) -> None:
     bench = table(**{**BY_HAND, "camera_pitch_deg": 8.0})
     bench.start()
     bench.send_info()
-    bench.send(1)
+    monkeypatch.setattr("segmif_ros.ros.grid_outputs.HORIZON_PERIOD_S", 0.0)
+    for number in range(3):
+        bench.send(number)
     bench.until(lambda: bench.said("the horizon that the camera's pose gives"))
 
 
