@@ -115,6 +115,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "pseudo-label": ("label pairs by what a trained network sees by day", _of("segmif_ros.training.pseudo_labels")),
     "evaluate": ("judge weights on a data set and write a report", _of("segmif_ros.evaluation.evaluate")),
     "compare": ("compare two reports of evaluate", _of("segmif_ros.evaluation.compare")),
+    "evaluate-grid": ("judge the planner's grid against exact ground", _of("segmif_ros.evaluation.ground.command")),
     "replay": ("run bags through pairing and engine, or play one to a node", _of("segmif_ros.trials.replay_command")),
     "record-synthetic": ("write a bag of synthetic scenes with exact labels", _of("segmif_ros.bag.record")),
     "export-dataset": ("write a bag's pairs in FMB's layout", _of("segmif_ros.bag.export")),

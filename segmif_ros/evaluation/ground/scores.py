@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -175,8 +176,6 @@ def _front_cells(cells: Cells, nearest: npt.NDArray[np.float64]) -> Mask:
 
 def _grown(mask: Mask, cell_m: float) -> Mask:
     """Return the mask with all cells nearer than NEAR_M to it."""
-    import cv2
-
     apart = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
     return np.asarray(apart * cell_m <= NEAR_M)
 

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segmif evaluate-grid`: the planner's grid against the exact ground of synthetic drives."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.evaluation.ground import page
+from segmif_ros.evaluation.ground.drives import CONDITIONS, DriveConfig, Segment, frames_to_do, run_drives
+from segmif_ros.evaluation.options import add_engine_arguments, engine_factory, engine_settings
+from segmif_ros.evaluation.report import write_json
+from segmif_ros.evaluation.workers import progress_bar
+from segmif_ros.grid.config import GridConfig
+from segmif_ros.grid.costs import default_costs_file, read_costs
+from segmif_ros.labels import FMB
+from segmif_ros.result_folder import ResultFolder
+
+REPORT_FILE, PAGE_FILE, PICTURE_FILE = "grid.json", "grid.html", "grid.jpg"
+RANGE_M = 20.0
+# on every side of the robot, with what the square moves in steps
+SIZE_M = 2 * (RANGE_M + 2)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `segmif evaluate-grid`."""
+    default = DriveConfig()
+    parser.add_argument("--out", type=Path, default=Path("out/grid"), help="folder of results (default: %(default)s)")
+    parser.add_argument("--drives", type=int, default=len(default.seeds), help="streets (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=default.seeds[0], help="of the first (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=default.frames, help="of each drive (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=default.rate_hz, help="frames a second (default: %(default)s)")
+    parser.add_argument("--speed", type=float, default=default.speed_mps, help="metres a second (default: %(default)s)")
+    parser.add_argument("--size", default=f"{default.width}x{default.height}", help="WxH (default: %(default)s)")
+    parser.add_argument("--cell", type=float, default=0.1, help="metres (default: %(default)s)")
+    parser.add_argument("--costs", type=Path, help="YAML file of costs (default: the package's)")
+    parser.add_argument("--exact-only", action="store_true", help="exact labels only: judge the geometry, no network")
+    add_engine_arguments(parser)
+    parser.set_defaults(weights="segmif-rt", workers=1)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the drives, write JSON, page and picture, and print the tables."""
+    config = _drives(options)
+    grid = GridConfig(size_m=SIZE_M, cell_m=options.cell, max_range_m=RANGE_M)
+    costs = read_costs(options.costs or default_costs_file())
+    conditions = tuple(each for each in CONDITIONS if each.exact or not options.exact_only)
+    segment: Segment | None = None
+    label_set, settings = FMB, {"labels": "exact only"}
+    if not options.exact_only:
+        engine = engine_factory(options)()
+        label_set = engine.label_set
+        settings = {"model": f"{engine.model_name} {engine.model_hash}", **engine_settings(options)}
+
+        def segment(
+            infrared: npt.NDArray[np.uint8], rgb: npt.NDArray[np.uint8]
+        ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+            result = engine.infer(infrared, rgb)
+            return result.labels, result.confidence
+
+    with ResultFolder(options.out, "segmif evaluate-grid"):
+        with progress_bar("drives", frames_to_do(conditions, config)) as advance:
+            outcomes = run_drives(
+                conditions, config, grid, costs, segment=segment, label_set=label_set, advance=advance
+            )
+        results = {each.condition.name: each.scores.figures() for each in outcomes}
+        about = {**settings, **_plain(asdict(config)), **_plain(asdict(grid))}
+        write_json(options.out / REPORT_FILE, {"kind": "grid", "about": about, "conditions": results})
+        text = page.render(outcomes, results, label_set, [(key, str(value)) for key, value in about.items()])
+        (options.out / PAGE_FILE).write_text(text, encoding="utf-8")
+        shown = next(each for each in reversed(outcomes) if each.condition.lighting == "day" and each.example)
+        best = next((each for each in outcomes if each.condition.name == "day"), shown)
+        cv2.imwrite(str(options.out / PICTURE_FILE), page.picture(best, label_set)[..., ::-1])
+    print_tables(results)
+    print(f"{options.out / PAGE_FILE}")
+    return 0
+
+
+def print_tables(results: Mapping[str, Any]) -> None:
+    """Print the figures, shares in percent and distances in metres."""
+    for table in page.tables(results)[:-1]:
+        print(table.title)
+        widths = [max(len(row[k]) for row in (table.columns, *table.rows)) for k in range(len(table.columns))]
+        for row in (table.columns, *table.rows):
+            cells = [
+                row[0].ljust(widths[0]),
+                *(each.rjust(width) for each, width in zip(row[1:], widths[1:], strict=True)),
+            ]
+            print("  " + "  ".join(cells))
+
+
+def _drives(options: argparse.Namespace) -> DriveConfig:
+    width, separator, height = options.size.lower().partition("x")
+    if not (separator and width.isdecimal() and height.isdecimal()):
+        raise EvaluationError(f"--size {options.size}: write it as 640x480")
+    for name, least in (("drives", 1), ("frames", 6), ("seed", 0)):
+        if getattr(options, name) < least:
+            raise EvaluationError(f"--{name} {getattr(options, name)}: give {least} or more")
+    for name in ("rate", "cell"):
+        if not getattr(options, name) > 0:
+            raise EvaluationError(f"--{name} {getattr(options, name):g}: give a number over 0")
+    return DriveConfig(
+        seeds=tuple(range(options.seed, options.seed + options.drives)),
+        frames=options.frames,
+        rate_hz=options.rate,
+        speed_mps=options.speed,
+        height=int(height),
+        width=int(width),
+    )
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `segmif evaluate-grid` shows people: tables, plots and pictures of grids beside the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.evaluation import plots
+from segmif_ros.evaluation.ground.drives import Outcome, truly_free
+from segmif_ros.evaluation.page_frame import Table, data_uri, render_in_frame
+from segmif_ros.grid.picture import draw_grid
+from segmif_ros.labels import LabelSet
+from segmif_ros.scenes.drive import NOT_BLOCKED
+
+Rgb = npt.NDArray[np.uint8]
+
+# figure -> heading, whether it is a share
+COLUMNS = {
+    "iou_free": ("IoU free", True),
+    "iou_occupied": ("IoU occupied", True),
+    "false_free": ("false free", True),
+    "wrong_of_free": ("free wrong", True),
+    "known": ("known", True),
+    "obstacles_missed": ("missed", True),
+    "distance_error_median_m": ("error, m", False),
+    "distance_error_p95_m": ("p95, m", False),
+    "distance_bias_m": ("bias, m", False),
+}
+EXPLAINED = (
+    (
+        "IoU free, occupied",
+        "Of cells, against the true ground. Blocked cells within 0.25 m of what isn't free are right.",
+    ),
+    ("false free", "Share of the truly occupied cells that the grid calls free: the figure for safety."),
+    ("free wrong", "Share of the cells that the grid calls free where something stands."),
+    ("known", "Share of the cells in the camera's field of view that aren't unknown."),
+    ("missed", "Share of the bearings with an obstacle where the grid has none within 2 m of it, or before it."),
+    ("error, p95, bias", "Distance of the nearest obstacle on a bearing, where found; a negative bias is too near."),
+)
+_PIXELS = 420
+_BODY = """\
+{% extends "frame" %}
+{% block style %}
+.panels { display: grid; gap: .5rem; grid-template-columns: repeat(auto-fit, minmax(min(48%, 15rem), 1fr)); }
+figure { margin: 0; }
+figure img { width: 100%; height: auto; display: block; border-radius: .25rem; }
+figcaption { color: var(--soft); font-size: .85rem; }
+.plot svg { width: 100%; height: auto; background: #fff; border-radius: .25rem; }
+{% endblock %}
+{% block body %}
+<h2>How sure the grid is</h2>
+<div class="panels"><div class="plot">{{ reliability | safe }}</div></div>
+<h2>Grids beside the truth</h2>
+{% for title, panels in samples %}
+<section>
+<h3>{{ title }}</h3>
+<div class="panels">
+{% for caption, address in panels %}
+<figure><img src="{{ address }}" alt="{{ caption }}, {{ title }}"><figcaption>{{ caption }}</figcaption></figure>
+{% endfor %}
+</div>
+</section>
+{% endfor %}
+{% endblock %}
+"""
+
+
+def tables(results: Mapping[str, Any]) -> list[Table]:
+    """Return a table for each band of range: conditions down, figures across."""
+    first = next(iter(results.values()))
+    found = []
+    for band in first["bands"]:
+        rows = tuple(
+            (name, *(shown(each["bands"][band][key], share) for key, (_, share) in COLUMNS.items()))
+            for name, each in results.items()
+        )
+        found.append(Table(title=band, columns=("", *(title for title, _ in COLUMNS.values())), rows=rows))
+    rows = tuple((name, shown(each["reliability"]["expected_error"], True)) for name, each in results.items())
+    found.append(
+        Table(
+            title="Reliability",
+            columns=("", "expected error"),
+            rows=rows,
+            note="Mean difference between the probability that a cell is an obstacle and the share that isn't free.",
+        )
+    )
+    found.append(Table(title="What the figures mean", columns=("", ""), rows=EXPLAINED, explained=True))
+    return found
+
+
+def shown(value: float | None, share: bool) -> str:
+    """Return a figure as text: percent, or metres."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f}" if share else f"{value:.2f}"
+
+
+def render(outcomes: Sequence[Outcome], results: Mapping[str, Any], label_set: LabelSet, about: Sequence[Any]) -> str:
+    """Return the page as HTML text."""
+    near = results[outcomes[0].condition.name]["bands"]
+    curves = {
+        name: _curve(each["reliability"])
+        for name, each in results.items()
+        if "pitch" not in name and any(each["reliability"]["cells"])
+    }
+    return render_in_frame(
+        _BODY,
+        title="The planner's grid against the exact ground",
+        lead="Drives with known poses through synthetic streets; every cell is compared with the world that was drawn.",
+        facts=[
+            (f"false free, {band}, {outcomes[0].condition.name}", f"{shown(each['false_free'], True)} %")
+            for band, each in near.items()
+        ],
+        tables=tables(results),
+        notes=about,
+        reliability=plots.curves(curves, "probability of an obstacle", "share that isn't free"),
+        samples=[(each.condition.name, _panels(each, label_set)) for each in outcomes if each.example],
+    )
+
+
+def picture(outcome: Outcome, label_set: LabelSet) -> Rgb:
+    """Return camera, labels, grid and truth of one moment in a row, (H, W, 3) uint8 RGB."""
+    return np.hstack([image for _, image in _images(outcome, label_set)])
+
+
+def _curve(reliability: Mapping[str, Any]) -> tuple[list[float], list[float]]:
+    pairs = [(s, t) for s, t in zip(reliability["said"], reliability["true"], strict=True) if s is not None]
+    return [each[0] for each in pairs], [each[1] for each in pairs]
+
+
+def _panels(outcome: Outcome, label_set: LabelSet) -> list[tuple[str, str]]:
+    found = []
+    for caption, image in _images(outcome, label_set):
+        flat = caption != "camera"
+        done, data = cv2.imencode(".png" if flat else ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        assert done
+        found.append((caption, data_uri("png" if flat else "jpeg", data.tobytes())))
+    return found
+
+
+def _images(outcome: Outcome, label_set: LabelSet) -> list[tuple[str, Rgb]]:
+    example = outcome.example
+    grid, truth, pose = example["grid"], example["truth"], example["pose"]
+    robot = (float(pose[0, 3]), float(pose[1, 3]), 0.0)
+    true_cost = np.where(truth.blocked != NOT_BLOCKED, 100, np.where(truly_free(truth), 0, 80)).astype(np.int8)
+    seen_from_above = [
+        draw_grid(each, pixels=2 * _PIXELS, robot=robot)[:_PIXELS, _PIXELS // 2 : -(_PIXELS // 2)]
+        for each in (grid, replace(grid, cost=true_cost))
+    ]
+    width = round(_PIXELS * example["labels"].shape[1] / example["labels"].shape[0])
+    camera = cv2.resize(example["scene"].rgb, (width, _PIXELS), interpolation=cv2.INTER_AREA)
+    labels = cv2.resize(label_set.colourise(example["labels"]), (width, _PIXELS), interpolation=cv2.INTER_NEAREST_EXACT)
+    names = ("camera", "labels", "grid", "truth")
+    return [
+        (name, np.ascontiguousarray(image, np.uint8))
+        for name, image in zip(names, (camera, labels, *seen_from_above), strict=True)
+    ]
