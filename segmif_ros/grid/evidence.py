@@ -28,6 +28,7 @@ _MAX_SAMPLES = 41
 _STEPS = 1 << 12  # of log odds, where the larger of two is kept as a whole number
 _SURE = 0.98  # no confidence counts for more
 _HIDDEN = 254  # in place of a label: what moves is before it
+_MARGIN = 2.0  # standard deviations of the pitch within which all pixels must be ground
 _TAIL = 2.0  # how fast what stands gets less likely along its ray, up to one standard deviation away
 
 
@@ -215,7 +216,7 @@ def nothing_seen() -> Evidence:
 
 def _sure_ground(labels: Image, confidence: Image, ground: Image, view: GroundView, config: GridConfig) -> Image:
     """Return the class of pixels that are ground even if the pitch errs a little, `OUTSIDE` elsewhere."""
-    margin = int(np.ceil(np.radians(config.pitch_error_deg) * view.focal_px))
+    margin = int(np.ceil(_MARGIN * np.radians(config.pitch_error_deg) * view.focal_px))
     rows = 1 + 2 * min(margin, _MAX_MARGIN_PX)
     sure = cv2.erode(ground, np.ones((rows, 3), np.uint8))
     enough = look_up(np.where(np.arange(256) >= 255 * config.min_confidence, 255, 0).astype(np.uint8), confidence)
