@@ -132,7 +132,7 @@ def random_pose(
         tilt, roll = rng.uniform(-0.7, 0.7, 2), float(rng.normal(0, 0.15))
         rotation = np.asarray(cv2.Rodrigues(np.array([*tilt, roll]))[0], np.float64)
         # in the narrower camera's view, so that the other one sees it too
-        share = float(rng.uniform(0.3, 0.75))
+        share = float(np.exp(rng.uniform(np.log(0.22), np.log(0.8))))
         width_px = share * min(rgb.width, infrared.width * rgb.K[0, 0] / infrared.K[0, 0])
         distance_m = rgb.K[0, 0] * size_m / width_px
         wanted = rng.uniform(0.08, 0.92, 2) * (rgb.width, rgb.height)

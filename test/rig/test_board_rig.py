@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calibration with a board: the rig is found again, and views that can't be one rig's are refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from calibrating_fakes import BOARD, views_of
+
+from segmif_ros.rig.calibrating.board import Detection
+from segmif_ros.rig.calibrating.board_rig import calibrate_board
+from segmif_ros.rig.calibrating.views import BoardCollector, covered, missing_cells
+from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.rig.registration import Registration, RegistrationConfig
+from segmif_ros.ros.simulator.rigs import random_rig
+
+TRUTH = random_rig(1)  # 320x256 plumb_bob beside 640x480 equidistant
+SIZES = {"infrared": TRUTH.infrared.size, "rgb": TRUTH.rgb.size}
+LENSES = (TRUTH.infrared.distortion_model, TRUTH.rgb.distortion_model)
+
+
+@pytest.fixture(scope="module")
+def views():
+    return views_of(TRUTH)
+
+
+def solve(views, **more):
+    return calibrate_board(BOARD, views, SIZES, lenses=LENSES, **more)
+
+
+def remap_errors(found, truth, depth_m=10.0) -> np.ndarray:
+    config = RegistrationConfig(mode="stereo", reference_depth_m=depth_m)
+    size = truth.rgb.width // 8, truth.rgb.height // 8
+    maps = [Registration(config, each).maps(size, truth.infrared.size) for each in (found, truth)]
+    both = (maps[0].valid & maps[1].valid).astype(bool)
+    return np.hypot(*np.moveaxis(maps[0].pixels - maps[1].pixels, -1, 0))[both]
+
+
+def test_the_rig_is_found_again_to_a_fraction_of_a_pixel(views) -> None:
+    result = solve(views)
+    assert remap_errors(result.calibration, TRUTH).mean() < 0.3
+    assert np.linalg.norm(result.calibration.extrinsics.translation_m - TRUTH.extrinsics.translation_m) < 0.003
+    assert result.calibration.infrared.K[0, 0] == pytest.approx(TRUTH.infrared.K[0, 0], rel=0.01)
+    assert result.verdict.startswith("good: 0.")
+
+
+def test_known_intrinsics_stay_as_they_are(views) -> None:
+    result = solve(views, known=(TRUTH.infrared, TRUTH.rgb))
+    assert result.calibration.infrared == TRUTH.infrared
+    assert result.calibration.rgb == TRUTH.rgb
+    assert remap_errors(result.calibration, TRUTH).mean() < 0.3
+
+
+def test_bad_views_are_left_out_and_named(views) -> None:
+    spoilt = list(views)
+    for k in (3, 9):
+        rgb = spoilt[k].rgb
+        spoilt[k] = replace(spoilt[k], rgb=replace(rgb, pixels=rgb.pixels + np.array([25.0, -10.0])))
+    result = solve(spoilt, known=(TRUTH.infrared, TRUTH.rgb))
+    assert {each.name for each in result.residuals if not each.used} == {"view 3", "view 9"}
+    assert remap_errors(result.calibration, TRUTH).mean() < 0.4
+
+
+def test_a_view_whose_points_begin_at_the_opposite_corner_is_turned_back(views) -> None:
+    turned = list(views)
+    turned[5] = replace(turned[5], infrared=replace(turned[5].infrared, pixels=turned[5].infrared.pixels[::-1].copy()))
+    result = solve(turned, known=(TRUTH.infrared, TRUTH.rgb))
+    assert all(each.used for each in result.residuals)
+
+
+def test_mirrored_images_are_named(views) -> None:
+    def mirrored(found: Detection) -> Detection:
+        pixels = found.pixels.copy()
+        pixels[:, 0] = TRUTH.infrared.width - 1 - pixels[:, 0]
+        return replace(found, pixels=pixels.reshape(6, 8, 2)[:, ::-1].reshape(-1, 2))
+
+    with pytest.raises(CalibrationError, match="mirrored"):
+        solve([replace(view, infrared=mirrored(view.infrared)) for view in views], known=(TRUTH.infrared, TRUTH.rgb))
+
+
+def test_pairs_that_are_not_of_one_moment_are_refused(views) -> None:
+    shuffled = [replace(view, infrared=views[(k + 5) % len(views)].infrared) for k, view in enumerate(views)]
+    with pytest.raises(CalibrationError, match="one moment"):
+        solve(shuffled, known=(TRUTH.infrared, TRUTH.rgb))
+
+
+def test_too_few_views_are_refused_with_what_is_needed(views) -> None:
+    with pytest.raises(CalibrationError, match="6 at least are needed"):
+        solve(views[:4])
+
+
+def test_few_views_are_said(views) -> None:
+    result = solve(views[:6], known=(TRUTH.infrared, TRUTH.rgb))
+    assert any("6 views were used" in each for each in result.advice)
+
+
+def test_the_verdict_names_the_parts_without_views() -> None:
+    found = Detection(ids=np.arange(50), pixels=np.random.default_rng(0).uniform((250, 0), (600, 480), (50, 2)))
+    assert set(missing_cells(covered([found], (640, 480)))) == {"upper left", "left", "lower left"}
+
+
+# --- collecting views from images ------------------------------------------------------------------------------------
+
+
+def blank(size) -> np.ndarray:
+    return np.random.default_rng(0).normal(100, 3, size[::-1]).astype(np.uint8)
+
+
+def test_no_board_says_what_to_check() -> None:
+    collector = BoardCollector(BOARD)
+    for k in range(2):
+        collector.add(blank((96, 72)), np.dstack([blank((96, 72))] * 3), f"pair {k}")
+    with pytest.raises(CalibrationError, match="no board found in 2 pairs"):
+        collector.chosen()
+
+
+def test_frozen_images_are_named() -> None:
+    collector = BoardCollector(BOARD)
+    rng = np.random.default_rng(1)
+    for k in range(6):
+        collector.add(blank((96, 72)), rng.integers(0, 255, (72, 96, 3), dtype=np.uint8), f"pair {k}")
+    with pytest.raises(CalibrationError, match="infrared images are frozen"):
+        collector.chosen()
+
+
+def test_another_size_is_refused() -> None:
+    collector = BoardCollector(BOARD)
+    collector.add(blank((96, 72)), np.dstack([blank((96, 72))] * 3), "a")
+    with pytest.raises(CalibrationError, match="b: infrared is 80x60, 96x72 before"):
+        collector.add(blank((80, 60)), np.dstack([blank((96, 72))] * 3), "b")
+
+
+def test_two_boards_are_refused() -> None:
+    printed, _ = BOARD.print(12)
+    two = np.full((220, 520), 200, np.uint8)
+    two[40 : 40 + printed.shape[0], 20 : 20 + printed.shape[1]] = printed
+    two[40 : 40 + printed.shape[0], 280 : 280 + printed.shape[1]] = printed
+    with pytest.raises(CalibrationError, match="two boards"):
+        BoardCollector(BOARD).add(two, np.dstack([two] * 3), "pair 0")

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calibration from the scene alone: found where views share edges, refused where they don't."""
+
+import cv2
+import numpy as np
+import pytest
+
+from segmif_ros.rig.calibrating.scene import MIN_FRAMES, calibrate_scene
+from segmif_ros.rig.calibration import Extrinsics, RigCalibration
+from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.ros.simulator.optics import TwoCameras
+from segmif_ros.ros.simulator.rigs import CameraPlan, rotation_of
+from segmif_ros.scenes import RoadScene
+
+
+def shapes(seed, size=(320, 240)) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    image = np.full(size[::-1], 100, np.uint8)
+    for _ in range(60):
+        (x, y), (w, h) = rng.integers(0, size), rng.integers(8, 50, 2)
+        cv2.rectangle(image, (int(x), int(y)), (int(x + w), int(y + h)), int(rng.integers(0, 255)), -1)
+    return image
+
+
+def test_scale_roll_and_shift_are_found_across_sizes() -> None:
+    # infrared pixels to RGB's: 160x120 into 320x240, smaller than the view, turned and shifted
+    turn = np.vstack([cv2.getRotationMatrix2D((159.5, 119.5), -2.0, 0.85), [0, 0, 1]])
+    turn[:2, 2] += (8, -5)
+    true = turn @ np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1.0]])
+    pairs = []
+    for seed in range(MIN_FRAMES):
+        rgb = shapes(seed)
+        infrared = 255 - cv2.warpPerspective(rgb, np.linalg.inv(true), (160, 120), flags=cv2.INTER_AREA)
+        pairs.append((infrared.astype(np.uint16) * 20, np.dstack([rgb] * 3)))
+    result = calibrate_scene(pairs)
+    corners = np.array([[20.0, 20], [140, 20], [80, 60], [20, 100], [140, 100]])
+    expected = cv2.perspectiveTransform(corners[:, None], true)[:, 0]
+    assert np.hypot(*(result.calibration.homography.to_rgb(corners) - expected).T).max() < 1.5
+    assert result.covariance.shape == (8, 8)
+    assert "px" in result.verdict
+
+
+def test_the_rotation_of_known_cameras_is_found_on_streets() -> None:
+    truth = RigCalibration(
+        infrared=CameraPlan(width=160, height=120, fov_deg=50, lens="equidistant").model(),
+        rgb=CameraPlan(width=320, height=240, fov_deg=58, lens="plumb_bob").model(),
+        extrinsics=Extrinsics(rotation=rotation_of(1.2, -0.8, 1.0), translation_m=np.zeros(3)),
+    )
+    cameras = TwoCameras(truth)
+    seen = [cameras.capture(RoadScene(seed, lighting="day"), 1.0) for seed in range(10)]
+    result = calibrate_scene([(each.infrared, each.rgb) for each in seen], cameras=(truth.infrared, truth.rgb))
+    off = result.calibration.extrinsics.rotation.T @ truth.extrinsics.rotation
+    assert np.degrees(np.linalg.norm(cv2.Rodrigues(off)[0])) < 0.25
+    assert result.covariance.shape == (3, 3)
+
+
+def test_views_without_anything_in_common_are_refused_with_what_to_do() -> None:
+    pairs = [(shapes(seed, (160, 120)), np.dstack([shapes(seed + 100)] * 3)) for seed in range(MIN_FRAMES)]
+    with pytest.raises(CalibrationError, match=r"doesn't tell .* use a board"):
+        calibrate_scene(pairs)
+
+
+def test_too_few_views_are_refused() -> None:
+    with pytest.raises(CalibrationError, match="8 at least"):
+        calibrate_scene([(shapes(0), np.dstack([shapes(0)] * 3))] * 3)
