@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parameters of segmif_node: the one table that declaration, config/segmif.yaml and the README follow."""
+"""The parameters of segmif_node: the one table that declaration, config/segmif.yaml and docs/parameters.md follow."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ class NodeConfig:
         "Model to run: a name that comes with the package, a checkpoint file, the two files of the SegMiF authors "
         "separated by a comma, or a model folder with a network of one's own (docs/own_network.md).",
         changes=Changes.RELOAD,
+        group="Model",
     )
     device: str = parameter(
         "auto",
@@ -127,6 +128,7 @@ class NodeConfig:
         "added.",
         choices=TRANSPORTS,
         changes=_UNCONFIGURED,
+        group="Inputs",
     )
     rgb_transport: str = parameter(
         "raw", "How RGB images come, as infrared_transport.", choices=TRANSPORTS, changes=_UNCONFIGURED
@@ -139,6 +141,7 @@ class NodeConfig:
         "installed, does it (approximate pairs greedily on arrival).",
         choices=SYNC_POLICIES,
         changes=_UNCONFIGURED,
+        group="Pairing",
     )
     slop_s: float = parameter(
         0.0,
@@ -162,6 +165,7 @@ class NodeConfig:
         "How the other camera's image gets into the master's view: none (they show the same at one size), resize (at "
         "two sizes), homography, stereo (two calibrated cameras). See docs/calibration.md.",
         choices=REGISTRATION_MODES,
+        group="Registration",
     )
     calibration_file: str = parameter(
         "",
@@ -185,6 +189,7 @@ class NodeConfig:
         "",
         "Rows and columns to cut off infrared images, for telemetry lines: top, bottom, left, right, for example "
         "'0, 2, 0, 0'. Calibration and camera_info are of what is left.",
+        group="Images",
     )
     max_pixels: int = parameter(
         MAX_PIXELS,
@@ -199,6 +204,7 @@ class NodeConfig:
         "How raw thermal values become 8-bit: plateau (equalised and smoothed over time, the usual gain of thermal "
         "cameras), percentile (linear, smoothed over time), fixed range, minmax a frame, clahe.",
         choices=GAIN_POLICIES,
+        group="Thermal gain (16-bit and float infrared)",
     )
     gain_low_percentile: float = parameter(
         1.0, "Percentile that becomes 0 (percentile, clahe).", minimum=0.0, maximum=100.0
@@ -218,6 +224,7 @@ class NodeConfig:
     mask_classes: str = parameter(
         "",
         "Names of the classes, separated by commas, that are 255 in segmentation/classes_mask; empty publishes none.",
+        group="Outputs",
     )
     output_width: int = parameter(
         0,
@@ -237,7 +244,8 @@ class NodeConfig:
 
     # life
     snapshot_folder: str = parameter(
-        "", "Where ~/snapshot writes, a folder for each; empty means $ROS_HOME/segmif_snapshots (~/.ros without it)."
+        "", "Where ~/snapshot writes, a folder for each; empty means $ROS_HOME/segmif_snapshots (~/.ros without it).",
+        group="Life and diagnostics",
     )
     autostart: bool = parameter(
         True, "Configure and activate at start; false waits for lifecycle transitions.", changes=_NEVER

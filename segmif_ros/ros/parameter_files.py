@@ -13,7 +13,7 @@ from segmif_ros.ros.parameters import markdown_table, yaml_text
 
 # node -> its table, the header of its params file, that file, and the page with the table
 _TABLES: dict[str, tuple[type, str, str, str]] = {
-    "segmif_node": (NodeConfig, node_config.FILE_HEADER, "config/segmif.yaml", "README.md"),
+    "segmif_node": (NodeConfig, node_config.FILE_HEADER, "config/segmif.yaml", "docs/parameters.md"),
     "grid_node": (GridNodeConfig, grid_config.FILE_HEADER, "config/grid.yaml", "docs/grid.md"),
 }
 BEGIN = "<!-- parameters: written by `make params` -->"
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `segmif parameters`."""
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument("--yaml", action="store_true", help="print a params file with every parameter at its default")
-    form.add_argument("--markdown", action="store_true", help="print the README's table")
+    form.add_argument("--markdown", action="store_true", help="print the table of the documentation")
     form.add_argument("--write", action="store_true", help="write the params files and tables of the sources here")
     parser.add_argument("--node", choices=_TABLES, default="segmif_node", help="whose to print (default: %(default)s)")
 

@@ -2,8 +2,8 @@
 """One declarative table for a node's parameters, and everything that follows from it.
 
 A node's parameters are the fields of one frozen dataclass, each made with `parameter`. From it come the declaration
-with descriptors, validation with one-line reasons, the params file and the README's table (`segmif parameters`).
-The node's own table is `segmif_ros.ros.node_config.NodeConfig`. Nothing here needs rclpy until a node is there.
+with descriptors, validation with one-line reasons, the params file and the documented tables (`segmif parameters`). The
+node's own table is `segmif_ros.ros.node_config.NodeConfig`. Nothing here needs rclpy until a node is there.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class ParameterRow:
         choices: The texts allowed, empty for any.
         changes: When it may change.
         takes_number: Whether a text may be given as a whole number, as YAML makes it of ``device: 0``.
+        group: Heading of the parameters from this one on; empty goes on with the one before.
     """
 
     name: str
@@ -66,6 +67,7 @@ class ParameterRow:
     choices: tuple[str, ...] = ()
     changes: Changes = Changes.ANY_TIME
     takes_number: bool = False
+    group: str = ""
 
     @property
     def allowed(self) -> str:
@@ -112,11 +114,12 @@ def parameter(
     choices: tuple[str, ...] = (),
     changes: Changes = Changes.ANY_TIME,
     takes_number: bool = False,
+    group: str = "",
 ) -> Any:
     """Return the dataclass field of one parameter; the arguments are `ParameterRow`'s."""
     facts = {
         "description": description, "minimum": minimum, "maximum": maximum, "choices": choices, "changes": changes,
-        "takes_number": takes_number,
+        "takes_number": takes_number, "group": group,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=facts)
 
@@ -259,6 +262,7 @@ def yaml_text(config: type[Any], header: str = "") -> str:
     lines += ["/**:", "  ros__parameters:"]
     for row in rows(config):
         facts = "; ".join(filter(None, [row.allowed, f"changes {row.changes.value}"]))
+        lines += [f"    # --- {row.group} ---"] if row.group else []
         lines += [f"    # {each}" for each in textwrap.wrap(f"{row.description} ({facts})", width=110)]
         value = yaml.safe_dump(row.default, default_flow_style=True).removesuffix("\n...\n").strip()
         lines.append(f"    {row.name}: {value}")
@@ -266,9 +270,12 @@ def yaml_text(config: type[Any], header: str = "") -> str:
 
 
 def markdown_table(config: type[Any]) -> str:
-    """Return the table of the README."""
-    lines = ["| parameter | default | allowed | changes | meaning |", "|---|---|---|---|---|"]
+    """Return the table for the documentation, a table for each group under its heading."""
+    head = ["| parameter | default | allowed | changes | meaning |", "|---|---|---|---|---|"]
+    lines = [] if rows(config)[0].group else head.copy()
     for row in rows(config):
+        if row.group:
+            lines += [*([""] if lines else []), f"### {row.group}", "", *head]
         allowed = row.allowed or {bool: "true, false", int: "integer", float: "number", str: "text"}[row.type]
         value = yaml.safe_dump(row.default, default_flow_style=True).removesuffix("\n...\n").strip()
         lines.append(f"| `{row.name}` | `{value}` | {allowed} | {row.changes.value} | {row.description} |")

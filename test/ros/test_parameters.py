@@ -37,8 +37,8 @@ def test_the_params_file_says_every_parameter_with_its_default() -> None:
     assert from_values(NodeConfig, said) == NodeConfig()
 
 
-def test_the_readmes_table_has_a_line_for_every_parameter() -> None:
-    lines = markdown_table(NodeConfig).splitlines()[2:]
+def test_the_documented_tables_have_a_line_for_every_parameter() -> None:
+    lines = [line for line in markdown_table(NodeConfig).splitlines() if line.startswith("| `")]
     assert [line.split("`")[1] for line in lines] == [row.name for row in rows(NodeConfig)]
     assert all(line.count("|") == 6 for line in lines), "a description with a bar breaks the table"
 
@@ -51,6 +51,14 @@ def test_every_parameter_says_what_it_means_in_a_sentence() -> None:
 def test_every_default_is_allowed_by_its_own_row() -> None:
     for row in rows(NodeConfig):
         assert row.problem(row.default) is None
+
+
+def test_the_defaults_are_those_of_the_parts_that_replay_starts_from() -> None:
+    from segmif_ros.inference.engine import EngineConfig
+    from segmif_ros.stream.pipeline import PipelineConfig
+
+    assert NodeConfig().pipeline() == PipelineConfig()
+    assert NodeConfig().engine() == EngineConfig()
 
 
 def test_the_choices_are_those_of_the_engine() -> None:
