@@ -115,6 +115,13 @@ def test_the_ignored_id_of_a_set_has_no_counterpart(yard) -> None:
     assert counterparts(yard, yard) == {0: 0, 1: 1, 2: 2, 3: None}
 
 
+@pytest.mark.parametrize("content", ["[" * 200_000, "{", "3", '{"ignore_id":' + "9" * 5000 + ',"classes":[]}'])
+def test_damaged_classes_of_weights_are_refused_in_one_line(content) -> None:
+    with pytest.raises(LabelSetError, match="label_classes of the weights") as refused:
+        label_set_of({"label_set": "own", "label_classes": content}, 3)
+    assert len(str(refused.value)) < 200
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

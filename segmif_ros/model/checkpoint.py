@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from segmif_ros.model.encoder import ENCODERS
 from segmif_ros.model.network import FUSION_SCALES, PRIOR_SCALES, SegMiF, SegMiFConfig
@@ -30,6 +32,9 @@ _SEGMENTATION = "segmentation."
 # the one size that no tensor shows; files without it have 1
 _PRIOR_SCALE = "prior_scale"
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
+_RANDOM = {Tensor.normal_, Tensor.uniform_, *(getattr(torch.nn.init, f"{name}_") for name in (
+    "normal", "uniform", "trunc_normal", "kaiming_normal", "kaiming_uniform"
+))}  # fmt: skip
 _HALF_LIMIT = torch.finfo(torch.float16).max
 
 
@@ -82,11 +87,32 @@ def load_checkpoint(
             f"{sources[_SEGMENTATION]}: made for {config.num_classes} classes, but {expected_classes} were asked for: "
             f"choose a label set of {config.num_classes} classes or other weights"
         )
+    _require_equal_keys(tensors, _shapes(config, sources), sources)
     model = SegMiF(config)
-    _require_equal_keys(tensors, model.state_dict(), sources)
     model.load_state_dict(tensors)
     model.metadata = metadata
     return model.eval()
+
+
+class _NothingToFill(TorchFunctionMode):
+    """Leaves out random values of tensors without memory, for which torch would load its compiler: seconds."""
+
+    def __torch_function__(
+        self, func: Any, _types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        return (args[0] if args else kwargs["tensor"]) if func in _RANDOM else func(*args, **kwargs)
+
+
+def _shapes(config: SegMiFConfig, sources: dict[str, Path]) -> Mapping[str, Tensor]:
+    """Return the state dict of a model without its memory: a small file can claim a network of any size."""
+    try:
+        with torch.device("meta"), _NothingToFill():
+            return SegMiF(config).state_dict()
+    except RuntimeError as error:  # sizes whose product overflows
+        raise CheckpointError(
+            f"{sources[_FUSION]}: claims sizes that no network has ({_one_line(error)}): give weights of this network"
+        ) from None
 
 
 def save_checkpoint(
@@ -174,6 +200,11 @@ def read_state(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     else:
         raise CheckpointError(f"{file}: is neither a safetensors nor a PyTorch checkpoint: give one of these")
     for key, tensor in state.items():
+        if (
+            tensor.layout is not torch.strided
+            or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
+        ):
+            raise CheckpointError(f"{file}: {shown(key)} claims more values than the file holds: get the file again")
         if tensor.is_floating_point():
             require_finite(tensor, key, file)
     return state, strings
@@ -190,6 +221,7 @@ def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_torch(file: Path) -> dict[str, Tensor]:
+    _refuse_archive_bomb(file)
     try:
         state: Any = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -208,6 +240,19 @@ def _read_torch(file: Path) -> dict[str, Tensor]:
     ):
         raise CheckpointError(f"{file}: holds no state dict (names and tensors only): save a state_dict()")
     return dict(state)
+
+
+def _refuse_archive_bomb(file: Path) -> None:
+    """Refuse a zip archive whose records come out larger than the file: PyTorch writes them as they are."""
+    if not zipfile.is_zipfile(file):
+        return
+    try:
+        with zipfile.ZipFile(file) as archive:
+            records = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # the reader itself will say it
+    if sum(each.file_size for each in records) > file.stat().st_size:
+        raise CheckpointError(f"{file}: its records claim more bytes than the file has: get the file again")
 
 
 def _split(state: dict[str, Tensor], file: Path) -> dict[str, dict[str, Tensor]]:

@@ -3,6 +3,7 @@
 
 import io
 import pickle
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from segmif_ros.model import CheckpointError, SegMiF, SegMiFConfig, load_checkpoint, save_checkpoint
+from segmif_ros.model.checkpoint import _shapes
 
 TINY = SegMiFConfig(encoder="mit_b0", num_classes=3, fusion_channels=8, growth=4, decoder_channels=16)
 State = dict[str, Tensor]
@@ -383,3 +385,51 @@ def test_a_header_whose_length_looks_like_a_pickle_is_read_with_its_metadata(mod
     save_checkpoint(model, path, {"note": note})
     assert path.read_bytes()[:1] == b"\x80"
     assert load_checkpoint(path).metadata["note"] == note
+
+
+# What a small file can claim.
+
+
+CLAIMS = {
+    "fusion.conv1_ir.weight": (80_000, 1, 1, 1),
+    "fusion.DRDB1.Dcov1.weight": (4_000_000, 1, 1, 1),
+    "segmentation.denoise_net.decoder.linear_c1.proj.weight": (2_000_000, 1),
+    "segmentation.denoise_net.decoder.linear_pred.weight": (20_000_000, 1, 1, 1),
+}
+
+
+@pytest.mark.parametrize("key", CLAIMS)
+def test_one_tensor_that_claims_a_huge_network_takes_no_memory(
+    model: SegMiF, tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = dict(model.state_dict())
+    state[key] = torch.zeros(CLAIMS[key], dtype=torch.float16)
+    _safetensors(state, tmp_path / "m.safetensors")
+    built = []
+    monkeypatch.setattr(SegMiF, "load_state_dict", lambda *_, **__: built.append(1))
+    assert "has shape" in _refusal(tmp_path / "m.safetensors")
+    assert not built
+
+
+def test_sizes_whose_product_overflows_are_refused(model: SegMiF, tmp_path: Path) -> None:
+    state = {**model.state_dict(), "fusion.DRDB1.Dcov1.weight": torch.zeros(1).expand(2**40, 1, 1, 1)}
+    torch.save(state, tmp_path / "m.pth")
+    assert "claims more values than the file holds" in _refusal(tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match="claims sizes that no network has"):
+        _shapes(replace(TINY, growth=2**60), {"fusion.": tmp_path / "m.pth"})
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_small_file_that_asks_for_much_memory_is_refused(tmp_path: Path, legacy: bool) -> None:
+    path = tmp_path / "m.pth"
+    torch.save({"fusion.a": torch.zeros(1).expand(1 << 37)}, path, _use_new_zipfile_serialization=not legacy)
+    assert path.stat().st_size < 4000
+    assert "fusion.a claims more values than the file holds" in _refusal(path)
+
+
+def test_a_compressed_archive_is_not_opened(tmp_path: Path) -> None:
+    torch.save({"fusion.a": torch.zeros(1 << 20)}, tmp_path / "m.pth")
+    with zipfile.ZipFile(tmp_path / "m.pth") as whole, zipfile.ZipFile(tmp_path / "z.pth", "w", 8) as small:
+        for record in whole.infolist():
+            small.writestr(record.filename, whole.read(record))
+    assert "its records claim more bytes than the file has" in _refusal(tmp_path / "z.pth")
