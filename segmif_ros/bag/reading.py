@@ -14,10 +14,13 @@ from typing import Any
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 
+from segmif_ros.bag import limits
 from segmif_ros.bag.messages import CAMERA_INFO, COMPRESSED, IMAGE, camera_info_of, header_of
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.stream.pairing import JUMP_BACK_NS
 from segmif_ros.stream.processing import in_one_line
+
+limits.install()
 
 INFRARED_TOPIC = "/infrared/image_raw"
 RGB_TOPIC = "/rgb/image_raw"
