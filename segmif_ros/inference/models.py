@@ -17,6 +17,7 @@ from segmif_ros.inference.engine import AUTHORS_PRIOR
 from segmif_ros.inference.model_folder import read_model_folder
 from segmif_ros.inference.operations import count_parameters, count_work
 from segmif_ros.inference.weights import (
+    NOTE,
     WeightsError,
     model_folder,
     packaged_weights,
@@ -170,6 +171,8 @@ def details(facts: ModelFacts) -> list[str]:
     """Return what needs words, one line each."""
     lines = [f"{facts.name}: {facts.description}"]
     lines.append(f"  licence     {facts.licence or 'the file says nothing; ask where it comes from'}")
+    if facts.metadata.get(NOTE):
+        lines.append(f"  good for    {facts.metadata[NOTE]}")
     if facts.metadata.get("data"):
         lines.append(f"  trained on  {facts.metadata['data']}")
     lines.append(f"  classes     {', '.join(facts.classes)}")

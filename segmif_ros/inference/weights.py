@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import safetensors
+
 from segmif_ros.paths import user_path
 
 DEFAULT_WEIGHTS = "segmif-s"
@@ -18,6 +20,8 @@ CURVE_SUFFIX = ".curve.json"
 RUN_LOG = "log.jsonl"
 # what makes a folder a model folder, see segmif_ros.inference.model_folder
 MODEL_FILE = "model.yaml"
+# of a file's metadata
+NOTE = "good_for"
 _NOT_THE_MODEL = (".md", ".txt")
 
 
@@ -137,6 +141,22 @@ def weights_hash(paths: Sequence[Path]) -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()[:12]
+
+
+def weights_note(weights: str) -> str:
+    """Return what a file of weights says of what it is good for and what not: one line.
+
+    Args:
+        weights: As `parse_weights` takes them. "" is returned for those that say nothing, or can't be read.
+    """
+    try:
+        paths = resolve_weights(parse_weights(weights))
+        if len(paths) != 1 or paths[0].suffix != ".safetensors":
+            return ""
+        with safetensors.safe_open(paths[0], "np") as file:
+            return " ".join((file.metadata() or {}).get(NOTE, "").split())
+    except (WeightsError, OSError, safetensors.SafetensorError):
+        return ""
 
 
 def _listed(packaged: dict[str, Path]) -> str:

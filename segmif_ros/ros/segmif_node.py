@@ -26,6 +26,7 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CameraInfo
 
+from segmif_ros.inference.weights import weights_note
 from segmif_ros.rig.camera import CameraModel
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.registration import Registration, Unregistered
@@ -169,6 +170,8 @@ class SegmifNode(ParameterSets, GuardedNode, LifecycleNode):
             f"{engine.label_set.name}, on {engine.device_name} by {engine.backend_name} in "
             f"{engine.precision}, ready after {time.monotonic() - started:.1f} s"
         )
+        if note := weights_note(config.weights):
+            self.get_logger().info(f"{engine.model_name} is good for {note}")
         self._use_rig(self.rig)
         return super().on_configure(state)
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +14,7 @@ from segmif_ros.inference.weights import (
     parse_weights,
     resolve_weights,
     weights_hash,
+    weights_note,
 )
 
 WORDS = st.text(st.characters(exclude_characters=",", codec="utf-8"), min_size=1).filter(str.strip)
@@ -98,3 +101,17 @@ def test_a_curve_is_no_weights_by_itself(tmp_path: Path, monkeypatch: pytest.Mon
     for name in ("a.safetensors", "a.curve.json", "b.curve.json"):
         (tmp_path / name).touch()
     assert list(packaged_weights()) == ["a"]
+
+
+def test_a_file_says_in_one_line_what_it_is_good_for(tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    safetensors.numpy.save_file({"x": np.zeros(1)}, file, {"good_for": "streets;\nnot for forests"})
+    assert weights_note(str(file)) == "streets; not for forests"
+
+
+def test_weights_that_say_nothing_have_no_note(tmp_path: Path) -> None:
+    file, folder = tmp_path / "mine.safetensors", tmp_path / "folder"
+    safetensors.numpy.save_file({"x": np.zeros(1)}, file)
+    folder.mkdir()
+    (folder / "model.yaml").write_text("")
+    assert weights_note(str(file)) == weights_note(str(folder)) == weights_note("nowhere.safetensors") == ""
