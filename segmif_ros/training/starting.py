@@ -86,7 +86,7 @@ def start_from(model: SegMiF, path: str, classes: LabelSet, part: str = "") -> S
         model: A model of any sizes; what isn't taken stays as it is.
         path: A packaged name, a checkpoint of ours, or the authors' two files with a comma between.
         classes: Classes of ``model``; those of the checkpoint are read off its metadata.
-        part: How the names of the tensors begin that may be taken; "" for all.
+        part: How the names of the tensors begin that are taken or counted as left; "" for all.
 
     Raises:
         CheckpointError: The checkpoint can't be used.
@@ -97,12 +97,13 @@ def start_from(model: SegMiF, path: str, classes: LabelSet, part: str = "") -> S
         theirs = label_set_of(source.metadata, source.config.num_classes)
     except (WeightsError, LabelSetError) as error:
         raise RecipeError(f"init {path}: {error}") from None
-    found, own = source.state_dict(), model.state_dict()
+    found, whole = source.state_dict(), model.state_dict()
+    own = {name: tensor for name, tensor in whole.items() if name.startswith(part)}
     rows = _rows(theirs, classes)
     taken = {}
     for name, now in own.items():
         given = found.get(name)
-        if given is None or not name.startswith(part):
+        if given is None:
             continue
         if name in _CLASS_ROWS:
             if rows and given.shape[1:] == now.shape[1:]:
@@ -115,7 +116,7 @@ def start_from(model: SegMiF, path: str, classes: LabelSet, part: str = "") -> S
             f"init {path}: shares no weights with the recipe's model (checkpoint: {source.config}; recipe:"
             f" {model.config}); make the sizes equal, or leave init out"
         )
-    model.load_state_dict({**own, **taken})
+    model.load_state_dict({**whole, **taken})
     mapped = rows if taken.keys() & set(_CLASS_ROWS) else {}
     return Start(
         path=path,
