@@ -101,13 +101,13 @@ class _Stream(Generic[Item]):
     decided_ns: int | None = None
     given_up_ns: int | None = None  # the newest stamp that had to go because the queue was full
     intervals_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_INTERVALS))
-    period_ns: float = 0.0  # 0 as long as it is not known
+    period_ns: int = 0  # median interval; 0 as long as it is not known
 
     def add(self, stamp_ns: int, item: Item) -> None:
         if self.newest_ns is not None:
             self.intervals_ns.append(stamp_ns - self.newest_ns)
             if len(self.intervals_ns) >= _ENOUGH_INTERVALS:
-                self.period_ns = statistics.median(self.intervals_ns)
+                self.period_ns = sorted(self.intervals_ns)[len(self.intervals_ns) // 2]
         self.newest_ns = stamp_ns
         self.waiting.append((stamp_ns, item))
 
