@@ -2,7 +2,7 @@
 # Everything a fresh machine needs: Python 3.11 (or 3.10 to 3.13), gcc and a package index.
 #   make install                 what the node needs, and nothing more, into .venv
 #   make demo [PAIRS=folder]     simulated rig or image pairs -> node -> pictures, a report and a latency table
-#   make test [JOBS=2]           ruff, mypy and the tests
+#   make test [JOBS=1]           ruff, mypy and the tests
 #   make quick                   the tests that need neither DDS nor an engine, in less than a minute
 #   make parity VECTORS=folder   the network against recorded outputs of the authors' network
 #   make weights-report [DATA=folder]  figures of the shipped weights on held-out scenes, CamVid, RoadScene, MSRS
@@ -35,7 +35,7 @@ demo: $(RUNTIME)
 # One process for each row of test/suites.txt; ARGS run pytest with these arguments alone.
 test: lint
 	@echo "The tests take 10 to 15 minutes on two idle cores; make quick takes one."
-	$(RUN) $(if $(ARGS),-m pytest $(ARGS),test/run_suites.py --jobs $(or $(JOBS),1))
+	$(RUN) $(if $(ARGS),-m pytest $(ARGS),test/run_suites.py --jobs $(or $(JOBS),2))
 
 quick: $(STAMP)
 	$(RUN) test/run_suites.py --quick --jobs $(or $(JOBS),2) -- -q
