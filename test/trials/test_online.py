@@ -179,7 +179,7 @@ def test_a_node_that_another_player_feeds_is_watched(make_bag: MakeBag, tmp_path
     # it goes on for as long as it is let, as `ros2 bag play --loop` does
     other = ("-m", "segmif_ros.trials.player", str(make_bag()), "--out", os.devnull, "--loops", "100000")
     with running(*FAKE_NODE), running(*other):
-        report = replay_online(make_bag(), tmp_path / "out", OnlineConfig(own_node=False, attach_s=2.0))
+        report = replay_online(make_bag(), tmp_path / "out", OnlineConfig(own_node=False, attach_s=5.0))
     online = report["online"]
     assert 0 < online["processed"] <= online["offered"]
     assert 0 < online["age_ms"]["p50"] < 5000
