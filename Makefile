@@ -8,6 +8,7 @@
 #   make weights-report [DATA=folder]  figures of the shipped weights on held-out scenes, CamVid, RoadScene, MSRS
 #   make bench [ARGS=...]        how fast the network runs on this machine
 #   make soak [MINUTES=10]       rig and node for minutes, with the node's memory and PASS or FAIL
+#   make docs                    the documentation as a site, in out/site
 #   make overhead                what the node costs beside its engine
 
 VENV ?= .venv
@@ -25,7 +26,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # The venv is the ament prefix of the ROS wheels.
 RUN := $(if $(ROS_DISTRO),,AMENT_PREFIX_PATH=$(abspath $(VENV))) $(BIN)/python
 
-.PHONY: install demo test quick lint parity weights-report bench soak overhead params clean
+.PHONY: install demo test quick lint parity weights-report bench soak overhead params docs clean
 
 install: $(RUNTIME)
 
@@ -63,6 +64,13 @@ overhead: $(STAMP)
 # config/segmif.yaml and the README's table are written from the one parameter table in the code
 params: $(STAMP)
 	$(RUN) -m segmif_ros.cli parameters --write
+
+# a venv of its own: the generator has nothing to do with the package
+docs:
+	test -x $(VENV)-docs/bin/mkdocs || $(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements/docs.txt
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --quiet
+	@echo "open $(OUT)/site/index.html"
 
 $(RUNTIME): $(SOURCES) | $(BIN)/python
 	@echo "Installing torch, OpenCV, the ROS 2 wheels and the package into $(VENV): 1 to 4 minutes, about 1 GB on disk"

@@ -2,6 +2,7 @@
 """Layers point one way: every import inside the package is checked against the house's plan."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,21 @@ def test_no_room_below_the_top_names_a_module_of_ros_in_a_string(path: Path) -> 
 def test_every_room_of_the_plan_exists() -> None:
     built = {_layer(path) for path in SOURCES}
     assert not [room for room in (*ALLOWED, *TOP) if room not in built]
+
+
+def test_the_page_about_the_architecture_has_every_room_and_no_other() -> None:
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    table = [row.split("|")[2] for row in page.splitlines() if row.startswith("|") and row.count("|") == 5]
+    shown = {name.strip("/").removesuffix(".py") for cell in table for name in re.findall(r"`([^`]+)`", cell)}
+    assert shown == {*ALLOWED, *TOP}
+
+
+def test_the_files_that_the_architecture_points_to_exist() -> None:
+    for page in ("docs/architecture.md", "CONTRIBUTING.md"):
+        text = (PACKAGE.parent / page).read_text()
+        for name in re.findall(r"`([\w/]+\.py)`", text):
+            places = (PACKAGE / name, PACKAGE.parent / name)
+            assert any(place.exists() for place in places), f"{page}: {name}"
 
 
 def test_the_plan_of_layers_has_no_circle() -> None:
