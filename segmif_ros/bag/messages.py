@@ -104,7 +104,7 @@ def image_message(image: npt.NDArray[Any], encoding: str, stamp_ns: int, frame_i
     store = typestore()
     little = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
     message = store.types[IMAGE](
-        header=_header(stamp_ns, frame_id),
+        header=message_header(stamp_ns, frame_id),
         height=image.shape[0],
         width=image.shape[1],
         encoding=encoding,
@@ -126,7 +126,7 @@ def compressed_message(image: npt.NDArray[Any], encoding: str, kind: str, stamp_
     if not done:
         raise ValueError(f"{image.dtype} {image.shape} can't be written as {kind}")
     message = store.types[COMPRESSED](
-        header=_header(stamp_ns, frame_id), format=f"{encoding}; {kind} compressed ", data=data.reshape(-1)
+        header=message_header(stamp_ns, frame_id), format=f"{encoding}; {kind} compressed ", data=data.reshape(-1)
     )
     return store.serialize_cdr(message, COMPRESSED)
 
@@ -148,7 +148,7 @@ def semantic_map_message(
     colours = label_set.palette.tolist()
     semantic_class = store.types["segmif_ros/msg/SemanticClass"]
     message = store.types[SEMANTIC_MAP](
-        header=_header(stamp_ns, frame_id),
+        header=message_header(stamp_ns, frame_id),
         height=height,
         width=width,
         labels=np.ascontiguousarray(result.labels).reshape(-1),
@@ -188,12 +188,14 @@ def camera_info_of(raw: bytes | memoryview) -> dict[str, Any]:
     }
 
 
-def camera_info_message(height: int, width: int, focal_px: float, stamp_ns: int, frame_id: str) -> memoryview:
-    """Return a serialized CameraInfo of a pinhole camera without distortion, its centre in the middle."""
+def camera_info_message(
+    height: int, width: int, K: npt.NDArray[np.float64], stamp_ns: int, frame_id: str
+) -> memoryview:
+    """Return a serialized CameraInfo of a pinhole camera without distortion; K (3, 3) in pixels."""
     store = typestore()
-    k = np.array([focal_px, 0, (width - 1) / 2, 0, focal_px, (height - 1) / 2, 0, 0, 1], np.float64)
+    k = np.ascontiguousarray(K, np.float64).reshape(-1)
     message = store.types[CAMERA_INFO](
-        header=_header(stamp_ns, frame_id),
+        header=message_header(stamp_ns, frame_id),
         height=height,
         width=width,
         distortion_model="plumb_bob",
@@ -210,7 +212,8 @@ def camera_info_message(height: int, width: int, focal_px: float, stamp_ns: int,
     return store.serialize_cdr(message, CAMERA_INFO)
 
 
-def _header(stamp_ns: int, frame_id: str) -> Any:
+def message_header(stamp_ns: int, frame_id: str) -> Any:
+    """Return a std_msgs/Header of the type store."""
     types = typestore().types
     stamp = types["builtin_interfaces/msg/Time"](sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S)
     return types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame_id)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segmif_ros.bag.drive import write_drive
 from segmif_ros.bag.messages import (
     CAMERA_INFO,
     COMPRESSED,
@@ -21,6 +22,7 @@ from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, BagError
 from segmif_ros.bag.writing import STORAGES, BagWriter, new_bag
 from segmif_ros.evaluation.workers import progress_bar
 from segmif_ros.scenes import LIGHTINGS, RoadScene
+from segmif_ros.scenes.drive import Drive
 
 LABELS_TOPIC = "/rig/labels"  # where the simulated rig publishes them
 # stamps start at a round time well after 0, which some tools take for "no stamp"
@@ -44,6 +46,7 @@ class RecordConfig:
         compressed: Record RGB as jpeg and infrared as 16-bit png, on /compressed topics.
         labels: Record the labels too.
         overwrite: Replace the files of a bag that is there.
+        drive: Record a drive with known poses along a straight, level street, and its exact ground.
     """
 
     frames: int = 100
@@ -57,13 +60,16 @@ class RecordConfig:
     compressed: bool = False
     labels: bool = True
     overwrite: bool = False
+    drive: bool = False
 
 
 def record(path: Path, config: RecordConfig) -> None:
     """Write the bag; BagError or SceneError say what doesn't go."""
     if config.frames < 1 or not config.rate_hz > 0:
         raise BagError(f"{config.frames} frames at {config.rate_hz:g} Hz make no bag: give at least 1 and a rate")
-    scene = RoadScene(config.seed, config.height, config.width, lighting=config.lighting)
+    size = config.height, config.width
+    make = Drive if config.drive else RoadScene
+    scene = make(config.seed, *size, lighting=config.lighting)
     with (
         new_bag(path, config.storage, compress=True, overwrite=config.overwrite) as bag,
         progress_bar(f"recording {path.name}", config.frames) as advance,
@@ -73,7 +79,7 @@ def record(path: Path, config: RecordConfig) -> None:
             advance(1)
 
 
-def _write_frame(bag: BagWriter, scene: RoadScene, i: int, config: RecordConfig) -> None:
+def _write_frame(bag: BagWriter, scene: RoadScene | Drive, i: int, config: RecordConfig) -> None:
     t_ns = round(1e9 * i / config.rate_hz)
     frame = scene.frame(1e-9 * t_ns)
     rgb_ns = START_NS + t_ns
@@ -85,16 +91,26 @@ def _write_frame(bag: BagWriter, scene: RoadScene, i: int, config: RecordConfig)
     for topic, encoding, kind, image, stamp_ns in images:
         frame_id = f"{topic.split('/')[1]}_optical_frame"
         recorded_ns = stamp_ns + _LATENCY_NS
-        info = camera_info_message(config.height, config.width, scene.focal_px, stamp_ns, frame_id)
+        info = camera_info_message(config.height, config.width, _intrinsics(scene), stamp_ns, frame_id)
         bag.write(topic.replace("image_raw", "camera_info"), CAMERA_INFO, recorded_ns, info)
         if config.compressed:
             raw = compressed_message(image, encoding, kind, stamp_ns, frame_id)
             bag.write(f"{topic}/compressed", COMPRESSED, recorded_ns, raw)
         else:
             bag.write(topic, IMAGE, recorded_ns, image_message(image, encoding, stamp_ns, frame_id))
+    if isinstance(scene, Drive):
+        write_drive(bag, scene, 1e-9 * t_ns, rgb_ns, rgb_ns + _LATENCY_NS)
     if config.labels:
         raw = image_message(frame.labels, "mono8", rgb_ns, "rgb_optical_frame")
         bag.write(LABELS_TOPIC, IMAGE, rgb_ns + _LATENCY_NS, raw)
+
+
+def _intrinsics(scene: RoadScene | Drive) -> np.ndarray:
+    """Return (3, 3) in pixels; the axis of a `RoadScene` is taken to be in the middle."""
+    if isinstance(scene, Drive):
+        return scene.K
+    f, u, v = scene.focal_px, (scene.width - 1) / 2, (scene.height - 1) / 2
+    return np.array([[f, 0, u], [0, f, v], [0, 0, 1]])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +126,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--storage", default=default.storage, choices=sorted(STORAGES))
     parser.add_argument("--compressed", action="store_true", help="jpeg and 16-bit png instead of raw images")
     parser.add_argument("--overwrite", action="store_true", help="replace the files of a bag that is there")
+    parser.add_argument(
+        "--drive", action="store_true", help="drive with known poses on odom and tf, with exact ground for --grid"
+    )
     parser.add_argument("--no-labels", action="store_true", help="without the ground truth topic")
 
 
@@ -130,6 +149,7 @@ def run(arguments: argparse.Namespace) -> int:
             compressed=arguments.compressed,
             labels=not arguments.no_labels,
             overwrite=arguments.overwrite,
+            drive=arguments.drive,
         ),
     )
     print(f"{arguments.frames} pairs in {arguments.bag}")

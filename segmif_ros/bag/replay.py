@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.bag.grid import GRID_FILE, GridReplay, GridReplayConfig, grid_section
 from segmif_ros.bag.messages import IMAGE, SEMANTIC_MAP, image_message, image_of, semantic_map_message
 from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pair_hash, pairs_of
 from segmif_ros.bag.reading import Bag, BagError, BagMessage, Topics, open_bag
+from segmif_ros.bag.replay_sections import joined, pairing_section, time_series
 from segmif_ros.bag.spool import Spool
 from segmif_ros.bag.writing import new_bag
 from segmif_ros.evaluation import pictures
@@ -35,7 +37,6 @@ from segmif_ros.evaluation.report import (
     ReportInput,
     build_report,
     model_facts,
-    percentiles,
     timing,
     write_json,
 )
@@ -80,6 +81,7 @@ class ReplayConfig:
         settings: The engine's settings, for the report.
         outputs: Whether to write the bag of outputs.
         fresh: Forget what the folder of results holds.
+        grid: How to make the planner's grid too, None for none; it goes into the bag of outputs.
     """
 
     topics: Topics = field(default_factory=Topics)
@@ -89,6 +91,7 @@ class ReplayConfig:
     settings: dict[str, str] = field(default_factory=dict)
     outputs: bool = True
     fresh: bool = False
+    grid: GridReplayConfig | None = None
 
     def as_values(self) -> dict[str, Any]:
         """Return what the figures depend on, as JSON values."""
@@ -102,6 +105,7 @@ class ReplayConfig:
             "overlay_alpha": self.overlay_alpha,
             "fusion_metrics": list(self.metrics),
             "outputs": self.outputs,
+            **(self.grid.as_values() if self.grid else {}),
         }
 
 
@@ -223,6 +227,7 @@ class _Replay:
         """Write the bag of outputs and the report."""
         if self._config.outputs and not self._finished:
             self._write_outputs()
+        grid = grid_section(self._out) if self._config.grid else {}
         report = build_report(
             ReportInput(
                 kind="replay",
@@ -232,11 +237,11 @@ class _Replay:
                 label_set=self._engine.label_set,
                 records=records,
                 notes=[*self._notes, *self._remarks(records, found_truth)],
-                extra=_pairing(self._facts, records),
+                extra=joined(pairing_section(self._facts, records), grid),
             )
         )
         measured = timing(records, time.monotonic() - self._started_s, self._new, 1)
-        measured["series"] = _series(records)
+        measured["series"] = time_series(records)
         write_json(self._out / REPORT_FILE, report)
         write_json(self._out / TIMING_FILE, measured)
         write_page(self._out, report, measured)
@@ -307,12 +312,18 @@ class _Replay:
             pictures.keep(self._out, record["key"], files)
 
     def _write_outputs(self) -> None:
+        grid = GridReplay(self._bag, self._config.pipeline.master, self._config.grid) if self._config.grid else None
         with new_bag(self._out / OUTPUT_BAG, compress=True, overwrite=True) as bag:
             for topic in OUTPUT_TOPICS:
                 bag.declare(topic, SEMANTIC_MAP if topic == MAP else IMAGE)
             for index, recorded_ns, raw in self._spool:
                 topic = OUTPUT_TOPICS[index]
                 bag.write(topic, SEMANTIC_MAP if topic == MAP else IMAGE, recorded_ns, raw)
+                if grid is not None and topic == MAP:
+                    for each in grid.grids(raw):
+                        bag.write(each.topic, each.message_type, recorded_ns, each.raw)
+        if grid is not None:
+            write_json(self._out / GRID_FILE, grid.figures())
 
     def _remarks(self, records: list[Record], found_truth: int) -> Iterator[str]:
         if self._bag.damage:
@@ -355,53 +366,3 @@ def _messages(output: Output, engine: EngineProtocol, alpha: float) -> Iterator[
         model_name=engine.model_name,
         model_hash=engine.model_hash,
     )
-
-
-def _pairing(facts: PairingFacts, records: list[Record]) -> dict[str, Any]:
-    """Return the report's sections on pairing."""
-    dropped = dict(facts.dropped)
-    for record in records:
-        if "error" in record:
-            dropped[record["reason"]] = dropped.get(record["reason"], 0) + 1
-    offsets_ms = 1e-6 * np.asarray(facts.offsets_ns, np.float64)
-    pairing = {
-        "frames_infrared": facts.frames["infrared"],
-        "frames_rgb": facts.frames["rgb"],
-        "pairs": facts.pairs,
-        "dropped": dropped,
-        "offset_ms": {
-            "mean": float(offsets_ms.mean()),
-            "max": float(np.abs(offsets_ms).max()),
-            "deviation": float(offsets_ms.std()),
-        },
-        "span_s": 1e-9 * (records[-1]["stamp_ns"] - records[0]["stamp_ns"]),
-    }
-    rows = [
-        ["infrared frames", facts.frames["infrared"]],
-        ["RGB frames", facts.frames["rgb"]],
-        ["pairs", facts.pairs],
-        *([f"dropped, {reason}", count] for reason, count in dropped.items()),
-        ["offset, mean, ms", f"{pairing['offset_ms']['mean']:.3f}"],
-        ["offset, largest, ms", f"{pairing['offset_ms']['max']:.3f}"],
-        ["offset, deviation, ms", f"{pairing['offset_ms']['deviation']:.3f}"],
-    ]
-    note = "Offset is the infrared stamp minus the RGB stamp. Late and orphan are frames, the other drops pairs."
-    return {"pairing": pairing, "tables": [{"title": "Pairing", "columns": ["", "bag"], "rows": rows, "note": note}]}
-
-
-def _series(records: list[Record]) -> list[dict[str, Any]]:
-    """Return the time that each pair took, over the bag's time."""
-    timed = [record for record in records if record.get("stage_ms")]
-    values = [sum(record["stage_ms"].values()) for record in timed]
-    if not values:
-        return []
-    first_ns = records[0]["stamp_ns"]
-    return [
-        {
-            "title": "Processing time",
-            "label": "ms a pair",
-            "times_s": [1e-9 * (record["stamp_ns"] - first_ns) for record in timed],
-            "values": values,
-            "percentiles": percentiles(values),
-        }
-    ]

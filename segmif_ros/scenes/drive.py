@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.scenes import classes as c
 from segmif_ros.scenes.camera import Road
 from segmif_ros.scenes.faces import F32, LABEL
 from segmif_ros.scenes.layout import PERIOD_M
@@ -34,6 +35,11 @@ class GroundTruth:
 
     ground: npt.NDArray[np.uint8]
     blocked: npt.NDArray[np.uint8]
+
+
+def truly_free(truth: GroundTruth) -> npt.NDArray[np.bool_]:
+    """Return which cells are road or sidewalk with nothing on them."""
+    return np.isin(truth.ground, (c.ROAD, c.SIDEWALK)) & (truth.blocked == NOT_BLOCKED)
 
 
 class Drive:

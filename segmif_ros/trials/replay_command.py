@@ -14,6 +14,7 @@ from typing import Any
 
 import cv2
 
+from segmif_ros.bag.grid import GridReplayConfig, grid_lines
 from segmif_ros.bag.node_options import (
     ENGINE_PARAMETERS,
     add_replay_arguments,
@@ -203,6 +204,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     online.add_argument("--pid", type=int, help="process of the running node, for CPU and memory")
     parser.add_argument("--no-outputs", action="store_true", help="only the report, no bag of outputs")
+    grid = parser.add_argument_group("the planner's grid, offline")
+    grid.add_argument("--grid", action="store_true", help="write grid/cost and its like into the bag of outputs")
+    grid.add_argument("--camera-height", type=float, default=0.0, help="of the lens in metres (default: from tf)")
+    grid.add_argument("--camera-pitch", type=float, default=0.0, help="how far it looks down, degrees")
+    grid.add_argument(
+        "--odom", default="/odom", metavar="TOPIC", help="nav_msgs/Odometry (default: %(default)s, and tf)"
+    )
+    grid.add_argument("--costs", default="", metavar="FILE", help="cost of each class (default: the package's)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -218,7 +227,7 @@ def run(arguments: argparse.Namespace) -> int:
             lost.append(result.bag)
             return
         assert result.report is not None
-        print("\n".join(summary_lines(result.report)))
+        print("\n".join([*summary_lines(result.report), *grid_lines(result.report)]))
         print(f"report: {result.out / PAGE_FILE}")
         failures.extend(f"{each['key']}: {each['error']}" for each in result.report["pairs"]["failed"])
         failures.extend(note for note in result.report["notes"] if note.startswith("The bag is damaged"))
@@ -236,6 +245,7 @@ def run(arguments: argparse.Namespace) -> int:
             settings=options.engine_settings(arguments),
             outputs=not arguments.no_outputs,
             fresh=arguments.fresh,
+            grid=_grid_config(arguments),
         )
         report = replay_bags(
             arguments.bags,
@@ -253,6 +263,21 @@ def run(arguments: argparse.Namespace) -> int:
     for line in failures[:5]:
         complain(PROG, line)
     return 1 if failures or lost else 0
+
+
+def _grid_config(arguments: argparse.Namespace) -> GridReplayConfig | None:
+    if not arguments.grid:
+        return None
+    if arguments.no_outputs:
+        raise BagError("--grid writes into the bag of outputs: leave --no-outputs out")
+    if arguments.camera_height < 0:
+        raise BagError(f"--camera-height {arguments.camera_height:g}: give the lens' height over the ground in metres")
+    return GridReplayConfig(
+        camera_height_m=arguments.camera_height,
+        camera_pitch_deg=arguments.camera_pitch,
+        odom_topic=arguments.odom,
+        costs=arguments.costs,
+    )
 
 
 def _run_online(arguments: argparse.Namespace) -> int:

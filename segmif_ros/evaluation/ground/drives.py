@@ -19,7 +19,7 @@ from segmif_ros.grid.rolling import GridMap
 from segmif_ros.grid.view import GroundView
 from segmif_ros.labels import FMB, LabelSet
 from segmif_ros.rig.camera import CameraModel
-from segmif_ros.scenes.drive import NOT_BLOCKED, Drive, GroundTruth
+from segmif_ros.scenes.drive import NOT_BLOCKED, Drive, GroundTruth, truly_free
 from segmif_ros.scenes.scene import SceneFrame
 
 Image = npt.NDArray[np.uint8]
@@ -27,8 +27,7 @@ Image = npt.NDArray[np.uint8]
 Segment = Callable[[Image, Image], tuple[Image, Image]]
 
 EXACT_CONFIDENCE = 242  # 0.95: exact labels claim what a good network does
-_SEEN_AS_FREE = tuple(FMB.id_of(name) for name in ("road", "sidewalk"))
-_SEEN = (*_SEEN_AS_FREE, FMB.id_of("vegetation"))
+_SEEN = tuple(FMB.id_of(name) for name in ("road", "sidewalk", "vegetation"))
 _FIRST_SCORED = 4  # frames before that fill the grid
 
 
@@ -196,11 +195,6 @@ def _labels(scene: SceneFrame, condition: Condition, segment: Segment | None) ->
     elif condition.lost == "rgb":
         rgb = np.zeros_like(rgb)
     return segment(infrared, rgb)
-
-
-def truly_free(truth: GroundTruth) -> npt.NDArray[np.bool_]:
-    """Return which cells are road or sidewalk with nothing on them."""
-    return np.isin(truth.ground, _SEEN_AS_FREE) & (truth.blocked == NOT_BLOCKED)
 
 
 def cells_of(

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.evaluation import plots
-from segmif_ros.evaluation.ground.drives import Outcome, truly_free
+from segmif_ros.evaluation.ground.drives import Outcome
 from segmif_ros.evaluation.page_frame import Table, data_uri, render_in_frame
 from segmif_ros.grid.picture import draw_grid
 from segmif_ros.labels import LabelSet
-from segmif_ros.scenes.drive import NOT_BLOCKED
+from segmif_ros.scenes.drive import NOT_BLOCKED, truly_free
 
 Rgb = npt.NDArray[np.uint8]
 

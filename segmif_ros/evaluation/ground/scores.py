@@ -151,6 +151,14 @@ class GroundScores:
         }
 
 
+def visible(occupied: Mask, range_m: npt.NDArray[np.float32], bearing_rad: npt.NDArray[np.floating]) -> Mask:
+    """Return which cells nothing stands before, seen from range 0."""
+    index = np.rint((np.degrees(bearing_rad) + 180) / BEARING_DEG).astype(np.intp)
+    nearest = np.full(round(360 / BEARING_DEG) + 1, np.inf)
+    np.minimum.at(nearest, index[occupied], range_m[occupied])
+    return np.asarray(range_m < nearest[index])
+
+
 def _fronts(cells: Cells) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the range of the nearest true and called obstacle of each bearing, infinite where there is none."""
     inside = cells.in_view & (cells.range_m < BANDS_M[-1][1])

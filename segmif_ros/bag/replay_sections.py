@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a replay's report says besides what every evaluation says: pairing, and the time that pairs took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from segmif_ros.bag.pairs import PairingFacts
+from segmif_ros.evaluation.records import Record
+from segmif_ros.evaluation.report import percentiles
+
+
+def pairing_section(facts: PairingFacts, records: list[Record]) -> dict[str, Any]:
+    """Return the report's sections on pairing."""
+    dropped = dict(facts.dropped)
+    for record in records:
+        if "error" in record:
+            dropped[record["reason"]] = dropped.get(record["reason"], 0) + 1
+    offsets_ms = 1e-6 * np.asarray(facts.offsets_ns, np.float64)
+    pairing = {
+        "frames_infrared": facts.frames["infrared"],
+        "frames_rgb": facts.frames["rgb"],
+        "pairs": facts.pairs,
+        "dropped": dropped,
+        "offset_ms": {
+            "mean": float(offsets_ms.mean()),
+            "max": float(np.abs(offsets_ms).max()),
+            "deviation": float(offsets_ms.std()),
+        },
+        "span_s": 1e-9 * (records[-1]["stamp_ns"] - records[0]["stamp_ns"]),
+    }
+    rows = [
+        ["infrared frames", facts.frames["infrared"]],
+        ["RGB frames", facts.frames["rgb"]],
+        ["pairs", facts.pairs],
+        *([f"dropped, {reason}", count] for reason, count in dropped.items()),
+        ["offset, mean, ms", f"{pairing['offset_ms']['mean']:.3f}"],
+        ["offset, largest, ms", f"{pairing['offset_ms']['max']:.3f}"],
+        ["offset, deviation, ms", f"{pairing['offset_ms']['deviation']:.3f}"],
+    ]
+    note = "Offset is the infrared stamp minus the RGB stamp. Late and orphan are frames, the other drops pairs."
+    return {"pairing": pairing, "tables": [{"title": "Pairing", "columns": ["", "bag"], "rows": rows, "note": note}]}
+
+
+def time_series(records: list[Record]) -> list[dict[str, Any]]:
+    """Return the time that each pair took, over the bag's time."""
+    timed = [record for record in records if record.get("stage_ms")]
+    values = [sum(record["stage_ms"].values()) for record in timed]
+    if not values:
+        return []
+    first_ns = records[0]["stamp_ns"]
+    return [
+        {
+            "title": "Processing time",
+            "label": "ms a pair",
+            "times_s": [1e-9 * (record["stamp_ns"] - first_ns) for record in timed],
+            "values": values,
+            "percentiles": percentiles(values),
+        }
+    ]
+
+
+def joined(pairing: dict[str, Any], grid: dict[str, Any]) -> dict[str, Any]:
+    """Return both sections as one, with the tables of both."""
+    return {**pairing, **grid, "tables": [*pairing["tables"], *grid.get("tables", ())]}
