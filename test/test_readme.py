@@ -6,8 +6,11 @@ import runpy
 from pathlib import Path
 
 import pytest
+import yaml
 
 from segmif_ros import cli
+from segmif_ros.ros.node_config import NodeConfig
+from segmif_ros.ros.parameters import from_values
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -30,11 +33,43 @@ def test_every_command_is_in_the_readme() -> None:
     assert not [name for name in cli.COMMANDS if not re.search(rf"`(segmif )?{name}`", text)]
 
 
-def test_every_topic_of_the_launch_file_that_the_node_has_is_in_the_readme() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_every_topic_of_the_launch_file_that_a_node_has_is_documented() -> None:
+    text = "".join((ROOT / "docs" / page).read_text() for page in ("topics.md", "grid.md"))
     topics = [topic for _, topic, _ in runpy.run_path(str(ROOT / "launch" / "segmif.launch.py"))["TOPICS"]]
     assert not [each for each in topics if f"`{each}`" not in text and "camera_info" not in each and "rig/" not in each]
 
 
 def test_the_picture_is_small() -> None:
     assert (ROOT / "docs" / "images" / "overview.jpg").stat().st_size < 300_000
+
+
+def _documented_commands() -> list[tuple[str, str, str]]:
+    """Return page, command and command line of every `segmif ...` line in the code blocks."""
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"^```\w*\n(.*?)^```|((?:^    .*\n)+)", page.read_text(), re.DOTALL | re.MULTILINE):
+            for line in "".join(block).replace("\\\n", " ").splitlines():
+                words = line.split("#")[0].split()
+                if "segmif" in words:
+                    name, *rest = words[words.index("segmif") + 1 :] or [""]
+                    if re.fullmatch(r"[a-z-]+", name):
+                        found.append((page.name, name, " ".join(rest)))
+    return found
+
+
+@pytest.mark.parametrize(("page", "name", "given"), _documented_commands())
+def test_every_documented_command_line_has_options_that_exist(
+    page: str, name: str, given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert name in cli.COMMANDS, f"{page}: segmif {name}"
+    with pytest.raises(SystemExit):
+        cli.main([name, "--help"])
+    known = set(re.findall(r"--[a-z][a-z0-9-]*", capsys.readouterr().out)) | {"--ros-args", "--params-file"}
+    used = re.findall(r"(?<!\S)--[a-z][a-z0-9-]*", given.partition("--ros-args")[0])
+    assert not [each for each in used if each not in known], f"{page}: segmif {name} {given}"
+
+
+def test_the_params_file_of_the_readme_is_one() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    config = from_values(NodeConfig, yaml.safe_load(text)["/**"]["ros__parameters"])
+    assert config.registration == "homography"
