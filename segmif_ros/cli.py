@@ -113,7 +113,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "view": ("show a running node's images and state in a browser", _of("segmif_ros.trials.view")),
     "train": ("train from a recipe", _of("segmif_ros.training.__main__")),
     "pseudo-label": ("label pairs by what a trained network sees by day", _of("segmif_ros.training.pseudo_labels")),
-    "evaluate": ("judge weights on a data set and write a report", _of("segmif_ros.evaluation.evaluate")),
+    "evaluate": ("evaluate weights, or your own method's images, on a data set", _of("segmif_ros.evaluation.command")),
     "compare": ("compare two reports of evaluate", _of("segmif_ros.evaluation.compare")),
     "evaluate-grid": ("judge the planner's grid against exact ground", _of("segmif_ros.evaluation.ground.command")),
     "replay": ("run bags through pairing and engine, or play one to a node", _of("segmif_ros.trials.replay_command")),

@@ -234,6 +234,12 @@ def counterparts(
     return {i: None if ours.ignore_id == j or theirs.ignore_id == i else j for i, j in found.items()}
 
 
+def rest_of(labels: LabelSet) -> int | None:
+    """Return the id of the class for all that a set doesn't name (unlabelled, background); None if it has none."""
+    found = (i for i, name in enumerate(labels.names) if name in _REST and i != labels.ignore_id)
+    return next(found, None)
+
+
 def common_name(name: str) -> str:
     """Return the name that a class goes by where sets call it differently: person for pedestrian, and so on."""
     return _COMMON.get(name, name)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, BagError, Topics, open_bag
-from segmif_ros.imaging.gain import GAIN_POLICIES, GainConfig
+from segmif_ros.imaging.gain import GainConfig
 from segmif_ros.rig.errors import CalibrationError, RegistrationError
-from segmif_ros.rig.registration import MODES, VIEWS
+from segmif_ros.rig.preparation import add_preparation_arguments
 from segmif_ros.stream.pipeline import PipelineConfig
 from segmif_ros.yaml_file import YamlError, at_line, located, read_yaml, shown
 
@@ -122,15 +122,8 @@ def add_replay_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--slop", dest="slop_s", type=float, help="seconds (default: 0, from the frame periods)")
     group.add_argument("--queue-size", type=int)
     group.add_argument("--time-offset", dest="time_offset_s", type=float, help="taken off infrared stamps, seconds")
-    group.add_argument("--master", choices=VIEWS)
-    group.add_argument("--registration", choices=MODES, help="default: none")
-    group.add_argument("--calibration-file", metavar="FILE", help="of the rig; camera_info isn't looked at")
-    group.add_argument("--reference-depth", dest="reference_depth_m", type=float, help="metres (default: 10)")
-    group.add_argument("--infrared-crop", metavar="T,B,L,R", help="rows and columns to cut off: telemetry")
-    group.add_argument("--gain-policy", choices=GAIN_POLICIES)
+    add_preparation_arguments(group)
     group.add_argument("--gain-time-constant", dest="gain_time_constant_s", type=float, help="seconds")
-    group.add_argument("--gain-fixed-low", type=float)
-    group.add_argument("--gain-fixed-high", type=float)
     group.add_argument("--overlay-alpha", type=float)
 
 

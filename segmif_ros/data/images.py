@@ -46,8 +46,10 @@ def read_content(path: Path) -> bytes:
         raise DatasetError(f"{path}: {error.strerror or error}") from None
 
 
-def decode(content: bytes, path: Path) -> npt.NDArray[Any]:
+def decode(content: bytes, path: Path, *, floats: bool = False) -> npt.NDArray[Any]:
     """Return an image as stored: uint8 or uint16, (H, W) or (H, W, C) in OpenCV's order of channels.
+
+    With ``floats`` also floating point values, as float32.
 
     An orientation tag is left alone: the infrared image has none, and the two are registered as stored.
     Raises DatasetError naming ``path``.
@@ -55,6 +57,8 @@ def decode(content: bytes, path: Path) -> npt.NDArray[Any]:
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
     if image is None:
         raise DatasetError(f"{path}: not a readable image")
+    if floats and image.dtype.kind == "f":
+        return np.asarray(image, np.float32)
     if image.dtype not in (np.uint8, np.uint16):
         raise DatasetError(f"{path}: {image.dtype} values; 8 or 16 bits are needed")
     return image

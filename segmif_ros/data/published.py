@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from segmif_ros.data.images import (
 from segmif_ros.data.label_files import decode_label_map
 from segmif_ros.data.layouts import INFRARED_FOLDERS, Layout, child_folder, find_split, read_list, top_folders
 from segmif_ros.data.pair_folder import PairFolder
-from segmif_ros.labels import FMB, MFNET, PST900, LabelSet
+from segmif_ros.labels import FMB, IGNORE_ID, MFNET, PST900, LabelSet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +102,8 @@ class _Published:
     notes: tuple[str, ...] = ()
 
 
+Prepare = Callable[[npt.NDArray[Any], Image], tuple[Image, Image]]
+
 _SPLITS = ("train", "test")
 _PUBLISHED = {
     "fmb": _Published(layout=Layout(infrared="Infrared", rgb="Visible", labels="Label"), label_set=FMB),
@@ -149,43 +151,57 @@ def open_dataset(name: str, root: Path, split: str = "", *, with_labels: bool = 
     return _open_split(name, _PUBLISHED[name], root, split, with_labels=with_labels)
 
 
-def read_pair(item: PairItem, label_set: LabelSet | None) -> PairSample:
+def read_pair(item: PairItem, label_set: LabelSet | None, prepare: Prepare | None = None) -> PairSample:
     """Read one pair.
 
-    Raises DatasetError for an unreadable file, sizes that differ, or label ids that ``label_set`` doesn't have.
+    Args:
+        item: Its files.
+        label_set: What the ids of its label map mean, and whose colours it may have; None for any ids.
+        prepare: Takes infrared (H, W), uint8, uint16 or float32, and RGB, and returns both in 8 bits and one size;
+            None takes only those that are so already. The label map is of the size that comes out.
+
+    Raises:
+        DatasetError: For an unreadable file, sizes that differ, or label ids that ``label_set`` doesn't have.
+        ValueError: Whatever ``prepare`` raises.
     """
     digest = hashlib.sha256()
 
-    def decoded(path: Path) -> npt.NDArray[Any]:
+    def content_of(path: Path) -> bytes:
         content = read_content(path)
         digest.update(content)
-        return decode(content, path)
+        return content
 
-    colour = decoded(item.rgb)
+    colour = decode(content_of(item.rgb), item.rgb)
+    path = item.infrared or item.rgb
     if item.infrared is not None:
-        infrared = require_8_bits(to_grey(decoded(item.infrared)), item.infrared)
+        infrared = to_grey(decode(content_of(path), path, floats=prepare is not None))
     elif colour.ndim == 3 and colour.shape[2] == 4:
-        infrared = require_8_bits(np.ascontiguousarray(colour[..., 3]), item.rgb)
+        infrared = np.ascontiguousarray(colour[..., 3])
     else:
         raise DatasetError(f"{item.rgb}: not a PNG of four channels (R, G, B, thermal)")
     rgb = to_rgb(colour)
+    if prepare is not None:
+        infrared, rgb = prepare(infrared, rgb)
+    infrared = require_8_bits(infrared, path)
     if infrared.shape != rgb.shape[:2]:
         raise DatasetError(
             f"{item.key}: infrared is {size_of(infrared)} and RGB {size_of(rgb)}: register the pair first"
         )
     labels = None
     if item.labels is not None:
-        content = read_content(item.labels)
-        digest.update(content)
-        labels = decode_label_map(content, item.labels, label_set)
+        labels = decode_label_map(content_of(item.labels), item.labels, label_set)
         if labels.shape != infrared.shape:
             raise DatasetError(f"{item.key}: labels are {size_of(labels)} and the images {size_of(infrared)}")
         if label_set is not None:
-            present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
-            unknown = [int(i) for i in present if i >= len(label_set) and i != label_set.ignore_id]
-            if unknown:
-                raise DatasetError(f"{item.labels}: ids {unknown} are not {label_set.name}'s 0..{len(label_set) - 1}")
+            _require_ids(labels, item.labels, label_set)
     return PairSample(infrared=infrared, rgb=rgb, labels=labels, sha256=digest.hexdigest())
+
+
+def _require_ids(labels: Image, path: Path, label_set: LabelSet) -> None:
+    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
+    unknown = [int(i) for i in present if i >= len(label_set) and i not in (label_set.ignore_id, IGNORE_ID)]
+    if unknown:
+        raise DatasetError(f"{path}: ids {unknown} are not {label_set.name}'s 0..{len(label_set) - 1}")
 
 
 def _open_split(

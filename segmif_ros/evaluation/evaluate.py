@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`segmif evaluate`: a published data set through the engine, to a report."""
+"""A published data set through the engine, or beside the results of one's own method, to a report."""
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
-from segmif_ros.command_line import StoppedError, complain
-from segmif_ros.data.published import DATASETS, PairItem, PublishedDataset, open_dataset, read_pair
-from segmif_ros.evaluation import options, pictures
+from segmif_ros.data.published import PairItem, PairSample, PublishedDataset, read_pair
+from segmif_ros.evaluation import pictures
+from segmif_ros.evaluation.by_name import ByName
 from segmif_ros.evaluation.contents import MEMORY_FILE, contents_hash
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.fusion import TEXTBOOK_METRICS
 from segmif_ros.evaluation.journal import Journal, disk_error
 from segmif_ros.evaluation.options import EngineFactory
+from segmif_ros.evaluation.own_method import OwnMethod
 from segmif_ros.evaluation.records import Record, measure
 from segmif_ros.evaluation.report import (
     EXTREMES,
@@ -32,11 +35,14 @@ from segmif_ros.evaluation.report import (
     timing,
     write_json,
 )
-from segmif_ros.evaluation.report_page import PAGE_FILE, write_page
-from segmif_ros.evaluation.workers import WorkerPool, progress_bar
-from segmif_ros.inference.engine import EngineError
+from segmif_ros.evaluation.report_page import write_page
+from segmif_ros.evaluation.workers import WorkerPool
+from segmif_ros.inference.engine import EngineError, EngineResult
 from segmif_ros.labels import LabelSet
 from segmif_ros.result_folder import ResultFolder
+from segmif_ros.rig.preparation import Preparation, PreparationConfig
+
+Image = npt.NDArray[np.uint8]
 
 PROG = "segmif evaluate"
 
@@ -53,6 +59,10 @@ class EvaluationConfig:
         metrics: Fusion metrics.
         with_truth: Whether to compare labels with the truth.
         unlabelled: "count" truth pixels of id 0 as a class, or "ignore" them.
+        truth_set: What the ids of `pairs`' label maps mean; None for the model's own classes.
+        preparation: How raw infrared and images of two sizes are made ready; None takes only pairs that are.
+        own: Results of one's own method to judge instead of an engine's.
+        name: What the report calls the method; empty for the engine's name.
         workers: Processes.
         scheduler: Address of a Dask scheduler whose workers are used instead; empty for none.
         fresh: Forget what ``out`` holds.
@@ -60,11 +70,15 @@ class EvaluationConfig:
 
     dataset: PublishedDataset
     out: Path
-    engine: EngineFactory
+    engine: EngineFactory | None = None
     settings: dict[str, str] = field(default_factory=dict)
     metrics: tuple[str, ...] = TEXTBOOK_METRICS
     with_truth: bool = True
     unlabelled: str = "count"
+    truth_set: LabelSet | None = None
+    preparation: PreparationConfig | None = None
+    own: OwnMethod | None = None
+    name: str = ""
     workers: int = 1
     scheduler: str = ""
     fresh: bool = False
@@ -83,37 +97,56 @@ def evaluate(config: EvaluationConfig, advance: Callable[[int], None] = lambda _
     Raises:
         EvaluationError: If the label sets don't fit, the folder holds another run or can't be written.
     """
-    dataset = config.dataset
-    engine = config.engine()
-    model, label_set = model_facts(engine), engine.label_set
-    if config.with_truth:
-        _require_same_classes(dataset, label_set)
-    del engine  # each worker makes its own
+    model, predicted = _method(config)
+    truth = config.dataset.label_set or config.truth_set or predicted
+    by_name = ByName(predicted, truth) if config.with_truth and truth.names != predicted.names else None
     with ResultFolder(config.out, PROG):
         try:
-            return _evaluate(config, model, label_set, advance)
+            return _evaluate(config, model, _Classes(predicted=predicted, truth=truth, by_name=by_name), advance)
         except OSError as error:
             raise disk_error(config.out, error) from error
 
 
+def _method(config: EvaluationConfig) -> tuple[dict[str, str], LabelSet]:
+    """Return who makes the results, and the classes of the predictions."""
+    if config.own is not None:
+        label_set = config.own.label_set
+        model = {"name": config.name or "own method", "sha256": "none", "device": "files", "label_set": label_set.name}
+        return model, label_set
+    if config.engine is None:
+        raise EvaluationError("nothing to evaluate: an engine or the files of a method are needed")
+    engine = config.engine()  # each worker makes its own
+    found = model_facts(engine)
+    return found | ({"name": config.name} if config.name else {}), engine.label_set
+
+
 def _evaluate(
-    config: EvaluationConfig, model: dict[str, str], label_set: LabelSet, advance: Callable[[int], None]
+    config: EvaluationConfig, model: dict[str, str], classes: _Classes, advance: Callable[[int], None]
 ) -> Report:
     dataset = config.dataset
+    keys = [item.key for item in dataset.items]
+    memory = config.out / MEMORY_FILE
+    notes = dataset.notes
+    if config.own is not None:
+        notes += config.own.notes(keys)
+        model = {**model, "sha256": contents_hash(config.own.files(keys), memory.with_name(f"own-{memory.name}"))}
+    if classes.by_name is not None:
+        notes += classes.by_name.notes()
     configuration = {
         **config.settings,
+        **(config.preparation.as_values() if config.preparation else {}),
         "fusion_metrics": list(config.metrics),
         "with_truth": config.with_truth,
         "unlabelled": config.unlabelled,
+        "truth_set": classes.truth.name if config.with_truth else "",
     }
     data = {"name": dataset.name, "folder": dataset.root.name, "split": dataset.split}
-    keys = [item.key for item in dataset.items]
     files = [path for item in dataset.items for path in item.files(with_labels=config.with_truth)]
     identity = {
         "kind": "evaluate",
-        "data": {**data, "root": str(dataset.root), "contents": contents_hash(files, config.out / MEMORY_FILE)},
+        "data": {**data, "root": str(dataset.root), "contents": contents_hash(files, memory)},
         "keys": keys,
-        "model": {**model, "classes": list(label_set.names), "ignore_id": label_set.ignore_id},
+        "model": {**model, "classes": list(classes.predicted.names), "ignore_id": classes.predicted.ignore_id},
         "configuration": configuration,
     }
     journal = Journal(config.out, identity, fresh=config.fresh)
@@ -123,7 +156,7 @@ def _evaluate(
     for record in journal.records.values():
         extremes.offer(record["key"], record.get("score"))
     started_s = time.monotonic()
-    pool = WorkerPool(partial(_Job, config, label_set), config.workers, config.scheduler)
+    pool = WorkerPool(partial(_Job, config, classes), config.workers, config.scheduler)
     try:
         for record, files_of_record in pool.results(todo):
             wanted, gone = extremes.offer(record["key"], record.get("score"))
@@ -140,9 +173,10 @@ def _evaluate(
             data=data,
             model=model,
             configuration=configuration,
-            label_set=label_set,
+            label_set=classes.truth,
+            judged=classes.by_name.judged if classes.by_name else None,
             records=[journal.records[key] for key in keys],
-            notes=dataset.notes,
+            notes=notes,
         )
     )
     measured = timing(journal.records.values(), time.monotonic() - started_s, len(todo), config.workers)
@@ -152,15 +186,25 @@ def _evaluate(
     return report
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Classes:
+    """What the predictions' ids mean, what the truth's do, and how to judge if these differ."""
+
+    predicted: LabelSet
+    truth: LabelSet
+    by_name: ByName | None
+
+
 class _Job:
     """What a worker does with each pair."""
 
-    def __init__(self, config: EvaluationConfig, label_set: LabelSet) -> None:
+    def __init__(self, config: EvaluationConfig, classes: _Classes) -> None:
         if config.workers > 1:
             cv2.setNumThreads(1)
         self._config = config
-        self._label_set = label_set
-        self._engine = config.engine()
+        self._classes = classes
+        self._engine = config.engine() if config.engine and config.own is None else None
+        self._preparation = Preparation(config.preparation) if config.preparation else None
         self._extremes = pictures.Extremes(EXTREMES)
 
     def __call__(self, item: PairItem) -> tuple[Record, pictures.Encoded]:
@@ -172,17 +216,20 @@ class _Job:
             return {"key": item.key, "lighting": item.lighting, "error": " ".join(said.split())}, {}
 
     def _measured(self, item: PairItem) -> tuple[Record, pictures.Encoded]:
-        config = self._config
-        sample = read_pair(item if config.with_truth else replace(item, labels=None), config.dataset.label_set)
-        truth = sample.labels
-        result = self._engine.infer(sample.infrared, sample.rgb)
+        config, classes = self._config, self._classes
+        item = item if config.with_truth else replace(item, labels=None)
+        sample = read_pair(item, classes.truth, self._prepared if self._preparation else None)
+        result, truth = self._result(item, sample), sample.labels
+        if classes.by_name is not None and truth is not None:
+            result = replace(result, labels=classes.by_name.predictions[result.labels])
+            truth = classes.by_name.truth[truth]
         record = measure(
             key=item.key,
             infrared=sample.infrared,
             rgb=sample.rgb,
             result=result,
             truth=truth,
-            label_set=self._label_set,
+            label_set=classes.truth,
             metrics=config.metrics,
             unlabelled_id=0 if config.unlabelled == "ignore" else None,
         )
@@ -196,63 +243,19 @@ class _Job:
             fused=result.fused,
             labels=result.labels,
             truth=truth,
-            label_set=self._label_set,
+            label_set=classes.truth if truth is not None else classes.predicted,
         )
 
+    def _prepared(self, infrared: npt.NDArray[Any], rgb: Image) -> tuple[Image, Image]:
+        assert self._preparation is not None
+        registered = self._preparation.apply(infrared, rgb)
+        return registered.infrared, registered.rgb
 
-def _require_same_classes(dataset: PublishedDataset, label_set: LabelSet) -> None:
-    truth = dataset.label_set
-    if truth is not None and truth.names != label_set.names:
-        raise EvaluationError(
-            f"the truth has {truth.name}'s {len(truth)} classes and the model {label_set.name}'s {len(label_set)}: "
-            "take weights for these classes, or --fusion-only"
-        )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `segmif evaluate`."""
-    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set, as its authors publish it")
-    parser.add_argument("--dataset", required=True, type=str.lower, choices=DATASETS)
-    parser.add_argument("--split", default="", help="default: test; for pairs a subfolder of each folder")
-    parser.add_argument("--fusion-only", action="store_true", help="leave the truth aside")
-    parser.add_argument(
-        "--unlabelled",
-        default="count",
-        choices=("count", "ignore"),
-        help="truth pixels of id 0: a class like any other, or not counted (default: %(default)s)",
-    )
-    options.add_engine_arguments(parser)
-    options.add_run_arguments(parser, "out/evaluate")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Run `segmif evaluate`; 1 if some pairs failed."""
-    with_truth = not (arguments.fusion_only or arguments.baseline)
-    try:
-        dataset = open_dataset(
-            arguments.dataset, arguments.root, arguments.split, with_labels=with_truth
-        )
-        config = EvaluationConfig(
-            dataset=dataset,
-            out=arguments.out,
-            engine=options.engine_factory(arguments),
-            settings=options.engine_settings(arguments),
-            metrics=options.metric_names(arguments.fusion_metrics),
-            with_truth=with_truth,
-            unlabelled=arguments.unlabelled,
-            workers=arguments.workers,
-            scheduler=arguments.scheduler,
-            fresh=arguments.fresh,
-        )
-        with progress_bar(f"{dataset.name} {dataset.split}".strip(), len(dataset.items)) as advance:
-            report = evaluate(config, advance)
-    except KeyboardInterrupt:
-        raise StoppedError(f"stopped; the same command goes on with what {arguments.out} holds") from None
-    print("\n".join(summary_lines(report)))
-    print(f"report: {arguments.out / PAGE_FILE}")
-    for each in report["pairs"]["failed"][:5]:
-        complain(PROG, f"{each['key']} failed: {each['error']}")
-    return 1 if report["pairs"]["failed"] else 0
+    def _result(self, item: PairItem, sample: PairSample) -> EngineResult:
+        if self._config.own is not None:
+            return self._config.own.result(item.key, sample.rgb)
+        assert self._engine is not None
+        return self._engine.infer(sample.infrared, sample.rgb)
 
 
 def summary_lines(report: Report) -> list[str]:

@@ -29,6 +29,8 @@ from segmif_ros.imaging.fusion_rules import FUSION_RULES
 Grey = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
 _Array = npt.NDArray[np.float64]
 
+_MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest scale first
+
 BASELINES = FUSION_RULES  # what a network has to beat
 
 
@@ -97,15 +99,40 @@ def visual_information_fidelity(a: Grey, b: Grey, f: Grey) -> float:
 
 def structural_similarity(x: Grey, y: Grey, data_range: float = 255.0) -> float:
     """SSIM of two images: 11x11 Gaussian window of sigma 1.5, whole windows only, mean of the map."""
-    window = _gaussian(11, 1.5)
-    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    luminance, contrast = _ssim_terms(_float(x), _float(y), _gaussian(11, 1.5), data_range)
+    return float(np.mean(luminance * contrast))
+
+
+def uniform_similarity(x: Grey, y: Grey, data_range: float = 2.0) -> float:
+    """SSIM of two images as scikit-image's default has it: 7x7 uniform window, sample (n - 1) covariance.
+
+    ``data_range`` of 2 is what scikit-image takes for floating point images, whatever they hold.
+    """
+    luminance, contrast = _ssim_terms(_float(x), _float(y), np.full((7, 1), 1 / 7), data_range, unbiased=49 / 48)
+    return float(np.mean(luminance * contrast))
+
+
+def multi_scale_similarity(x: Grey, y: Grey, data_range: float = 255.0) -> float:
+    """MS-SSIM of two images (Wang, Simoncelli and Bovik, 2003): 5 scales, each a 2x2 mean of the one before.
+
+    Negative contrast terms count as 0. Images need 161 pixels on the shorter side for whole windows at all scales.
+    """
     p, q = _float(x), _float(y)
-    mp, mq = _filter(p, window), _filter(q, window)
-    vp = _filter(p * p, window) - mp * mp
-    vq = _filter(q * q, window) - mq * mq
-    vpq = _filter(p * q, window) - mp * mq
-    numerator = (2 * mp * mq + c1) * (2 * vpq + c2)
-    return float(np.mean(numerator / ((mp * mp + mq * mq + c1) * (vp + vq + c2))))
+    result = 1.0
+    for scale, weight in enumerate(_MS_SSIM_WEIGHTS):
+        if scale:
+            p, q = _halved(p), _halved(q)
+        luminance, contrast = _ssim_terms(p, q, _gaussian(11, 1.5), data_range)
+        last = scale == len(_MS_SSIM_WEIGHTS) - 1
+        result *= max(float(np.mean(luminance * contrast if last else contrast)), 0.0) ** weight
+    return result
+
+
+def fusion_multi_scale_ssim(a: Grey, b: Grey, f: Grey) -> float:
+    """MS_SSIM: mean of MS-SSIM(F,A) and MS-SSIM(F,B); NaN for images of less than 161 pixels on a side."""
+    if min(f.shape) < 161:
+        return float("nan")
+    return (multi_scale_similarity(a, f) + multi_scale_similarity(b, f)) / 2
 
 
 def fusion_ssim(a: Grey, b: Grey, f: Grey, data_range: float = 255.0) -> float:
@@ -124,9 +151,11 @@ def edge_transfer(a: Grey, b: Grey, f: Grey) -> float:
 def fusion_artefacts(a: Grey, b: Grey, f: Grey) -> float:
     """Nabf (Kumar's modified fusion artefacts): edges of F that are stronger than both sources', 0 (none) or more.
 
+    Its Sobel filter is divided by 8, on which scale its threshold of 2 is, and its border is mirrored.
     T's driver passes its arguments in the wrong order, so its tables hold another quantity under this name.
     """
-    (ga, aa), (gb, ab), (gf, af) = (_sobel(_float(image)) for image in (a, b, f))
+    mirrored = cv2.BORDER_REFLECT_101
+    (ga, aa), (gb, ab), (gf, af) = (_sobel(_float(image) / 8, mirrored) for image in (a, b, f))
     new = (gf > ga) & (gf > gb)
     lost_a = 1 - _kumar_preservation(ga, aa, gf, af)
     lost_b = 1 - _kumar_preservation(gb, ab, gf, af)
@@ -151,11 +180,13 @@ _TEXTBOOK: dict[str, Callable[[Grey, Grey, Grey], float]] = {
 }
 
 _TOOLBOX: dict[str, Callable[[Grey, Grey, Grey], float]] = {
+    "MS_SSIM": fusion_multi_scale_ssim,
     "AG_T": lambda a, b, f: average_gradient(f, divisor="inner"),
     "MI_C": lambda a, b, f: mutual_information(a, b, f) * float(np.log(2)),
     "MSE_TZ": lambda a, b, f: mean_squared_error(a, b, f) / 255.0**2,
     "PSNR_C": lambda a, b, f: psnr(a, b, f, peak=float(np.max(f))),
     "PSNR_TZ": lambda a, b, f: psnr(a, b, f, peak=255.0**2),
+    "SSIM_C": lambda a, b, f: uniform_similarity(a, f) + uniform_similarity(b, f),
     "SSIM_T": lambda a, b, f: fusion_ssim(a, b, f, data_range=1.0),
     "SSIM_Z": lambda a, b, f: 2 * fusion_ssim(a, b, f, data_range=1.0),
 }
@@ -226,6 +257,24 @@ def _filter(image: _Array, window: _Array) -> _Array:
     return np.asarray(out, dtype=np.float64)[half : image.shape[0] - half, half : image.shape[1] - half]
 
 
+def _ssim_terms(
+    p: _Array, q: _Array, window: _Array, data_range: float, unbiased: float = 1.0
+) -> tuple[_Array, _Array]:
+    """Return SSIM's two maps, luminance and contrast with structure; ``unbiased`` scales the variances."""
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    mp, mq = _filter(p, window), _filter(q, window)
+    vp = unbiased * (_filter(p * p, window) - mp * mp)
+    vq = unbiased * (_filter(q * q, window) - mq * mq)
+    vpq = unbiased * (_filter(p * q, window) - mp * mq)
+    return (2 * mp * mq + c1) / (mp * mp + mq * mq + c1), (2 * vpq + c2) / (vp + vq + c2)
+
+
+def _halved(image: _Array) -> _Array:
+    """Return means of 2x2 pixels; an odd last row or column is left out."""
+    height, width = (2 * (side // 2) for side in image.shape)
+    return np.asarray(image[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3)))
+
+
 def _vifp(reference: _Array, distorted: _Array, noise: float = 2.0) -> float:
     """Pixel-domain VIF (Sheikh and Bovik) of one pair; windows of 17, 9, 5, 3 with sigma = size / 5."""
     eps = 1e-10
@@ -251,11 +300,11 @@ def _vifp(reference: _Array, distorted: _Array, noise: float = 2.0) -> float:
     return kept / carried if carried > 0 else float("nan")
 
 
-def _sobel(image: _Array) -> tuple[_Array, _Array]:
-    """Sobel strength and orientation, zero padding; y points up, which decides the sign where gx is 0."""
+def _sobel(image: _Array, border: int = cv2.BORDER_CONSTANT) -> tuple[_Array, _Array]:
+    """Sobel strength and orientation, zero padding by default; y points up, which decides the sign where gx is 0."""
     smooth, step = np.array([1.0, 2.0, 1.0]), np.array([-1.0, 0.0, 1.0])
-    gx = cv2.sepFilter2D(image, cv2.CV_64F, step, smooth, borderType=cv2.BORDER_CONSTANT)
-    gy = cv2.sepFilter2D(image, cv2.CV_64F, smooth, -step, borderType=cv2.BORDER_CONSTANT)
+    gx = cv2.sepFilter2D(image, cv2.CV_64F, step, smooth, borderType=border)
+    gy = cv2.sepFilter2D(image, cv2.CV_64F, smooth, -step, borderType=border)
     angle = np.where(gx == 0, np.pi / 2, np.arctan(gy / np.where(gx == 0, 1, gx)))
     return np.hypot(gx, gy), angle
 

@@ -48,6 +48,7 @@ class ReportInput:
         configuration: All settings that the figures depend on.
         label_set: The classes; None where nothing is segmented.
         records: In any order.
+        judged: Ids of the classes that the means are taken over; None for all.
         notes: What a reader should know.
         extra: More sections, by name.
     """
@@ -58,6 +59,7 @@ class ReportInput:
     configuration: Mapping[str, Any]
     label_set: LabelSet
     records: Sequence[Record]
+    judged: Sequence[int] | None = None
     notes: Sequence[str] = ()
     extra: Mapping[str, Any] | None = None
 
@@ -83,7 +85,7 @@ def build_report(source: ReportInput) -> Report:
             "software": software(),
         },
         "pairs": {"offered": len(ordered), "processed": len(good), "failed": failed},
-        "segmentation": _segmentation(labelled, source.label_set, lightings) if labelled else None,
+        "segmentation": _segmentation(labelled, source.label_set, lightings, source.judged) if labelled else None,
         "fusion": {name: _fusion(group) for name, group in _groups(good, lightings)},
         "frames": {
             "ranked_by": "mean IoU of the classes present" if labelled else RANKED_BY_WITHOUT_TRUTH,
@@ -178,7 +180,9 @@ def _groups(records: Sequence[Record], lightings: Sequence[str]) -> list[tuple[s
     return [("all", list(records)), *parts]
 
 
-def _segmentation(records: Sequence[Record], label_set: LabelSet, lightings: Sequence[str]) -> dict[str, Any]:
+def _segmentation(
+    records: Sequence[Record], label_set: LabelSet, lightings: Sequence[str], judged: Sequence[int] | None
+) -> dict[str, Any]:
     groups = _groups(records, lightings)
     matrices = {name: matrix_of(group, len(label_set)) for name, group in groups}
     whole = matrices["all"]
@@ -191,28 +195,32 @@ def _segmentation(records: Sequence[Record], label_set: LabelSet, lightings: Seq
         "truth_pixels": truth_pixels.tolist(),
         "classes_without_truth": [label_set.names[i] for i in np.flatnonzero(truth_pixels == 0)],
         "frames_without_truth": [record["key"] for record in records if not record["confusion"]],
-        **{name: _scores(matrices[name], label_set, len(group)) for name, group in groups},
+        **{name: _scores(matrices[name], label_set, len(group), judged) for name, group in groups},
     }
 
 
-def _scores(matrix: ConfusionMatrix, label_set: LabelSet, frames: int) -> dict[str, Any]:
+def _scores(
+    matrix: ConfusionMatrix, label_set: LabelSet, frames: int, judged: Sequence[int] | None
+) -> dict[str, Any]:
+    every = range(len(label_set)) if judged is None else judged
     return {
         "frames": frames,
         "pixels": int(matrix.counts.sum()),
         "pixel_accuracy": finite(matrix.pixel_accuracy()),
-        "mean_accuracy": finite(matrix.mean_accuracy("truth").value),
-        "miou": _means(matrix.mean_iou, label_set),
-        "macc": _means(matrix.mean_accuracy, label_set),
-        "iou": _by_name(matrix.iou(), label_set),
-        "accuracy": _by_name(matrix.recall(), label_set),
+        "mean_accuracy": finite(matrix.mean_accuracy("truth", every).value),
+        "miou": _means(matrix.mean_iou, label_set, every),
+        "macc": _means(matrix.mean_accuracy, label_set, every),
+        "iou": _by_name(matrix.iou(), label_set, every),
+        "accuracy": _by_name(matrix.recall(), label_set, every),
     }
 
 
-def _means(mean: Callable[[MeanConvention, Sequence[int]], ClassMean], label_set: LabelSet) -> dict[str, Any]:
+def _means(
+    mean: Callable[[MeanConvention, Sequence[int]], ClassMean], label_set: LabelSet, every: Sequence[int]
+) -> dict[str, Any]:
     """Return a mean under each convention, with and without id 0, each with the classes that it was taken over."""
-    every = range(len(label_set))
     found = {}
-    for suffix, classes in (("", every), ("_without_0", every[1:])):
+    for suffix, classes in (("", every), ("_without_0", [i for i in every if i != 0])):
         for convention in CONVENTIONS:
             value = mean(convention, classes)
             names = [label_set.names[i] for i in value.classes]
@@ -220,8 +228,10 @@ def _means(mean: Callable[[MeanConvention, Sequence[int]], ClassMean], label_set
     return found
 
 
-def _by_name(values: npt.NDArray[np.float64], label_set: LabelSet) -> dict[str, float | None]:
-    return {name: finite(float(value)) for name, value in zip(label_set.names, values, strict=True)}
+def _by_name(
+    values: npt.NDArray[np.float64], label_set: LabelSet, judged: Sequence[int]
+) -> dict[str, float | None]:
+    return {name: finite(float(values[i])) if i in judged else None for i, name in enumerate(label_set.names)}
 
 
 def _fusion(records: Sequence[Record]) -> dict[str, dict[str, Any]]:

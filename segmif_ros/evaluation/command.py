@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segmif evaluate`: what is evaluated, how, and what a terminal shows of it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from segmif_ros.command_line import StoppedError, complain
+from segmif_ros.data.published import DATASETS, PublishedDataset, open_dataset
+from segmif_ros.evaluation import options
+from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.evaluation.evaluate import PROG, EvaluationConfig, evaluate, summary_lines
+from segmif_ros.evaluation.own_method import OwnMethod
+from segmif_ros.evaluation.report_page import PAGE_FILE
+from segmif_ros.evaluation.workers import progress_bar
+from segmif_ros.labels import FMB, LabelSet, label_set
+from segmif_ros.rig.preparation import Preparation, add_preparation_arguments, preparation_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `segmif evaluate`."""
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set, as its authors publish it")
+    parser.add_argument("--dataset", required=True, type=str.lower, choices=DATASETS)
+    parser.add_argument("--split", default="", help="default: test; for pairs a subfolder of each folder")
+    parser.add_argument("--fusion-only", action="store_true", help="ignore the labels; none need be there")
+    parser.add_argument(
+        "--truth-set", default="", metavar="SET", help="classes of `pairs`' labels, a name or a .yaml (the model's own)"
+    )
+    parser.add_argument(
+        "--unlabelled",
+        default="count",
+        choices=("count", "ignore"),
+        help="truth pixels of id 0: a class like any other, or not counted (default: %(default)s)",
+    )
+    own = parser.add_argument_group("your own method, instead of an engine")
+    own.add_argument("--fused", type=Path, metavar="FOLDER", help="its fused images, called as the pairs")
+    own.add_argument("--labels", type=Path, metavar="FOLDER", help="its label maps, ids of the truth or of --label-set")
+    own.add_argument("--name", default="", help="what the report and `segmif compare` call it")
+    add_preparation_arguments(parser.add_argument_group("raw infrared, and images of two sizes: as the node"))
+    options.add_engine_arguments(parser)
+    options.add_run_arguments(parser, "out/evaluate")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `segmif evaluate`; 1 if some pairs failed."""
+    is_own = arguments.fused is not None or arguments.labels is not None
+    without_labels = arguments.labels is None if is_own else bool(arguments.baseline)
+    with_truth = not (arguments.fusion_only or without_labels)
+    preparation = preparation_config(arguments)
+    Preparation(preparation)  # a calibration that isn't enough shall not cost every pair
+    metrics = options.metric_names(arguments.fusion_metrics)
+    try:
+        dataset = open_dataset(arguments.dataset, arguments.root, arguments.split, with_labels=with_truth)
+        truth_set = _truth_set(arguments, dataset)
+        own = _own_method(arguments, dataset.label_set or truth_set) if is_own else None
+        config = EvaluationConfig(
+            dataset=dataset,
+            out=arguments.out,
+            engine=None if own else options.engine_factory(arguments),
+            settings={"method": "files"} if own else options.engine_settings(arguments),
+            metrics=() if own and own.fused is None else metrics,
+            with_truth=with_truth,
+            unlabelled=arguments.unlabelled,
+            truth_set=truth_set,
+            preparation=preparation,
+            own=own,
+            name=arguments.name,
+            workers=arguments.workers,
+            scheduler=arguments.scheduler,
+            fresh=arguments.fresh,
+        )
+        with progress_bar(f"{dataset.name} {dataset.split}".strip(), len(dataset.items)) as advance:
+            report = evaluate(config, advance)
+    except KeyboardInterrupt:
+        raise StoppedError(f"stopped; the same command goes on with what {arguments.out} holds") from None
+    print("\n".join(summary_lines(report)))
+    print(f"report: {arguments.out / PAGE_FILE}")
+    for each in report["pairs"]["failed"][:5]:
+        complain(PROG, f"{each['key']} failed: {each['error']}")
+    return 1 if report["pairs"]["failed"] else 0
+
+
+def _truth_set(arguments: argparse.Namespace, dataset: PublishedDataset) -> LabelSet | None:
+    if not arguments.truth_set:
+        return None
+    if dataset.label_set is not None:
+        raise EvaluationError(f"--truth-set is for pairs: {dataset.name}'s labels are known")
+    return label_set(arguments.truth_set)
+
+
+def _own_method(arguments: argparse.Namespace, truth: LabelSet | None) -> OwnMethod:
+    if arguments.baseline:
+        raise EvaluationError("--baseline and files of your own: give one of them")
+    predicted = truth or FMB if arguments.label_set == "auto" else label_set(arguments.label_set)
+    return OwnMethod(fused=arguments.fused, labels=arguments.labels, label_set=predicted)
