@@ -62,6 +62,7 @@ CLUSTER = ["distributed>=2024.1"]
 EXTRAS = {
     **BACKENDS,
     "cluster": CLUSTER,
+    "agreement": ["scikit-image", "scikit-learn", "torchmetrics", "piq", "sewar"],  # see trials/metric_agreement.py
     "training": ["tensorboard>=2.16,<3"],
     "dev": [
         *("pytest>=8", "hypothesis>=6", "ruff", "mypy", "types-PyYAML", "selenium>=4.20"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import bisect
 import heapq
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from rosbags.rosbag2 import Reader
 
 from segmif_ros.bag import limits
 from segmif_ros.bag.messages import CAMERA_INFO, COMPRESSED, IMAGE, camera_info_of, header_of
+from segmif_ros.bag.ros1 import Ros1Reader
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.stream.pairing import JUMP_BACK_NS
 from segmif_ros.stream.processing import in_one_line
 
 limits.install()
 
+AnyReader = Reader | Ros1Reader
 INFRARED_TOPIC = "/infrared/image_raw"
 RGB_TOPIC = "/rgb/image_raw"
 # How long (by the bag's clock) a message is held back so that one with an earlier stamp can go first.
@@ -74,8 +76,8 @@ class Bag:
     """
 
     path: Path
-    reader: Reader
-    truth_reader: Reader  # of its own: a reader keeps one place in its file
+    reader: AnyReader
+    truth_reader: AnyReader  # of its own: a reader keeps one place in its file
     connections: dict[str, Connection]
     counts: dict[str, int]
     damage: str = ""
@@ -121,9 +123,10 @@ class Bag:
 
         Messages that can't be read are counted in ``unreadable``.
         """
-        base = self.connections[role].topic.removesuffix("/compressed").rsplit("/", 1)[0]
+        base = _rooted(self.connections[role].topic).removesuffix("/compressed").rsplit("/", 1)[0]
         topic = f"{base}/camera_info"
-        infos = [each for each in self.reader.connections if each.topic == topic and each.msgtype == CAMERA_INFO]
+        beside = [each for each in self.reader.connections if _rooted(each.topic) == topic]
+        infos = [each for each in beside if each.msgtype == CAMERA_INFO]
         for _, _, raw in self._undamaged(self.reader, infos) if infos else ():
             try:
                 return camera_info_of(raw)
@@ -153,7 +156,7 @@ class Bag:
             )
 
     def _undamaged(
-        self, reader: Reader, connections: list[Connection], start: int | None = None, stop: int | None = None
+        self, reader: AnyReader, connections: list[Connection], start: int | None = None, stop: int | None = None
     ) -> Iterator[tuple[Connection, int, bytes]]:
         """Yield connection, recording time and bytes of messages, up to damage, which is said in ``damage``."""
         messages = reader.messages(connections, start, stop)
@@ -170,7 +173,7 @@ class Bag:
 
 @contextmanager
 def open_bag(path: Path, topics: Topics) -> Iterator[Bag]:
-    """Open a rosbag2 folder, .mcap or .db3 file.
+    """Open a rosbag2 folder, .mcap or .db3 file, or a .bag of ROS 1.
 
     Raises BagError if it isn't one, is damaged, lacks a topic (the message lists those that are there), or holds
     another type on it.
@@ -178,7 +181,9 @@ def open_bag(path: Path, topics: Topics) -> Iterator[Bag]:
     if not path.exists():
         raise BagError(f"{path}: no such bag")
     if path.is_dir() and not (path / "metadata.yaml").is_file():
-        raise BagError(f"{path}: no metadata.yaml in it: give the bag's folder, or its .mcap or .db3 file")
+        old = sorted(path.glob("*.bag"))
+        advice = f"; {old[0].name} is a bag of ROS 1: give that file" if old else ""
+        raise BagError(f"{path}: no metadata.yaml in it: give the bag's folder, or its .mcap or .db3 file{advice}")
     with ExitStack() as stack:
         reader, truth_reader = (_opened(path, stack) for _ in range(2))
         roles = {"infrared": topics.infrared, "rgb": topics.rgb}
@@ -189,24 +194,21 @@ def open_bag(path: Path, topics: Topics) -> Iterator[Bag]:
         yield Bag(path=path, reader=reader, truth_reader=truth_reader, connections=connections, counts=counts)
 
 
-def _opened(path: Path, stack: ExitStack) -> Reader:
+def _opened(path: Path, stack: ExitStack) -> AnyReader:
     try:
-        reader = Reader(path)
+        reader: AnyReader = Ros1Reader(path) if _is_ros1(path) else Reader(path)
         reader.open()
     except Exception as error:
-        raise BagError(
-            f"{path}: not a readable bag: {in_one_line(error)} (a recording that was cut off can be repaired: "
-            "`mcap recover` for an mcap, `sqlite3 .recover` for a db3)"
-        ) from error
+        raise BagError(f"{path}: not a readable bag: {in_one_line(error)}{_repair(path, error)}") from error
     stack.callback(reader.close)
     return reader
 
 
 def _connection(path: Path, connections: Sequence[Connection], role: str, topic: str) -> Connection:
     """Return the connection of a topic, or of the compressed one beside it."""
-    topic = topic if topic.startswith("/") else f"/{topic}"
+    topic = _rooted(topic)
     for name in (topic, f"{topic}/compressed"):
-        same = [each for each in connections if each.topic == name]
+        same = [each for each in connections if _rooted(each.topic) == name]
         images = [each for each in same if each.msgtype in (IMAGE, COMPRESSED)]
         if images:
             return images[0]
@@ -214,6 +216,32 @@ def _connection(path: Path, connections: Sequence[Connection], role: str, topic:
             raise BagError(f"{path}: {role} topic {name} holds {same[0].msgtype}; {IMAGE} or {COMPRESSED} is needed")
     there = ", ".join(f"{each.topic} ({each.msgtype.rsplit('/', 1)[-1]})" for each in connections) or "none"
     raise BagError(f"{path}: no topic {topic} for {role}: name it with --{role}; topics there: {there}")
+
+
+def _rooted(topic: str) -> str:
+    """Return a topic's name with its slash: some recorders leave it out, and ROS means the same."""
+    return topic if topic.startswith("/") else f"/{topic}"
+
+
+def _is_ros1(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(9) == b"#ROSBAG V"
+
+
+def _repair(path: Path, error: Exception) -> str:
+    """Return what can be done about a bag that can't be opened; empty where nothing is known."""
+    files = [path] if path.is_file() else [*path.glob("*.mcap"), *path.glob("*.db3")]
+    for file in files:
+        with suppress(OSError), file.open("rb") as stream:
+            if stream.read(23) == b"version https://git-lfs":
+                return f" ({file.name} is a Git LFS pointer and not the recording: run `git lfs pull`)"
+    if "serialization" in str(error).lower():
+        return " (messages of ROS 2 are serialized as cdr; convert it with `ros2 bag convert`)"
+    if path.suffix == ".bag":
+        return " (a bag of ROS 1 that was cut off can be repaired: `rosbag reindex`)"
+    return " (a recording that was cut off can be repaired: `mcap recover` for an mcap, `sqlite3 .recover` for a db3)"
 
 
 def _in_order(messages: Iterator[BagMessage]) -> Iterator[BagMessage]:

@@ -75,7 +75,10 @@ class ByName:
 
     def notes(self) -> tuple[str, ...]:
         """Return the line that a reader of the figures needs."""
-        merged = "; ".join(f"{' and '.join(names)} {'count' if len(names) > 1 else 'counts'} as {target}" for target, names in self._merged.items())
+        merged = "; ".join(
+            f"{' and '.join(names)} {'count' if len(names) > 1 else 'counts'} as {target}"
+            for target, names in self._merged.items()
+        )
         rest = self._truth.names[int(self.predictions[IGNORE_ID])]
         lacking = [
             name for i, name in enumerate(self._truth.names) if i not in self.judged and int(self.truth[i]) == i

@@ -17,7 +17,7 @@ from segmif_ros.evaluation.evaluate import EvaluationConfig, evaluate
 from segmif_ros.evaluation.report import REPORT_FILE
 from segmif_ros.evaluation.report_page import PAGE_FILE
 from segmif_ros.inference.engine import EngineResult
-from segmif_ros.labels import MFNET
+from segmif_ros.labels import MFNET, label_set_for_classes
 from segmif_ros.result_folder import FolderError
 
 SIZE = (64, 64)  # the smallest that VIF takes
@@ -151,9 +151,12 @@ def test_several_workers_give_the_same_report(root: Path, tmp_path: Path) -> Non
     assert pictures[0] == pictures[1]
 
 
-def test_weights_for_other_classes_are_refused(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match=r"mfnet's 9 classes and the model fmb's 15.*--fusion-only"):
-        evaluate(config(root, tmp_path / "out", engine=BaselineEngine))
+def test_weights_without_a_class_of_the_truth_are_refused(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RedEngine, "label_set", label_set_for_classes(3))
+    with pytest.raises(EvaluationError, match=r"mfnet's 9 classes and the model classes-3's 3, none .*--fusion-only"):
+        evaluate(config(root, tmp_path / "out"))
     report = evaluate(config(root, tmp_path / "out", engine=BaselineEngine, with_truth=False))
     assert report["segmentation"] is None
 

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our metrics beside those of well-kept libraries: `python -m segmif_ros.trials.metric_agreement [IR VIS FUSED]`.
+
+Prints the relative difference of every metric that a library has as well, for three images or for a built-in pattern,
+and of mean IoU and accuracy on random label maps. What isn't installed is left out and said; all of it comes with
+`pip install 'segmif_ros[agreement]'`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from segmif_ros.command_line import Parser, finish
+from segmif_ros.data.images import read_rgb
+from segmif_ros.evaluation.fusion import fusion_metrics, luma
+from segmif_ros.evaluation.segmentation import ConfusionMatrix
+
+Grey = npt.NDArray[np.uint8]
+Triple = tuple[Grey, Grey, Grey]
+_LARGEST = {"default": 1e-6, "MI": 1e-6, "SSIM torchmetrics": 5e-2, "MS_SSIM torchmetrics": 5e-2}
+
+
+def pattern() -> Triple:
+    """Return infrared, visible and fused, uint8 (176, 192): smooth waves without any randomness."""
+    y, x = np.mgrid[0:176, 0:192]
+    infrared = 120 + 70 * np.sin(x / 9 + y / 23) + 40 * np.cos(x * y / 900)
+    visible = 130 + 60 * np.cos(x / 13 - y / 7) + 50 * np.sin(x / 3 + y / 31)
+    fused = 0.6 * infrared + 0.45 * visible - 8 + 6 * np.sin(x / 2)
+    found = [np.clip(np.rint(image), 0, 255).astype(np.uint8) for image in (infrared, visible, fused)]
+    return found[0], found[1], found[2]
+
+
+def fusion_references() -> Iterator[tuple[str, str, Callable[[Grey, Grey, Grey], float]]]:
+    """Yield (metric, library, its value) for every library that is installed."""
+    if measure := _module("skimage.measure"):
+        yield "EN", "scikit-image", lambda a, b, f: float(measure.shannon_entropy(f))
+    if metrics := _module("skimage.metrics"):
+        gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+
+        def ssim(x: Grey, y: Grey) -> float:
+            _, full = metrics.structural_similarity(x, y, full=True, **gaussian)
+            return float(full[5:-5, 5:-5].mean())
+
+        def of_c(a: Grey, b: Grey, f: Grey) -> float:
+            floats = [each.astype(float) for each in (a, b)]
+            return sum(float(metrics.structural_similarity(f.astype(float), x, data_range=2)) for x in floats)
+
+        def mse(a: Grey, b: Grey, f: Grey) -> float:
+            return float(metrics.mean_squared_error(a, f) + metrics.mean_squared_error(b, f)) / 2
+
+        yield "SSIM", "scikit-image", lambda a, b, f: (ssim(a, f) + ssim(b, f)) / 2
+        yield "SSIM_C", "scikit-image", of_c
+        yield "MSE", "scikit-image", mse
+        yield "PSNR", "scikit-image", lambda a, b, f: float(10 * np.log10(255**2 / mse(a, b, f)))
+    if score := _module("sklearn.metrics"):
+
+        def mutual(a: Grey, b: Grey, f: Grey) -> float:
+            return float(sum(score.mutual_info_score(f.ravel(), each.ravel()) for each in (a, b)) / np.log(2))
+
+        yield "MI", "scikit-learn", mutual
+    if stats := _module("scipy.stats"):
+        yield "CC", "scipy", lambda a, b, f: _mean(lambda x: float(stats.pearsonr(x.ravel(), f.ravel())[0]), a, b)
+        yield (
+            "SCD",
+            "scipy",
+            lambda a, b, f: float(
+                stats.pearsonr((f.astype(float) - b).ravel(), a.ravel())[0]
+                + stats.pearsonr((f.astype(float) - a).ravel(), b.ravel())[0]
+            ),
+        )
+    if image := _module("torchmetrics.functional.image"):
+        yield "VIF", "torchmetrics", lambda a, b, f: 2 * _mean(
+            lambda x: float(image.visual_information_fidelity(_plane(f), _plane(x))), a, b
+        )
+        yield "SSIM", "torchmetrics", lambda a, b, f: _mean(
+            lambda x: float(image.structural_similarity_index_measure(_plane(f), _plane(x), data_range=255.0)), a, b
+        )
+        yield "MS_SSIM", "torchmetrics", lambda a, b, f: _mean(
+            lambda x: float(
+                image.multiscale_structural_similarity_index_measure(
+                    _plane(f), _plane(x), data_range=255.0, normalize="relu"
+                )
+            ),
+            a,
+            b,
+        )
+    if piq := _module("piq"):
+        yield "VIF", "piq", lambda a, b, f: 2 * _mean(
+            lambda x: float(piq.vif_p(_plane(f), _plane(x), data_range=255.0)), a, b
+        )
+        yield "SSIM", "piq", lambda a, b, f: _mean(
+            lambda x: float(piq.ssim(_plane(f), _plane(x), data_range=255.0, downsample=False)), a, b
+        )
+        yield "MS_SSIM", "piq", lambda a, b, f: _mean(
+            lambda x: float(piq.multi_scale_ssim(_plane(f), _plane(x), data_range=255.0)), a, b
+        )
+    if sewar := _module("sewar.full_ref"):
+        yield "VIF", "sewar", lambda a, b, f: 2 * _mean(lambda x: float(sewar.vifp(x, f)), a, b)
+
+
+def segmentation_rows(seed: int = 0) -> Iterator[tuple[str, str, float, float]]:
+    """Yield (figure, library, ours, theirs) on random label maps with a class that the prediction lacks."""
+    rng = np.random.default_rng(seed)
+    truth, prediction = rng.integers(0, 9, 50_000), rng.integers(0, 8, 50_000)
+    prediction = np.where(rng.random(50_000) < 0.6, np.minimum(truth, 7), prediction)
+    ignored = rng.random(50_000) < 0.2
+    matrix = ConfusionMatrix(9)
+    matrix.update(np.where(ignored, 255, truth), prediction)
+    kept = ~ignored
+    if score := _module("sklearn.metrics"):
+        theirs = float(score.jaccard_score(truth[kept], prediction[kept], average="macro", labels=range(9)))
+        yield "mIoU", "scikit-learn", matrix.mean_iou("present").value, theirs
+        accuracy = float(score.accuracy_score(truth[kept], prediction[kept]))
+        yield "pixel accuracy", "scikit-learn", matrix.pixel_accuracy(), accuracy
+        balanced = float(score.balanced_accuracy_score(truth[kept], prediction[kept]))
+        yield "mean accuracy", "scikit-learn", matrix.mean_accuracy("truth").value, balanced
+    if functional := _module("torchmetrics.functional.classification"):
+        import torch
+
+        tensors = torch.from_numpy(prediction), torch.from_numpy(np.where(ignored, 255, truth))
+        options: dict[str, Any] = {"num_classes": 9, "ignore_index": 255}
+        theirs = float(functional.multiclass_jaccard_index(*tensors, **options))
+        yield "mIoU", "torchmetrics", matrix.mean_iou("present").value, theirs
+        accuracy = float(functional.multiclass_accuracy(*tensors, average="micro", **options))
+        yield "pixel accuracy", "torchmetrics", matrix.pixel_accuracy(), accuracy
+        balanced = float(functional.multiclass_accuracy(*tensors, average="macro", **options))
+        yield "mean accuracy", "torchmetrics", matrix.mean_accuracy("present").value, balanced
+
+
+def rows(triple: Triple) -> Iterator[tuple[str, str, float, float]]:
+    """Yield (metric, library, ours, theirs) of all that is installed."""
+    for name, library, theirs in fusion_references():
+        yield name, library, fusion_metrics(*triple, names=(name,))[name], theirs(*triple)
+    yield from segmentation_rows()
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table; 1 if a figure differs by more than its definition allows."""
+    if options.images:
+        infrared, visible, fused = (luma(read_rgb(path)) for path in options.images)
+        triple = infrared, visible, fused
+    else:
+        triple = pattern()
+    table = Table("metric", "against", "ours", "theirs", "relative difference", "", box=box.SIMPLE_HEAD)
+    failed = 0
+    for name, library, ours, theirs in rows(triple):
+        difference = abs(ours - theirs) / max(abs(theirs), 1e-300)
+        # torchmetrics counts windows over the border, too
+        largest = _LARGEST.get(f"{name} {library}", _LARGEST.get(name, _LARGEST["default"]))
+        failed += not difference <= largest
+        mark = "" if difference <= largest else "DIFFERS"
+        table.add_row(name, library, f"{ours:.9g}", f"{theirs:.9g}", f"{difference:.1g}", mark)
+    console = Console()
+    (console if console.is_terminal else Console(width=100)).print(table)
+    absent = [name for name in ("skimage", "sklearn", "torchmetrics", "piq", "sewar") if _module(name) is None]
+    if absent:
+        print(f"not installed, so not compared: {', '.join(absent)} (pip install 'segmif_ros[agreement]')")
+    return 1 if failed else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare; see the module."""
+    parser = Parser(prog="python -m segmif_ros.trials.metric_agreement", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("images", type=Path, nargs="*", metavar="IMAGE", help="infrared, visible and fused; or none")
+    options = parser.parse_args(arguments)
+    if len(options.images) not in (0, 3):
+        parser.error("give three images, infrared, visible and fused, or none")
+    return finish(parser.prog, lambda: run(options))
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def _mean(value: Callable[[Grey], float], a: Grey, b: Grey) -> float:
+    return (value(a) + value(b)) / 2
+
+
+def _plane(image: Grey) -> Any:
+    import torch
+
+    return torch.from_numpy(image.astype(np.float64))[None, None]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
