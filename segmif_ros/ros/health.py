@@ -7,6 +7,7 @@ it is cured, and stays in /diagnostics meanwhile. Advice is given only where the
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # torch would come with it
 
 # Images larger than this don't fit the shared-memory segment that Fast DDS has by default.
 DEFAULT_SEGMENT_BYTES = 512 * 1024
+_SHOWN_TOPICS = 4  # image topics in a line about one that is missing
 _MIN_OFFSETS = 30  # pairs before their offset is judged
 _MIN_MISSES = 20  # frames in a row without a partner before that is called a problem
 _MIN_OFFSET_NS = 5_000_000
@@ -45,6 +47,7 @@ class InputFacts:
         topic: Its full name.
         publishers: How many publishers of images there are on it.
         message_type: What is subscribed to.
+        image_topics: Other topics of that type that somebody publishes; asked for only where nobody publishes this one.
         wrong_type: Message type of a publisher that sends something else; empty if there is none.
         other_transport: "raw" or "compressed" where the images come that way and not on ``topic``; else empty.
         incompatible: Why the QoS of a publisher doesn't match, in the middleware's words; empty if all match.
@@ -61,6 +64,7 @@ class InputFacts:
     topic: str
     publishers: int = 1
     message_type: str = "sensor_msgs/msg/Image"
+    image_topics: tuple[str, ...] = ()
     wrong_type: str = ""
     other_transport: str = ""
     incompatible: str = ""
@@ -88,6 +92,19 @@ class Problem:
     error: bool = False
 
 
+def likeliest_topics(topic: str, images: Sequence[str]) -> list[str]:
+    """Return the image topics that could be meant by a topic that nobody publishes, the likeliest first."""
+    return difflib.get_close_matches(topic, [each for each in images if each != topic], n=3, cutoff=0.4)
+
+
+def _published_instead(facts: InputFacts) -> str:
+    """Return the end of a line: which image topics there are, those first that could be meant."""
+    likely = likeliest_topics(facts.topic, facts.image_topics)
+    shown = [*likely, *(each for each in facts.image_topics if each not in likely)][:_SHOWN_TOPICS]
+    more = len(facts.image_topics) - len(shown)
+    return f" (there is {', '.join(shown)}{f' and {more} more' if more > 0 else ''})" if shown else ""
+
+
 def input_problem(facts: InputFacts, timeout_s: float) -> Problem | None:
     """Return what is wrong with an input, or None."""
     camera, topic = facts.camera, facts.topic
@@ -103,7 +120,7 @@ def input_problem(facts: InputFacts, timeout_s: float) -> Problem | None:
         return Problem(f"{camera} transport", line)
     if facts.publishers == 0:
         line = f"{camera}: nobody publishes {topic}; start the camera or remap {camera}/image_raw to its topic"
-        return Problem(f"{camera} absent", line)
+        return Problem(f"{camera} absent", line + _published_instead(facts))
     if facts.incompatible:
         line = f"{camera}: the publisher of {topic} and this node don't match: {facts.incompatible}"
         return Problem(f"{camera} QoS", line)

@@ -49,7 +49,7 @@ class CameraInput:
         transport: str = "raw",
     ) -> None:
         self._node = node
-        self._camera = camera
+        self.camera = camera
         self._offer = offer
         self._now_ns = now_ns
         self._since_ns = now_ns()
@@ -92,10 +92,11 @@ class CameraInput:
         now_ns = self._now_ns()
         since_ns = now_ns - self._since_ns
         return InputFacts(
-            camera=self._camera,
+            camera=self.camera,
             topic=self.topic,
             publishers=len(images),
             message_type=self._type_name,
+            image_topics=() if images else self._image_topics(),
             wrong_type=others[0] if others else "",
             other_transport=next((each for each in self._elsewhere if not images and self._published(each)), ""),
             incompatible=mismatches[0] if mismatches else "",
@@ -107,6 +108,17 @@ class CameraInput:
             rhythm=self._stamps.rhythm(),
             ahead_s=1e-9 * (self._stamp_ns + since_ns - self._node.get_clock().now().nanoseconds),
         )
+
+    def _image_topics(self) -> tuple[str, ...]:
+        topics = self._node.get_topic_names_and_types()
+        named = [name for name, types in topics if self._type_name in types and name != self.topic]
+        published = {
+            name
+            for name in named
+            for each in self._node.get_publishers_info_by_topic(name)
+            if (each.node_namespace, each.node_name) != (self._node.get_namespace(), self._node.get_name())
+        }
+        return tuple(sorted(published))
 
     def _published(self, transport: str) -> bool:
         found = self._node.get_publishers_info_by_topic(self._elsewhere[transport])

@@ -93,6 +93,8 @@ class Monitor:
             values |= {
                 **engine_values(engine), **gpu_values(engine.device_name), **budget_values(budget_state(engine))
             }  # fmt: skip
+            values |= {f"topic_{each.camera}": each.topic for each in watched.inputs}
+            values |= watched.outputs.topic_values() if watched.outputs is not None else {}
             if watched.config.estimate_time_offset:
                 watched.time_offset.look(time.monotonic_ns())
                 values |= watched.time_offset.values()

@@ -183,6 +183,17 @@ class Outputs:
                 found.append(Problem(LABEL_INFO, line))
         return found
 
+    def topic_values(self) -> dict[str, str]:
+        """Return the full names of the topics that people look at, for those who can't know the remaps."""
+        shown = {
+            "fused": "fused/image",
+            "mask": "segmentation/mask",
+            "confidence": "segmentation/confidence",
+            "overlay": "segmentation/overlay",
+            "semantic_map": "segmentation/semantic_map",
+        }
+        return {f"topic_{name}": self._node.resolve_topic_name(topic) for name, topic in shown.items()}
+
     def close(self) -> None:
         """Destroy the publishers."""
         for publisher, _ in self._publishers.values():

@@ -7,10 +7,11 @@ only `Listener` speaks ROS.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from segmif_ros.ros.health import likeliest_topics
 
 PIPELINE = ": pipeline"  # what the node's status on /diagnostics is called after its name
 LEVELS = ("OK", "WARN", "ERROR", "STALE")
@@ -67,11 +68,6 @@ class Seen:
         return (last - first) / span_s
 
 
-def likeliest(topic: str, images: Sequence[str]) -> list[str]:
-    """Return the image topics that could be meant by a topic that nobody publishes, the likeliest first."""
-    return difflib.get_close_matches(topic, [each for each in images if each != topic], n=3, cutoff=0.4)
-
-
 def screen(seen: Seen, images: Sequence[str], now_s: float) -> list[str]:
     """Return the state of one node as lines for a terminal.
 
@@ -92,7 +88,7 @@ def screen(seen: Seen, images: Sequence[str], now_s: float) -> list[str]:
         lines.append(f"  images    {', '.join(images) or 'nobody publishes an image topic'}")
         for each in absent:
             wanted = each.partition("nobody publishes ")[2].split(";")[0].split(",")[0]
-            if near := likeliest(wanted, images):
+            if near := likeliest_topics(wanted, images):
                 lines.append(f"  hint      for {wanted} there is {' or '.join(near)}")
     return lines
 

@@ -13,6 +13,7 @@ from segmif_ros.ros.health import (
     clock_problem,
     delay_problem,
     input_problem,
+    likeliest_topics,
     offset_problem,
     output_problem,
     pairing_problem,
@@ -146,6 +147,18 @@ def test_a_slop_that_pairs_different_moments_is_said() -> None:
     assert slop_line(0.02, fast, slow) == ""
     assert slop_line(0.0, fast, fast) == ""
     assert slop_line(0.02, Rhythm(intervals=4, period_s=0.033), fast) == ""
+
+
+def test_a_topic_that_nobody_publishes_is_said_with_those_that_exist_the_likeliest_first() -> None:
+    images = ("/a/image", "/b/image", "/boson/rgb_image", "/c/image", "/front/rgb/image_rect")
+    facts = InputFacts(**RGB, publishers=0, silent_s=9.0, received=False, image_topics=images)
+    line = input_problem(facts, 2.0).line
+    assert "(there is /front/rgb/image_rect, " in line
+    assert "and 1 more)" in line
+
+
+def test_likeliest_topics_never_name_the_topic_itself() -> None:
+    assert likeliest_topics("/rgb/image_raw", ["/rgb/image_raw", "/rgb/image_rect"]) == ["/rgb/image_rect"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from segmif_ros.trials.live import Listener, NodeStatus, Seen, as_json, likeliest, screen
+from segmif_ros.trials.live import Listener, NodeStatus, Seen, as_json, screen
 
 VALUES = {
     "model": "segmif-s 5c52",
@@ -61,10 +61,6 @@ def test_a_topic_that_nobody_publishes_is_shown_beside_those_that_exist() -> Non
     text = _text(Seen(now=_status("WARN", line)))
     assert "for /boson/image there is /boson/image_raw" in text
     assert "/camera/color/image_raw" in text
-
-
-def test_a_topic_is_never_a_hint_for_itself() -> None:
-    assert likeliest("/rgb/image_raw", ["/rgb/image_raw", "/rgb/image_rect"]) == ["/rgb/image_rect"]
 
 
 def test_json_holds_rates_and_all_values() -> None:
