@@ -55,11 +55,19 @@ def _rig(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("--pairs", dest="pairs_folder", help="show the pairs of FOLDER/infrared and FOLDER/visible")
     parser.add_argument("--rate", dest="rate_hz", help="pairs per second")
     parser.add_argument("--lighting", help="of the synthetic road")
+    parser.add_argument(
+        "--fault",
+        dest="faults",
+        action="append",
+        metavar="CAMERA:KIND@START+DURATION",
+        help="for example infrared:freeze@10s+5s; can be given several times",
+    )
 
     def run(options: argparse.Namespace) -> int:
         from segmif_ros.ros import entry
 
-        _give_ros(options, ("pairs_folder", "rate_hz", "lighting"))
+        options.faults = ",".join(options.faults) if options.faults else None
+        _give_ros(options, ("pairs_folder", "rate_hz", "lighting", "faults"))
         return entry.simulated_rig()
 
     return run
@@ -123,6 +131,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "convert": ("write weights as one file of ours or as the authors' two", _of("segmif_ros.inference.convert")),
     "models": ("list the packaged weights, or describe those of a file", _of("segmif_ros.inference.models")),
     "weights-report": ("measure weights on held-out scenes", _of("segmif_ros.evaluation.card.command")),
+    "single-camera": ("calibrate the confidence with one camera alone", _of("segmif_ros.evaluation.single_camera")),
     "parity": ("compare the network with recorded outputs of the authors' network", _parity),
     "picture": ("draw synthetic scenes and what the weights make of them", _of("segmif_ros.trials.demo.picture")),
     "parameters": ("print or write the tables of parameters", _of("segmif_ros.ros.parameter_files")),

@@ -14,6 +14,8 @@ from segmif_ros.imaging.gain import GainConfig
 from segmif_ros.rig.errors import CalibrationError, RegistrationError
 from segmif_ros.rig.preparation import add_preparation_arguments
 from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.stream.single_camera import POLICIES
+from segmif_ros.stream.temporal import FILTERS
 from segmif_ros.yaml_file import YamlError, at_line, located, read_yaml, shown
 
 # parameters of segmif_node that a params file may hold and that a replay follows
@@ -21,6 +23,8 @@ _PAIRING = (
     *("slop_s", "queue_size", "time_offset_s", "master"),
     *("registration", "calibration_file", "reference_depth_m"),
     *("infrared_crop", "max_pixels"),
+    *("single_camera", "single_camera_after_s", "frozen_images"),
+    *("infrared_alone_confidence", "rgb_alone_confidence", "temporal"),
 )
 _GAIN = tuple(f"gain_{each.name}" for each in fields(GainConfig))
 ENGINE_PARAMETERS = ("weights", "device", "backend", "precision", "calibration_pairs", "prior", "mode", "label_set")
@@ -30,7 +34,7 @@ _TYPES: dict[Any, type] = {
     **dict.fromkeys(ENGINE_PARAMETERS, str),
     "overlay_alpha": float,
 }
-_NAMES = {int: "a whole number", float: "a number", str: "a text"}
+_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
 def expected_pairs(bag: Path, topics: Topics) -> int | None:
@@ -123,6 +127,13 @@ def add_replay_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--queue-size", type=int)
     group.add_argument("--time-offset", dest="time_offset_s", type=float, help="taken off infrared stamps, seconds")
     add_preparation_arguments(group)
+    group.add_argument(
+        "--single-camera",
+        choices=POLICIES,
+        help="go on with one camera where the other one is silent or blind (default: none, pairs alone are processed)",
+    )
+    group.add_argument("--single-camera-after", dest="single_camera_after_s", type=float, help="seconds (default: 0.5)")
+    group.add_argument("--temporal", choices=FILTERS, help="steady the labels over time (default: none)")
     group.add_argument("--gain-time-constant", dest="gain_time_constant_s", type=float, help="seconds")
     group.add_argument("--overlay-alpha", type=float)
 

@@ -14,6 +14,7 @@ from segmif_ros.bag.reading import Bag, BagError, BagMessage
 from segmif_ros.stream.pairing import NearestStampPairer, Pair
 from segmif_ros.stream.pipeline import PipelineConfig
 from segmif_ros.stream.processing import Frame
+from segmif_ros.stream.single_camera import Moment, SingleCamera
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,6 +22,11 @@ class Recorded:
     """A frame as it waits for its partner: not decoded yet."""
 
     message: BagMessage
+
+    @property
+    def stamp_ns(self) -> int:
+        """When it was taken, as its header says."""
+        return self.message.stamp_ns
 
     def frame(self) -> Frame:
         """Return it as the pipeline takes it."""
@@ -43,6 +49,7 @@ class PairingFacts:
         offsets_ns: Infrared stamp minus RGB stamp of every pair, time offset taken off.
         stamps_ns: Stamps of all frames, by camera.
         slop_s: The slop in force at the end.
+        alone: Frames that took the place of a pair, by the camera that was alone.
     """
 
     frames: dict[str, int] = field(default_factory=lambda: {"infrared": 0, "rgb": 0})
@@ -51,6 +58,7 @@ class PairingFacts:
     offsets_ns: list[int] = field(default_factory=list)
     stamps_ns: dict[str, list[int]] = field(default_factory=lambda: {"infrared": [], "rgb": []})
     slop_s: float = 0.0
+    alone: dict[str, int] = field(default_factory=lambda: {"infrared": 0, "rgb": 0})
 
 
 def pairs_of(bag: Bag, config: PipelineConfig, facts: PairingFacts) -> Iterator[Pair[Recorded]]:
@@ -73,6 +81,45 @@ def pairs_of(bag: Bag, config: PipelineConfig, facts: PairingFacts) -> Iterator[
     facts.dropped = dict(pairer.drops)
 
 
+def moments_of(bag: Bag, config: PipelineConfig, facts: PairingFacts) -> Iterator[Moment[Recorded]]:
+    """Yield what the node would process of the bag, in order: its pairs and, if ``config`` says so, single frames.
+
+    Frames arrive when they were recorded.
+    """
+    if config.single_camera == "none":
+        for pair in pairs_of(bag, config, facts):
+            yield Moment.of(pair, config.master_of(pair).stamp_ns)
+        return
+    pairer: NearestStampPairer[Recorded] = NearestStampPairer(config.slop_s, config.queue_size, config.time_offset_s)
+    cameras: SingleCamera[Recorded] = SingleCamera(config.single_camera_config())
+    cameras.health["infrared"].crop = config.decoding().infrared_crop
+    now_ns = 0
+    for message in bag.frames():
+        facts.frames[message.role] += 1
+        facts.stamps_ns[message.role].append(message.stamp_ns)
+        now_ns = max(now_ns, message.recorded_ns)
+        yield from _counted(cameras.advance(now_ns), facts)
+        item = Recorded(message=message)
+        add = pairer.add_infrared if message.role == "infrared" else pairer.add_rgb
+        pairs = add(message.stamp_ns, item)
+        cameras.health[message.role].sees(item.frame().image, now_ns, message.stamp_ns)
+        yield from _counted(cameras.frame(message.role, now_ns, item, pairs), facts)
+    facts.slop_s = pairer.slop_s
+    facts.dropped = dict(pairer.drops)
+    for reason, count in cameras.drops.items():
+        facts.dropped[reason] = facts.dropped.get(reason, 0) + count
+
+
+def _counted(moments: list[Moment[Recorded]], facts: PairingFacts) -> Iterator[Moment[Recorded]]:
+    for moment in moments:
+        if moment.cameras.single:
+            facts.alone[moment.cameras.single] += 1
+        else:
+            facts.pairs += 1
+            facts.offsets_ns.append(moment.offset_ns)
+        yield moment
+
+
 def _certain(pairs: list[Pair[Recorded | None]], facts: PairingFacts) -> Iterator[Pair[Recorded]]:
     for pair in pairs:
         if pair.infrared is not None and pair.rgb is not None:
@@ -81,10 +128,12 @@ def _certain(pairs: list[Pair[Recorded | None]], facts: PairingFacts) -> Iterato
             yield Pair(infrared=pair.infrared, rgb=pair.rgb, offset_ns=pair.offset_ns)
 
 
-def pair_hash(pair: Pair[Recorded]) -> hashlib._Hash:
-    """Return the SHA-256 over both messages as recorded, open for more."""
-    digest = hashlib.sha256(pair.infrared.message.raw)
-    digest.update(pair.rgb.message.raw)
+def moment_hash(moment: Moment[Recorded]) -> hashlib._Hash:
+    """Return the SHA-256 over the messages as recorded, open for more."""
+    digest = hashlib.sha256()
+    for recorded in (moment.infrared, moment.rgb):
+        if recorded is not None:
+            digest.update(recorded.message.raw)
     return digest
 
 

@@ -23,6 +23,7 @@ from segmif_ros.bag.writing import STORAGES, BagWriter, new_bag
 from segmif_ros.evaluation.workers import progress_bar
 from segmif_ros.scenes import LIGHTINGS, RoadScene
 from segmif_ros.scenes.drive import Drive
+from segmif_ros.scenes.faults import Fault, FaultInjector, parse_faults
 
 LABELS_TOPIC = "/rig/labels"  # where the simulated rig publishes them
 # stamps start at a round time well after 0, which some tools take for "no stamp"
@@ -47,6 +48,7 @@ class RecordConfig:
         labels: Record the labels too.
         overwrite: Replace the files of a bag that is there.
         drive: Record a drive with known poses along a straight, level street, and its exact ground.
+        faults: Of the cameras.
     """
 
     frames: int = 100
@@ -61,6 +63,7 @@ class RecordConfig:
     labels: bool = True
     overwrite: bool = False
     drive: bool = False
+    faults: tuple[Fault, ...] = ()
 
 
 def record(path: Path, config: RecordConfig) -> None:
@@ -70,16 +73,19 @@ def record(path: Path, config: RecordConfig) -> None:
     size = config.height, config.width
     make = Drive if config.drive else RoadScene
     scene = make(config.seed, *size, lighting=config.lighting)
+    injector = FaultInjector(config.faults, config.seed)
     with (
         new_bag(path, config.storage, compress=True, overwrite=config.overwrite) as bag,
         progress_bar(f"recording {path.name}", config.frames) as advance,
     ):
         for i in range(config.frames):
-            _write_frame(bag, scene, i, config)
+            _write_frame(bag, scene, i, config, injector)
             advance(1)
 
 
-def _write_frame(bag: BagWriter, scene: RoadScene | Drive, i: int, config: RecordConfig) -> None:
+def _write_frame(
+    bag: BagWriter, scene: RoadScene | Drive, i: int, config: RecordConfig, injector: FaultInjector
+) -> None:
     t_ns = round(1e9 * i / config.rate_hz)
     frame = scene.frame(1e-9 * t_ns)
     rgb_ns = START_NS + t_ns
@@ -89,8 +95,13 @@ def _write_frame(bag: BagWriter, scene: RoadScene | Drive, i: int, config: Recor
         (INFRARED_TOPIC, "mono16", "png", frame.infrared, infrared_ns),
     ]
     for topic, encoding, kind, image, stamp_ns in images:
-        frame_id = f"{topic.split('/')[1]}_optical_frame"
+        camera = topic.split("/")[1]
+        frame_id = f"{camera}_optical_frame"
         recorded_ns = stamp_ns + _LATENCY_NS
+        picture = injector.picture(camera, t_ns, image)
+        if picture is None:
+            continue
+        image, stamp_ns = picture, injector.stamp_ns(camera, t_ns, stamp_ns)
         info = camera_info_message(config.height, config.width, _intrinsics(scene), stamp_ns, frame_id)
         bag.write(topic.replace("image_raw", "camera_info"), CAMERA_INFO, recorded_ns, info)
         if config.compressed:
@@ -129,6 +140,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drive", action="store_true", help="drive with known poses on odom and tf, with exact ground for --grid"
     )
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="CAMERA:KIND@START+DURATION", help="as those of segmif rig"
+    )
     parser.add_argument("--no-labels", action="store_true", help="without the ground truth topic")
 
 
@@ -150,6 +164,7 @@ def run(arguments: argparse.Namespace) -> int:
             labels=not arguments.no_labels,
             overwrite=arguments.overwrite,
             drive=arguments.drive,
+            faults=parse_faults(",".join(arguments.fault)),
         ),
     )
     print(f"{arguments.frames} pairs in {arguments.bag}")

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from segmif_ros.bag.grid import GRID_FILE, GridReplay, GridReplayConfig, grid_section
 from segmif_ros.bag.messages import IMAGE, SEMANTIC_MAP, image_message, image_of, semantic_map_message
-from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pair_hash, pairs_of
+from segmif_ros.bag.pairs import PairingFacts, Recorded, moment_hash, moments_of, no_pairs
 from segmif_ros.bag.reading import Bag, BagError, BagMessage, Topics, open_bag
 from segmif_ros.bag.replay_sections import joined, pairing_section, time_series
 from segmif_ros.bag.spool import Spool
@@ -48,9 +48,9 @@ from segmif_ros.inference.engine import EngineProtocol, EngineResult
 from segmif_ros.labels import LabelSet
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.calibration_file import calibration_yaml
-from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.pipeline import PipelineConfig
 from segmif_ros.stream.processing import Output, PairProcessor, PairRefusedError, opened
+from segmif_ros.stream.single_camera import Moment
 
 Image = npt.NDArray[np.uint8]
 
@@ -191,6 +191,8 @@ class _Replay:
             registration=config.pipeline.make_registration(),
             notice=lambda _kind, line: self._notes.append(line),
             decoding=config.pipeline.decoding(),
+            temporal=config.pipeline.temporal_filter(),
+            single_confidence=config.pipeline.single_confidence(),
         )
         self._started_s = time.monotonic()
         self._new = 0
@@ -203,15 +205,17 @@ class _Replay:
         """Return the records of all pairs, in order."""
         before = dict(self._journal.records)
         records = []
-        for number, pair in enumerate(pairs_of(self._bag, self._config.pipeline, self._facts)):
+        # a filter has to see the labels of all frames again, the gain only the images
+        again = self._engine if self._processor.temporal else _Skip(self._engine)
+        for number, moment in enumerate(moments_of(self._bag, self._config.pipeline, self._facts)):
             key = f"{number:06d}"
             if key in before:
-                self._processor.engine = _Skip(self._engine)
-                self._attempt(pair)
+                self._processor.engine = again
+                self._attempt(moment)
             else:
                 self._finished = False
                 self._processor.engine = self._engine
-                record = self._record(key, pair)
+                record = self._record(key, moment)
                 record["spool_end"] = self._spool.flush()
                 self._journal.add(record)
                 self._new += 1
@@ -248,22 +252,24 @@ class _Replay:
         self._spool.close(remove=True)
         return report
 
-    def _attempt(self, pair: Pair[Recorded]) -> Output | PairRefusedError:
-        frames = Pair(infrared=pair.infrared.frame(), rgb=pair.rgb.frame(), offset_ns=pair.offset_ns)
+    def _attempt(self, moment: Moment[Recorded]) -> Output | PairRefusedError:
+        infrared, rgb = (None if each is None else each.frame() for each in (moment.infrared, moment.rgb))
         try:
-            return self._processor.process(frames)
+            return self._processor.process(moment.holding(infrared, rgb))
         except PairRefusedError as refusal:
             return refusal
 
-    def _record(self, key: str, pair: Pair[Recorded]) -> Record:
-        infrared, rgb = pair.infrared.message, pair.rgb.message
-        digest = pair_hash(pair)
-        about: Record = {"key": key, "lighting": "", "stamp_ns": rgb.stamp_ns, "offset_ns": pair.offset_ns}
-        output = self._attempt(pair)
+    def _record(self, key: str, moment: Moment[Recorded]) -> Record:
+        digest = moment_hash(moment)
+        about: Record = {
+            "key": key, "lighting": "", "stamp_ns": _stamp_ns(moment), "offset_ns": moment.offset_ns,
+            "alone": moment.cameras.single,
+        }  # fmt: skip
+        output = self._attempt(moment)
         if isinstance(output, PairRefusedError):
             return {**about, "error": str(output), "reason": output.reason}
         if self._config.outputs:
-            recorded_ns = max(infrared.recorded_ns, rgb.recorded_ns)
+            recorded_ns = max(each.message.recorded_ns for each in (moment.infrared, moment.rgb) if each is not None)
             for topic, raw in enumerate(_messages(output, self._engine, self._config.overlay_alpha)):
                 self._spool.add(topic, recorded_ns, raw)
         try:
@@ -275,7 +281,7 @@ class _Replay:
                 result=output.result,
                 truth=truth,
                 label_set=self._engine.label_set,
-                metrics=self._config.metrics,
+                metrics=() if moment.cameras.single else self._config.metrics,
             )
         except ValueError as error:  # the outputs are good, what they are measured against is not
             return {**about, "error": str(error), "reason": "measure"}
@@ -336,6 +342,12 @@ class _Replay:
                 f"Ground truth by stamp on {self._config.topics.labels}: {found_truth} label maps, {matched} of "
                 f"{len(records)} pairs compared."
             )
+
+
+def _stamp_ns(moment: Moment[Recorded]) -> int:
+    recorded = moment.rgb or moment.infrared
+    assert recorded is not None
+    return recorded.stamp_ns
 
 
 def label_map(message: BagMessage) -> Image:

@@ -10,6 +10,7 @@ import numpy as np
 from segmif_ros.bag.pairs import PairingFacts
 from segmif_ros.evaluation.records import Record
 from segmif_ros.evaluation.report import percentiles
+from segmif_ros.stream.camera_health import SPOKEN
 
 
 def pairing_section(facts: PairingFacts, records: list[Record]) -> dict[str, Any]:
@@ -18,11 +19,12 @@ def pairing_section(facts: PairingFacts, records: list[Record]) -> dict[str, Any
     for record in records:
         if "error" in record:
             dropped[record["reason"]] = dropped.get(record["reason"], 0) + 1
-    offsets_ms = 1e-6 * np.asarray(facts.offsets_ns, np.float64)
+    offsets_ms = 1e-6 * np.asarray(facts.offsets_ns or [0], np.float64)
     pairing = {
         "frames_infrared": facts.frames["infrared"],
         "frames_rgb": facts.frames["rgb"],
         "pairs": facts.pairs,
+        "alone": facts.alone,
         "dropped": dropped,
         "offset_ms": {
             "mean": float(offsets_ms.mean()),
@@ -35,6 +37,7 @@ def pairing_section(facts: PairingFacts, records: list[Record]) -> dict[str, Any
         ["infrared frames", facts.frames["infrared"]],
         ["RGB frames", facts.frames["rgb"]],
         ["pairs", facts.pairs],
+        *([f"{SPOKEN[camera]} alone, frames", count] for camera, count in facts.alone.items() if count),
         *([f"dropped, {reason}", count] for reason, count in dropped.items()),
         ["offset, mean, ms", f"{pairing['offset_ms']['mean']:.3f}"],
         ["offset, largest, ms", f"{pairing['offset_ms']['max']:.3f}"],

@@ -20,8 +20,8 @@ from rclpy.node import Node
 
 from segmif_ros.ros.barrier import GuardedExecutor, GuardedNode
 from segmif_ros.ros.snapshot import new_folder, write_snapshot
-from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.processing import Frame, Output, PairRefusedError, in_one_line
+from segmif_ros.stream.single_camera import Moment
 
 if TYPE_CHECKING:
     from segmif_ros.inference.engine import EngineProtocol
@@ -145,11 +145,11 @@ class Services:
         pipeline = self._controlled.pipeline
         if pipeline is None or not self._controlled.active:
             return _answer(response, False, "the node is not active")
-        taken: list[tuple[Pair[Frame], Output | PairRefusedError]] = []
+        taken: list[tuple[Moment[Frame], Output | PairRefusedError]] = []
         there = threading.Event()
 
-        def take(pair: Pair[Frame], outcome: Output | PairRefusedError) -> None:
-            taken.append((pair, outcome))  # only kept: PNGs take longer than the worker has
+        def take(moment: Moment[Frame], outcome: Output | PairRefusedError) -> None:
+            taken.append((moment, outcome))  # only kept: PNGs take longer than the worker has
             there.set()
 
         try:
@@ -173,10 +173,12 @@ class Services:
                 break
         return there.is_set()
 
-    def _write(self, folder: Path, pipeline: Pipeline, pair: Pair[Frame], outcome: Output | PairRefusedError) -> None:
+    def _write(
+        self, folder: Path, pipeline: Pipeline, moment: Moment[Frame], outcome: Output | PairRefusedError
+    ) -> None:
         write_snapshot(
             folder,
-            pair,
+            moment,
             outcome,
             decode=pipeline.decode,
             config=self._controlled.config,

@@ -27,8 +27,8 @@ import numpy.typing as npt
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.imaging.overlay import draw_overlay
 from segmif_ros.paths import user_path
-from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.processing import Frame, Output, PairRefusedError
+from segmif_ros.stream.single_camera import Moment
 from segmif_ros.stream.statistics import Snapshot
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def new_folder(parent: str, node_name: str) -> Path:
 
 def write_snapshot(
     folder: Path,
-    pair: Pair[Frame],
+    moment: Moment[Frame],
     outcome: Output | PairRefusedError,
     *,
-    decode: Callable[[Pair[Frame]], tuple[Array, Array]],
+    decode: Callable[[Moment[Frame]], dict[str, Array]],
     config: NodeConfig,
     statistics: Snapshot,
 ) -> None:
@@ -68,33 +68,36 @@ def write_snapshot(
 
     Args:
         folder: Exists.
-        pair: As it came.
+        moment: The pair, or the one frame, as it came.
         outcome: What became of it.
-        decode: Returns infrared (H, W) and RGB (H', W', 3) of a pair.
+        decode: Returns "infrared" (H, W) and "rgb" (H', W', 3), without what is missing.
         config: The node's parameters.
         statistics: Of the pipeline.
 
     Raises:
         OSError: If the folder can't be written to, or the disk is full.
     """
-    frames = {"infrared": pair.infrared, "rgb": pair.rgb}
+    there = {"infrared": moment.infrared, "rgb": moment.rgb}
+    frames = {camera: frame for camera, frame in there.items() if frame is not None}
     for camera, frame in frames.items():
         (folder / f"{camera}.raw").write_bytes(bytes(frame.image.data))
     facts: dict[str, Any] = {
         **{camera: _frame_facts(frame) for camera, frame in frames.items()},
-        "offset_ns": pair.offset_ns,
+        "offset_ns": moment.offset_ns,
+        "cameras": {camera: condition.name for camera, condition in moment.cameras.conditions.items()},
         "parameters": dataclasses.asdict(config),
         "statistics": dataclasses.asdict(statistics),
         "versions": _versions(),
     }
     try:
-        infrared, rgb = decode(pair)
+        images = decode(moment)
     except PairRefusedError as refusal:
         facts["undecodable"] = str(refusal)
     else:
-        if infrared.dtype != np.float32:
-            _write_png(folder / "infrared.png", infrared)
-        _write_png(folder / "rgb.png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+        if "infrared" in images and images["infrared"].dtype != np.float32:
+            _write_png(folder / "infrared.png", images["infrared"])
+        if "rgb" in images:
+            _write_png(folder / "rgb.png", cv2.cvtColor(images["rgb"], cv2.COLOR_RGB2BGR))
     if isinstance(outcome, PairRefusedError):
         facts["refused"] = {"reason": outcome.reason, "line": str(outcome)}
     else:

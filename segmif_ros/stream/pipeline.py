@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From frames to delivered results: pair, keep the newest pair, process it on a worker thread, deliver.
 
+Where one camera is silent or blind, the frames of the other one take the place of pairs
+(`segmif_ros.stream.single_camera`).
+
 A pair that can't be processed costs that pair: it is counted by reason and said, and the next one is processed.
 """
 
@@ -10,6 +13,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from segmif_ros.imaging.crop import Crop
@@ -18,8 +22,9 @@ from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.calibration_file import load_calibration
 from segmif_ros.rig.registration import DEFAULT_DEPTH_M, Registration, RegistrationConfig, Unregistered
+from segmif_ros.stream.intake import Intake, MakePairer
 from segmif_ros.stream.notices import Notices
-from segmif_ros.stream.pairing import INITIAL_SLOP_S, NearestStampPairer, OffsetSummary, Pair, Pairer
+from segmif_ros.stream.pairing import INITIAL_SLOP_S, Item, NearestStampPairer, OffsetSummary, Pair
 from segmif_ros.stream.processing import (
     Array,
     Clock,
@@ -30,8 +35,10 @@ from segmif_ros.stream.processing import (
     PairRefusedError,
     in_one_line,
 )
-from segmif_ros.stream.slot import LatestSlot
+from segmif_ros.stream.single_camera import CameraReport, Moment, SingleCameraConfig
 from segmif_ros.stream.statistics import Progress, Snapshot, Statistics
+from segmif_ros.stream.temporal import FILTERS, TemporalFilter
+from segmif_ros.stream.work_run import WorkRun
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineProtocol
@@ -52,10 +59,18 @@ class PipelineConfig:
         gain: For 16-bit and float infrared.
         infrared_crop: What is cut off infrared images, see `segmif_ros.imaging.crop.Crop.parse`.
         max_pixels: Larger images are refused.
+        single_camera: "continue" with one camera where the other one is silent or blind, "stop", or "none": pairs pass
+            whatever the cameras are like, and nobody looks.
+        single_camera_after_s: Silence, or a frozen picture, for so long makes a camera missing.
+        frozen_images: Whether a picture that doesn't change is a fault.
+        infrared_alone_confidence: Factor of the confidence with infrared alone; 0 takes the one of the weights.
+        rgb_alone_confidence: The same with RGB alone.
+        temporal: "none", or "filter": labels are steadied over time.
 
     Raises:
         ValueError: If ``infrared_crop`` can't be read.
         segmif_ros.rig.errors.RegistrationError: If a value of the registration isn't one.
+        ValueError: If another value isn't acceptable.
     """
 
     slop_s: float = 0.0
@@ -68,10 +83,19 @@ class PipelineConfig:
     gain: GainConfig = field(default_factory=GainConfig)
     infrared_crop: str = ""
     max_pixels: int = MAX_PIXELS
+    single_camera: str = "none"
+    single_camera_after_s: float = 0.5
+    frozen_images: bool = True
+    infrared_alone_confidence: float = 0.0
+    rgb_alone_confidence: float = 0.0
+    temporal: str = "none"
 
     def __post_init__(self) -> None:
         self.registration_config()
         self.decoding()
+        self.single_camera_config()
+        if self.temporal not in FILTERS:
+            raise ValueError(f"temporal '{self.temporal}' is unknown: use {' or '.join(FILTERS)}")
 
     def decoding(self) -> DecodeConfig:
         """Return how images are taken."""
@@ -86,6 +110,28 @@ class PipelineConfig:
         """How far the stamp of a recorded label map may be from its frame's."""
         return round(1e9 * (self.slop_s or INITIAL_SLOP_S))
 
+    def single_camera_config(self) -> SingleCameraConfig:
+        """Return what to do when one camera is missing."""
+        return SingleCameraConfig(
+            policy=self.single_camera,
+            after_s=self.single_camera_after_s,
+            frozen=self.frozen_images,
+            master=self.master,
+            time_offset_s=self.time_offset_s,
+        )
+
+    def master_of(self, pair: Pair[Item]) -> Item:
+        """Return the frame of a pair that gives the outputs their stamp."""
+        return pair.infrared if self.master == "infrared" else pair.rgb
+
+    def single_confidence(self) -> dict[str, float]:
+        """Return the factors of the confidence by the camera that is alone; 0 for what was calibrated."""
+        return {"infrared": self.infrared_alone_confidence, "rgb": self.rgb_alone_confidence}
+
+    def temporal_filter(self) -> TemporalFilter | None:
+        """Return what steadies the labels, None if nothing does."""
+        return TemporalFilter() if self.temporal == "filter" else None
+
     def registration_config(self) -> RegistrationConfig:
         """Return how to register."""
         return RegistrationConfig(
@@ -99,20 +145,6 @@ class PipelineConfig:
     def make_registration(self) -> Registration:
         """Return the registration by parameters and file; CalibrationError or RegistrationError say what is wrong."""
         return Registration(self.registration_config(), self.calibration())
-
-
-class _Run:
-    """The time from a start to a stop: its newest pair, its worker, and the state of the work."""
-
-    def __init__(self) -> None:
-        self.slot: LatestSlot[tuple[Pair[Frame], int]] = LatestSlot()
-        self.worker: threading.Thread | None = None
-        self.abandoned = False  # what is still in work is not to be delivered any more
-        self.busy_since_ns: int | None = None
-
-    def busy(self) -> bool:
-        """Whether the worker's thread is alive."""
-        return self.worker is not None and self.worker.is_alive()
 
 
 class Pipeline:
@@ -143,7 +175,7 @@ class Pipeline:
         trace: Callable[[PairRefusedError], None] = lambda _refusal: None,
         unexpected: Callable[[Exception], None] = lambda _error: None,
         registration: Registration | Unregistered | None = None,
-        make_pairer: Callable[[float, int, float], Pairer[Frame]] = NearestStampPairer,
+        make_pairer: MakePairer = NearestStampPairer,
     ) -> None:
         self._trace = trace
         self._unexpected = unexpected
@@ -159,14 +191,15 @@ class Pipeline:
             registration=registration or config.make_registration(),
             notice=self._notices.once,
             decoding=config.decoding(),
+            temporal=config.temporal_filter(),
+            single_confidence=config.single_confidence(),
         )
         self._statistics = Statistics()
-        self._pairing = threading.Lock()
-        self._pairer = make_pairer(config.slop_s, config.queue_size, config.time_offset_s)
-        self._current = _Run()
+        self._intake = Intake(config, make_pairer, now_ns, partial(self._statistics.stage, "health"))
+        self._current = WorkRun()
         self._enabled = True
         self._watching = threading.Lock()
-        self._watch: Callable[[Pair[Frame], Output | PairRefusedError], None] | None = None
+        self._watch: Callable[[Moment[Frame], Output | PairRefusedError], None] | None = None
 
     @property
     def enabled(self) -> bool:
@@ -187,14 +220,14 @@ class Pipeline:
         """Register so from the next pair on."""
         self._processor.registration = registration
 
-    def watch_next(self, watch: Callable[[Pair[Frame], Output | PairRefusedError], None] | None) -> None:
+    def watch_next(self, watch: Callable[[Moment[Frame], Output | PairRefusedError], None] | None) -> None:
         """Call ``watch`` on the worker's thread after the next pair was delivered or refused; None takes that back."""
         with self._watching:
             self._watch = watch
 
-    def decode(self, pair: Pair[Frame]) -> tuple[Array, Array]:
-        """Return what `segmif_ros.stream.processing.PairProcessor.decode` makes of a pair."""
-        return self._processor.decode(pair)
+    def decode(self, moment: Moment[Frame]) -> dict[str, Array]:
+        """Return what `segmif_ros.stream.processing.PairProcessor.decode` makes of a pair, or of one frame."""
+        return self._processor.decode(moment)
 
     def start(self) -> None:
         """Start a worker; what was received before is forgotten.
@@ -204,7 +237,7 @@ class Pipeline:
         self.reset()
         self._processor.gain.reset()
         self._statistics.begin(self._now_ns())
-        before, self._current = self._current, _Run()
+        before, self._current = self._current, WorkRun()
         # a daemon, so that a hung driver call can't keep the process alive
         self._current.worker = threading.Thread(
             target=self._work, args=(self._current, before.worker), name="segmif-worker", daemon=True
@@ -235,41 +268,43 @@ class Pipeline:
             segmif_ros.rig.errors.CalibrationError, segmif_ros.rig.errors.RegistrationError: If there can't be one.
         """
         self._processor.registration = registration or config.make_registration()
-        with self._pairing:
-            self._pairer.configure(config.slop_s, config.queue_size, config.time_offset_s)
+        self._intake.configure(config)
         self._processor.decoding = config.decoding()
+        self._processor.single_confidence = config.single_confidence()
+        if config.temporal != self._config.temporal:
+            self._processor.temporal = config.temporal_filter()
         if config.gain != self._config.gain:
             self._processor.gain = ThermalGain(config.gain)
         self._config = config
 
     def reset(self) -> None:
         """Forget the frames that wait for a partner, as after a jump of the clock."""
-        with self._pairing:
-            self._pairer.reset()
+        self._intake.reset()
 
     def offer_infrared(self, frame: Frame) -> None:
         """Take an infrared frame; returns at once."""
-        self._statistics.frame("infrared")
-        if not self._enabled:
-            return
-        with self._pairing:
-            pairs = self._pairer.add_infrared(frame.stamp_ns, frame)
-        self._put(pairs)
+        self._offer("infrared", frame)
 
     def offer_rgb(self, frame: Frame) -> None:
         """Take an RGB frame; returns at once."""
-        self._statistics.frame("rgb")
-        if not self._enabled:
-            return
-        with self._pairing:
-            pairs = self._pairer.add_rgb(frame.stamp_ns, frame)
-        self._put(pairs)
+        self._offer("rgb", frame)
+
+    def advance(self) -> None:
+        """Look at the clock: where one camera has been silent for too long, the other one's newest frame is processed.
+
+        To be called a few times within ``single_camera_after_s``.
+        """
+        if self._enabled:
+            self._put(self._intake.advance())
+
+    def _offer(self, camera: str, frame: Frame) -> None:
+        self._statistics.frame(camera)
+        if self._enabled:
+            self._put(self._intake.take(camera, frame))
 
     def snapshot(self) -> Snapshot:
         """Return the statistics now."""
-        with self._pairing:
-            drops = self._pairer.drops
-        return self._statistics.snapshot(self._now_ns(), drops)
+        return self._statistics.snapshot(self._now_ns(), self._intake.drops)
 
     def progress(self) -> Progress:
         """Return how the work gets on."""
@@ -281,34 +316,36 @@ class Pipeline:
     @property
     def offsets(self) -> OffsetSummary:
         """Stamp offsets of the latest pairs."""
-        with self._pairing:
-            return self._pairer.offsets
+        return self._intake.offsets
 
     @property
     def misses(self) -> OffsetSummary:
         """How far the nearest stamps were apart for the latest frames that found no partner in reach."""
-        with self._pairing:
-            return self._pairer.misses
+        return self._intake.misses
 
     @property
     def delays(self) -> OffsetSummary:
         """How much later than their partners the latest frames came; see `NearestStampPairer.delays`."""
-        with self._pairing:
-            return self._pairer.delays
+        return self._intake.delays
 
     @property
     def slop_s(self) -> float:
         """The slop in force, in seconds."""
-        return self._pairer.slop_s
+        return self._intake.slop_s
 
-    def _put(self, pairs: list[Pair[Frame]]) -> None:
-        for pair in pairs:
+    @property
+    def cameras(self) -> CameraReport:
+        """Which cameras results rest on now, and what the cameras are like."""
+        return self._intake.cameras
+
+    def _put(self, moments: list[Moment[Frame]]) -> None:
+        for moment in moments:
             now_ns = self._now_ns()
-            self._statistics.pair(now_ns)
-            if self._current.slot.put((pair, now_ns)) is not None:
+            self._statistics.pair(now_ns, alone=moment.cameras.single)
+            if self._current.slot.put((moment, now_ns)) is not None:
                 self._statistics.drop("superseded")
 
-    def _work(self, run: _Run, before: threading.Thread | None) -> None:
+    def _work(self, run: WorkRun, before: threading.Thread | None) -> None:
         if before is not None:
             before.join()
         while (taken := run.slot.take()) is not None:
@@ -319,7 +356,7 @@ class Pipeline:
                     self._unexpected(error)
             run.busy_since_ns = None
 
-    def _take(self, run: _Run, pair: Pair[Frame], paired_ns: int) -> None:
+    def _take(self, run: WorkRun, moment: Moment[Frame], paired_ns: int) -> None:
         """Work on a pair that was waiting since ``paired_ns``."""
         if not self._enabled:
             self._statistics.drop("superseded")
@@ -327,7 +364,7 @@ class Pipeline:
         run.busy_since_ns = started_ns = self._now_ns()
         outcome: Output | PairRefusedError | None
         try:
-            outcome = self._run(run, pair, paired_ns, wait_ms=1e-6 * (started_ns - paired_ns))
+            outcome = self._run(run, moment, paired_ns, wait_ms=1e-6 * (started_ns - paired_ns))
         except PairRefusedError as refusal:
             outcome = refusal
             self._statistics.refuse(refusal.reason, str(refusal))
@@ -338,11 +375,11 @@ class Pipeline:
         with self._watching:
             watch, self._watch = self._watch, None
         if watch is not None:
-            watch(pair, outcome)
+            watch(moment, outcome)
 
-    def _run(self, run: _Run, pair: Pair[Frame], paired_ns: int, *, wait_ms: float) -> Output | None:
+    def _run(self, run: WorkRun, moment: Moment[Frame], paired_ns: int, *, wait_ms: float) -> Output | None:
         """Process a pair and deliver its output; None if nobody waits for that any more."""
-        output = self._processor.process(pair)
+        output = self._processor.process(moment)
         if run.abandoned:
             self._statistics.drop("superseded")
             return None

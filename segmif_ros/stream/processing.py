@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The work on one pair: decode, gain, register, engine. No thread, no queue: the offline replay runs it on every pair.
+"""The work on one pair, or on one frame where the other camera is missing: decode, gain, register, engine, filter.
 
-A pair that can't be processed costs that pair: it is refused with a reason, and the next one may be fine.
+No thread, no queue: the offline replay runs it on every pair. A pair that can't be processed costs that pair: it is
+refused with a reason, and the next one may be fine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -27,6 +29,7 @@ from segmif_ros.imaging.encodings import (
     to_rgb,
 )
 from segmif_ros.imaging.gain import ThermalGain
+from segmif_ros.imaging.missing import missing_infrared, missing_rgb
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
 from segmif_ros.rig.registration import (
     Registered,
@@ -36,7 +39,8 @@ from segmif_ros.rig.registration import (
     lower_confidence,
     stretch_note,
 )
-from segmif_ros.stream.pairing import Pair
+from segmif_ros.stream.single_camera import CameraReport, Moment
+from segmif_ros.stream.temporal import TemporalFilter
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineProtocol, EngineResult
@@ -89,27 +93,31 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Output:
-    """A processed pair.
+    """A processed pair, or one processed frame.
 
     Attributes:
-        infrared: The infrared frame.
-        rgb: The RGB frame.
-        master: The one of the two whose header the outputs carry, as they have its view.
+        infrared: The infrared frame; None if the result rests on RGB alone.
+        rgb: The RGB frame; None if the result rests on infrared alone.
+        master: Its stamp and frame_id are those of the outputs. The master camera's frame; where that is missing, the
+            other one's with the stamp on the master's clock and, as the view is the master's, the master's frame_id.
         offset_ns: Infrared stamp minus RGB stamp, after the time offset was taken off.
         registered: What the engine got.
-        result: The engine's, with the confidence lowered where only the master camera sees.
+        result: The engine's, with the confidence lowered where only the master camera sees, and while one is missing.
         engine: The one that it is from.
-        stage_ms: Milliseconds by stage: "decode", "gain", "register" if there is anything to do, and the engine's own.
+        cameras: Which cameras the result rests on, and what they are like.
+        stage_ms: Milliseconds by stage: "decode", "gain", "register" if there is anything to do, the engine's own, and
+            "temporal" if that is on.
     """
 
-    infrared: Frame
-    rgb: Frame
+    infrared: Frame | None
+    rgb: Frame | None
     master: Frame
     offset_ns: int
     registered: Registered
     result: EngineResult
     engine: EngineProtocol
     stage_ms: dict[str, float]
+    cameras: CameraReport = field(default_factory=CameraReport)
 
 
 class PairProcessor:
@@ -128,6 +136,9 @@ class PairProcessor:
         now_ns: A clock that never steps back, for the stage times.
         notice: Takes a kind and a line, once for each kind.
         decoding: What is cut off images, and how large they may be.
+        temporal: Steadies the labels over time; None leaves each frame as it is.
+        single_confidence: Factor of the confidence while a camera ("infrared" or "rgb") is alone; for those left out,
+            what was calibrated for the weights.
     """
 
     def __init__(
@@ -139,16 +150,23 @@ class PairProcessor:
         registration: Registration | Unregistered | None = None,
         notice: Callable[[str, str], None] = lambda _kind, _line: None,
         decoding: DecodeConfig | None = None,
+        temporal: TemporalFilter | None = None,
+        single_confidence: Mapping[str, float] | None = None,
     ) -> None:
         self.engine = engine
         self.gain = gain
         self.decoding = decoding or DecodeConfig()
+        self.temporal = temporal
+        self.single_confidence = dict(single_confidence or {})
+        # of the frames seen last: what a camera's view is like, for when it is missing
+        self._sizes: dict[str, tuple[int, int]] = {}
+        self._frame_ids: dict[str, str] = {}
         self.registration = registration or Registration(RegistrationConfig())
         self._now_ns = now_ns
         self._notice = notice
 
-    def process(self, pair: Pair[Frame]) -> Output:
-        """Process one pair.
+    def process(self, moment: Moment[Frame]) -> Output:
+        """Process a pair, or one frame.
 
         Raises:
             PairRefusedError: If it can't be processed, whatever the cause; the next one may be.
@@ -156,16 +174,15 @@ class PairProcessor:
         stage_ms: dict[str, float] = {}
         engine, registration = self.engine, self.registration
         with self._timed(stage_ms, "decode"):
-            infrared, rgb = self.decode(pair)
+            images = self.decode(moment)
         work = "gain"
         try:
-            with self._timed(stage_ms, "gain"):
-                infrared = self.gain.apply(infrared, pair.infrared.stamp_ns)
+            if moment.infrared is not None:
+                with self._timed(stage_ms, "gain"):
+                    images["infrared"] = self.gain.apply(images["infrared"], moment.infrared.stamp_ns)
             work = "registration"
             with self._timed(stage_ms, "register"):
-                registered = registration.apply(infrared, rgb)
-                if line := stretch_note(registration.config, infrared.shape[1::-1], rgb.shape[1::-1]):
-                    self._notice("proportions", line)
+                registered = self._registered(images)
             work = "engine"
             if registration.config.mode == "none":
                 del stage_ms["register"]
@@ -175,26 +192,86 @@ class PairProcessor:
             raise PairRefusedError(reason, f"pair dropped: {error}") from error
         except Exception as error:  # whatever the model raises must cost this pair only; the cause is kept
             raise PairRefusedError("error", f"pair dropped, the {work} failed: {in_one_line(error)}") from error
-        if registered.valid is not None:
-            result = replace(result, confidence=lower_confidence(result.confidence, registered.valid))
+        alone = "" if len(images) == 2 else next(iter(images))
+        if alone:  # the fusion with a constant is no picture for people
+            living = registered.rgb if alone == "rgb" else np.repeat(registered.infrared[..., None], 3, axis=2)
+            result = replace(result, fused=living)
+        if self.temporal is not None:
+            with self._timed(stage_ms, "temporal"):
+                labels, confidence = self.temporal.apply(
+                    result.labels, result.confidence, result.fused, moment.stamp_ns, (engine.model_hash, alone)
+                )
+            result = replace(result, labels=labels, confidence=confidence)
         return Output(
-            infrared=pair.infrared,
-            rgb=pair.rgb,
-            master=pair.infrared if registration.config.view == "infrared" else pair.rgb,
-            offset_ns=pair.offset_ns,
+            infrared=moment.infrared,
+            rgb=moment.rgb,
+            master=self._master(moment),
+            offset_ns=moment.offset_ns,
             registered=registered,
-            result=result,
+            result=replace(result, confidence=self._confidence(result.confidence, registered.valid, alone)),
             engine=engine,
+            cameras=moment.cameras,
             stage_ms={**stage_ms, **result.stage_ms},
         )
 
-    def decode(self, pair: Pair[Frame]) -> tuple[Array, Array]:
-        """Return infrared (H, W) uint8, uint16 or float32, cropped, and RGB (H', W', 3) uint8 as the cameras sent them.
+    def decode(self, moment: Moment[Frame]) -> dict[str, Array]:
+        """Return the images as the cameras sent them, infrared cropped, without those that are missing.
+
+        Returns:
+            "infrared": (H, W) uint8, uint16 or float32; "rgb": (H', W', 3) uint8 RGB.
 
         Raises:
             PairRefusedError: If a frame can't be decoded.
         """
-        return self._decoded("infrared", pair.infrared), self._decoded("rgb", pair.rgb)
+        frames = {"infrared": moment.infrared, "rgb": moment.rgb}
+        return {camera: self._decoded(camera, frame) for camera, frame in frames.items() if frame is not None}
+
+    def _registered(self, images: dict[str, Array]) -> Registered:
+        """Bring the images to the master's view; a missing one is what the network was trained with in its place."""
+        view = self.registration.config.view
+        for camera, image in images.items():
+            self._sizes[camera] = image.shape[0], image.shape[1]
+        if len(images) == 2:
+            infrared, rgb = images["infrared"], images["rgb"]
+            registered = self.registration.apply(infrared, rgb)
+            if line := stretch_note(self.registration.config, infrared.shape[1::-1], rgb.shape[1::-1]):
+                self._notice("proportions", line)
+            return registered
+        ((camera, image),) = images.items()
+        if camera == view or view not in self._sizes:  # no other view than its own is known
+            height, width = image.shape[:2]
+            if camera == "rgb":
+                return Registered(infrared=missing_infrared(height, width), rgb=image)
+            return Registered(infrared=image, rgb=missing_rgb(height, width))
+        if camera == "rgb":
+            warped = self.registration.apply(missing_infrared(*self._sizes["infrared"]), image)
+            return replace(warped, infrared=missing_infrared(*warped.infrared.shape))
+        return self.registration.apply(image, missing_rgb(*self._sizes["rgb"]))
+
+    def _master(self, moment: Moment[Frame]) -> Frame:
+        """Return the frame whose header the outputs carry."""
+        view = self.registration.config.view
+        frames = {"infrared": moment.infrared, "rgb": moment.rgb}
+        master = frames[view]
+        if master is not None:
+            self._frame_ids[view] = master.frame_id
+            return master
+        other = frames["rgb" if view == "infrared" else "infrared"]
+        assert other is not None
+        return replace(other, stamp_ns=moment.stamp_ns, frame_id=self._frame_ids.get(view, other.frame_id))
+
+    def _confidence(self, confidence: Array, valid: Array | None, alone: str) -> Array:
+        """Lower the confidence where one camera doesn't see, or is missing."""
+        if not alone:
+            return lower_confidence(confidence, valid)
+        factor = self.single_confidence.get(alone, 0.0)
+        if not factor:
+            from segmif_ros.inference.single_confidence import single_confidence  # torch comes with it
+
+            factor = single_confidence(self.engine.model_hash, alone)
+        lowered = cv2.LUT(confidence, (np.arange(256) * factor).astype(np.uint8))
+        # in the master's view, where the one that lives sees nothing, there is only a constant
+        return np.asarray(lowered if valid is None else np.where(valid, lowered, 0), np.uint8)
 
     def _decoded(self, camera: str, frame: Frame) -> Array:
         try:

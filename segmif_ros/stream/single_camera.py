@@ -26,8 +26,9 @@ class Stamped(Protocol):
 
 
 Item = TypeVar("Item", bound=Stamped)
+Other = TypeVar("Other", bound=Stamped)
 
-POLICIES = ("continue", "stop")
+POLICIES = ("continue", "stop", "none")  # not "off", which YAML takes for a truth value
 _PAIRS_IN_A_ROW = 3  # before pairing is trusted again
 _UNPAIRED_AFTER = 4  # times ``after_s``, or intervals of the slower camera
 
@@ -81,13 +82,19 @@ class Moment(Generic[Item]):
             cameras=cameras or CameraReport(),
         )
 
+    def holding(self, infrared: Other | None, rgb: Other | None) -> Moment[Other]:
+        """Return the same moment with other things for its frames."""
+        return Moment(
+            infrared=infrared, rgb=rgb, stamp_ns=self.stamp_ns, offset_ns=self.offset_ns, cameras=self.cameras
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class SingleCameraConfig:
     """What to do when one camera is missing.
 
     Attributes:
-        policy: "continue" with the other one, or "stop": nothing comes out until both are well.
+        policy: "continue" with the other one, "stop" (nothing comes out until both are well), or "none": nobody looks.
         after_s: Silence, or a frozen picture, for so long makes a camera missing.
         frozen: Whether a frozen picture counts; false for a simulation without noise.
         master: "rgb" or "infrared", the camera that goes on where both send and never pair.
@@ -105,7 +112,7 @@ class SingleCameraConfig:
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
-            raise ValueError(f"single_camera '{self.policy}' is unknown: use {' or '.join(POLICIES)}")
+            raise ValueError(f"single_camera '{self.policy}' is unknown: use one of {', '.join(POLICIES)}")
         if not 0.05 <= self.after_s <= 60.0:
             raise ValueError(f"single_camera_after_s is {self.after_s:g}: 0.05 to 60 seconds are allowed")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-DROP_REASONS = ("late", "orphan", "surplus", "superseded", "undecodable", "uncalibrated", "size", "error")
+DROP_REASONS = ("late", "orphan", "surplus", "blind", "superseded", "undecodable", "uncalibrated", "size", "error")
 PERCENTILES = (50, 95, 99)
 _WINDOW = 512  # samples that percentiles are taken over: 17 s at 30 Hz
 _RATE_WINDOW_NS = 5_000_000_000
@@ -76,6 +76,8 @@ class Snapshot:
         frames_infrared: Infrared frames received.
         frames_rgb: RGB frames received.
         pairs: Pairs formed.
+        single_infrared: Frames that took the place of a pair while infrared was alone.
+        single_rgb: The same while RGB was alone.
         processed: Pairs whose outputs were delivered.
         rate_hz: Of delivered outputs.
         dropped: Counts by reason (`DROP_REASONS`); late, orphan and surplus are frames, the others pairs.
@@ -86,6 +88,8 @@ class Snapshot:
     frames_infrared: int = 0
     frames_rgb: int = 0
     pairs: int = 0
+    single_infrared: int = 0
+    single_rgb: int = 0
     processed: int = 0
     rate_hz: float = 0.0
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -125,6 +129,7 @@ class Statistics:
         self._lock = threading.Lock()
         self._frames = {"infrared": 0, "rgb": 0}
         self._pairs = 0
+        self._single = {"infrared": 0, "rgb": 0}
         self._processed = 0
         self._dropped = dict.fromkeys(DROP_REASONS, 0)
         self._rate = RateMeter()
@@ -149,12 +154,20 @@ class Statistics:
         with self._lock:
             self._frames[camera] += 1
 
-    def pair(self, now_ns: int) -> None:
-        """Count a pair."""
+    def pair(self, now_ns: int, *, alone: str = "") -> None:
+        """Count a pair, or a frame of the camera that is ``alone``."""
         with self._lock:
-            self._pairs += 1
+            if alone:
+                self._single[alone] += 1
+            else:
+                self._pairs += 1
             self._since["pairs"] += 1
             self._pair_rate.tick(now_ns)
+
+    def stage(self, stage: str, each_ms: float) -> None:
+        """Count the time of something that isn't done for each pair."""
+        with self._lock:
+            self._stage_ms.setdefault(stage, Window()).add(each_ms)
 
     def drop(self, reason: str) -> None:
         """Count a pair that was formed and not delivered, by one of `DROP_REASONS`."""
@@ -185,6 +198,8 @@ class Statistics:
                 frames_infrared=self._frames["infrared"],
                 frames_rgb=self._frames["rgb"],
                 pairs=self._pairs,
+                single_infrared=self._single["infrared"],
+                single_rgb=self._single["rgb"],
                 processed=self._processed,
                 rate_hz=self._rate.hz(now_ns),
                 dropped={reason: n + (pairer_drops or {}).get(reason, 0) for reason, n in self._dropped.items()},

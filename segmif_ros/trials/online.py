@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segmif_ros.bag.pairs import PairingFacts, no_pairs, pair_hash, pairs_of
+from segmif_ros.bag.pairs import PairingFacts, moment_hash, no_pairs, pairs_of
 from segmif_ros.bag.reading import BagError, Topics, open_bag
 from segmif_ros.evaluation.errors import WorkFailedError
 from segmif_ros.evaluation.report import (
@@ -34,6 +34,7 @@ from segmif_ros.inference.weights import DEFAULT_WEIGHTS, resolve_weights, weigh
 from segmif_ros.labels import FMB
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.stream.single_camera import Moment
 from segmif_ros.trials.domains import free_domain, local_environment
 from segmif_ros.trials.online_figures import facts_of, remarks_on, summarise, tables_of
 
@@ -128,7 +129,7 @@ def replay_online(path: Path, out: Path, config: OnlineConfig) -> Report:
             if any(each.msgtype.endswith("CompressedImage") for each in bag.connections.values()):
                 raise BagError(f"{path}: holds compressed images: online replay publishes raw images as recorded")
             for pair in pairs_of(bag, config.pipeline, facts):
-                contents.append({"key": f"{len(contents):06d}", "sha256": pair_hash(pair).hexdigest()})
+                contents.append({"key": f"{len(contents):06d}", "sha256": moment_hash(Moment.of(pair, 0)).hexdigest()})
             if not facts.pairs:
                 raise no_pairs(bag, config.pipeline, facts)
     with ResultFolder(out, PROG):

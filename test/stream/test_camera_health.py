@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from segmif_ros.imaging.compressed import CompressedBuffer
+from segmif_ros.imaging.crop import Crop
 from segmif_ros.imaging.encodings import ImageBuffer
-from segmif_ros.stream.camera_health import CameraHealth, Condition, HealthConfig, look
+from segmif_ros.imaging.look import look
+from segmif_ros.stream.camera_health import CameraHealth, Condition, HealthConfig
 
 S = 1_000_000_000
 PERIOD = S // 10
@@ -203,3 +205,14 @@ def test_infrared_with_dead_pixels_and_nothing_else_is_flat() -> None:
     seen = look(buffer(image, "32FC1"), "infrared")
     assert seen is not None
     assert seen.width == 0.0
+
+
+def test_rows_of_telemetry_do_not_hide_that_the_picture_stands_still() -> None:
+    camera = Camera().live()
+    camera.health.crop = Crop(bottom=2)
+    found = []
+    for number in range(10):
+        image = scene(0)
+        image[-2:] = number * 20
+        found.append(camera.show(image))
+    assert found[-1] is Condition.FROZEN

@@ -9,6 +9,7 @@ import pytest
 from stream_fakes import MS, WAIT_S, FakeClock, FakeEngine, Harness, infrared_frame, rgb_frame
 
 from segmif_ros.imaging.gain import GainConfig
+from segmif_ros.stream.camera_health import Condition
 from segmif_ros.stream.pairing import NearestStampPairer
 from segmif_ros.stream.pipeline import Pipeline, PipelineConfig
 from segmif_ros.stream.processing import Output, PairRefusedError
@@ -352,7 +353,51 @@ def test_a_watch_that_is_set_while_the_worker_takes_the_one_before_is_not_lost()
     with harness:
         harness.offer(0)
         harness.output()
+        while not setters:  # the worker looks for a watch after it has delivered
+            time.sleep(0.001)
+        setters[0].join(WAIT_S)
         for number in (1, 2):  # the watch may have been set in time for the first of them
             harness.offer(100 * number)
             harness.output()
         assert seen.get(timeout=WAIT_S)
+
+
+def test_with_one_camera_silent_the_other_ones_frames_are_processed() -> None:
+    clock = FakeClock()
+    config = PipelineConfig(single_camera="continue", rgb_alone_confidence=0.5)
+    with Harness(config=config, clock=clock) as harness:
+        for number in range(5):
+            clock.now_ns = 100 * MS * number
+            harness.offer(100 * number)
+            assert harness.output().infrared is not None
+        for number in range(5, 15):
+            clock.now_ns = 100 * MS * number
+            harness.pipeline.offer_rgb(rgb_frame(100 * number))
+        output = harness.output()
+        assert output.infrared is None
+        assert output.cameras.conditions["infrared"] is Condition.SILENT
+        assert harness.pipeline.cameras.single == "rgb"
+        assert harness.pipeline.snapshot().single_rgb > 0
+
+
+def test_a_timer_lets_the_newest_frame_pass_when_the_time_of_the_other_camera_has_run_out() -> None:
+    clock = FakeClock()
+    config = PipelineConfig(single_camera="continue", rgb_alone_confidence=0.5)
+    with Harness(config=config, clock=clock) as harness:
+        harness.offer(0)
+        harness.output()
+        clock.now_ns = 100 * MS
+        harness.pipeline.offer_rgb(rgb_frame(100))
+        harness.pipeline.advance()
+        assert harness.delivered.empty()
+        clock.now_ns = 550 * MS
+        harness.pipeline.offer_rgb(rgb_frame(550))
+        harness.pipeline.advance()
+        assert harness.output().master.stamp_ns == 550 * MS
+
+
+def test_nobody_looks_at_frames_where_that_is_not_asked_for() -> None:
+    with Harness() as harness:
+        harness.offer(0)
+        harness.output()
+        assert "health" not in harness.pipeline.snapshot().stage_ms

@@ -14,10 +14,16 @@ from segmif_ros.rig.calibration import Homography, RigCalibration
 from segmif_ros.rig.registration import Registration, RegistrationConfig, Unregistered
 from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.processing import DecodeConfig, PairProcessor, PairRefusedError
+from segmif_ros.stream.single_camera import Moment
+from segmif_ros.stream.temporal import TemporalFilter
 
 
-def pair_of(infrared, rgb) -> Pair:
-    return Pair(infrared=infrared, rgb=rgb, offset_ns=infrared.stamp_ns - rgb.stamp_ns)
+def pair_of(infrared, rgb) -> Moment:
+    return Moment.of(Pair(infrared=infrared, rgb=rgb, offset_ns=infrared.stamp_ns - rgb.stamp_ns), rgb.stamp_ns)
+
+
+def alone(*, infrared=None, rgb=None, stamp_ms=5) -> Moment:
+    return Moment(infrared=infrared, rgb=rgb, stamp_ns=stamp_ms * MS)
 
 
 def processor(engine=None, **options) -> PairProcessor:
@@ -154,3 +160,62 @@ def test_a_gain_that_fails_is_not_blamed_on_the_engine() -> None:
     table.gain.apply = lambda *_: 1 // 0
     with pytest.raises(PairRefusedError, match="pair dropped, the gain failed: ZeroDivisionError"):
         table.process(pair_of(infrared_frame(), rgb_frame()))
+
+
+def test_rgb_alone_gets_the_trained_substitute_and_is_its_own_fused_image() -> None:
+    engine = FakeEngine()
+    output = processor(engine, single_confidence={"rgb": 0.5}).process(alone(rgb=rgb_frame(5, value=50)))
+    infrared, rgb = engine.calls[0]
+    assert (infrared == 128).all()
+    assert (rgb == 50).all()
+    assert np.array_equal(output.result.fused, rgb)
+    assert (output.result.confidence == 64).all()  # of 128, which this engine makes of the substitute
+    assert output.infrared is None
+    assert (output.master.frame_id, output.master.stamp_ns) == ("rgb", 5 * MS)
+
+
+def test_infrared_alone_stays_in_the_masters_view_and_frame_with_its_own_stamp() -> None:
+    engine = FakeEngine()
+    moved = Homography(matrix=[[1, 0, 2], [0, 1, 0], [0, 0, 1]], infrared_size=(6, 4), rgb_size=(6, 4))
+    registration = Registration(RegistrationConfig(mode="homography"), RigCalibration(homography=moved))
+    made = processor(engine, registration=registration, single_confidence={"infrared": 0.8})
+    made.process(pair_of(infrared_frame(), rgb_frame()))
+    output = made.process(alone(infrared=infrared_frame(9, value=100), stamp_ms=8))
+    infrared, rgb = engine.calls[1]
+    assert infrared.shape == (4, 6)
+    assert (rgb == 0).all()
+    assert (output.master.frame_id, output.master.stamp_ns) == ("rgb", 8 * MS)
+    assert output.result.confidence[0].tolist() == [0, 0, 80, 80, 80, 80]  # nothing is known where infrared can't see
+    assert output.result.fused.shape == (4, 6, 3)
+
+
+def test_a_camera_is_shown_in_its_own_view_and_frame_where_the_master_was_never_seen() -> None:
+    resize = Registration(RegistrationConfig(mode="resize"))
+    made = processor(registration=resize, single_confidence={"infrared": 1.0})
+    output = made.process(alone(infrared=infrared_frame(height=2, width=3)))
+    assert output.result.labels.shape == (2, 3)
+    assert output.master.frame_id == "infrared"
+
+
+def test_a_living_master_needs_no_calibration() -> None:
+    waiting = Unregistered(RegistrationConfig(mode="stereo"), "waits for camera_info")
+    made = processor(registration=waiting, single_confidence={"rgb": 1.0})
+    assert made.process(alone(rgb=rgb_frame())).result.labels.shape == (4, 6)
+
+
+def test_the_confidence_of_weights_that_nobody_calibrated_is_halved() -> None:
+    engine = FakeEngine()
+    engine.model_hash = "unknown"
+    output = processor(engine).process(alone(infrared=infrared_frame(value=100)))
+    assert (output.result.confidence == 50).all()
+
+
+def test_labels_can_be_steadied_over_time() -> None:
+    engine = FakeEngine()
+    engine.model_hash = "fake"
+    made = processor(engine, temporal=TemporalFilter())
+    for stamp_ms in range(0, 500, 100):
+        output = made.process(pair_of(infrared_frame(stamp_ms, value=200), rgb_frame(stamp_ms)))
+    odd = made.process(pair_of(infrared_frame(500, value=90), rgb_frame(500)))
+    assert (odd.result.labels == output.result.labels).all()
+    assert "temporal" in odd.stage_ms

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from segmif_ros.stream.camera_health import Condition, Look
+from segmif_ros.imaging.look import Look
+from segmif_ros.stream.camera_health import Condition
 from segmif_ros.stream.pairing import NearestStampPairer
 from segmif_ros.stream.single_camera import SingleCamera, SingleCameraConfig
 

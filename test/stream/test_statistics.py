@@ -69,7 +69,8 @@ def test_a_snapshot_holds_everything_that_was_counted() -> None:
     snapshot = statistics.snapshot(S, {"late": 3, "orphan": 4})
     assert (snapshot.frames_infrared, snapshot.frames_rgb, snapshot.pairs, snapshot.processed) == (1, 2, 2, 1)
     assert snapshot.dropped == {
-        "late": 3, "orphan": 4, "surplus": 0, "superseded": 0, "undecodable": 0, "uncalibrated": 0, "size": 1,
+        "late": 3, "orphan": 4, "surplus": 0, "blind": 0, "superseded": 0, "undecodable": 0, "uncalibrated": 0,
+        "size": 1,
         "error": 0,
     }  # fmt: skip
     assert tuple(snapshot.dropped) == DROP_REASONS

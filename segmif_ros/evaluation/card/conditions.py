@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.imaging.missing import missing_infrared, missing_rgb
+
 Image = npt.NDArray[np.uint8]
 Pair = tuple[Image, Image]
 
@@ -40,12 +42,12 @@ def generator(purpose: Purpose, index: int) -> np.random.Generator:
 
 def without_infrared(infrared: Image, rgb: Image) -> Pair:
     """Take the infrared camera away: a uniform grey of 128."""
-    return np.full_like(infrared, GREY), rgb
+    return missing_infrared(*infrared.shape), rgb
 
 
 def without_rgb(infrared: Image, rgb: Image) -> Pair:
     """Take the RGB camera away: black."""
-    return infrared, np.zeros_like(rgb)
+    return infrared, missing_rgb(*rgb.shape[:2])
 
 
 INPUTS: dict[str, Callable[[Image, Image], Pair]] = {

@@ -12,6 +12,7 @@ from segmif_ros.ros.node_config import RELIABILITIES
 from segmif_ros.ros.parameters import Changes, parameter
 from segmif_ros.ros.simulator.rigs import LENSES, CameraPlan, rotation_of
 from segmif_ros.scenes import LIGHTINGS, WEATHERS
+from segmif_ros.scenes.faults import KINDS, parse_faults
 
 NODE_NAME = "simulated_rig"
 DEFAULT_WIDTH, DEFAULT_HEIGHT = 640, 480
@@ -175,6 +176,12 @@ class RigConfig:
         0.4, "How long a shutter event freezes the infrared image, in seconds.", minimum=0.0, maximum=10.0
     )
 
+    faults: str = parameter(
+        "",
+        "Faults of the cameras: CAMERA:KIND@START+DURATION, for example infrared:freeze@10s+5s, several with commas; "
+        f"/PERIOD repeats one. Kinds: {', '.join(KINDS)}.",
+    )
+
     # a robot's drive
     drive: bool = parameter(
         False,
@@ -220,6 +227,9 @@ class RigConfig:
     rgb_frame_id: str = parameter("rgb_optical_frame", "frame_id of the RGB camera and the labels.", changes=_NEVER)
     reliability: str = parameter("best_effort", "QoS of all topics.", choices=RELIABILITIES, changes=_NEVER)
     depth: int = parameter(5, "Queue depth of all topics.", minimum=1, maximum=1000, changes=_NEVER)
+
+    def __post_init__(self) -> None:
+        parse_faults(self.faults)  # says which one can't be understood
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Return the (width, height) asked for, for an image that is width x height by itself."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from segmif_ros.ros.simulator.config import RigConfig
 from segmif_ros.ros.simulator.rigs import rotation_of
 from segmif_ros.ros.simulator.schedule import INFRARED, Shot
+from segmif_ros.scenes.faults import FaultInjector, parse_faults
 
 Image = npt.NDArray[Any]
 
@@ -78,6 +79,21 @@ class Shutter:
         return image
 
 
+class CameraFaults:
+    """Cameras that fall silent, freeze, go blind, and so on, as `segmif_ros.scenes.faults` describes it."""
+
+    def __init__(self, config: RigConfig) -> None:
+        self._injector = FaultInjector(parse_faults(config.faults), config.seed)
+
+    def stamp_ns(self, shot: Shot, t_s: float) -> int:
+        """Return the stamp that is published."""
+        return self._injector.stamp_ns(shot.camera, round(1e9 * t_s), shot.stamp_ns)
+
+    def apply(self, shot: Shot, image: Image, t_s: float) -> Image | None:
+        """Return the image as the camera sends it; None if it doesn't."""
+        return self._injector.picture(shot.camera, round(1e9 * t_s), image)
+
+
 def make_effects(config: RigConfig, infrared_focal_px: float) -> list[Effect]:
     """Return what the parameters ask for, in the order in which it happens."""
     made: list[Effect] = []
@@ -86,4 +102,6 @@ def make_effects(config: RigConfig, infrared_focal_px: float) -> list[Effect]:
         made.append(Bracket(config, infrared_focal_px))
     if config.shutter_period_s:
         made.append(Shutter(config))
+    if config.faults:
+        made.append(CameraFaults(config))
     return made

@@ -31,7 +31,7 @@ from segmif_ros.ros.messages import image_message, make_header
 from segmif_ros.ros.qos import PUBLISHER_EVENTS, overridable, profile
 from segmif_ros.ros.simulator.config import NODE_NAME, RigConfig
 from segmif_ros.ros.simulator.drive import DriveSource, PosePublisher
-from segmif_ros.ros.simulator.effects import Effect, make_effects
+from segmif_ros.ros.simulator.effects import CameraFaults, Effect, make_effects
 from segmif_ros.ros.simulator.frames import FrameFeed, RigFrame, make_source
 from segmif_ros.ros.simulator.schedule import INFRARED, RGB, Player, PlayerCounts, Schedule, Shot
 
@@ -123,10 +123,16 @@ class SimulatedRig(Node):
 
     def _publish(self, shot: Shot, messages: RigMessages) -> None:
         infrared = shot.camera == INFRARED
-        header = make_header(shot.stamp_ns, self._config.infrared_frame_id if infrared else self._config.rgb_frame_id)
+        if self._origin_ns is None:
+            self._origin_ns = shot.due_ns
+        stamp_ns, t_s = shot.stamp_ns, 1e-9 * (shot.due_ns - self._origin_ns)
+        for each in self._effects:
+            if isinstance(each, CameraFaults):
+                stamp_ns = each.stamp_ns(shot, t_s)
+        header = make_header(stamp_ns, self._config.infrared_frame_id if infrared else self._config.rgb_frame_id)
         image: Image | None = messages.infrared if infrared else messages.rgb
         if self._effects:
-            image = self._affected(shot, messages.infrared if infrared else messages.rgb)
+            image = self._affected(shot, messages.infrared if infrared else messages.rgb, t_s)
         if image is None:
             return
         image.header = header
@@ -146,14 +152,12 @@ class SimulatedRig(Node):
                 message.header = header
                 publisher.publish(message)
 
-    def _affected(self, shot: Shot, message: Image) -> Image | None:
+    def _affected(self, shot: Shot, message: Image, t_s: float) -> Image | None:
         """Return the message after what goes wrong; None if it gets lost."""
-        if self._origin_ns is None:
-            self._origin_ns = shot.due_ns
         image = np.frombuffer(message.data, np.uint16 if message.encoding == "mono16" else np.uint8)
         image = image.reshape(message.height, message.width, *((3,) if shot.camera == RGB else ()))
         for effect in self._effects:
-            changed = effect.apply(shot, image, 1e-9 * (shot.due_ns - self._origin_ns))
+            changed = effect.apply(shot, image, t_s)
             if changed is None:
                 return None
             image = changed

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmif_ros.ros.simulator.faults import KINDS, Fault, FaultError, FaultInjector, parse_faults
+from segmif_ros.scenes.faults import KINDS, Fault, FaultError, FaultInjector, parse_faults
 
 S = 1_000_000_000
 INFRARED = np.random.default_rng(0).integers(7000, 9000, (24, 32)).astype(np.uint16)
@@ -69,36 +69,37 @@ def test_a_fault_holds_from_its_start_for_its_duration_and_again_after_its_perio
 
 def test_a_camera_without_a_fault_is_left_alone() -> None:
     injector = FaultInjector(parse_faults("infrared:black@1s+1s"))
-    assert injector.apply("rgb", S, 5, RGB) == (5, RGB)
-    assert injector.apply("infrared", 0, 5, INFRARED) == (5, INFRARED)
-    assert injector.apply("infrared", 2 * S, 5, INFRARED) == (5, INFRARED)
+    assert injector.stamp_ns("rgb", S, 5) == 5
+    assert injector.picture("rgb", S, RGB) is RGB
+    assert injector.picture("infrared", 0, INFRARED) is INFRARED
+    assert injector.picture("infrared", 2 * S, INFRARED) is INFRARED
 
 
 def test_a_frozen_camera_shows_its_last_picture_under_new_stamps() -> None:
     injector = FaultInjector(parse_faults("infrared:freeze@1s"))
-    injector.apply("infrared", 0, 1, INFRARED)
-    stamp_ns, image = injector.apply("infrared", S, 2, INFRARED + 1)
-    assert stamp_ns == 2
-    assert image is INFRARED
+    injector.picture("infrared", 0, INFRARED)
+    assert injector.stamp_ns("infrared", S, 2) == 2
+    assert injector.picture("infrared", S, INFRARED + 1) is INFRARED
 
 
 def test_a_stuck_stamp_comes_with_new_pictures() -> None:
     injector = FaultInjector(parse_faults("rgb:stamp@1s"))
-    injector.apply("rgb", 0, 1, RGB)
-    stamp_ns, image = injector.apply("rgb", S, 2, RGB + 1)
-    assert stamp_ns == 1
-    assert np.array_equal(image, RGB + 1)
+    other = RGB + 1
+    assert injector.stamp_ns("rgb", 0, 1) == 1
+    assert injector.stamp_ns("rgb", S, 2) == 1
+    assert injector.picture("rgb", S, other) is other
 
 
 def test_a_silent_camera_sends_nothing() -> None:
-    assert FaultInjector(parse_faults("rgb:silent@0s")).apply("rgb", 0, 1, RGB) is None
+    assert FaultInjector(parse_faults("rgb:silent@0s")).picture("rgb", 0, RGB) is None
 
 
 @pytest.mark.parametrize("kind", ["flat", "black", "white", "fog", "glare", "shutter"])
 @pytest.mark.parametrize("image", [INFRARED, RGB], ids=["infrared", "rgb"])
 def test_faults_of_the_picture_keep_its_size_and_type(kind: str, image: np.ndarray) -> None:
     camera = "rgb" if image.ndim == 3 else "infrared"
-    _, changed = FaultInjector(parse_faults(f"{camera}:{kind}@0s")).apply(camera, 0, 1, image)
+    changed = FaultInjector(parse_faults(f"{camera}:{kind}@0s")).picture(camera, 0, image)
+    assert changed is not None
     assert (changed.shape, changed.dtype) == (image.shape, image.dtype)
     assert not np.array_equal(changed, image)
     assert changed.std() < image.std() or kind == "glare"

@@ -118,35 +118,40 @@ class FaultInjector:
         self._faults = faults
         self._seed = seed
         self._count = 0
-        self._held: dict[str, tuple[int, Image]] = {}  # stamp and picture of the latest frame without a fault
+        # of the latest frame without a fault
+        self._stamps_ns: dict[str, int] = {}
+        self._pictures: dict[str, Image] = {}
 
     def active(self, camera: str, elapsed_ns: int) -> Fault | None:
         """Return the fault of a camera that holds now, if any."""
         elapsed_s = elapsed_ns / NS_PER_S
         return next((each for each in self._faults if each.camera == camera and each.active(elapsed_s)), None)
 
-    def apply(self, camera: str, elapsed_ns: int, stamp_ns: int, image: Image) -> tuple[int, Image] | None:
-        """Return stamp and picture of a frame as the camera sends them; None if it doesn't send.
+    def stamp_ns(self, camera: str, elapsed_ns: int, stamp_ns: int) -> int:
+        """Return the stamp that a camera gives to its frame of ``stamp_ns``, ``elapsed_ns`` after the first one."""
+        fault = self.active(camera, elapsed_ns)
+        if fault is None or fault.kind != "stamp":
+            self._stamps_ns[camera] = stamp_ns
+        return self._stamps_ns.setdefault(camera, stamp_ns)
+
+    def picture(self, camera: str, elapsed_ns: int, image: Image) -> Image | None:
+        """Return the picture that a camera sends; None if it doesn't send.
 
         Args:
             camera: "infrared" or "rgb".
             elapsed_ns: Since the first frame.
-            stamp_ns: Of this frame.
             image: (H, W) uint8, uint16 or float32, or (H, W, 3) uint8; not changed, and kept until the next one.
         """
         fault = self.active(camera, elapsed_ns)
-        if fault is None:
-            self._held[camera] = stamp_ns, image
-            return stamp_ns, image
-        held_ns, held = self._held.setdefault(camera, (stamp_ns, image))
+        if fault is None or fault.kind == "stamp":
+            self._pictures[camera] = image
+            return image
         if fault.kind == "silent":
             return None
         if fault.kind == "freeze":
-            return stamp_ns, held
-        if fault.kind == "stamp":
-            return held_ns, image
+            return self._pictures.setdefault(camera, image)
         self._count += 1
-        return stamp_ns, _PICTURES[fault.kind](image, np.random.default_rng((self._seed, self._count)))
+        return _PICTURES[fault.kind](image, np.random.default_rng((self._seed, self._count)))
 
 
 def _saturation(image: Image) -> float:

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steady labels: what a surface was called before counts as evidence for what it is called now.
+
+Each pixel keeps the class that it is called and the evidence for it. From frame to frame both are carried along by
+dense optical flow (DIS: Kroeger et al., ECCV 2016; OpenCV's) of the fused image's luma at low resolution. A frame that
+says the same class adds its evidence, one that says another takes its own away, and a class is given up when nothing is
+left. Where the flow there and the flow back don't agree, or the appearance doesn't, as at the edge of what moves by,
+nothing is carried along: a crossing person leaves no ghost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+FILTERS = ("none", "filter")  # not "off", which YAML takes for a truth value
+NS_PER_S = 1_000_000_000
+
+_FLOW_WIDTH = 208  # of the image that the flow is computed on, about; a whole fraction of the image's width
+_MIN_SIDE = 16  # DIS needs a patch of 8 pixels and some more
+_LONGEST_GAP_NS = NS_PER_S // 2  # between two frames that show the same
+_NEIGHBOURS = np.ones((3, 3), np.uint8)  # of a pixel that doesn't hold: the flow's edges lie beside the true ones
+_NO_MAP = np.zeros(0, np.float32)  # x and y are in one map
+_CUT_SHARE = 0.6  # of pixels that don't hold: another scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemporalConfig:
+    """How much the past counts.
+
+    Attributes:
+        frames: Frames of full confidence that a pixel remembers at most.
+        appearance: Difference of luma, in grey levels, from which a pixel isn't the one it was.
+        flow_px: Difference between the flow there and back, in pixels of the small image, from which it isn't either.
+    """
+
+    frames: float = 4.0
+    appearance: float = 25.0
+    flow_px: float = 1.0
+
+
+class TemporalFilter:
+    """Steadies the labels of consecutive frames of one view; not thread-safe.
+
+    Args:
+        config: How much the past counts.
+    """
+
+    def __init__(self, config: TemporalConfig | None = None) -> None:
+        self._config = config or TemporalConfig()
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        worth = np.arange(256) / self._config.frames
+        self._evidence = np.rint(worth).clip(1, 255).astype(np.uint8)  # of a confidence
+        self._grid: Floats = np.zeros((0, 0, 2), np.float32)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._small: Image | None = None
+        self._state: Image | None = None  # (H, W, 3): class, evidence, confidence
+        self._stamp_ns = 0
+        self._about: object = None
+
+    def apply(
+        self, labels: Image, confidence: Image, fused: Image, stamp_ns: int, about: object = None
+    ) -> tuple[Image, Image]:
+        """Return labels and confidence of a frame, steadied: (H, W) uint8 each.
+
+        Args:
+            labels: (H, W) uint8 class ids.
+            confidence: (H, W) uint8, 0..255.
+            fused: (H, W, 3) uint8 RGB.
+            stamp_ns: Of the frame; after a step back, or a gap of more than half a second, the past is forgotten.
+            about: What the labels mean and rest on; where it isn't equal to the last frame's, the past is forgotten.
+        """
+        height, width = labels.shape
+        shrink = max(1, round(width / _FLOW_WIDTH))
+        size = max(_MIN_SIDE, width // shrink), max(_MIN_SIDE, height // shrink)
+        small = np.asarray(
+            cv2.cvtColor(cv2.resize(fused, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY), np.uint8
+        )
+        evidence = np.asarray(cv2.LUT(confidence, self._evidence), np.uint8)
+        if not 0 < stamp_ns - self._stamp_ns <= _LONGEST_GAP_NS or about != self._about:
+            self._state = None
+        carried = self._carried(small, (height, width))
+        if carried is None:
+            state = cv2.merge([labels, evidence, confidence])
+        else:
+            state = _voted(labels, evidence, confidence, carried)
+            labels, confidence = (np.asarray(cv2.extractChannel(state, i), np.uint8) for i in (0, 2))
+        self._small, self._state, self._stamp_ns, self._about = small, np.asarray(state, np.uint8), stamp_ns, about
+        return labels, confidence
+
+    def _carried(self, small: Image, shape: tuple[int, int]) -> Image | None:
+        """Return the state (H, W, 3) where each pixel was before, its evidence 0 where that isn't known.
+
+        None if nothing is known of the past.
+        """
+        before, state = self._small, self._state
+        if before is None or state is None or before.shape != small.shape or state.shape[:2] != shape:
+            return None
+        if self._grid.shape[:2] != small.shape:
+            x, y = np.meshgrid(*(np.arange(side, dtype=np.float32) for side in small.shape[::-1]))
+            self._grid = np.dstack([x, y])
+        flow = self._flow.calc(small, before, np.zeros((*small.shape, 2), np.float32))
+        back = self._flow.calc(before, small, np.zeros((*small.shape, 2), np.float32))
+        there = cv2.add(self._grid, flow)
+        seen = cv2.remap(before, there, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        gone = cv2.remap(back, there, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        astray = np.abs(cv2.add(flow, gone)).max(axis=2)
+        last = np.array(small.shape[::-1], np.float32) - 1
+        holds = (
+            (cv2.absdiff(small, seen) <= self._config.appearance)
+            & (astray <= self._config.flow_px)
+            & ((there >= 0) & (there <= last)).all(axis=2)
+        )
+        if holds.mean() < 1 - _CUT_SHARE:
+            return None
+        # pixels of the small image to pixels of the large one, centre on centre
+        scale = np.array([shape[1] / small.shape[1], shape[0] / small.shape[0]], np.float32)
+        large = cv2.resize((there + 0.5) * scale - 0.5, shape[::-1], interpolation=cv2.INTER_LINEAR)
+        carried = cv2.remap(state, large, _NO_MAP, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+        doubt = cv2.dilate((~holds).view(np.uint8), _NEIGHBOURS)
+        doubt = cv2.resize(doubt, shape[::-1], interpolation=cv2.INTER_NEAREST)
+        kept = cv2.extractChannel(carried, 1)
+        kept = cv2.copyTo(np.zeros(shape, np.uint8), doubt, kept)
+        return np.asarray(cv2.insertChannel(kept, carried, 1), np.uint8)
+
+
+def _voted(labels: Image, evidence: Image, confidence: Image, carried: Image) -> cv2.typing.MatLike:
+    """Return the state (H, W, 3) after a frame, from the state that was carried along to it."""
+    kept, held, believed = cv2.split(carried)
+    same = cv2.compare(kept, labels, cv2.CMP_EQ)
+    less = cv2.subtract(held, evidence)
+    # given up: another class, and nothing left
+    given_up = cv2.bitwise_and(cv2.bitwise_not(same), cv2.compare(less, np.zeros_like(less), cv2.CMP_EQ))
+    held = cv2.copyTo(cv2.add(held, evidence), same, less)
+    # how sure: the mean of before and what this frame leaves for the class that is kept
+    leaves = cv2.copyTo(confidence, same, cv2.bitwise_not(confidence))
+    known = cv2.compare(held, evidence, cv2.CMP_GT)
+    believed = cv2.copyTo(cv2.addWeighted(believed, 0.5, leaves, 0.5, 0), known, leaves)
+    return cv2.merge(
+        [
+            cv2.copyTo(labels, given_up, kept),
+            cv2.copyTo(evidence, given_up, held),
+            cv2.copyTo(confidence, given_up, believed),
+        ]
+    )
