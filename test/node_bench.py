@@ -31,7 +31,8 @@ class Bench:
 
     def __init__(self, context, *, engine=None, camera_qos=BEST_EFFORT, make_engine=None, start=True, **values) -> None:
         self.engine = engine or FakeEngine()
-        values = {"diagnostics_period_s": 0.05, **values}
+        # these cameras send one value everywhere: whoever tests what is made of that asks for it
+        values = {"diagnostics_period_s": 0.05, "single_camera": "none", **values}
         self.node = SegmifNode(
             make_engine or (lambda _config: self.engine),
             context=context,

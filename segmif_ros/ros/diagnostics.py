@@ -22,6 +22,8 @@ def pipeline_values(snapshot: Snapshot, offsets: OffsetSummary) -> dict[str, str
         "frames_infrared": str(snapshot.frames_infrared),
         "frames_rgb": str(snapshot.frames_rgb),
         "pairs": str(snapshot.pairs),
+        "single_infrared": str(snapshot.single_infrared),
+        "single_rgb": str(snapshot.single_rgb),
         "processed": str(snapshot.processed),
         "rate_hz": f"{snapshot.rate_hz:.2f}",
     }

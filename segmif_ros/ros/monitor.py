@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from diagnostic_msgs.msg import DiagnosticArray
 
 from segmif_ros.ros import health
+from segmif_ros.ros.camera_report import camera_problems, camera_values
 from segmif_ros.ros.diagnostics import diagnostic_array, engine_values, gpu_values, pipeline_values
 from segmif_ros.ros.frame_budget import budget_state, budget_values
 
@@ -89,6 +90,7 @@ class Monitor:
         values = watched.barrier.values()
         if pipeline is not None and engine is not None:
             values |= pipeline_values(pipeline.snapshot(), pipeline.offsets)
+            values |= camera_values(pipeline.cameras)
             values["slop_ms"] = f"{1e3 * pipeline.slop_s:.2f}"
             values |= {
                 **engine_values(engine), **gpu_values(engine.device_name), **budget_values(budget_state(engine))
@@ -141,8 +143,11 @@ class Monitor:
             watched.rig.problem,
         ]
         known = [each for each in (*inputs, *pairing) if each is not None]
+        silent = [each.camera for each in (infrared, rgb) if each.silent_s > config.input_timeout_s]
+        cameras = camera_problems(pipeline.cameras, silent, calibrated=self._calibrated)
         possible = (
             *known,
+            *cameras,
             health.starved_problem(infrared, rgb),
             health.starved_problem(rgb, infrared),
             health.offset_problem(pipeline.offsets, pipeline.slop_s, config.time_offset_s),
@@ -153,6 +158,15 @@ class Monitor:
         )
         self._tell_slop(infrared, rgb)
         return found + [each for each in possible if each is not None]
+
+    def _calibrated(self) -> bool:
+        """Whether the confidence with one camera is known for these weights, or given."""
+        config, engine = self._watched.config, self._watched.engine
+        if engine is None or (config.infrared_alone_confidence and config.rgb_alone_confidence):
+            return True
+        from segmif_ros.inference.single_confidence import is_calibrated  # torch comes with it, and has come
+
+        return is_calibrated(engine.model_hash)
 
     def _work(
         self, infrared: health.InputFacts, rgb: health.InputFacts, known: list[health.Problem]

@@ -13,6 +13,8 @@ from segmif_ros.rig.registration import DEFAULT_DEPTH_M, VIEWS
 from segmif_ros.rig.registration import MODES as REGISTRATION_MODES
 from segmif_ros.ros.parameters import Changes, parameter
 from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.stream.single_camera import POLICIES
+from segmif_ros.stream.temporal import FILTERS
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineConfig
@@ -158,6 +160,38 @@ class NodeConfig:
         maximum=10.0,
     )
     master: str = parameter("rgb", "Camera whose view, stamp and frame_id all outputs have.", choices=VIEWS)
+
+    # one camera
+    single_camera: str = parameter(
+        "continue",
+        "Where one camera is silent or blind (frozen, flat, black, white): continue with the other one, with lowered "
+        "confidence; stop, so that nothing comes out; none: nobody looks, and pairs are processed whatever they show.",
+        choices=POLICIES,
+    )
+    single_camera_after_s: float = parameter(
+        0.5,
+        "Silence, or a frozen picture, for so long makes a camera missing, in seconds; a slow camera gets three of "
+        "its own frame periods.",
+        minimum=0.05,
+        maximum=60.0,
+    )
+    frozen_images: bool = parameter(
+        True, "A picture that doesn't change is a fault; false for a simulation whose images have no noise."
+    )
+    infrared_alone_confidence: float = parameter(
+        0.0,
+        "Factor of the confidence while infrared is alone; 0 takes what was calibrated for the weights (0.5 where "
+        "nothing was: segmif single-camera does it).",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    rgb_alone_confidence: float = parameter(0.0, "The same while RGB is alone.", minimum=0.0, maximum=1.0)
+    temporal: str = parameter(
+        "none",
+        "filter steadies the labels over time: evidence for each pixel's class, carried along by optical flow; none "
+        "takes each frame by itself.",
+        choices=FILTERS,
+    )
 
     # registration
     registration: str = parameter(
@@ -310,6 +344,12 @@ class NodeConfig:
             gain=self.gain(),
             infrared_crop=self.infrared_crop,
             max_pixels=self.max_pixels,
+            single_camera=self.single_camera,
+            single_camera_after_s=self.single_camera_after_s,
+            frozen_images=self.frozen_images,
+            infrared_alone_confidence=self.infrared_alone_confidence,
+            rgb_alone_confidence=self.rgb_alone_confidence,
+            temporal=self.temporal,
         )
 
     def engine(self) -> EngineConfig:

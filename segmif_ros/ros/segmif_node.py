@@ -55,6 +55,7 @@ if TYPE_CHECKING:  # torch would come with it
 # How long deactivation and the end of the process wait for the pair in work; the executor stands still meanwhile.
 DEACTIVATE_TIMEOUT_S = 0.8
 CLOSE_TIMEOUT_S = 0.5
+LOOK_S = 0.05  # between two looks whether a camera has fallen silent
 
 
 def load_engine(config: NodeConfig) -> EngineProtocol:
@@ -109,6 +110,7 @@ class SegmifNode(ParameterSets, GuardedNode, LifecycleNode):
         # steady time, so that a paused or jumping simulation doesn't silence the diagnostics
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self.config.diagnostics_period_s, Monitor(self, self).report, clock=steady)
+        self.create_timer(LOOK_S, self._advance, clock=steady)
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-JUMP_BACK_NS), on_clock_change=False)
         self._jumps = self.get_clock().create_jump_callback(
             back, post_callback=self.barrier.around("clock jump", self._clock_jumped)
@@ -268,6 +270,11 @@ class SegmifNode(ParameterSets, GuardedNode, LifecycleNode):
         offer(frame)
         if self.config.estimate_time_offset:
             self.time_offset.see(camera, frame)
+
+    def _advance(self) -> None:
+        """Let the pipeline look at the clock: silence is found by time alone."""
+        if self.active and self.pipeline is not None:
+            self.pipeline.advance()
 
     def _take_info(self, camera: str, message: CameraInfo) -> None:
         """Take camera_info that isn't as before."""

@@ -165,6 +165,8 @@ class SingleCamera(Generic[Item]):
     def report(self, now_ns: int) -> CameraReport:
         """Return which cameras a result of now rests on and what they are like."""
         found = {camera: health.condition(now_ns) for camera, health in self.health.items()}
+        if self._first_ns is None or now_ns - self._first_ns < self._after_ns:  # who starts is not silent yet
+            found |= {camera: Condition.OK for camera, health in self.health.items() if not health.started}
         if self._unpaired and all(condition.usable for condition in found.values()):
             found[CAMERAS[1 - CAMERAS.index(self._alone or self.config.master)]] = Condition.UNPAIRED
         lines = (self.health[camera].line(condition, now_ns) for camera, condition in found.items())

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node over real DDS when a camera falls silent or goes blind: what comes out, and what it says."""
+
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 here")
+
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from segmif_ros.ros.messages import stamp_ns
+
+MASK = "segmentation/mask"
+RNG = np.random.default_rng(0)
+SCENE = RNG.integers(0, 255, (24, 400)).astype(np.uint8)
+
+
+def infrared(number: int) -> np.ndarray:
+    """Return a picture that moves."""
+    return SCENE[:, number % 300 :][:, :32].copy()
+
+
+def rgb(number: int) -> np.ndarray:
+    return np.dstack([infrared(number + 50)] * 3)
+
+
+class Street:
+    """Two cameras at about 30 Hz in front of a node."""
+
+    def __init__(self, table) -> None:
+        self.table = table
+        self.number = 0
+        table.listen(MASK)
+        table.until(lambda: any(p.topic.endswith("mask") and p.get_subscription_count() for p in table.node.publishers))
+
+    def until(self, condition, *, seconds=20.0, **cameras) -> None:
+        """Send frames until ``condition`` holds; a camera is left out, or shows what is given for it."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"{self.table.status()} {self.table.log}"
+            self.number += 1
+            shown = {"infrared": infrared(self.number), "rgb": rgb(self.number)} | cameras
+            sending = tuple(camera for camera, image in shown.items() if image is not None)
+            images = {camera: shown[camera] for camera in sending}
+            self.table.send(self.number, cameras=sending, **images)
+            due = time.monotonic() + 0.03
+            while (left := due - time.monotonic()) > 0:
+                self.table.executor.spin_once(timeout_sec=left)
+
+    def run(self, seconds: float, **cameras) -> int:
+        """Send frames for a while; return how many masks came."""
+        before, end = len(self.table.received[MASK]), time.monotonic() + seconds
+        self.until(lambda: time.monotonic() > end, seconds=seconds + 20.0, **cameras)
+        return len(self.table.received[MASK]) - before
+
+
+@pytest.mark.parametrize("fault", ["silent", "frozen", "black"])
+def test_a_camera_that_is_lost_is_said_and_the_other_one_goes_on(bench, fault) -> None:
+    table = bench(single_camera="continue", rgb_alone_confidence=0.5)
+    street = Street(table)
+    street.until(lambda: table.value("cameras") == "infrared+rgb" and len(table.received[MASK]) > 5)
+    lost = {"silent": None, "frozen": infrared(0), "black": np.zeros((24, 32), np.uint8)}[fault]
+    street.until(lambda: table.value("cameras") == "rgb", infrared=lost)
+    assert table.value("infrared_health") == ("shutter" if fault == "black" else fault) or fault == "black"
+    assert table.status().level == DiagnosticStatus.WARN, table.status().message
+    assert "results rest on RGB alone" in table.status().message
+    sent, before = street.number, int(table.value("single_rgb"))
+    assert street.run(1.0, infrared=lost) > 0
+    wanted = before + 0.95 * (street.number - sent) - 2
+    table.until(lambda: int(table.value("single_rgb")) >= wanted)
+    street.until(lambda: table.value("cameras") == "infrared+rgb")
+    stamps = [stamp_ns(message.header) for message in table.received[MASK]]
+    assert stamps == sorted(set(stamps))
+
+
+def test_where_the_master_is_lost_outputs_keep_its_frame(bench) -> None:
+    table = bench(single_camera="continue", infrared_alone_confidence=0.5)
+    street = Street(table)
+    street.until(lambda: len(table.received[MASK]) > 5)
+    street.until(lambda: table.value("cameras") == "infrared", rgb=None)
+    street.run(0.5, rgb=None)
+    assert table.received[MASK][-1].header.frame_id == "camera"
+
+
+def test_with_stop_nothing_comes_out_until_both_cameras_are_well(bench) -> None:
+    table = bench(single_camera="stop")
+    street = Street(table)
+    street.until(lambda: len(table.received[MASK]) > 5)
+    street.run(1.0, infrared=infrared(0))
+    assert street.run(0.7, infrared=infrared(0)) == 0
+    assert int(table.value("dropped_blind")) > 0
+    street.until(lambda: street.run(0.2) > 0)
+
+
+def test_the_costs_of_health_and_filter_are_in_the_diagnostics(bench) -> None:
+    table = bench(single_camera="continue", temporal="filter")
+    street = Street(table)
+    street.until(lambda: table.value("stage_health_ms_p50") and table.value("stage_temporal_ms_p50"))
