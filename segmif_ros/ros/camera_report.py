@@ -17,14 +17,14 @@ def camera_values(report: CameraReport) -> dict[str, str]:
 
 
 def camera_problems(
-    report: CameraReport, known: Collection[str] = (), *, calibrated: Callable[[], bool] = lambda: True
+    report: CameraReport, known: Collection[str] = (), *, calibrated: Callable[[str], bool] = lambda _camera: True
 ) -> list[Problem]:
     """Return what is wrong with the cameras' pictures, and what the results rest on meanwhile.
 
     Args:
         report: Of the pipeline.
         known: Cameras ("infrared", "rgb") whose silence is explained elsewhere.
-        calibrated: Says whether it was measured by how much these weights' confidence is to be lowered.
+        calibrated: Says whether it is known by how much the confidence is to be lowered while a camera is alone.
     """
     lines = dict(zip((each for each, what in report.conditions.items() if what), report.lines, strict=True))
     found = [
@@ -33,7 +33,8 @@ def camera_problems(
         if not (report.conditions[camera] is Condition.SILENT and camera in known)
     ]
     if report.single:
-        how = "lowered" if calibrated() else "halved, as nobody has calibrated it: segmif single-camera does"
+        known_factor = calibrated(report.single)
+        how = "lowered" if known_factor else "halved, as nobody has calibrated it: segmif single-camera does"
         line = f"results rest on {SPOKEN[report.single]} alone; their confidence is {how}"
         found.append(Problem(f"{report.single} alone", line))
     return found

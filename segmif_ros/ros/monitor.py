@@ -159,10 +159,10 @@ class Monitor:
         self._tell_slop(infrared, rgb)
         return found + [each for each in possible if each is not None]
 
-    def _calibrated(self) -> bool:
-        """Whether the confidence with one camera is known for these weights, or given."""
+    def _calibrated(self, camera: str) -> bool:
+        """Whether the confidence with a camera alone is known for these weights, or given."""
         config, engine = self._watched.config, self._watched.engine
-        if engine is None or (config.infrared_alone_confidence and config.rgb_alone_confidence):
+        if engine is None or config.pipeline().single_confidence()[camera]:
             return True
         from segmif_ros.inference.single_confidence import is_calibrated  # torch comes with it, and has come
 

@@ -187,28 +187,21 @@ class PairProcessor:
             if registration.config.mode == "none":
                 del stage_ms["register"]
             result = engine.infer(np.ascontiguousarray(registered.infrared), np.ascontiguousarray(registered.rgb))
+            work = "engine's answer"
+            alone = "" if len(images) == 2 else next(iter(images))
+            result = self._finished(result, registered, moment, alone, stage_ms)
         except RegistrationError as error:
             reason = "uncalibrated" if isinstance(error, UncalibratedError) else "size"
             raise PairRefusedError(reason, f"pair dropped: {error}") from error
         except Exception as error:  # whatever the model raises must cost this pair only; the cause is kept
             raise PairRefusedError("error", f"pair dropped, the {work} failed: {in_one_line(error)}") from error
-        alone = "" if len(images) == 2 else next(iter(images))
-        if alone:  # the fusion with a constant is no picture for people
-            living = registered.rgb if alone == "rgb" else np.repeat(registered.infrared[..., None], 3, axis=2)
-            result = replace(result, fused=living)
-        if self.temporal is not None:
-            with self._timed(stage_ms, "temporal"):
-                labels, confidence = self.temporal.apply(
-                    result.labels, result.confidence, result.fused, moment.stamp_ns, (engine.model_hash, alone)
-                )
-            result = replace(result, labels=labels, confidence=confidence)
         return Output(
             infrared=moment.infrared,
             rgb=moment.rgb,
             master=self._master(moment),
             offset_ns=moment.offset_ns,
             registered=registered,
-            result=replace(result, confidence=self._confidence(result.confidence, registered.valid, alone)),
+            result=result,
             engine=engine,
             cameras=moment.cameras,
             stage_ms={**stage_ms, **result.stage_ms},
@@ -225,6 +218,23 @@ class PairProcessor:
         """
         frames = {"infrared": moment.infrared, "rgb": moment.rgb}
         return {camera: self._decoded(camera, frame) for camera, frame in frames.items() if frame is not None}
+
+    def _finished(
+        self, result: EngineResult, registered: Registered, moment: Moment[Frame], alone: str, stage_ms: dict[str, float]
+    ) -> EngineResult:
+        """Steady the labels, lower the confidence, and show the camera that is ``alone`` as it is."""
+        if alone:  # the fusion with a constant is no picture for people
+            living = registered.rgb if alone == "rgb" else np.repeat(registered.infrared[..., None], 3, axis=2)
+            result = replace(result, fused=living)
+        if self.temporal is not None:
+            with self._timed(stage_ms, "temporal"):
+                labels, confidence = self.temporal.apply(
+                    result.labels, result.confidence, result.fused, moment.stamp_ns, (self.engine.model_hash, alone)
+                )
+            result = replace(result, labels=labels, confidence=confidence)
+        if not alone and registered.valid is None:
+            return result
+        return replace(result, confidence=self._confidence(result.confidence, registered.valid, alone))
 
     def _registered(self, images: dict[str, Array]) -> Registered:
         """Bring the images to the master's view; a missing one is what the network was trained with in its place."""

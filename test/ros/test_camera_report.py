@@ -29,7 +29,7 @@ def test_silence_that_is_explained_elsewhere_is_not_said_twice() -> None:
 
 
 def test_weights_that_nobody_calibrated_are_said() -> None:
-    found = camera_problems(report(rgb=Condition.WHITE, used=("infrared",)), calibrated=lambda: False)
+    found = camera_problems(report(rgb=Condition.WHITE, used=("infrared",)), calibrated=lambda _camera: False)
     assert "segmif single-camera" in found[-1].line
 
 
