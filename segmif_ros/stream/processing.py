@@ -220,7 +220,12 @@ class PairProcessor:
         return {camera: self._decoded(camera, frame) for camera, frame in frames.items() if frame is not None}
 
     def _finished(
-        self, result: EngineResult, registered: Registered, moment: Moment[Frame], alone: str, stage_ms: dict[str, float]
+        self,
+        result: EngineResult,
+        registered: Registered,
+        moment: Moment[Frame],
+        alone: str,
+        stage_ms: dict[str, float],
     ) -> EngineResult:
         """Steady the labels, lower the confidence, and show the camera that is ``alone`` as it is."""
         if alone:  # the fusion with a constant is no picture for people
