@@ -299,16 +299,15 @@ def output_problem(
     return Problem("no output", f"{lasting}: {cause}", error=overdue)
 
 
-def slow_problem(progress: Progress, rate_hz: float, help_: Sequence[str]) -> Problem | None:
+def slow_problem(progress: Progress, help_: Sequence[str]) -> Problem | None:
     """Return that the machine is too slow for a robot, or None: few pairs are kept, or their results are old.
 
     Args:
         progress: Of the pipeline.
-        rate_hz: Of results.
         help_: What would make it faster, as it is set up now.
     """
-    kept_few = progress.pair_rate_hz > 0 and 0 < rate_hz < 0.5 * progress.pair_rate_hz
-    if not kept_few or (rate_hz >= _FEW_HZ and progress.usual_s < _OLD_S):
+    rate_hz = progress.rate_hz
+    if not 0 < rate_hz < 0.5 * progress.pair_rate_hz or (rate_hz >= _FEW_HZ and progress.usual_s < _OLD_S):
         return None
     return Problem(
         "slow",

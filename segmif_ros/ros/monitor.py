@@ -182,14 +182,12 @@ class Monitor:
             return []
         progress = pipeline.progress()
         computer = f"backend {engine.backend_name} on {engine.device_name}"
-        # what the pair's refusal or the rig says itself needs no second line
-        waits = watched.rig.problem is not None
-        return [
-            None if waits else health.output_problem(
-                progress, now_s - self._sending_since_s, config.output_timeout_s, computer, known
-            ),
-            health.slow_problem(progress, pipeline.snapshot().rate_hz, self._faster()),
-        ]  # fmt: skip
+        silence = health.output_problem(
+            progress, now_s - self._sending_since_s, config.output_timeout_s, computer, known
+        )
+        if silence is not None and not silence.error and watched.rig.problem is not None:
+            silence = None  # the rig's own line is warning enough
+        return [silence, health.slow_problem(progress, self._faster())]
 
     def _faster(self) -> list[str]:
         """Return what would make the network faster, as it is set up now."""

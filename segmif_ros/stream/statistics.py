@@ -109,6 +109,7 @@ class Progress:
         refused: Pairs refused since the last delivery.
         refusal: The line of the last refusal.
         pair_rate_hz: Of pairs formed.
+        rate_hz: Of deliveries.
         usual_s: Median time from a pair to its delivery; 0 before the first.
     """
 
@@ -119,6 +120,7 @@ class Progress:
     refused: int = 0
     refusal: str = ""
     pair_rate_hz: float = 0.0
+    rate_hz: float = 0.0
     usual_s: float = 0.0
 
 
@@ -219,5 +221,6 @@ class Statistics:
                 refused=self._since["refused"],
                 refusal=self._refusal,
                 pair_rate_hz=self._pair_rate.hz(now_ns),
+                rate_hz=self._rate.hz(now_ns),
                 usual_s=1e-3 * total.summary().p50 if total else 0.0,
             )

@@ -232,8 +232,8 @@ def test_a_silence_that_has_its_time_is_no_problem(progress, sending_s) -> None:
 
 
 def test_a_machine_that_is_too_slow_is_said_with_what_would_help() -> None:
-    progress = Progress(pair_rate_hz=30.0, usual_s=1.8)
-    line = slow_problem(progress, 2.1, ["weights segmif-rt", "backend openvino"]).line
+    progress = Progress(pair_rate_hz=30.0, rate_hz=2.1, usual_s=1.8)
+    line = slow_problem(progress, ["weights segmif-rt", "backend openvino"]).line
     assert "keeps 2.1 of 30 pairs a second, results are 1.8 s old" in line
     assert line.endswith("weights segmif-rt or backend openvino would help")
 
@@ -242,7 +242,7 @@ def test_a_machine_that_is_too_slow_is_said_with_what_would_help() -> None:
     ("pair_rate_hz", "rate_hz", "usual_s"), [(30.0, 29.0, 0.1), (30.0, 10.0, 0.1), (5.0, 4.9, 1.0), (0.0, 0.0, 0.0)]
 )
 def test_a_machine_that_keeps_enough_or_all_pairs_is_not_too_slow(pair_rate_hz, rate_hz, usual_s) -> None:
-    assert slow_problem(Progress(pair_rate_hz=pair_rate_hz, usual_s=usual_s), rate_hz, []) is None
+    assert slow_problem(Progress(pair_rate_hz=pair_rate_hz, rate_hz=rate_hz, usual_s=usual_s), []) is None
 
 
 def test_a_few_frames_without_a_partner_are_no_problem() -> None:
