@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.grid.evidence import Square
 from segmif_ros.grid.rolling import UNKNOWN, GridMap
 from segmif_ros.labels import LabelSet
 
@@ -65,6 +66,16 @@ def draw_grid(
         centre, length = round(half), max(4, pixels // 30)
         cv2.arrowedLine(picture, (centre, centre + length // 2), (centre, centre - length), _ROBOT_RGB, 2, cv2.LINE_AA)
     return picture
+
+
+def draw_cost(cost: npt.NDArray[np.int8], square: Square, stamp_ns: int) -> Rgb:
+    """Draw the (N, N) int8 cells of an OccupancyGrid (0 to 100, -1 unknown) as `draw_grid` does; (480, 480, 3) RGB."""
+    nothing = np.full(cost.shape, -1, np.int8)
+    obstacle = np.full(cost.shape, np.nan, np.float32)
+    grid = GridMap(
+        stamp_ns=stamp_ns, square=square, cost=cost, classes=nothing, confidence=nothing, obstacle=obstacle
+    )
+    return draw_grid(grid)
 
 
 def _colours(grid: GridMap, layer: str, label_set: LabelSet | None) -> Rgb:

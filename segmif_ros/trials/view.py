@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from segmif_ros.grid.evidence import Square
+from segmif_ros.grid.picture import draw_cost
 from segmif_ros.imaging.encodings import EncodingError, ImageBuffer, to_infrared, to_rgb
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.trials.live import Listener, Seen, screen
@@ -26,6 +29,7 @@ PANELS = {
     "overlay": ("classes over the fused image", "segmentation/overlay"),
     "confidence": ("confidence: dark is unsure", "segmentation/confidence"),
 }
+GRID = "grid", "ground seen from above: light is free, red is lethal, dark is unknown"  # only where grid_node runs
 _REPORT_S = 0.5
 
 
@@ -33,9 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `segmif view`."""
     parser.add_argument("--port", type=int, default=8760, help="on this machine alone; 0: a free one (%(default)s)")
     parser.add_argument("--node", help="which node, such as front/segmif_node (default: the first that reports)")
-    parser.add_argument(
-        "--points", type=Path, metavar="FILE", help="where points picked on the page go (YAML)"
-    )
+    parser.add_argument("--points", type=Path, metavar="FILE", help="where points picked on the page go (YAML)")
     parser.add_argument("--seconds", type=float, default=0.0, help="end after so long (default: at Ctrl-C)")
 
 
@@ -45,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.node import Node
 
-    view = View({name: title for name, (title, _) in PANELS.items()}, time.monotonic, options.points)
+    titles = {**{name: title for name, (title, _) in PANELS.items()}, GRID[0]: GRID[1]}
+    view = View(titles, time.monotonic, options.points, hidden_while_empty=(GRID[0],))
     server = serve(view, options.port)
     context = rclpy.context.Context()
     rclpy.init(args=[], context=context)
@@ -100,6 +103,10 @@ class _Topics:
         for name, (_, default) in PANELS.items():
             topic = seen.now.values.get(f"topic_{name}", prefix + default)
             self._subscribe(name, topic, Image, partial(self._take, name), qos_profile_sensor_data)
+        with suppress(ImportError):  # where nav_msgs isn't installed, no grid_node runs either
+            from nav_msgs.msg import OccupancyGrid
+
+            self._subscribe("grid", f"{prefix}grid/cost", OccupancyGrid, self._take_grid, qos_profile_sensor_data)
         from segmif_ros.ros.messages import semantic_map_type
 
         message_type, _ = semantic_map_type()
@@ -122,6 +129,16 @@ class _Topics:
         draw = partial(drawn, name, image_buffer(message), stamp, self._gain)
         now_s = time.monotonic()
         self._view.show(name, Picture(stamp=f"{stamp}-{now_s:.3f}", arrived_s=now_s, draw=draw))
+
+    def _take_grid(self, message: Any) -> None:
+        from segmif_ros.ros.messages import stamp_ns
+
+        info, now_s = message.info, time.monotonic()
+        cost = np.asarray(message.data, np.int8).reshape(info.height, info.width)
+        corner = info.origin.position
+        square = Square(x_m=corner.x, y_m=corner.y, cell_m=info.resolution, cells=info.width)
+        draw = partial(draw_cost, cost, square, stamp_ns(message.header))
+        self._view.show("grid", Picture(stamp=f"{now_s:.3f}", arrived_s=now_s, draw=draw))
 
     def _take_classes(self, message: Any) -> None:
         self._view.use_classes([LegendClass(each.name, (each.r, each.g, each.b)) for each in message.classes])

@@ -61,12 +61,20 @@ class View:
         titles: Title of each panel by its name, in their order.
         now_s: The clock of `Picture.arrived_s`.
         points_file: Where pairs of points go that were picked on the page; None refuses them.
+        hidden_while_empty: Panels that are left out while they have no image.
     """
 
-    def __init__(self, titles: dict[str, str], now_s: Callable[[], float], points_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        titles: dict[str, str],
+        now_s: Callable[[], float],
+        points_file: Path | None = None,
+        hidden_while_empty: Sequence[str] = (),
+    ) -> None:
         self._titles = titles
         self._now_s = now_s
         self._points_file = points_file
+        self._hidden_while_empty = frozenset(hidden_while_empty)
         self._lock = threading.Lock()
         self._pictures: dict[str, Picture] = {}
         self._drawn: dict[str, tuple[str, bytes]] = {}
@@ -105,6 +113,7 @@ class View:
                         "age_s": now_s - pictures[name].arrived_s if name in pictures else 0.0,
                     }
                     for name, title in self._titles.items()
+                    if name in pictures or name not in self._hidden_while_empty
                 ],
             }
 

@@ -60,6 +60,13 @@ def test_the_state_lists_panels_with_the_age_of_their_image(view: View, server: 
     assert state["classes"] == [{"name": "road", "colour": [1, 2, 3]}]
 
 
+def test_a_panel_that_may_be_missing_appears_with_its_first_image() -> None:
+    view = View({"rgb": "RGB", "grid": "ground"}, lambda: 0.0, hidden_while_empty=("grid",))
+    assert [each["name"] for each in view.state()["panels"]] == ["rgb"]
+    view.show("grid", _picture("1"))
+    assert [each["name"] for each in view.state()["panels"]] == ["rgb", "grid"]
+
+
 def test_a_picture_is_drawn_once_however_often_it_is_asked_for(view: View, server: ThreadingHTTPServer) -> None:
     calls = []
 
