@@ -49,15 +49,25 @@ def homography_mapping(homography: Homography, view: str) -> Mapping:
     )
 
 
-def stereo_mapping(infrared: CameraModel, rgb: CameraModel, extrinsics: Extrinsics, plane: Plane, view: str) -> Mapping:
+def stereo_mapping(
+    infrared: CameraModel,
+    rgb: CameraModel,
+    extrinsics: Extrinsics,
+    plane: Plane,
+    view: str,
+    *,
+    farthest_m: float = FAR_M,
+) -> Mapping:
     """Return the mapping between two calibrated cameras that look at a plane.
 
-    Where a pixel of the view looks past the plane, it looks at infinity.
+    Where a pixel of the view looks past the plane, or meets it beyond ``farthest_m``, it looks that far: for a road, at
+    what stands on it. `FAR_M` is infinity.
 
     Raises:
         RegistrationError: If the plane isn't before the infrared camera.
     """
     normal, distance_m = plane.normal, plane.distance_m
+    least = 0.0 if farthest_m >= FAR_M else 1.0 / farthest_m
     if view == "rgb":
         here, there, mount = rgb, infrared, extrinsics.inverse()
     else:
@@ -71,8 +81,8 @@ def stereo_mapping(infrared: CameraModel, rgb: CameraModel, extrinsics: Extrinsi
     def to_other(pixels: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
         rays, known = here.rays(pixels)
         rays = np.concatenate([np.where(known[:, None], rays, 0.0), np.ones((len(rays), 1))], axis=1)
-        # one over the depth where a ray meets the plane, 0 where it doesn't
-        nearness = np.maximum(rays @ normal / distance_m, 0.0)
+        # one over the depth where a ray meets the plane, at least
+        nearness = np.maximum(rays @ normal / distance_m, least)
         found, visible = there.pixels(rays @ mount.rotation.T + nearness[:, None] * mount.translation_m)
         return found, known & visible
 

@@ -24,11 +24,12 @@ import numpy.typing as npt
 from segmif_ros.rig.calibration import Plane, RigCalibration
 from segmif_ros.rig.camera import Array, CameraModel, same_proportions, scaled_projection
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
-from segmif_ros.rig.mapping import Mapping, depth_plane, homography_mapping, stereo_mapping
+from segmif_ros.rig.mapping import FAR_M, Mapping, depth_plane, homography_mapping, stereo_mapping
 
 Image = npt.NDArray[np.uint8]
 
-MODES = ("none", "resize", "homography", "stereo")
+MODES = ("none", "resize", "homography", "stereo", "ground", "depth", "adaptive")
+CALIBRATED_MODES = ("stereo", "ground", "depth", "adaptive")  # they need both cameras and the extrinsics
 VIEWS = ("rgb", "infrared")
 UNSEEN_CONFIDENCE = 0.5
 DEFAULT_DEPTH_M = 10.0
@@ -47,10 +48,15 @@ class RegistrationConfig:
     Attributes:
         mode: "none": both images show the same and have one size. "resize": both show the same at different sizes.
             "homography": the calibration's homography. "stereo": two calibrated cameras and what they look at, the
-            plane at `reference_depth_m` before the RGB camera; what is nearer or farther is displaced.
+            plane at `reference_depth_m` before the RGB camera; what is nearer or farther is displaced. "ground": the
+            calibration's plane as the road, and what stands on it at `reference_depth_m`. "depth" and "adaptive": see
+            `segmif_ros.rig.depth_registration`.
         view: "rgb" or "infrared", the camera whose view the outputs have.
         reference_depth_m: Distance along the RGB camera's optical axis, for "stereo"; 0 takes the calibration's plane,
-            and infinity where that plane ends at the horizon.
+            and infinity where that plane ends at the horizon. For "ground" the distance beyond the road, 0 is
+            infinity; for "depth" and "adaptive" what is taken where nothing tells.
+        correction_px: (right, down): how far infrared content lies off in the view, as drift estimates say; it is
+            brought back. Pixels of the view at the calibrated size.
 
     Raises:
         RegistrationError: If a value isn't one of these.
@@ -59,6 +65,7 @@ class RegistrationConfig:
     mode: str = "none"
     view: str = "rgb"
     reference_depth_m: float = DEFAULT_DEPTH_M
+    correction_px: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         for name, allowed in (("mode", MODES), ("view", VIEWS)):
@@ -128,12 +135,13 @@ class Registration:
         """The camera whose view the outputs have, if the calibration has it."""
         return self._calibration.rgb if self.config.view == "rgb" else self._calibration.infrared
 
-    def apply(self, infrared: Image, rgb: Image) -> Registered:
+    def apply(self, infrared: Image, rgb: Image, stamp_ns: int = 0) -> Registered:
         """Register one pair.
 
         Args:
             infrared: (H, W) uint8.
             rgb: (H', W', 3) uint8, RGB.
+            stamp_ns: When it was taken; of no matter here.
 
         Raises:
             RegistrationError: If the sizes don't fit the mode or the calibration.
@@ -174,7 +182,10 @@ class Registration:
         _refuse_other_proportions(_other(self.config.view), other_size, mapping.other_size)
         u, v = np.meshgrid(np.arange(view_size[0], dtype=np.float64), np.arange(view_size[1], dtype=np.float64))
         pixels = np.stack([u.ravel(), v.ravel()], axis=1)
-        there, known = mapping.to_other(_rescaled(pixels, view_size, mapping.view_size))
+        at = _rescaled(pixels, view_size, mapping.view_size)
+        if any(self.config.correction_px):
+            at = at + np.array(self.config.correction_px) * (1 if self.config.view == "rgb" else -1)
+        there, known = mapping.to_other(at)
         there = _rescaled(there, mapping.other_size, other_size)
         edge = np.array(other_size) - 0.5 + _EDGE_PX
         with np.errstate(invalid="ignore"):
@@ -197,6 +208,9 @@ class Registration:
         seen = f"{other} sees {self._seen:.0%} of the {_name(config.view)} view"
         if config.mode == "homography":
             return f"registration homography: {seen}"
+        if config.mode == "ground":
+            beyond = f"{config.reference_depth_m:g} m" if config.reference_depth_m else "infinity"
+            return f"registration ground: the road exactly, what stands on it at {beyond}; {seen}"
         if not config.reference_depth_m:
             return f"registration stereo onto the calibration's plane: {seen}"
         reference_m = config.reference_depth_m
@@ -213,12 +227,23 @@ class Registration:
         Raises:
             RegistrationError: If the mode isn't "stereo", or the depth is behind the infrared camera.
         """
+        return float(np.hypot(*self.displacement(depth_m)))
+
+    def displacement(self, depth_m: float) -> tuple[float, float]:
+        """Return the (right, down) by which a thing at ``depth_m`` in the middle of the view is displaced.
+
+        For "stereo"; pixels of the view at the calibrated size.
+
+        Raises:
+            RegistrationError: If the mode isn't "stereo", or the depth is behind the infrared camera.
+        """
         if self._mapping is None or self.config.mode != "stereo":
             raise RegistrationError(f"registration mode '{self.config.mode}' knows no depth")
         middle = 0.5 * (np.array([self._mapping.view_size]) - 1)
         here, there = (each.to_other(middle)[0] for each in (self._mapping, self._stereo(depth_plane(depth_m))))
         scale = np.array(self._mapping.view_size) / np.array(self._mapping.other_size)
-        return float(np.linalg.norm((here - there) * scale))
+        right, down = ((there - here) * scale)[0]
+        return float(right), float(down)
 
     def _make_mapping(self) -> Mapping | None:
         config, calibration = self.config, self._calibration
@@ -228,6 +253,12 @@ class Registration:
             return homography_mapping(calibration.homography, config.view)
         if config.mode == "stereo":
             return self._stereo(self._reference())
+        if config.mode == "ground":
+            if calibration.plane is None:
+                raise RegistrationError("registration 'ground' needs a calibration_file with the road as 'plane'")
+            return self._stereo(calibration.plane, config.reference_depth_m or FAR_M)
+        if config.mode in CALIBRATED_MODES:
+            raise RegistrationError(f"registration '{config.mode}' is made by make_registration")
         return None
 
     def _reference(self) -> Plane:
@@ -237,15 +268,15 @@ class Registration:
             raise RegistrationError("reference_depth_m is 0, but the calibration has no 'plane'")
         return self._calibration.plane
 
-    def _stereo(self, plane: Plane) -> Mapping:
+    def _stereo(self, plane: Plane, farthest_m: float = FAR_M) -> Mapping:
         infrared, rgb, extrinsics = (getattr(self._calibration, name) for name in ("infrared", "rgb", "extrinsics"))
         parts = {"infrared": infrared, "rgb": rgb, "extrinsics": extrinsics}
         if missing := [name for name, part in parts.items() if part is None]:
             raise RegistrationError(
-                f"registration 'stereo' lacks {' and '.join(missing)}: give a calibration_file with it, or cameras "
-                f"whose camera_info is calibrated{' as a stereo pair' if 'extrinsics' in missing else ''}"
+                f"registration '{self.config.mode}' lacks {' and '.join(missing)}: give a calibration_file with it, or "
+                f"cameras whose camera_info is calibrated{' as a stereo pair' if 'extrinsics' in missing else ''}"
             )
-        return stereo_mapping(infrared, rgb, extrinsics, plane, self.config.view)
+        return stereo_mapping(infrared, rgb, extrinsics, plane, self.config.view, farthest_m=farthest_m)
 
     def _coarse_seen(self, mapping: Mapping) -> float:
         """Return about what share of the view the other camera sees."""
@@ -277,7 +308,7 @@ class Unregistered:
         self.config = config
         self.reason = reason
 
-    def apply(self, _infrared: Image, _rgb: Image) -> Registered:
+    def apply(self, _infrared: Image, _rgb: Image, _stamp_ns: int = 0) -> Registered:
         """Raise `UncalibratedError` with the reason."""
         raise UncalibratedError(self.reason)
 
@@ -311,11 +342,21 @@ class _Warp:
             cv2.remap(image, self._map[0], self._map[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
         )
         if not self.all_seen:
-            sample = warped.reshape(self.valid.size, -1)[self._sample]
-            fill = np.sort(sample, axis=0)[len(sample) // 2] if len(sample) else np.zeros(sample.shape[1], np.uint8)
-            where = self._unseen if warped.ndim == 2 else self._unseen[..., None]
-            np.copyto(warped, fill, where=where)
+            fill_unseen(warped, self._unseen, self._sample)
         return warped
+
+
+def fill_unseen(warped: Image, unseen: npt.NDArray[np.bool_], sample: npt.NDArray[np.intp]) -> None:
+    """Put the median of what is seen where nothing is, channel by channel, in place.
+
+    Args:
+        warped: (H, W) or (H, W, 3).
+        unseen: (H, W).
+        sample: (N,) flat indices of pixels that are seen, which the median is taken over.
+    """
+    values = warped.reshape(unseen.size, -1)[sample]
+    fill = np.sort(values, axis=0)[len(values) // 2] if len(values) else np.zeros(values.shape[1], np.uint8)
+    np.copyto(warped, fill, where=unseen if warped.ndim == 2 else unseen[..., None])
 
 
 def stretch_note(config: RegistrationConfig, infrared_size: tuple[int, int], rgb_size: tuple[int, int]) -> str | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.ros.inputs import CameraInput
     from segmif_ros.ros.node_config import NodeConfig
     from segmif_ros.ros.outputs import Outputs
+    from segmif_ros.ros.registration_watch import RegistrationWatch
     from segmif_ros.ros.rig_source import RigSource
     from segmif_ros.ros.time_offset_watch import TimeOffsetWatch
     from segmif_ros.stream.pipeline import Pipeline
@@ -52,6 +53,14 @@ class Watched(Protocol):
 
     @property
     def time_offset(self) -> TimeOffsetWatch: ...  # noqa: D102
+
+    @property
+    def time_offset_s(self) -> float: ...  # noqa: D102
+
+    def follow_time_offset(self) -> None: ...  # noqa: D102
+
+    @property
+    def registration_watch(self) -> RegistrationWatch: ...  # noqa: D102
 
     @property
     def barrier(self) -> Barrier: ...  # noqa: D102
@@ -97,9 +106,12 @@ class Monitor:
             }  # fmt: skip
             values |= {f"topic_{each.camera}": each.topic for each in watched.inputs}
             values |= watched.outputs.topic_values() if watched.outputs is not None else {}
-            if watched.config.estimate_time_offset:
+            if watched.config.estimates_time_offset:
                 watched.time_offset.look(time.monotonic_ns())
                 values |= watched.time_offset.values()
+                watched.follow_time_offset()
+            if watched.config.watch_registration:
+                values |= watched.registration_watch.values()
         enabled = pipeline is None or pipeline.enabled
         self._publisher.publish(
             diagnostic_array(
@@ -151,7 +163,9 @@ class Monitor:
             health.starved_problem(infrared, rgb),
             health.starved_problem(rgb, infrared),
             health.offset_problem(pipeline.offsets, pipeline.slop_s, config.time_offset_s),
-            watched.time_offset.problem(config.time_offset_s) if config.estimate_time_offset else None,
+            watched.time_offset.problem(watched.time_offset_s) if config.estimates_time_offset else None,
+            watched.registration_watch.problem() if config.watch_registration else None,
+            watched.rig.depth_problem,
             *self._work(infrared, rgb, known),
             *health.budget_problems(budget_state(watched.engine)),
             *outputs.problems(),

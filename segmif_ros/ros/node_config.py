@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from segmif_ros.imaging.encodings import MAX_PIXELS
 from segmif_ros.imaging.gain import GAIN_POLICIES, GainConfig
 from segmif_ros.paths import user_path
+from segmif_ros.rig.drift import LIMIT_PX
 from segmif_ros.rig.registration import DEFAULT_DEPTH_M, VIEWS
 from segmif_ros.rig.registration import MODES as REGISTRATION_MODES
 from segmif_ros.ros.parameters import Changes, parameter
@@ -30,6 +31,8 @@ MODES = ("robot", "authors")
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 BACKENDS = ("auto", "fastest", "torch", "compile", "cuda_graph", "tensorrt", "openvino", "onnxruntime")
 RELIABILITIES = ("best_effort", "reliable")
+DEPTH_SOURCES = ("image", "points")
+TIME_OFFSETS = ("fixed", "auto")
 TRANSPORTS = ("raw", "compressed")
 SYNC_POLICIES = ("nearest", "exact", "approximate")
 
@@ -197,20 +200,53 @@ class NodeConfig:
     registration: str = parameter(
         "none",
         "How the other camera's image gets into the master's view: none (they show the same at one size), resize (at "
-        "two sizes), homography, stereo (two calibrated cameras). See docs/calibration.md.",
+        "two sizes), homography, stereo (two calibrated cameras, one plane), ground (the road exactly), depth (by a "
+        "depth image), adaptive (distances are estimated from both images). See docs/calibration.md.",
         choices=REGISTRATION_MODES,
         group="Registration",
     )
     calibration_file: str = parameter(
         "",
-        "Calibration of the rig, for homography and stereo; what it leaves out for stereo is taken from camera_info. "
+        "Calibration of the rig, for homography and stereo; what it leaves out for stereo, ground, depth and adaptive "
+        "is taken from camera_info. "
         "Read when it is set and when the node is configured.",
     )
     reference_depth_m: float = parameter(
         DEFAULT_DEPTH_M,
-        "Distance in metres at which stereo registers exactly; 0 takes the calibration's plane.",
+        "Distance in metres at which stereo registers exactly, 0 takes the calibration's plane; of what stands on the "
+        "ground (0: far away); where depth and adaptive can't tell.",
         minimum=0.0,
         maximum=100_000.0,
+    )
+    depth_source: str = parameter(
+        "image",
+        "Where registration depth takes it from: image (depth/image, aligned with the RGB camera, 32FC1 in metres or "
+        "16UC1 in millimetres), points (depth/points in the RGB camera's optical frame).",
+        choices=DEPTH_SOURCES,
+    )
+    watch_registration: bool = parameter(
+        False,
+        "Look at a registered pair a second and tell in /diagnostics and the log when the cameras moved since "
+        "calibration.",
+    )
+    registration_limit_px: float = parameter(
+        LIMIT_PX,
+        "Displacement in pixels of the master's view from which on watch_registration tells.",
+        minimum=0.5,
+        maximum=100.0,
+    )
+    refine_registration_px: float = parameter(
+        0.0,
+        "Largest correction in pixels, right and down, that watch_registration may make, slowly, for homography, "
+        "stereo and ground; 0: none.",
+        minimum=0.0,
+        maximum=50.0,
+    )
+    time_offset: str = parameter(
+        "fixed",
+        "fixed: time_offset_s holds; auto: what the images tell (as estimate_time_offset, within half a second) takes "
+        "its place once two estimates agree.",
+        choices=TIME_OFFSETS,
     )
     estimate_time_offset: bool = parameter(
         False,
@@ -317,6 +353,11 @@ class NodeConfig:
             user_path(self.snapshot_folder)
         except FileNotFoundError as error:
             raise ValueError(f"parameter 'snapshot_folder' is '{self.snapshot_folder}': {error.strerror}") from None
+
+    @property
+    def estimates_time_offset(self) -> bool:
+        """Whether both images' motion is compared."""
+        return self.estimate_time_offset or self.time_offset == "auto"
 
     def gain(self) -> GainConfig:
         """Return the gain stage's part."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.depth_registration import AnyRegistration, make_registration
 from segmif_ros.rig.errors import CalibrationError, RegistrationError
-from segmif_ros.rig.registration import Registration, Unregistered
+from segmif_ros.rig.registration import CALIBRATED_MODES, Unregistered
 from segmif_ros.ros.health import Problem
 from segmif_ros.ros.parameters import ParameterError
 
@@ -39,14 +40,17 @@ class RigSource:
     def __init__(self, config: NodeConfig, said: Said | None = None) -> None:
         self._pipeline = config.pipeline()
         self._said: Said = said or {}
+        self._correction_px = (0.0, 0.0)
         wanted = self._pipeline.registration_config()
         try:
             self._file = self._pipeline.calibration()
             if wanted.mode == "stereo" and not wanted.reference_depth_m and self._file.plane is None:
                 raise RegistrationError("reference_depth_m is 0, but calibration_file has no 'plane'")
+            if wanted.mode == "ground" and self._file.plane is None:
+                raise RegistrationError("registration 'ground' needs a calibration_file with the road as 'plane'")
             complete = self._file.infrared and self._file.rgb and self._file.extrinsics
-            if wanted.mode == "homography" or (wanted.mode == "stereo" and complete):
-                Registration(wanted, self._file)
+            if wanted.mode == "homography" or (wanted.mode in CALIBRATED_MODES and complete):
+                make_registration(wanted, self._file)
         except CalibrationError as error:
             raise ParameterError(f"parameter 'calibration_file': {error}") from error
         except RegistrationError as error:
@@ -62,13 +66,28 @@ class RigSource:
     def told(self, camera: str, said: CameraModel | CalibrationError) -> None:
         """Take what a camera says about itself, "infrared" or "rgb", and register accordingly from now on."""
         self._said = {**self._said, camera: said}
-        if self._pipeline.registration == "stereo":
+        if self._pipeline.registration in CALIBRATED_MODES:
             self.registration = self._registration()
+
+    def correct(self, correction_px: tuple[float, float]) -> None:
+        """Bring infrared content that lies (right, down) off in the view back by as much from now on, pixels."""
+        self._correction_px = correction_px
+        self.registration = self._registration()
+
+    @property
+    def correction_px(self) -> tuple[float, float]:
+        """(right, down), as `correct` was told."""
+        return self._correction_px
 
     @property
     def camera(self) -> CameraModel | None:
         """The master camera as the calibration file has it."""
         return self._of_file(self._pipeline.master)
+
+    def camera_of(self, camera: str) -> CameraModel | None:
+        """Return what is known of the "infrared" or the "rgb" camera: by the file, else by what it says itself."""
+        said = self._said.get(camera)
+        return self._of_file(camera) or (said if isinstance(said, CameraModel) else None)
 
     @property
     def problem(self) -> Problem | None:
@@ -76,10 +95,17 @@ class RigSource:
         waits = isinstance(self.registration, Unregistered)
         return Problem("registration", f"no pairs are processed: {self.registration.describe()}") if waits else None
 
-    def _registration(self) -> Registration | Unregistered:
-        wanted = self._pipeline.registration_config()
+    @property
+    def depth_problem(self) -> Problem | None:
+        """Why registration depth works without depth, or None."""
+        line = getattr(self.registration, "problem", "")
+        return Problem("depth", line) if line else None
+
+    def _registration(self) -> AnyRegistration:
+        wanted = replace(self._pipeline.registration_config(), correction_px=self._correction_px)
         try:
-            return Registration(wanted, self._completed() if wanted.mode == "stereo" else self._file)
+            calibration = self._completed() if wanted.mode in CALIBRATED_MODES else self._file
+            return make_registration(wanted, calibration)
         except (CalibrationError, RegistrationError) as error:
             return Unregistered(wanted, str(error))
 
@@ -99,16 +125,16 @@ class RigSource:
             said = self._said.get(camera)
             needed = getattr(self._file, camera) is None or self._file.extrinsics is None
             if needed and said is None:
-                raise CalibrationError(f"registration 'stereo' waits for {camera}/camera_info")
+                raise CalibrationError(f"registration '{self._pipeline.registration}' waits for {camera}/camera_info")
             if needed and isinstance(said, CalibrationError):
-                raise CalibrationError(f"registration 'stereo': {camera}/camera_info: {said}")
+                raise CalibrationError(f"registration '{self._pipeline.registration}': {camera}/camera_info: {said}")
             if isinstance(said, CameraModel):
                 models[camera] = said
         file = replace(self._file, infrared=self._of_file("infrared"), rgb=self._of_file("rgb"))
         completed = file.completed(**models)
         if completed.extrinsics is None:
             raise CalibrationError(
-                "registration 'stereo': the two camera_info don't say how the cameras are mounted (their R and P are "
-                "not a stereo pair's): give 'extrinsics' in calibration_file"
+                f"registration '{self._pipeline.registration}': the two camera_info don't say how the cameras are "
+                "mounted (their R and P are not a stereo pair's): give 'extrinsics' in calibration_file"
             )
         return completed

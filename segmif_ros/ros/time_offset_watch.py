@@ -18,6 +18,7 @@ class TimeOffsetWatch:
     def __init__(self) -> None:
         self._estimator = TimeOffsetEstimator()
         self._found: TimeOffset | None = None
+        self._before: TimeOffset | None = None
         self._next_ns: int | None = None
 
     def see(self, camera: str, frame: Frame) -> None:
@@ -31,13 +32,21 @@ class TimeOffsetWatch:
     def reset(self) -> None:
         """Forget everything."""
         self._estimator.reset()
-        self._found = self._next_ns = None
+        self._found = self._before = self._next_ns = None
 
     def look(self, now_ns: int) -> None:
         """Estimate anew if it is time; ``now_ns`` is of a clock that never steps back."""
         if self._next_ns is None or now_ns >= self._next_ns:
             self._next_ns = now_ns + PERIOD_NS
-            self._found = self._estimator.estimate()
+            self._before, self._found = self._found, self._estimator.estimate()
+
+    def settled_s(self) -> float | None:
+        """Return the offset once two estimates in a row agree, None before."""
+        found, before = self._found, self._before
+        if found is None or before is None:
+            return None
+        agree = abs(found.offset_s - before.offset_s) <= _MIN_DIFFERENCE_S + max(found.spread_s, before.spread_s)
+        return 0.5 * (found.offset_s + before.offset_s) if agree else None
 
     def values(self) -> dict[str, str]:
         """Return the keys and values of the diagnostics."""

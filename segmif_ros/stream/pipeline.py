@@ -21,7 +21,8 @@ from segmif_ros.imaging.encodings import MAX_PIXELS
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.calibration_file import load_calibration
-from segmif_ros.rig.registration import DEFAULT_DEPTH_M, Registration, RegistrationConfig, Unregistered
+from segmif_ros.rig.depth_registration import AnyRegistration, DepthRegistration, make_registration
+from segmif_ros.rig.registration import DEFAULT_DEPTH_M, Registration, RegistrationConfig
 from segmif_ros.stream.intake import Intake, MakePairer
 from segmif_ros.stream.notices import Notices
 from segmif_ros.stream.pairing import INITIAL_SLOP_S, Item, NearestStampPairer, OffsetSummary, Pair
@@ -53,7 +54,7 @@ class PipelineConfig:
         queue_size: Frames of one camera that wait for a partner at most.
         time_offset_s: Taken off the infrared stamps before pairing.
         master: "rgb" or "infrared", the camera whose view and header the outputs have.
-        registration: "none", "resize", "homography" or "stereo".
+        registration: One of `segmif_ros.rig.registration.MODES`.
         calibration_file: What is known of the rig, for the last two.
         reference_depth_m: For "stereo"; 0 takes the file's plane.
         gain: For 16-bit and float infrared.
@@ -142,9 +143,9 @@ class PipelineConfig:
         """Return what the calibration file says, nothing if there is none; CalibrationError says what is wrong."""
         return load_calibration(self.calibration_file) if self.calibration_file else RigCalibration()
 
-    def make_registration(self) -> Registration:
+    def make_registration(self) -> Registration | DepthRegistration:
         """Return the registration by parameters and file; CalibrationError or RegistrationError say what is wrong."""
-        return Registration(self.registration_config(), self.calibration())
+        return make_registration(self.registration_config(), self.calibration())
 
 
 class Pipeline:
@@ -174,7 +175,7 @@ class Pipeline:
         say: Callable[[str], None],
         trace: Callable[[PairRefusedError], None] = lambda _refusal: None,
         unexpected: Callable[[Exception], None] = lambda _error: None,
-        registration: Registration | Unregistered | None = None,
+        registration: AnyRegistration | None = None,
         make_pairer: MakePairer = NearestStampPairer,
     ) -> None:
         self._trace = trace
@@ -216,7 +217,7 @@ class Pipeline:
         """Run another engine from the next pair on."""
         self._processor.engine = engine
 
-    def replace_registration(self, registration: Registration | Unregistered) -> None:
+    def replace_registration(self, registration: AnyRegistration) -> None:
         """Register so from the next pair on."""
         self._processor.registration = registration
 
@@ -260,7 +261,7 @@ class Pipeline:
         return not run.abandoned
 
     def configure(
-        self, config: PipelineConfig, registration: Registration | Unregistered | None = None
+        self, config: PipelineConfig, registration: AnyRegistration | None = None
     ) -> None:
         """Change settings from the next pair on; without ``registration`` it is the one that ``config`` says.
 

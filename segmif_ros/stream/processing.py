@@ -30,12 +30,12 @@ from segmif_ros.imaging.encodings import (
 )
 from segmif_ros.imaging.gain import ThermalGain
 from segmif_ros.imaging.missing import missing_infrared, missing_rgb
+from segmif_ros.rig.depth_registration import AnyRegistration
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
 from segmif_ros.rig.registration import (
     Registered,
     Registration,
     RegistrationConfig,
-    Unregistered,
     lower_confidence,
     stretch_note,
 )
@@ -147,7 +147,7 @@ class PairProcessor:
         *,
         gain: ThermalGain,
         now_ns: Clock,
-        registration: Registration | Unregistered | None = None,
+        registration: AnyRegistration | None = None,
         notice: Callable[[str, str], None] = lambda _kind, _line: None,
         decoding: DecodeConfig | None = None,
         temporal: TemporalFilter | None = None,
@@ -182,7 +182,7 @@ class PairProcessor:
                     images["infrared"] = self.gain.apply(images["infrared"], moment.infrared.stamp_ns)
             work = "registration"
             with self._timed(stage_ms, "register"):
-                registered = self._registered(images)
+                registered = self._registered(images, moment.stamp_ns)
             work = "engine"
             if registration.config.mode == "none":
                 del stage_ms["register"]
@@ -241,14 +241,14 @@ class PairProcessor:
             return result
         return replace(result, confidence=self._confidence(result.confidence, registered.valid, alone))
 
-    def _registered(self, images: dict[str, Array]) -> Registered:
+    def _registered(self, images: dict[str, Array], stamp_ns: int) -> Registered:
         """Bring the images to the master's view; a missing one is what the network was trained with in its place."""
         view = self.registration.config.view
         for camera, image in images.items():
             self._sizes[camera] = image.shape[0], image.shape[1]
         if len(images) == 2:
             infrared, rgb = images["infrared"], images["rgb"]
-            registered = self.registration.apply(infrared, rgb)
+            registered = self.registration.apply(infrared, rgb, stamp_ns)
             if line := stretch_note(self.registration.config, infrared.shape[1::-1], rgb.shape[1::-1]):
                 self._notice("proportions", line)
             return registered
