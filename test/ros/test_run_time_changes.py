@@ -17,6 +17,7 @@ TABLE = rows(NodeConfig)
 # texts that are checked further, and numbers that go together
 ANOTHER = {
     "mask_classes": {"mask_classes": "person,car"},
+    "infrared_crop": {"infrared_crop": "0, 2, 0, 0"},
     "gain_low_percentile": {"gain_low_percentile": 2.0},
     "gain_high_percentile": {"gain_high_percentile": 98.0},
     "gain_fixed_low": {"gain_fixed_low": 100.0},
