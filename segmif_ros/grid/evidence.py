@@ -53,6 +53,11 @@ class Square:
         steps = (np.arange(self.cells, dtype=np.float32) + np.float32(0.5)) * np.float32(self.cell_m)
         return steps + np.float32(self.x_m), steps + np.float32(self.y_m)
 
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """Return (3, 3) that takes cell indices (i, j, 1) to their centres (x, y, 1)."""
+        half = 0.5 * self.cell_m
+        return np.array([[self.cell_m, 0, self.x_m + half], [0, self.cell_m, self.y_m + half], [0, 0, 1]])
+
     def flat_index(self, x: npt.NDArray, y: npt.NDArray) -> npt.NDArray[np.int64]:
         """Return index j * N + i of the cells that points lie in, -1 outside (and for NaN)."""
         with np.errstate(invalid="ignore"):
@@ -116,14 +121,7 @@ def evidence_of_labels(
     seen[look_up(np.where(table.hides, 255, 0).astype(np.uint8), labels) > 0] = _HIDDEN
 
     # cell (i, j) -> pixel, all cells by one homography
-    cell_to_ground = np.array(
-        [
-            [square.cell_m, 0, square.x_m + 0.5 * square.cell_m],
-            [0, square.cell_m, square.y_m + 0.5 * square.cell_m],
-            [0, 0, 1],
-        ]
-    )
-    matrix = np.array([[1, 0, 0], [0, 1, -first], [0, 0, 1]]) @ view.image_from_ground @ cell_to_ground
+    matrix = np.array([[1, 0, 0], [0, 1, -first], [0, 0, 1]]) @ view.image_from_ground @ square.matrix()
     size = (square.cells, square.cells)
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     there = cv2.warpPerspective(seen, matrix, size, flags=flags, borderValue=OUTSIDE)

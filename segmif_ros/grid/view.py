@@ -80,8 +80,8 @@ class Pinhole:
         pixels, known = self.camera.pixels(points)
         pixels[~known] = -10
         map_u, map_v = pixels.reshape(self.height, self.width, 2).astype(np.float32).transpose(2, 0, 1)
-        fixed, rest = cv2.convertMaps(map_u.copy(), map_v.copy(), cv2.CV_16SC2, nninterpolation=True)
-        return np.asarray(fixed, np.int16), np.asarray(rest, np.uint16)
+        fixed, _ = cv2.convertMaps(map_u.copy(), map_v.copy(), cv2.CV_16SC2, nninterpolation=True)
+        return np.asarray(fixed, np.int16), np.empty((0, 0), np.uint16)  # the nearest pixel needs no fractions
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

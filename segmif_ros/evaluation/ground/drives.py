@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.evaluation.ground.scores import Cells, GroundScores
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import CostTable
+from segmif_ros.grid.evidence import Square
 from segmif_ros.grid.mapper import GroundMapper, LabelFrame
 from segmif_ros.grid.poses import camera_pose
 from segmif_ros.grid.rolling import GridMap
@@ -28,6 +30,7 @@ Segment = Callable[[Image, Image], tuple[Image, Image]]
 
 EXACT_CONFIDENCE = 242  # 0.95: exact labels claim what a good network does
 _SEEN = tuple(FMB.id_of(name) for name in ("road", "sidewalk", "vegetation"))
+_NEAR_M = 0.1
 _FIRST_SCORED = 4  # frames before that fill the grid
 
 
@@ -174,10 +177,13 @@ def _drive(
             mount = camera_pose(drive.mount_m, outcome.condition.pitch_error_deg)
             frame = LabelFrame(labels=labels, confidence=confidence, stamp_ns=round(1e9 * t_s))
             mapper.add(frame, camera, mount, pose)
-            if k >= _FIRST_SCORED:
-                got = mapper.map()
-                truth = drive.truth(t_s, *got.square.centres())
-                outcome.scores.add(cells_of(got, truth, drive, before))
+        if k >= _FIRST_SCORED:
+            # all have the same cells, because all are where the robot is
+            grids = [mapper.map() for mapper in mappers]
+            square = grids[0].square
+            truth, seen = drive.truth(t_s, *square.centres()), seen_cells(square, drive, before)
+            for outcome, got in zip(members, grids, strict=True):
+                outcome.scores.add(cells_of(got, truth, seen, drive, pose))
                 if k == config.frames - 1 and not outcome.example:
                     outcome.example = {"scene": scene, "labels": labels, "grid": got, "truth": truth, "pose": pose}
         advance(1)
@@ -197,40 +203,49 @@ def _labels(scene: SceneFrame, condition: Condition, segment: Segment | None) ->
     return segment(infrared, rgb)
 
 
+def seen_cells(
+    square: Square, drive: Drive, before: Sequence[tuple[SceneFrame, npt.NDArray[np.float64]]]
+) -> npt.NDArray[np.bool_]:
+    """Return (N, N) which cells' ground is in view in any of these images, taken from these poses."""
+    mount = camera_pose(drive.mount_m, 0.0)
+    seen = np.zeros((square.cells, square.cells), bool)
+    steps = np.arange(square.cells)
+    for scene, at in before:
+        matrix = GroundView.of(drive.K, mount, at).image_from_ground @ square.matrix()
+        ground = np.isin(scene.labels, _SEEN).astype(np.uint8)
+        size = (square.cells, square.cells)
+        there = cv2.warpPerspective(ground, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+        depth = (matrix[2, 0] * steps)[None, :] + (matrix[2, 1] * steps + matrix[2, 2])[:, None]
+        seen |= (np.asarray(there) > 0) & (depth > _NEAR_M)
+    return seen
+
+
 def cells_of(
     grid: GridMap,
     truth: GroundTruth,
+    seen: npt.NDArray[np.bool_],
     drive: Drive,
-    before: Sequence[tuple[SceneFrame, npt.NDArray[np.float64]]],
+    pose: npt.NDArray[np.float64],
 ) -> Cells:
     """Return a grid beside the truth of its moment.
 
     Args:
         grid: The grid.
         truth: On its cells.
+        seen: As `seen_cells`.
         drive: Knows the camera.
-        before: Images with poses, this moment's last.
+        pose: Where the robot is.
     """
     x, y = grid.square.centres()
-    pose = before[-1][1]
     ahead, left = np.meshgrid(x - pose[0, 3], y - pose[1, 3])
     half = np.arctan(0.5 * drive.width / drive.K[0, 0])
     bearing = np.arctan2(left, ahead)
-    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    mount = camera_pose(drive.mount_m, 0.0)
-    seen = np.zeros(len(points), bool)
-    for scene, at in before:
-        pixels, depth = GroundView.of(drive.K, mount, at).project(points)
-        inside = (depth > 0.1) & (pixels > -0.5).all(axis=1)
-        inside &= (pixels[:, 0] < drive.width - 0.5) & (pixels[:, 1] < drive.height - 0.5)
-        u, v = np.rint(np.where(inside[:, None], pixels, 0)).astype(int).T
-        seen |= inside & np.isin(scene.labels[v, u], _SEEN)
     return Cells(
         cost=grid.cost,
         obstacle=grid.obstacle,
         free=truly_free(truth),
         occupied=truth.blocked != NOT_BLOCKED,
-        seen=seen.reshape(ahead.shape),
+        seen=seen,
         range_m=np.hypot(ahead, left).astype(np.float32),
         bearing_rad=bearing.astype(np.float32),
         in_view=np.abs(bearing) < half,
