@@ -35,8 +35,8 @@ class GridNodeConfig:
     )
     odometry_from: str = parameter(
         "tf",
-        "Where the robot's pose in odom_frame comes from: tf, the topic odom (nav_msgs/Odometry), or none: the grid "
-        "then lies in base_frame and remembers only as long as the robot stands still.",
+        "Where the robot's pose in odom_frame comes from: tf, the topic odom (nav_msgs/Odometry), or none: each map then "
+        "makes a grid of its own in base_frame, without memory.",
         choices=("tf", "topic", "none"),
         changes=_UNCONFIGURED,
     )
@@ -163,8 +163,9 @@ class GridNodeConfig:
         self.grid()  # says what doesn't go together
 
     def grid(self) -> GridConfig:
-        """Return the grid's part."""
+        """Return the grid's part; without memory one map has to be enough to call a cell free."""
         return GridConfig(
+            gain=_DEFAULT.gain if self.remembers else _DEFAULT.object_gain,
             size_m=self.size_m,
             cell_m=self.cell_m,
             max_range_m=self.max_range_m,
@@ -187,9 +188,14 @@ class GridNodeConfig:
         )
 
     @property
+    def remembers(self) -> bool:
+        """Whether the robot's motion is known, so that what was seen before still has its place."""
+        return self.odometry_from != "none"
+
+    @property
     def grid_frame(self) -> str:
         """The frame that the grid lies in."""
-        return self.base_frame if self.odometry_from == "none" else self.odom_frame
+        return self.odom_frame if self.remembers else self.base_frame
 
 
 def costs_file(config: GridNodeConfig) -> Path:

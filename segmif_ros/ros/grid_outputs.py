@@ -140,6 +140,8 @@ class GridOutputs:
         frame = LabelFrame(labels=labels, confidence=confidence, stamp_ns=stamp)
         pinhole = mapper.pinhole(self.camera, frame)
         view = GroundView.of(pinhole.K, mount, base, self.config.ground_z_m)
+        if not self.config.remembers:
+            mapper.clear()
         points, depth = None, self._depth_at(stamp)
         if depth is None:
             mapper.add(frame, self.camera, mount, base)
@@ -194,7 +196,7 @@ class GridOutputs:
         return self._buffer.lookup(self.config.base_frame, header.frame_id, stamp)
 
     def _pose_of_base(self, stamp: int) -> Array:
-        if self.config.odometry_from == "none":
+        if not self.config.remembers:
             return np.eye(4)
         return self._buffer.lookup(self.config.odom_frame, self.config.base_frame, stamp)
 

@@ -146,6 +146,16 @@ def test_a_planner_that_comes_late_gets_free_blocked_and_unknown_cells(table) ->
     assert _cost(bench.received["grid/confidence"][-1], 3.1, 0.1) > 50
 
 
+def test_without_odometry_nothing_is_remembered_because_the_robot_may_have_moved(table) -> None:
+    bench = table(**BY_HAND)
+    bench.start()
+    bench.send_info()
+    bench.send(1)
+    assert (bench.node._outputs.mapper.map().cost >= 0).any(), "one map is enough"
+    bench.send(2, np.full((201, 201), 7, np.uint8))
+    assert (bench.node._outputs.mapper.map().cost == -1).all()
+
+
 def test_points_are_aligned_with_the_mask_pixel_by_pixel(table) -> None:
     bench = table(**BY_HAND)
     bench.start()
