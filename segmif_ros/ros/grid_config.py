@@ -35,8 +35,8 @@ class GridNodeConfig:
     )
     odometry_from: str = parameter(
         "tf",
-        "Where the robot's pose in odom_frame comes from: tf, the topic odom (nav_msgs/Odometry), or none: each map then "
-        "makes a grid of its own in base_frame, without memory.",
+        "Where the robot's pose in odom_frame comes from: tf, the topic odom (nav_msgs/Odometry), or none: each map "
+        "then makes a grid of its own in base_frame, without memory.",
         choices=("tf", "topic", "none"),
         changes=_UNCONFIGURED,
     )
