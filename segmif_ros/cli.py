@@ -129,6 +129,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "export-dataset": ("write a bag's pairs in FMB's layout", _of("segmif_ros.bag.export")),
     "bench": ("time models, backends and precisions on this machine", _of("segmif_ros.trials.bench")),
     "convert": ("write weights as one file of ours or as the authors' two", _of("segmif_ros.inference.convert")),
+    "export": ("write the network as ONNX, OpenVINO or a model folder", _of("segmif_ros.inference.export")),
     "models": ("list the packaged weights, or describe those of a file", _of("segmif_ros.inference.models")),
     "weights-report": ("measure weights on held-out scenes", _of("segmif_ros.evaluation.card.command")),
     "single-camera": ("calibrate the confidence with one camera alone", _of("segmif_ros.evaluation.single_camera")),

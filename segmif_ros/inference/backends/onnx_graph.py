@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import onnx
 import torch
@@ -18,15 +19,20 @@ OPSET = 20
 
 
 def export(
-    module: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], outputs: Sequence[str]
+    module: nn.Module,
+    example: Sequence[Tensor],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    dynamic_shapes: dict[str, Any] | None = None,
 ) -> onnx.ModelProto:
-    """Return a module as an ONNX graph of the example's sizes.
+    """Return a module as an ONNX graph.
 
     Args:
         module: In evaluation mode; casts of an autocast inside its `forward` become casts of the graph.
         example: What it takes, on its device.
         inputs: Names of that.
         outputs: Names of what it returns.
+        dynamic_shapes: As `torch.export.export` takes them; None for the example's sizes alone.
 
     Raises:
         EngineError: The exporter gives no graph.
@@ -40,6 +46,7 @@ def export(
                 input_names=inputs,
                 output_names=outputs,
                 opset_version=OPSET,
+                dynamic_shapes=dynamic_shapes,
                 dynamo=True,
                 verbose=False,
             )

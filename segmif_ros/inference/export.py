@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segmif export`: the network as ONNX or OpenVINO, checked against torch before the file is there."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from segmif_ros.inference.backends import TOLERANCES, lacking
+from segmif_ros.inference.choice import mask_agreement, psnr_db
+from segmif_ros.inference.engine import Engine, EngineConfig
+from segmif_ros.inference.errors import EngineError
+from segmif_ros.inference.networks import AUTHORS_PRIOR, MIN_SIDE, installed_first
+from segmif_ros.inference.pairs import pattern_pairs
+from segmif_ros.inference.plain import PlainSegMiF
+from segmif_ros.inference.weights import DEFAULT_WEIGHTS, MODEL_FILE, WeightsError, parse_weights, resolve_checkpoint
+from segmif_ros.labels import LABEL_SETS, LabelSet, label_set_of
+from segmif_ros.model import SegMiF, load_checkpoint
+
+FORMATS = ("folder", "onnx", "openvino")
+ANY_SIZE = "any"
+INPUTS = ("infrared", "rgb", "prior")
+OUTPUTS = ("fused", "logits")
+MULTIPLE = 32  # of both sides of a graph of any size: all strides of the network are whole then
+_LARGEST = 4096
+_FILES = {"folder": "model.onnx", "onnx": "model.onnx", "openvino": "model.xml"}
+
+
+class ExportError(EngineError):
+    """The export can't be done as asked; one line."""
+
+
+class ParityError(EngineError):
+    """What was exported doesn't give torch's results; nothing was written."""
+
+    exit_status = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """How near the exported network is to torch, over all pairs.
+
+    Attributes:
+        mask_agreement: Share of pixels with the same class id.
+        fused_psnr_db: Of the fused images, peak 255; None where they are equal.
+        backend: What ran the file.
+        sizes: Rows and columns that were tried.
+    """
+
+    mask_agreement: float
+    fused_psnr_db: float | None
+    backend: str
+    sizes: tuple[tuple[int, int], ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether only rounding differs."""
+        tolerance = TOLERANCES["float32"]
+        near = self.fused_psnr_db is None or self.fused_psnr_db >= tolerance.fused_psnr_db
+        return near and self.mask_agreement >= tolerance.mask_agreement
+
+    def line(self) -> str:
+        """Say it in one line."""
+        fused = "equal" if self.fused_psnr_db is None else f"{self.fused_psnr_db:.1f} dB"
+        sizes = ", ".join(f"{columns}x{rows}" for rows, columns in self.sizes)
+        share = f"{100 * self.mask_agreement:.4g} % of the labels"
+        return f"parity with torch at {sizes}, run by {self.backend}: {share}, fused image {fused}"
+
+
+class TensorNetwork(nn.Module):
+    """The network between float planes, as other runtimes take it.
+
+    Args:
+        model: `SegMiF`, or something with its `forward`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, infrared: Tensor, rgb: Tensor, prior: Tensor) -> tuple[Tensor, Tensor]:
+        """(1, 1, H, W), (1, 3, H, W), (1, 1, H, W) in [0, 1] -> fused RGB (1, 3, H, W) in [0, 1], logits."""
+        output = self.model(infrared, rgb, prior)
+        return output.fused_rgb, output.logits
+
+
+def export(weights: Sequence[str], target: Path, kind: str, size: tuple[int, int] | None) -> Parity:
+    """Write a network for other runtimes.
+
+    Args:
+        weights: A packaged name, one file, or the authors' two files.
+        target: The folder, the .onnx file or the .xml file; it must not exist.
+        kind: One of `FORMATS`.
+        size: Rows and columns; None for any multiple of `MULTIPLE`.
+
+    Returns:
+        How near it is to torch.
+
+    Raises:
+        ExportError: The target exists or has another suffix, or a package is missing.
+        ParityError: The results differ from torch's; nothing is written then.
+        WeightsError: The weights aren't there.
+    """
+    _require_target(target, kind)
+    backend = "openvino" if kind == "openvino" else installed_first(("onnxruntime", "openvino"))
+    if line := lacking("onnxruntime") or lacking(backend, file=True):
+        raise ExportError(line.replace("backend 'onnxruntime'", "export"))
+    paths = resolve_checkpoint(weights)
+    model = load_checkpoint(paths).requires_grad_(False)
+    smallest = smallest_side(model)
+    if size is not None and min(size) < MIN_SIDE:
+        raise ExportError(f"--size {size[1]}x{size[0]}: each side must be at least {MIN_SIDE}")
+    labels = label_set_of(model.metadata, model.config.num_classes)
+    with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        folder = Path(scratch) / "model"
+        folder.mkdir()
+        _write_graph(model, folder / _FILES[kind], size, smallest)
+        name = model.metadata.get("name", "+".join(path.stem for path in paths))
+        entries = describe(model, labels, name, _FILES[kind], size, smallest)
+        (folder / MODEL_FILE).write_text(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        parity = measure_parity(weights, folder, backend, [size] if size else _sizes_of_any(smallest))
+        if not parity.passed:
+            raise ParityError(f"{parity.line()}: this is more than rounding, so nothing is written")
+        _move(folder, target, kind)
+    return parity
+
+
+def smallest_side(model: SegMiF) -> int:
+    """Return the smallest side of a graph of any size: the prior image at its scale must not get too small."""
+    return math.ceil(MIN_SIDE * model.config.prior_scale / MULTIPLE) * MULTIPLE
+
+
+def describe(
+    model: SegMiF, labels: LabelSet, name: str, file: str, size: tuple[int, int] | None, smallest: int
+) -> dict[str, Any]:
+    """Return the entries of model.yaml for an exported network."""
+    known = LABEL_SETS.get(labels.name)
+    own = {
+        "name": labels.name,
+        "ignore_id": labels.ignore_id,
+        "classes": [
+            {"name": each, "colour": colour} for each, colour in zip(labels.names, labels.palette.tolist(), strict=True)
+        ],
+    }
+    metadata = model.metadata
+    return {
+        "format": 1,
+        "name": name,
+        "file": file,
+        "licence": metadata.get("licence_note") or "as the weights that it was exported from",
+        "description": metadata.get("description", ""),
+        "data": metadata.get("data", ""),
+        "label_set": labels.name if known is not None and known.names == labels.names else own,
+        "size": {"height": size[0], "width": size[1]} if size else {"multiple_of": MULTIPLE, "minimum": smallest},
+        "prior": metadata.get("prior", AUTHORS_PRIOR),
+        "inputs": [
+            {"name": "infrared", "channels": ["infrared"]},
+            {"name": "rgb", "channels": ["red", "green", "blue"]},
+            {"name": "prior", "channels": ["prior"]},
+        ],
+        "outputs": {"logits": {"name": "logits"}, "fused": {"name": "fused"}},
+    }
+
+
+def measure_parity(weights: Sequence[str], folder: Path, backend: str, sizes: Sequence[tuple[int, int]]) -> Parity:
+    """Run pairs of every size through torch and through a model folder."""
+    torch_engine = Engine(EngineConfig(weights=tuple(weights), device="cpu", backend="torch"))
+    exported = Engine(EngineConfig(weights=(str(folder),), device="cpu", backend=backend))
+    agreements, errors = [], []
+    for rows, columns in sizes:
+        for infrared, rgb in pattern_pairs(rows, columns):
+            expected, found = torch_engine.infer(infrared, rgb), exported.infer(infrared, rgb)
+            agreements.append(mask_agreement(found.labels, expected.labels))
+            errors.append(psnr_db(found.fused, expected.fused))
+    measured = [each for each in errors if each is not None]
+    return Parity(
+        mask_agreement=min(agreements),
+        fused_psnr_db=min(measured) if measured else None,
+        backend=backend,
+        sizes=tuple(sizes),
+    )
+
+
+def note(entries: dict[str, Any], classes: Sequence[str]) -> list[str]:
+    """Return what a user of the file must know of its inputs and outputs, as lines."""
+    size = entries["size"]
+    rows, columns = ("H", "W") if "height" not in size else (size["height"], size["width"])
+    where = f"H and W multiples of {MULTIPLE}, at least {size['minimum']}" if rows == "H" else "this size only"
+    return [
+        f"inputs, float32 in [0, 1] (bytes / 255), {where}:",
+        f"  infrared  (1, 1, {rows}, {columns})  8 bit after the gain, registered to the RGB image",
+        f"  rgb       (1, 3, {rows}, {columns})  red, green, blue",
+        f"  prior     (1, 1, {rows}, {columns})  the prior image '{entries['prior']}', see docs/modes.md",
+        "outputs, float32:",
+        f"  fused     (1, 3, {rows}, {columns})  RGB in [0, 1]",
+        f"  logits    (1, {len(classes)}, ceil({rows}/4), ceil({columns}/4))  enlarge bilinearly, then argmax",
+        f"classes: {', '.join(f'{index} {name}' for index, name in enumerate(classes))}",
+    ]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `segmif export`."""
+    parser.description = (
+        "Writes the network as ONNX or OpenVINO for other runtimes, or as a model folder (docs/own_network.md), and "
+        "checks its results against torch. Ends with status 1, and writes nothing, where they differ by more than "
+        "rounding."
+    )
+    parser.add_argument("weights", nargs="?", default=DEFAULT_WEIGHTS, help="name, file, or the authors' two files "
+                        "with a comma between (default: %(default)s)")  # fmt: skip
+    parser.add_argument("output", type=Path, help="a new folder, .onnx file or .xml file")
+    parser.add_argument("--format", choices=FORMATS, default="folder", help="what to write (default: %(default)s)")
+    parser.add_argument(
+        "--size",
+        default="640x480",
+        metavar=f"WIDTHxHEIGHT|{ANY_SIZE}",
+        help=f"{ANY_SIZE}: all sizes whose sides are multiples of {MULTIPLE}; slower than one size "
+        "(default: %(default)s)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export, and say what was written and what goes in and out."""
+    weights = parse_weights(options.weights)
+    size = _size(options.size)
+    parity = export(weights, options.output, options.format, size)
+    model = load_checkpoint(resolve_checkpoint(weights))
+    labels = label_set_of(model.metadata, model.config.num_classes)
+    entries = describe(model, labels, "", "", size, smallest_side(model))
+    print(f"written: {options.output}")
+    print("\n".join(note(entries, labels.names)))
+    print(parity.line())
+    if options.format == "folder":
+        print(f"run it: segmif bench --weights {options.output}, or weights:={options.output} for the node")
+    return 0
+
+
+def _write_graph(model: SegMiF, file: Path, size: tuple[int, int] | None, smallest: int) -> None:
+    from segmif_ros.inference.backends import onnx_graph
+
+    # the rewrites read sizes as numbers, so that a graph of any size is made without them
+    network = TensorNetwork(model if size else PlainSegMiF(model)).eval()
+    rows, columns = size or (smallest + MULTIPLE, smallest + 2 * MULTIPLE)
+    example = tuple(torch.full((1, channels, rows, columns), 0.5) for channels in (1, 3, 1))
+    shapes = None
+    if size is None:
+        least, most = smallest // MULTIPLE, _LARGEST // MULTIPLE
+        height, width = (MULTIPLE * torch.export.Dim(each, min=least, max=most) for each in ("rows32", "columns32"))
+        shapes = {name: {2: height, 3: width} for name in INPUTS}
+    graph = onnx_graph.export(network, example, INPUTS, OUTPUTS, shapes)
+    for name, value in model.metadata.items():
+        graph.metadata_props.add(key=name, value=value)
+    onnx_file = file.with_suffix(".onnx")
+    onnx_file.write_bytes(graph.SerializeToString())
+    if file.suffix == ".xml":
+        import openvino
+
+        openvino.save_model(openvino.Core().read_model(onnx_file), file, compress_to_fp16=False)
+        onnx_file.unlink()
+
+
+def _sizes_of_any(smallest: int) -> list[tuple[int, int]]:
+    """Two sizes that are not the example's."""
+    return [(smallest + 3 * MULTIPLE, smallest + MULTIPLE), (smallest + 2 * MULTIPLE, smallest + 4 * MULTIPLE)]
+
+
+def _move(folder: Path, target: Path, kind: str) -> None:
+    if kind == "folder":
+        shutil.move(folder, target)
+        return
+    if kind == "openvino":
+        shutil.move(folder / "model.bin", target.with_suffix(".bin"))
+    shutil.move(folder / _FILES[kind], target)
+
+
+def _require_target(target: Path, kind: str) -> None:
+    suffix = {"onnx": ".onnx", "openvino": ".xml"}.get(kind, "")
+    if suffix and target.suffix != suffix:
+        raise ExportError(f"{target}: --format {kind} writes a file that ends with {suffix}: name it so")
+    if not suffix and target.suffix in (".onnx", ".xml"):
+        raise ExportError(f"{target}: --format folder makes a folder; for a file give --format onnx or openvino")
+    if target.exists() or (suffix == ".xml" and target.with_suffix(".bin").exists()):
+        raise ExportError(f"{target}: is there already: name another or remove it")
+    if not target.parent.is_dir():
+        raise WeightsError(f"{target}: there is no folder {target.parent}: create it")
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    if text == ANY_SIZE:
+        return None
+    width, separator, height = text.partition("x")
+    if not separator or not width.isdecimal() or not height.isdecimal():
+        raise ExportError(f"--size {text}: say WIDTHxHEIGHT, like 640x480, or {ANY_SIZE}")
+    return int(height), int(width)
