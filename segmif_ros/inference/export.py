@@ -22,10 +22,9 @@ from segmif_ros.inference.engine import Engine, EngineConfig
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.networks import AUTHORS_PRIOR, MIN_SIDE, installed_first
 from segmif_ros.inference.pairs import pattern_pairs
-from segmif_ros.inference.plain import PlainSegMiF
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, MODEL_FILE, WeightsError, parse_weights, resolve_checkpoint
 from segmif_ros.labels import LABEL_SETS, LabelSet, label_set_of
-from segmif_ros.model import SegMiF, load_checkpoint
+from segmif_ros.model import Rewrites, SegMiF, load_checkpoint, use_rewrites
 
 FORMATS = ("folder", "onnx", "openvino")
 ANY_SIZE = "any"
@@ -248,7 +247,9 @@ def _write_graph(model: SegMiF, file: Path, size: tuple[int, int] | None, smalle
     from segmif_ros.inference.backends import onnx_graph
 
     # the rewrites read sizes as numbers, so that a graph of any size is made without them
-    network = TensorNetwork(model if size else PlainSegMiF(model)).eval()
+    if size is None:
+        use_rewrites(model, Rewrites.none())
+    network = TensorNetwork(model).eval()
     rows, columns = size or (smallest + MULTIPLE, smallest + 2 * MULTIPLE)
     example = tuple(torch.full((1, channels, rows, columns), 0.5) for channels in (1, 3, 1))
     shapes = None
