@@ -120,6 +120,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "status": ("show a running node: inputs, rates, drops, ages, problems", _of("segmif_ros.trials.status")),
     "view": ("show a running node's images and state in a browser", _of("segmif_ros.trials.view")),
     "train": ("train from a recipe", _of("segmif_ros.training.__main__")),
+    "predict": ("write fused images and labels of your own pictures", _of("segmif_ros.predict.command")),
     "pseudo-label": ("label pairs by what a trained network sees by day", _of("segmif_ros.training.pseudo_labels")),
     "evaluate": ("evaluate weights, or your own method's images, on a data set", _of("segmif_ros.evaluation.command")),
     "compare": ("compare two reports of evaluate", _of("segmif_ros.evaluation.compare")),
@@ -140,6 +141,9 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
 }
 
 
+UNLISTED = {"picture"}  # makes this project's own picture
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; all errors are printed and all exit statuses decided by `command_line.finish`.
 
@@ -155,7 +159,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def parse_and_run() -> int:
         run: Run | None = None
         for name, (summary, wire) in COMMANDS.items():
-            wired = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+            # a command without help is left out of the list
+            listed = {} if name in UNLISTED else {"help": summary}
+            wired = commands.add_parser(name, description=f"{summary[0].upper()}{summary[1:]}.", **listed)
             if ours[:1] == [name]:
                 run = wire(wired)
         options = parser.parse_args(ours, argparse.Namespace(ros=ros))

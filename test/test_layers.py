@@ -30,6 +30,7 @@ ALLOWED = {
     "evaluation": {"model", "labels", "imaging", "scenes", "inference", "data", "grid", "rig"},
     "training": {"model", "labels", "imaging", "inference", "data", "evaluation"},
     "bag": {"stream", "inference", "evaluation", "imaging", "rig", "labels", "data", "scenes", "grid"},
+    "predict": {"bag", "stream", "inference", "evaluation", "rig", "imaging", "labels", "data", "model"},
     "ros": {"stream", "inference", "imaging", "rig", "labels", "data", "scenes", "grid", "msg"},
 }
 TOP = {"cli", "trials"}

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segmif predict`: fused images and labels of one's own pictures, as files."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from segmif_ros.bag.node_options import node_parameters, offline_pipeline_config
+from segmif_ros.command_line import StoppedError, complain
+from segmif_ros.data.images import DatasetError
+from segmif_ros.evaluation import options
+from segmif_ros.evaluation.card.sheets import Gallery, Row
+from segmif_ros.evaluation.journal import Journal, disk_error
+from segmif_ros.evaluation.report import model_facts
+from segmif_ros.evaluation.workers import progress_bar
+from segmif_ros.predict.images import ImageError
+from segmif_ros.predict.model import OUTPUTS, Model, Prediction
+from segmif_ros.predict.sources import Item, Source, open_source
+from segmif_ros.result_folder import ResultFolder
+from segmif_ros.rig.preparation import add_preparation_arguments
+from segmif_ros.stream.pipeline import PipelineConfig
+
+PROG = "segmif predict"
+SHEET = "sheet"
+_DEFAULT = ("fused", "labels", "overlay")
+_IN_VIDEO = ("fused", "colours", "overlay", "confidence")  # ids don't survive a video's compression
+_MOST_ROWS = 8  # of the sheet
+
+
+def predict(
+    source: Source,
+    model: Model,
+    config: PipelineConfig,
+    out: Path,
+    outputs: tuple[str, ...],
+    *,
+    settings: dict[str, Any] | None = None,
+    fresh: bool = False,
+    advance: Callable[[int], None] = lambda _count: None,
+) -> list[dict[str, Any]]:
+    """Run every pair, and write the outputs to OUT/OUTPUT/NAME.png and a contact sheet of the first pairs.
+
+    A pair that can't be read or processed costs itself. What is done is kept; the same call goes on with it.
+
+    Args:
+        source: The pairs.
+        model: Runs them.
+        config: How images are prepared, for the run's identity.
+        out: The folder.
+        outputs: Some of `OUTPUTS`.
+        settings: The engine's, for the run's identity.
+        fresh: Forget what ``out`` holds.
+        advance: Called with the number of pairs that were just finished.
+
+    Returns:
+        A record of each pair, in their order: "key", and "error" or "shares" of the classes and "stage_ms".
+
+    Raises:
+        EvaluationError: The folder holds another run, or can't be written.
+        FolderError: The folder isn't ours.
+    """
+    identity = {
+        "source": {"kind": source.kind, "where": list(source.where)},
+        "model": model_facts(model.engine),
+        "configuration": {**(settings or {}), "outputs": list(outputs), "preparation": asdict(config)},
+    }
+    gallery = Gallery(model.label_set)
+    records: list[dict[str, Any]] = []
+    with ResultFolder(out, PROG):
+        journal = Journal(out, identity, fresh=fresh)
+        try:
+            for index, item in enumerate(source.items()):
+                in_sheet = index < _MOST_ROWS
+                if item.name in journal.done and not in_sheet:
+                    record = journal.records[item.name]
+                else:
+                    record, made = _one(model, item, out, outputs)
+                    if item.name not in journal.done:
+                        journal.add(record)
+                    if made is not None and in_sheet:
+                        gallery.show(SHEET, _row(item.name, made))
+                records.append(record)
+                advance(1)
+            gallery.write(out)
+            if source.rate_hz:
+                for output in (each for each in outputs if each in _IN_VIDEO):
+                    _write_video(out, output, source.rate_hz, [each["key"] for each in records])
+        except OSError as error:
+            raise disk_error(out, error) from error
+        finally:
+            journal.close()
+    return records
+
+
+def _one(model: Model, item: Item, out: Path, outputs: tuple[str, ...]) -> tuple[dict[str, Any], Prediction | None]:
+    try:
+        infrared, rgb = item.load()
+        # read by us, so its order of channels is known
+        made = model.predict(infrared, rgb[..., ::-1], bgr=True, stamp_s=item.stamp_s)
+    except (DatasetError, ImageError) as error:
+        return {"key": item.name, "error": str(error)}, None
+    made.save(out, item.name, outputs)
+    shares = {name: round(share, 4) for name, share in made.shares().items()}
+    return {"key": item.name, "shares": shares, "stage_ms": dict(made.stage_ms)}, made
+
+
+def _row(name: str, made: Prediction) -> Row:
+    return Row(caption=name, infrared=made.infrared, rgb=made.rgb, fused=made.fused, labels=made.labels)
+
+
+def _write_video(out: Path, output: str, rate_hz: float, names: list[str]) -> None:
+    """Put the frames of one output into OUT/OUTPUT.mp4."""
+    writer: cv2.VideoWriter | None = None
+    for path in (out / output / f"{name}.png" for name in names):
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+        if image is None:
+            continue
+        if writer is None:
+            size = image.shape[1], image.shape[0]
+            writer = cv2.VideoWriter(str(out / f"{output}.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), rate_hz, size)
+        writer.write(np.asarray(image, np.uint8))
+    if writer is not None:
+        writer.release()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `segmif predict`."""
+    parser.description = (
+        "Runs the network on two image files, on a folder with infrared/ and visible/, or on two videos, and writes "
+        "what it makes of them as PNG files, with a contact sheet. The same command goes on with a "
+        "run that was stopped."
+    )
+    parser.add_argument("infrared", type=Path, metavar="INFRARED|FOLDER", help="image, video, or folder of pairs")
+    parser.add_argument("rgb", type=Path, nargs="?", metavar="RGB", help="image or video; not with a folder")
+    parser.add_argument("--out", type=Path, default=Path("out/predict"), help="folder (default: %(default)s)")
+    parser.add_argument(
+        "--save",
+        nargs="+",
+        choices=OUTPUTS,
+        default=list(_DEFAULT),
+        help="what to write: labels are class ids, colours their colours (default: %(default)s)",
+    )
+    parser.add_argument("--fresh", action="store_true", help="start anew instead of going on with what --out holds")
+    parser.set_defaults(workers=1)
+    group = parser.add_argument_group("as the node's parameters")
+    group.add_argument("--params-file", type=Path, help="follow this params file of segmif_node")
+    add_preparation_arguments(group)
+    options.add_engine_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `segmif predict`; 1 if some pairs failed."""
+    source = open_source(arguments.infrared, arguments.rgb)
+    config = offline_pipeline_config(node_parameters(arguments))
+    settings = options.engine_settings(arguments)
+    model = Model(options.engine_factory(arguments)(), config)
+    for line in source.notes:
+        complain(PROG, line)
+    outputs = tuple(dict.fromkeys(arguments.save))
+    try:
+        with progress_bar("predict", source.count) as advance:
+            records = predict(
+                source, model, config, arguments.out, outputs,
+                settings=settings, fresh=arguments.fresh, advance=advance,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        raise StoppedError(f"stopped; the same command goes on with what {arguments.out} holds") from None
+    failed = [each for each in records if "error" in each]
+    print(f"{len(records) - len(failed)} of {len(records)} pairs with {model!r}")
+    if len(records) == 1 and not failed:
+        print(", ".join(f"{name} {100 * share:.1f} %" for name, share in records[0]["shares"].items()))
+    print(f"written: {', '.join(outputs)} in {arguments.out}, sheet {arguments.out / SHEET}.jpg")
+    for each in failed[:5]:
+        complain(PROG, f"{each['key']}: {each['error']}")
+    return 1 if failed else 0
