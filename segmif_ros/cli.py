@@ -12,6 +12,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
+from typing import Any
 from pathlib import Path
 
 from segmif_ros.command_line import Parser, finish
@@ -160,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run: Run | None = None
         for name, (summary, wire) in COMMANDS.items():
             # a command without help is left out of the list
-            listed = {} if name in UNLISTED else {"help": summary}
+            listed: dict[str, Any] = {} if name in UNLISTED else {"help": summary}
             wired = commands.add_parser(name, description=f"{summary[0].upper()}{summary[1:]}.", **listed)
             if ours[:1] == [name]:
                 run = wire(wired)
