@@ -12,8 +12,8 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
-from typing import Any
 from pathlib import Path
+from typing import Any
 
 from segmif_ros.command_line import Parser, finish
 
