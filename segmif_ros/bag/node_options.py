@@ -27,11 +27,15 @@ _PAIRING = (
     *("infrared_alone_confidence", "rgb_alone_confidence", "temporal"),
 )
 _GAIN = tuple(f"gain_{each.name}" for each in fields(GainConfig))
-ENGINE_PARAMETERS = ("weights", "device", "backend", "precision", "calibration_pairs", "prior", "mode", "label_set")
+ENGINE_PARAMETERS = (
+    *("weights", "device", "backend", "precision", "calibration_pairs", "prior", "mode", "label_set"),
+    *("inference_width", "inference_height"),
+)
 _TYPES: dict[Any, type] = {
     **{name: type(getattr(PipelineConfig(), name)) for name in _PAIRING},
     **{name: type(getattr(GainConfig(), name.removeprefix("gain_"))) for name in _GAIN},
     **dict.fromkeys(ENGINE_PARAMETERS, str),
+    **dict.fromkeys(("inference_width", "inference_height"), int),
     "overlay_alpha": float,
 }
 _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}

@@ -24,6 +24,7 @@ from segmif_ros.inference.engine import (
     EngineProtocol,
 )
 from segmif_ros.inference.networks import default_backend
+from segmif_ros.inference.resizing import FixedSizeEngine
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
 
 EngineFactory = Callable[[], EngineProtocol]
@@ -43,6 +44,10 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--prior", default="auto", choices=("auto", *PRIOR_METHODS))
     group.add_argument("--mode", default="robot", choices=MODES)
     group.add_argument("--label-set", default="auto", help="a name or a .yaml file (default: as trained)")
+    for side, what in (("width", "columns"), ("height", "rows")):
+        group.add_argument(
+            f"--inference-{side}", type=int, default=0, metavar="PIXELS", help=f"{what} that the network sees; 0: all"
+        )
     group.add_argument("--threads", type=int, default=0, help="of torch, in each process (default: all cores, shared)")
 
 
@@ -92,7 +97,11 @@ def engine_factory(arguments: argparse.Namespace) -> EngineFactory:
         label_set=arguments.label_set,
         num_threads=threads,
     )
-    return partial(Engine, with_runtime(config, arguments))
+    size = arguments.inference_height, arguments.inference_width
+    if min(size) < 0:
+        raise EvaluationError(f"--inference-width {size[1]}, --inference-height {size[0]}: 0 or more is needed")
+    config = with_runtime(config, arguments)
+    return partial(_sized, config, size) if any(size) else partial(Engine, config)
 
 
 def engine_settings(arguments: argparse.Namespace) -> dict[str, str]:
@@ -102,8 +111,14 @@ def engine_settings(arguments: argparse.Namespace) -> dict[str, str]:
     backend = default_backend(_weights(arguments)) if arguments.backend == "auto" else arguments.backend
     in_force = {"backend": backend}
     in_force |= {name: getattr(arguments, name) for name in ("precision", "prior", "mode")}
+    if arguments.inference_width or arguments.inference_height:
+        in_force["inference_size"] = f"{arguments.inference_width}x{arguments.inference_height}"
     calibration = {"calibration_pairs": arguments.calibration_pairs or "built-in patterns"}
     return in_force | (calibration if arguments.precision == "int8" else {})
+
+
+def _sized(config: EngineConfig, size: tuple[int, int]) -> EngineProtocol:
+    return FixedSizeEngine(Engine(config), size)
 
 
 def _weights(arguments: argparse.Namespace) -> tuple[str, ...]:

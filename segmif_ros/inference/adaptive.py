@@ -7,19 +7,16 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.inference.engine import EngineProtocol, EngineResult
+from segmif_ros.inference.resizing import RESIZE, Size, asked_size, infer_at
 from segmif_ros.labels import LabelSet
 
 UInt8Image = npt.NDArray[np.uint8]
-Size = tuple[int, int]
-"""Rows and columns."""
-
 _MULTIPLE = 32  # of both sides of a smaller image: the encoder's stages then have whole sizes
 _MAX_PATIENCE = 16
 _SETTLED = 10  # times calm_frames that a larger size must hold before earlier failures are forgotten
@@ -172,8 +169,7 @@ class BudgetState:
 class AdaptiveEngine:
     """An engine within a frame budget; its results always have the pair's size.
 
-    At a smaller size, labels are enlarged to the nearest pixel and confidences bilinearly; of the fused image the
-    difference to the RGB image is enlarged and added to the full RGB image, so that its fine detail stays.
+    How results of a smaller size are enlarged says `segmif_ros.inference.resizing`.
 
     Whoever runs it must say by `observe` how long each frame took. One thread runs and observes; `state` may be read
     by any.
@@ -181,14 +177,21 @@ class AdaptiveEngine:
     Args:
         engine: Does the work; the sum of its results' `stage_ms` is what goes with the number of pixels.
         config: The budget.
+        full_size: Rows and columns of the network's image at its largest, see `asked_size`; by default the pair's own.
         clock: Seconds, for the stage "resize".
     """
 
     def __init__(
-        self, engine: EngineProtocol, config: BudgetConfig, *, clock: Callable[[], float] = time.perf_counter
+        self,
+        engine: EngineProtocol,
+        config: BudgetConfig,
+        *,
+        full_size: Size = (0, 0),
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._engine = engine
         self._config = config
+        self._full_size = full_size
         self._clock = clock
         self._pair_size: Size | None = None
         self._steps: tuple[tuple[float, Size], ...] = ()
@@ -228,7 +231,8 @@ class AdaptiveEngine:
 
     def warm_up(self, height: int, width: int) -> None:
         """Run once at every size of the steps, so that a step costs no compilation later."""
-        self._engine.warm_up(height, width)  # a backend that is chosen by trial is chosen for the full size
+        # a backend that is chosen by trial is chosen for the full size
+        self._engine.warm_up(*asked_size(self._full_size, (height, width)))
         self._use((height, width))
 
     def infer(self, infrared: UInt8Image, rgb: UInt8Image) -> EngineResult:
@@ -243,23 +247,9 @@ class AdaptiveEngine:
             result = self._engine.infer(infrared, rgb)
             self._network_ms = sum(result.stage_ms.values())
             return result
-        began = self._clock()
-        target = small[1], small[0]
-        small_rgb = _uint8(cv2.resize(rgb, target, interpolation=cv2.INTER_AREA))
-        small_infrared = _uint8(cv2.resize(infrared, target, interpolation=cv2.INTER_AREA))
-        resized = self._clock()
-        result = self._engine.infer(small_infrared, small_rgb)
-        self._network_ms = sum(result.stage_ms.values())
-        inferred = self._clock()
-        change = cv2.resize(cv2.subtract(result.fused, small_rgb, dtype=cv2.CV_16S), (width, height))
-        full = replace(
-            result,
-            fused=_uint8(cv2.add(rgb, change, dtype=cv2.CV_8U)),
-            labels=_uint8(cv2.resize(result.labels, (width, height), interpolation=cv2.INTER_NEAREST)),
-            confidence=_uint8(cv2.resize(result.confidence, (width, height))),
-        )
-        resize_ms = 1e3 * (resized - began + self._clock() - inferred)
-        return replace(full, stage_ms={**result.stage_ms, "resize": resize_ms})
+        result = infer_at(self._engine, small, infrared, rgb, clock=self._clock)
+        self._network_ms = sum(ms for stage, ms in result.stage_ms.items() if stage != RESIZE)
+        return result
 
     def observe(self, frame_ms: float) -> None:
         """Take in how long the frame took whose pair was the last of `infer`, and change the size if need be."""
@@ -293,7 +283,8 @@ class AdaptiveEngine:
     def _use(self, pair_size: Size) -> None:
         """Start at the largest size for pairs of this size, all sizes warm."""
         self._pair_size = pair_size
-        self._steps = network_sizes(*pair_size, self._config.shares)
+        largest = asked_size(self._full_size, pair_size)
+        self._steps = network_sizes(*largest, self._config.shares)
         self._controller = SizeController(self._config, [rows * columns for _, (rows, columns) in self._steps])
         share, size = self._steps[0]
         changes = self.state.changes if self.state else 0
@@ -301,7 +292,7 @@ class AdaptiveEngine:
             budget_ms=self._config.budget_ms, full_size=size, size=size, share=share, changes=changes
         )
         for _, each in self._steps:
-            if each != pair_size:
+            if each != largest:
                 grey = np.full(each, 128, np.uint8)
                 self._engine.infer(grey, np.repeat(grey[..., None], 3, axis=2))
 
@@ -327,8 +318,3 @@ def sized(size: Size) -> str:
 
 def _smaller_side(side: int, share: float) -> int:
     return min(side, max(_MULTIPLE, round(side * share / _MULTIPLE) * _MULTIPLE))
-
-
-def _uint8(image: object) -> UInt8Image:
-    """OpenCV's results are typed as any number."""
-    return np.asarray(image, np.uint8)

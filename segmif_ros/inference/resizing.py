@@ -1,15 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pair at another size than the cameras', and results brought back to theirs."""
+"""The network at another size than the cameras' images, and results brought back to theirs."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:  # the engine itself resizes for networks of one size
+    from segmif_ros.inference.engine import EngineProtocol, EngineResult
+    from segmif_ros.labels import LabelSet
+
 UInt8Image = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 """Rows and columns."""
+
+RESIZE = "resize"  # the stage in `EngineResult.stage_ms`
 
 
 def resized(image: UInt8Image, size: Size) -> UInt8Image:
@@ -45,3 +56,106 @@ def enlarged_fused(fused: UInt8Image, small_rgb: UInt8Image, rgb: UInt8Image) ->
         return fused
     change = cv2.resize(cv2.subtract(fused, small_rgb, dtype=cv2.CV_16S), rgb.shape[1::-1])
     return np.asarray(cv2.add(rgb, change, dtype=cv2.CV_8U), np.uint8)
+
+
+def asked_size(asked: Size, pair_size: Size) -> Size:
+    """Return the rows and columns that the network sees: a side of 0 follows from the other by the pair's proportions.
+
+    Both 0: the pair's own.
+    """
+    rows, columns = asked
+    height, width = pair_size
+    if not rows and not columns:
+        return pair_size
+    return rows or max(1, round(height * columns / width)), columns or max(1, round(width * rows / height))
+
+
+def infer_at(
+    engine: EngineProtocol,
+    size: Size,
+    infrared: UInt8Image,
+    rgb: UInt8Image,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> EngineResult:
+    """Run an engine on a pair at a size, and bring its results to the pair's.
+
+    Labels are enlarged to the nearest pixel, confidences bilinearly, and the fused image as in `enlarged_fused`.
+
+    Args:
+        engine: Does the work.
+        size: Rows and columns that the network sees.
+        infrared: (H, W) uint8.
+        rgb: (H, W, 3) uint8, RGB.
+        clock: Seconds, for the stage `RESIZE`.
+    """
+    began = clock()
+    small_infrared, small_rgb = resized(infrared, size), resized(rgb, size)
+    ready = clock()
+    result = engine.infer(small_infrared, small_rgb)
+    inferred = clock()
+    full = infrared.shape[0], infrared.shape[1]
+    found = replace(
+        result,
+        fused=enlarged_fused(result.fused, small_rgb, rgb),
+        labels=resized_ids(result.labels, full),
+        confidence=resized(result.confidence, full),
+    )
+    resize_ms = 1e3 * (ready - began + clock() - inferred)
+    return replace(found, stage_ms={**result.stage_ms, RESIZE: resize_ms})
+
+
+class FixedSizeEngine:
+    """An engine whose network always sees one size, whatever the cameras send; `EngineProtocol`.
+
+    Args:
+        engine: Does the work.
+        size: Rows and columns that the network sees; one of them may be 0, see `asked_size`.
+    """
+
+    def __init__(self, engine: EngineProtocol, size: Size) -> None:
+        self._engine = engine
+        self._size = size
+
+    @property
+    def label_set(self) -> LabelSet:
+        """See `EngineProtocol`."""
+        return self._engine.label_set
+
+    @property
+    def model_name(self) -> str:
+        """See `EngineProtocol`."""
+        return self._engine.model_name
+
+    @property
+    def model_hash(self) -> str:
+        """See `EngineProtocol`."""
+        return self._engine.model_hash
+
+    @property
+    def device_name(self) -> str:
+        """See `EngineProtocol`."""
+        return self._engine.device_name
+
+    @property
+    def backend_name(self) -> str:
+        """See `EngineProtocol`."""
+        return self._engine.backend_name
+
+    @property
+    def precision(self) -> str:
+        """See `EngineProtocol`."""
+        return self._engine.precision
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Warm up at the size that the network will see of pairs of this size."""
+        self._engine.warm_up(*asked_size(self._size, (height, width)))
+
+    def infer(self, infrared: UInt8Image, rgb: UInt8Image) -> EngineResult:
+        """See `EngineProtocol`."""
+        if infrared.ndim != 2 or rgb.shape[:2] != infrared.shape:  # the engine's to refuse
+            return self._engine.infer(infrared, rgb)
+        size = asked_size(self._size, infrared.shape)
+        if size == infrared.shape:
+            return self._engine.infer(infrared, rgb)
+        return infer_at(self._engine, size, infrared, rgb)

@@ -31,13 +31,23 @@ class Budgeted(Protocol):
         """Take in how long the last frame took."""
 
 
-def within_budget(engine: EngineProtocol, budget_ms: float) -> EngineProtocol:
-    """Return an engine that keeps to the budget, by parameter `frame_budget_ms`; 0 leaves the engine as it is."""
-    if not budget_ms:
-        return engine
-    from segmif_ros.inference.adaptive import AdaptiveEngine, BudgetConfig
+def within_budget(engine: EngineProtocol, budget_ms: float, size: tuple[int, int] = (0, 0)) -> EngineProtocol:
+    """Return an engine as the parameters `frame_budget_ms` and `inference_width`, `inference_height` ask for.
 
-    return AdaptiveEngine(engine, BudgetConfig(budget_ms=budget_ms))
+    Args:
+        engine: Does the work.
+        budget_ms: Longest that a pair may take; 0 for no budget.
+        size: Rows and columns that the network sees (at most, with a budget); 0 follows from the other side.
+    """
+    if budget_ms:
+        from segmif_ros.inference.adaptive import AdaptiveEngine, BudgetConfig
+
+        return AdaptiveEngine(engine, BudgetConfig(budget_ms=budget_ms), full_size=size)
+    if not any(size):
+        return engine
+    from segmif_ros.inference.resizing import FixedSizeEngine
+
+    return FixedSizeEngine(engine, size)
 
 
 def observed(deliver: Callable[[Output], None], now_ns: Clock) -> Callable[[Output], None]:

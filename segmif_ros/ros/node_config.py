@@ -88,6 +88,21 @@ class NodeConfig:
         maximum=60_000.0,
         changes=Changes.RELOAD,
     )
+    inference_width: int = parameter(
+        0,
+        "Columns of the image that the network sees; 0 follows from inference_height, and with both 0 it is as the "
+        "cameras' images. Outputs keep the cameras' size. A frame's time goes with the number of pixels.",
+        minimum=0,
+        maximum=8192,
+        changes=Changes.RELOAD,
+    )
+    inference_height: int = parameter(
+        0,
+        "Rows of the same; 0 follows from inference_width.",
+        minimum=0,
+        maximum=8192,
+        changes=Changes.RELOAD,
+    )
     prior: str = parameter(
         "auto",
         "Prior image that the semantic features are taken from; auto is what the weights were trained with.",

@@ -399,7 +399,9 @@ class SegmifNode(ParameterSets, GuardedNode, LifecycleNode):
         return engine
 
     def _warm_engine(self, config: NodeConfig) -> EngineProtocol:
-        engine = within_budget(self._make_engine(config), config.frame_budget_ms)
+        engine = within_budget(
+            self._make_engine(config), config.frame_budget_ms, (config.inference_height, config.inference_width)
+        )
         engine.warm_up(config.warm_up_height, config.warm_up_width)
         return engine
 

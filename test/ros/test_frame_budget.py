@@ -14,6 +14,7 @@ from node_program import FakeEngine
 from rclpy.parameter import Parameter
 
 from segmif_ros.inference.adaptive import AdaptiveEngine, BudgetState
+from segmif_ros.inference.resizing import FixedSizeEngine
 from segmif_ros.rig.registration import Registered
 from segmif_ros.ros.frame_budget import budget_state, budget_values, observed, within_budget
 from segmif_ros.stream.processing import Output
@@ -91,6 +92,13 @@ def test_an_engine_with_a_budget_is_wrapped() -> None:
     assert isinstance(engine, AdaptiveEngine)
     engine.warm_up(*SIZE)
     assert budget_state(engine).budget_ms == 80
+
+
+def test_a_size_of_the_networks_own_wraps_the_engine_and_is_the_largest_of_a_budget() -> None:
+    assert isinstance(within_budget(FakeEngine(), 0.0, (0, 64)), FixedSizeEngine)
+    engine = within_budget(FakeEngine(), 80.0, (64, 96))
+    engine.warm_up(480, 640)
+    assert budget_state(engine).full_size == (64, 96)
 
 
 def test_the_diagnostics_say_the_size_how_often_it_changed_and_why() -> None:
