@@ -19,9 +19,9 @@ from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, parse_weights, resolve_checkpoint
 from segmif_ros.labels import LabelSet
 from segmif_ros.predict.images import ImageError, ImageLike, buffer_of, infrared_image, rgb_image
-from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.pipeline import PipelineConfig
 from segmif_ros.stream.processing import Frame, PairProcessor, PairRefusedError
+from segmif_ros.stream.single_camera import Moment
 
 if TYPE_CHECKING:
     from segmif_ros.model import SegMiF
@@ -156,7 +156,7 @@ class Model:
         )
         thermal, colour = frames
         try:
-            output = self._processor.process(Pair(infrared=thermal, rgb=colour, offset_ns=0))
+            output = self._processor.process(Moment(infrared=thermal, rgb=colour, stamp_ns=stamp_ns))
         except PairRefusedError as error:
             raise ImageError(_as_said_here(str(error))) from error
         result = output.result
