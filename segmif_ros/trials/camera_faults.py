@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run rig and node with one camera fault after the other: how soon each is found, and what comes out meanwhile.
+
+$ python -m segmif_ros.trials.camera_faults --minutes 60 --log out/faults.jsonl
+
+Two processes over DDS and a listener. Each round has every fault once, with quiet between them. Rounds are appended to
+the log, so the same command goes on where it was stopped. PASS, with status 0, if every fault was found within a
+second, nothing was called a fault in between, and memory stayed flat in the second half of this run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segmif_ros.scenes.faults import Fault, parse_faults
+from segmif_ros.trials.soak import Sample, slope_mib_per_hour
+
+LASTS_S, QUIET_S = 4.0, 4.0
+# in turn, infrared and RGB
+KINDS = (
+    *("infrared:silent", "rgb:silent", "infrared:freeze", "rgb:freeze", "infrared:flat", "rgb:flat"),
+    *("infrared:shutter", "rgb:black", "infrared:white", "rgb:white", "infrared:stamp", "rgb:stamp"),
+    *("infrared:fog", "rgb:fog", "rgb:glare"),
+)
+DEGRADED = ("fog", "glare")  # such a camera is still used
+FOUND_WITHIN_S = 1.0
+_SETTLED_S = 2.0  # after a fault, before a camera that isn't well is a false alarm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One message on /diagnostics: when it came, in seconds from the rig's first frame, and what it said."""
+
+    time_s: float
+    infrared: str
+    rgb: str
+    cameras: str
+
+    def health(self, camera: str) -> str:
+        """Return what a camera was like."""
+        return self.infrared if camera == "infrared" else self.rgb
+
+
+@dataclass
+class Seen:
+    """What the listener saw; times in seconds from the rig's first frame."""
+
+    looks: list[Look] = field(default_factory=list)
+    masks: list[float] = field(default_factory=list)
+    frames: dict[str, list[float]] = field(default_factory=lambda: {"infrared": [], "rgb": []})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What became of one fault.
+
+    Attributes:
+        fault: As it was asked for.
+        condition: What the camera was called first; empty if nothing was said.
+        found_s: How long after its beginning that was; None if never.
+        masks: Masks that came while it lasted, from a second after its beginning.
+        frames: Frames of the other camera in the same time.
+        back_s: How long after its end both cameras were in use again; None if never.
+    """
+
+    fault: str
+    condition: str
+    found_s: float | None
+    masks: int
+    frames: int
+    back_s: float | None
+
+
+def one_of_each(kinds: Sequence[str] = KINDS, start_s: float = QUIET_S) -> tuple[Fault, ...]:
+    """Return the faults of one round, each followed by quiet."""
+    every_s = LASTS_S + QUIET_S
+    return parse_faults(",".join(f"{each}@{start_s + i * every_s:g}s+{LASTS_S:g}s" for i, each in enumerate(kinds)))
+
+
+def judged(fault: Fault, seen: Seen) -> Found:
+    """Return what became of a fault."""
+    start, end = fault.start_s, fault.start_s + fault.duration_s
+    other = "rgb" if fault.camera == "infrared" else "infrared"
+    ill = next((each for each in seen.looks if start < each.time_s < end and each.health(fault.camera) != "ok"), None)
+    back = next((each for each in seen.looks if each.time_s > end and each.cameras == "infrared+rgb"), None)
+    return Found(
+        fault=f"{fault.camera}:{fault.kind}",
+        condition=ill.health(fault.camera) if ill else "",
+        found_s=ill.time_s - start if ill else None,
+        masks=sum(start + 1 <= each < end for each in seen.masks),
+        frames=sum(start + 1 <= each < end for each in seen.frames[other]),
+        back_s=back.time_s - end if back else None,
+    )
+
+
+def false_alarms(faults: Sequence[Fault], seen: Seen, from_s: float = 1.0) -> list[str]:
+    """Return what was said of a camera that had no fault, once for each time that it began."""
+    alarms = []
+    for camera in ("infrared", "rgb"):
+        before = "ok"
+        for look in seen.looks:
+            now = look.health(camera)
+            own = any(
+                each.camera == camera and each.start_s <= look.time_s < each.start_s + each.duration_s + _SETTLED_S
+                for each in faults
+            )
+            if now not in ("ok", before) and not own and look.time_s > from_s:
+                alarms.append(f"{camera} {now} at {look.time_s:.1f} s")
+            before = "ok" if own else now
+    return alarms
+
+
+def table(rounds: Sequence[dict[str, Any]]) -> list[str]:
+    """Return lines that sum up rounds by fault."""
+    head = ("fault", "rounds", "called", "found after, s", "masks kept", "both again, s")
+    lines = ["{:18s}{:>7s}{:>14s}{:>22s}{:>12s}{:>15s}".format(*head)]
+    for name in dict.fromkeys(str(each["fault"]) for one in rounds for each in one["found"]):
+        rows = [Found(**each) for one in rounds for each in one["found"] if each["fault"] == name]
+        times = [each.found_s for each in rows if each.found_s is not None]
+        backs = [each.back_s for each in rows if each.back_s is not None]
+        kept = sum(each.masks for each in rows) / max(1, sum(each.frames for each in rows))
+        said = ", ".join(sorted({each.condition for each in rows if each.condition})) or "nothing"
+        found = f"{statistics.median(times):.2f}, at most {max(times):.2f}" if times else "never"
+        again = f"{statistics.median(backs):.2f}" if backs else "never"
+        lines.append(f"{name:18s}{len(times):4d}/{len(rows):<2d}{said:>14s}{found:>22s}{100 * kept:11.0f}%{again:>15s}")
+    return lines
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run and watch; return the exit status."""
+    from segmif_ros.trials import measuring
+
+    measuring.use_domain(options.domain)
+    rounds = read_log(options.log)
+    done_s = sum(float(each["seconds"]) for each in rounds)
+    if rounds:
+        print(f"{options.log}: {len(rounds)} rounds, {done_s / 60:.1f} minutes done")
+    warm_up = {"warm_up_width": options.width, "warm_up_height": options.height, "diagnostics_period_s": 0.1}
+    if options.engine == "timed":
+        node = [*measuring.TIMED_NODE, "--infer-ms", str(options.infer_ms), *measuring.ros_arguments(**warm_up)]
+    else:
+        node = [*measuring.NODE, *measuring.ros_arguments(weights=options.weights, num_threads=1, **warm_up)]
+    memory: list[Sample] = []
+    began = time.monotonic()
+    first = True
+    with measuring.running(node) as (node_process,):
+        while first or done_s < 60 * options.minutes:
+            first = False
+            faults = one_of_each()
+            length_s = faults[-1].start_s + LASTS_S + QUIET_S
+            seen = _watch(options, faults, length_s)
+            if node_process.poll() is not None or not seen.masks:
+                print("FAIL: the node ended, or no mask came", file=sys.stderr)
+                return 1
+            one: dict[str, Any] = {
+                "seconds": length_s,
+                "found": [asdict(judged(each, seen)) for each in faults],
+                "false_alarms": false_alarms(faults, seen),
+                "memory_mib": measuring.memory_mib(node_process.pid),
+            }
+            rounds.append(one)
+            done_s += length_s
+            memory.append(
+                Sample(elapsed_s=time.monotonic() - began, memory_mib=one["memory_mib"], processed=len(seen.masks))
+            )
+            if options.log:
+                options.log.parent.mkdir(parents=True, exist_ok=True)
+                with options.log.open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(one) + "\n")
+            alarms = one["false_alarms"]
+            print(f"{done_s / 60:6.1f} min  memory {one['memory_mib']:7.1f} MiB  false alarms {alarms}", flush=True)
+    passed, line = verdict(rounds, memory, options.limit_mib_per_hour)
+    print("\n".join([*table(rounds), line]))
+    return 0 if passed else 1
+
+
+def verdict(rounds: Sequence[dict[str, Any]], memory: Sequence[Sample], limit_mib_per_hour: float) -> tuple[bool, str]:
+    """Return whether the run passes, and why in one line."""
+    late = [
+        str(each["fault"]) for one in rounds for each in one["found"]
+        if each["found_s"] is None or each["found_s"] > FOUND_WITHIN_S
+    ]  # fmt: skip
+    alarms = [alarm for one in rounds for alarm in one["false_alarms"]]
+    minutes = sum(one["seconds"] for one in rounds) / 60
+    half = memory[len(memory) // 2 :]
+    slope = slope_mib_per_hour(half)
+    said = f"{len(rounds)} rounds, {minutes:.0f} minutes; later than {FOUND_WITHIN_S:g} s or never: {len(late)}"
+    said += f" {sorted(set(late))}" if late else ""
+    said += f"; false alarms: {len(alarms)} {alarms[:3] if alarms else ''}"
+    flat = slope <= limit_mib_per_hour
+    if len(half) >= 3:
+        said += f"; memory {half[0].memory_mib:.1f} to {half[-1].memory_mib:.1f} MiB, {slope:+.1f} MiB/h"
+    passed = not late and not alarms and flat
+    return passed, f"{'PASS' if passed else 'FAIL'}: {said}"
+
+
+def read_log(path: Path | None) -> list[dict[str, Any]]:
+    """Return the rounds of an earlier run, none without a log; a line that was cut off is left out."""
+    rounds: list[dict[str, Any]] = []
+    if path is not None and path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                rounds.append(json.loads(line))
+    return rounds
+
+
+def _watch(options: argparse.Namespace, faults: Sequence[Fault], length_s: float) -> Seen:
+    """Show one round to the node and listen."""
+    import rclpy
+    from diagnostic_msgs.msg import DiagnosticArray
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.node import Node
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import Image
+
+    from segmif_ros.trials import measuring
+
+    seen, began = Seen(), [0.0]
+
+    def now_s() -> float:
+        return time.monotonic() - began[0]
+
+    def frame(camera: str) -> None:
+        began[0] = began[0] or time.monotonic()
+        seen.frames[camera].append(now_s())
+
+    def look(message: DiagnosticArray) -> None:
+        values = measuring.pipeline_values(message)
+        if began[0] and "cameras" in values:
+            seen.looks.append(
+                Look(
+                    time_s=now_s(),
+                    infrared=values["infrared_health"],
+                    rgb=values["rgb_health"],
+                    cameras=values["cameras"],
+                )
+            )
+
+    rclpy.init(args=[])
+    listener = Node("camera_faults")
+    quality = qos_profile_sensor_data
+    listener.create_subscription(Image, "infrared/image_raw", lambda _m: frame("infrared"), quality, raw=True)
+    listener.create_subscription(Image, "rgb/image_raw", lambda _m: frame("rgb"), quality, raw=True)
+    listener.create_subscription(Image, "segmentation/mask", lambda _m: seen.masks.append(now_s()), 10, raw=True)
+    listener.create_subscription(DiagnosticArray, "/diagnostics", look, 10)
+    executor = SingleThreadedExecutor()
+    executor.add_node(listener)
+    while listener.count_publishers("segmentation/mask") == 0:  # until the model is loaded
+        executor.spin_once(timeout_sec=0.2)
+    rig = [
+        *measuring.RIG,
+        *measuring.ros_arguments(
+            rate_hz=float(options.rate_hz), jitter_s=0.002, width=options.width, height=options.height,
+            lighting="day", scene_frames=1_000_000, loop_frames=60, faults=",".join(map(str, faults)),
+        ),
+    ]  # fmt: skip
+    with measuring.running(rig) as (rig_process,):
+        while (not began[0] or now_s() < length_s) and rig_process.poll() is None:
+            executor.spin_once(timeout_sec=0.1)
+    executor.shutdown()
+    listener.destroy_node()
+    rclpy.shutdown()
+    return seen
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m segmif_ros.trials.camera_faults",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--minutes", type=float, default=2.0, help="of rounds, those in the log included (default 2)")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="append rounds to it, and go on with what it holds")
+    parser.add_argument("--engine", choices=("timed", "real"), default="real", help="the network or a sleep")
+    parser.add_argument("--infer-ms", type=float, default=50.0, help="of the timed engine (default 50)")
+    parser.add_argument("--weights", default="segmif-rt", help="of the real engine")
+    parser.add_argument("--width", type=int, default=320, help="columns of both images (default 320)")
+    parser.add_argument("--height", type=int, default=240, help="rows of both images (default 240)")
+    parser.add_argument("--rate-hz", type=float, default=10.0, help="of the rig (default 10)")
+    parser.add_argument("--limit-mib-per-hour", type=float, default=30.0, help="largest slope that passes (default 30)")
+    parser.add_argument("--domain", type=int, default=63, help="ROS domain (default 63)")
+    return run(parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

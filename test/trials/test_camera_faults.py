@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a run with camera faults is judged, from what the listener saw."""
+
+from dataclasses import asdict
+
+from segmif_ros.scenes.faults import parse_faults
+from segmif_ros.trials.camera_faults import Look, Seen, false_alarms, judged, one_of_each, read_log, table, verdict
+from segmif_ros.trials.soak import Sample
+
+(FAULT,) = parse_faults("infrared:freeze@10s+4s")
+
+
+def seen(ill_from: float, ill_until: float, *, condition="frozen") -> Seen:
+    found = Seen()
+    for tenth in range(300):
+        now = tenth / 10
+        ill = ill_from <= now < ill_until
+        found.looks.append(
+            Look(
+                time_s=now,
+                infrared=condition if ill else "ok",
+                rgb="ok",
+                cameras="rgb" if ill else "infrared+rgb",
+            )
+        )
+        found.frames["rgb"].append(now)
+        found.masks.append(now + 0.05)
+    return found
+
+
+def test_a_fault_is_judged_by_when_it_was_found_and_what_came_meanwhile() -> None:
+    found = judged(FAULT, seen(10.6, 14.3))
+    assert found.condition == "frozen"
+    assert round(found.found_s, 1) == 0.6
+    assert (found.masks, found.frames) == (30, 30)
+    assert round(found.back_s, 1) == 0.3
+
+
+def test_a_fault_that_nobody_found_fails() -> None:
+    one = {"seconds": 20.0, "found": [asdict(judged(FAULT, seen(99, 99)))], "false_alarms": []}
+    passed, line = verdict([one], [], 30)
+    assert not passed
+    assert "later than 1 s or never: 1 ['infrared:freeze']" in line
+    assert "never" in table([one])[1]
+
+
+def test_what_is_said_of_a_camera_without_a_fault_is_a_false_alarm_once() -> None:
+    assert false_alarms([FAULT], seen(20.0, 22.0)) == ["infrared frozen at 20.0 s"]
+    assert false_alarms([FAULT], seen(10.6, 15.5)) == []
+
+
+def test_memory_that_grows_fails() -> None:
+    one = {"seconds": 20.0, "found": [asdict(judged(FAULT, seen(10.6, 14.3)))], "false_alarms": []}
+    flat = [Sample(elapsed_s=60.0 * i, memory_mib=300.0, processed=1) for i in range(8)]
+    grows = [Sample(elapsed_s=60.0 * i, memory_mib=300.0 + i, processed=1) for i in range(8)]
+    assert verdict([one], flat, 30)[0]
+    assert not verdict([one], grows, 30)[0]
+
+
+def test_a_round_has_every_fault_once_with_quiet_between() -> None:
+    faults = one_of_each()
+    ends = [each.start_s + each.duration_s for each in faults]
+    assert all(after.start_s >= end + 4 for after, end in zip(faults[1:], ends, strict=False))
+
+
+def test_a_log_that_was_cut_off_is_gone_on_with(tmp_path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"seconds": 3}\n{"secon')
+    assert read_log(log) == [{"seconds": 3}]
+    assert read_log(None) == []
