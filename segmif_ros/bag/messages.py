@@ -16,6 +16,7 @@ from rosbags.typesys.store import Typestore
 from segmif_ros.imaging.compressed import CompressedBuffer
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.labels import LabelSet
+from segmif_ros.stream.single_camera import CameraReport
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineResult
@@ -47,6 +48,24 @@ float64 pair_offset_s
 string model_name
 string model_hash
 float32 inference_ms
+uint8 CAMERA_INFRARED=1
+uint8 CAMERA_RGB=2
+uint8 cameras
+uint8 HEALTH_OK=0
+uint8 HEALTH_SILENT=1
+uint8 HEALTH_FROZEN=2
+uint8 HEALTH_STAMP_STUCK=3
+uint8 HEALTH_FLAT=4
+uint8 HEALTH_BLACK=5
+uint8 HEALTH_WHITE=6
+uint8 HEALTH_SHUTTER=7
+uint8 HEALTH_UNREADABLE=8
+uint8 HEALTH_BLURRED=9
+uint8 HEALTH_GLARE=10
+uint8 HEALTH_UNPAIRED=11
+uint8 infrared_health
+uint8 rgb_health
+string health
 """,
 }
 
@@ -140,6 +159,7 @@ def semantic_map_message(
     pair_offset_s: float,
     model_name: str,
     model_hash: str,
+    cameras: CameraReport | None = None,
 ) -> memoryview:
     """Return a serialized segmif_ros/SemanticMap; its inference_ms is 0, so that two runs write the same bytes."""
     store = typestore()
@@ -161,6 +181,7 @@ def semantic_map_message(
         model_name=model_name,
         model_hash=model_hash,
         inference_ms=0.0,
+        **(cameras or CameraReport()).as_fields(),
     )
     return store.serialize_cdr(message, SEMANTIC_MAP)
 

@@ -377,4 +377,5 @@ def _messages(output: Output, engine: EngineProtocol, alpha: float) -> Iterator[
         pair_offset_s=1e-9 * output.offset_ns,
         model_name=engine.model_name,
         model_hash=engine.model_hash,
+        cameras=output.cameras,
     )

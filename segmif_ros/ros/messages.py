@@ -135,7 +135,7 @@ def semantic_map_message(
         confidence: (H, W) uint8, 0..255.
         label_set: The classes of ``labels``.
         header: Used as it is, not copied.
-        facts: The message's pair_offset_s, model_name, model_hash and inference_ms.
+        facts: The message's pair_offset_s, model_name, model_hash and inference_ms, and which cameras it rests on.
 
     Raises:
         ImportError: If the message was not built.

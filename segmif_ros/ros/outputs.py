@@ -146,6 +146,7 @@ class Outputs:
                     model_name=engine.model_name,
                     model_hash=engine.model_hash,
                     inference_ms=float(sum(result.stage_ms.values())),
+                    **output.cameras.as_fields(),
                 )
             )
         if _wanted(self._overlay):  # last: people can wait for what machines need

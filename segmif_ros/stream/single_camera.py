@@ -52,6 +52,15 @@ class CameraReport:
         """The camera that the result rests on alone; empty for both."""
         return self.used[0] if len(self.used) == 1 else ""
 
+    def as_fields(self) -> dict[str, int | str]:
+        """Return the fields of `segmif_ros/SemanticMap` that say it."""
+        return {
+            "cameras": sum(1 << CAMERAS.index(camera) for camera in self.used),
+            "infrared_health": int(self.conditions["infrared"]),
+            "rgb_health": int(self.conditions["rgb"]),
+            "health": "; ".join(self.lines),
+        }
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Moment(Generic[Item]):

@@ -11,6 +11,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 here")
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from segmif_ros.ros.messages import stamp_ns
+from segmif_ros.stream.camera_health import Condition
 
 MASK = "segmentation/mask"
 RNG = np.random.default_rng(0)
@@ -96,3 +97,24 @@ def test_the_costs_of_health_and_filter_are_in_the_diagnostics(bench) -> None:
     table = bench(single_camera="continue", temporal="filter")
     street = Street(table)
     street.until(lambda: table.value("stage_health_ms_p50") and table.value("stage_temporal_ms_p50"))
+
+
+def test_the_semantic_map_names_the_cameras_it_rests_on_and_their_health(bench) -> None:
+    msg = pytest.importorskip("segmif_ros.msg", reason="the package's own messages were not built here")
+    table = bench(single_camera="continue", rgb_alone_confidence=0.5)
+    table.listen("segmentation/semantic_map", msg.SemanticMap)
+    street, maps = Street(table), table.received["segmentation/semantic_map"]
+    street.until(lambda: bool(maps))
+    both = msg.SemanticMap.CAMERA_INFRARED + msg.SemanticMap.CAMERA_RGB
+    assert (maps[0].cameras, maps[0].health) == (both, "")
+    street.until(lambda: maps[-1].cameras == msg.SemanticMap.CAMERA_RGB, infrared=infrared(0))
+    assert maps[-1].infrared_health == msg.SemanticMap.HEALTH_FROZEN
+    assert maps[-1].rgb_health == msg.SemanticMap.HEALTH_OK
+    assert "infrared: the picture is frozen" in maps[-1].health
+
+
+def test_the_message_names_every_condition_by_its_value() -> None:
+    msg = pytest.importorskip("segmif_ros.msg", reason="the package's own messages were not built here")
+    assert {each.name: getattr(msg.SemanticMap, f"HEALTH_{each.name}") for each in Condition} == {
+        each.name: each.value for each in Condition
+    }
