@@ -142,6 +142,9 @@ def semantic_map_message(
     """
     from segmif_ros.msg import SemanticClass, SemanticMap  # a machine without a compiler doesn't have it
 
+    # an editable install whose messages were built before a field was added goes on without that field
+    built = SemanticMap.get_fields_and_field_types()
+    facts = {name: value for name, value in facts.items() if name in built}
     height, width = labels.shape
     # a quarter of the time of numpy's bincount, and exact up to 2^24 pixels a class
     counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).astype(int).ravel().tolist()
