@@ -291,10 +291,7 @@ class Pipeline:
         self._offer("rgb", frame)
 
     def advance(self) -> None:
-        """Look at the clock: where one camera has been silent for too long, the other one's newest frame is processed.
-
-        To be called a few times within ``single_camera_after_s``.
-        """
+        """Look at the clock, a few times within ``single_camera_after_s``: who is silent for so long isn't waited for."""
         if self._enabled:
             self._put(self._intake.advance())
 
