@@ -291,7 +291,7 @@ class Pipeline:
         self._offer("rgb", frame)
 
     def advance(self) -> None:
-        """Look at the clock, a few times within ``single_camera_after_s``: who is silent for so long isn't waited for."""
+        """Look at the clock, often enough for ``single_camera_after_s``; who is silent for so long isn't waited for."""
         if self._enabled:
             self._put(self._intake.advance())
 
