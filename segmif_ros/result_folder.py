@@ -84,6 +84,19 @@ class ResultFolder:
         self.close()
 
 
+def require_known(folder: Path, marks: Collection[str], advice: str = "give another folder") -> None:
+    """Refuse a folder that holds something and none of ``marks``, for commands that know their own by other files.
+
+    Raises:
+        FolderError: Says what it holds.
+    """
+    if not folder.is_dir():
+        return
+    there = sorted(path.name for path in folder.iterdir() if path.name not in _NOTHING)
+    if there and not set(marks) & set(there):
+        raise FolderError(f"{folder}: holds {_listed(there)}: {advice}")
+
+
 def require_new(path: Path, *, overwrite: bool = False) -> None:
     """Refuse a file that is there already, unless it is to be written over; FolderError says how."""
     if path.is_dir():
@@ -108,6 +121,10 @@ def _require_own(folder: Path, command: str | None, only: Collection[str] | None
         owner = ""
     if command is not None and owner == command:
         return
+    raise FolderError(f"{folder}: holds {_listed(there, owner)}: {advice}")
+
+
+def _listed(there: list[str], owner: str = "") -> str:
     shown = ", ".join(there[:3]) + (f" and {len(there) - 3} more" if len(there) > 3 else "")
     whose = f"which `{owner}` wrote" if owner else "which aren't ours" if len(there) > 1 else "which isn't ours"
-    raise FolderError(f"{folder}: holds {shown}, {whose}: {advice}")
+    return f"{shown}, {whose}"

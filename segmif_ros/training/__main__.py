@@ -13,11 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segmif_ros.command_line import DONE, UNUSABLE, Parser, StoppedError, finish
+from segmif_ros.result_folder import require_known
 from segmif_ros.training.distributed import ProcessError, ReportedElsewhereError, joined
-from segmif_ros.training.plan import dry_run
+from segmif_ros.training.plan import SHEET_FILE, dry_run
 from segmif_ros.training.recipe_file import read_recipe
 from segmif_ros.training.stopping import TrainingStopped
 from segmif_ros.training.trainer import run_training
+
+_OF_A_RUN = ("recipe.json", "state.pt", "log.jsonl", "scenes", SHEET_FILE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     if options.tensorboard:
         config = dataclasses.replace(config, tensorboard=True)
     output = options.output or Path("runs") / config.name
+    require_known(output, _OF_A_RUN, "give another --output")
     try:
         with joined() as processes:
             if options.dry_run:
