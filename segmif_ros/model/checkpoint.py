@@ -12,9 +12,9 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors
 import safetensors.torch
@@ -164,16 +164,43 @@ def _ordered(content: bytes) -> bytes:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file in one step: a reader sees the old one or the new one."""
+    """Write a file in one step: a reader, and a machine that loses its power, has the old one or the new one."""
+    write_file(path, lambda file: file.write(content))
+
+
+def write_file(path: Path, write: Callable[[BinaryIO], object], keep: Path | None = None) -> None:
+    """Write a file in one step, as `replace_file`.
+
+    Args:
+        path: Where it will be.
+        write: Writes it, into a file that is beside it until then.
+        keep: Where the old one goes, if there is one; between the two steps it is only there.
+
+    Raises:
+        OSError: With the file's name, also of a full disk.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            file.write(content)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
+        if keep is not None and path.exists():
+            path.replace(keep)
         part.replace(path)
+        _fsync_folder(path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_state(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -402,4 +429,5 @@ __all__ = [
     "require_finite",
     "save_checkpoint",
     "shown",
+    "write_file",
 ]

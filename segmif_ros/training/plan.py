@@ -150,8 +150,8 @@ def _try_steps(
     say(f"memory: {_memory(trainer.device, config.data_workers)}")
     needed = sum(path.stat().st_size for path in scratch.iterdir() if path.suffix in (".pt", ".safetensors"))
     weights = (scratch / "last.safetensors").stat().st_size
-    # best.safetensors beside the last ones, and while a file is replaced there are two of it
-    needed += weights + (scratch / "state.pt").stat().st_size
+    # best.safetensors beside the last ones, the state before the last, and while a file is replaced there are two of it
+    needed += weights + 2 * (scratch / "state.pt").stat().st_size
     free = shutil.disk_usage(output).free
     say(f"disk: {needed / 1e6:.0f} MB for checkpoints ({weights / 1e6:.0f} MB the weights), {free / 1e9:.1f} GB free")
     say(f"augmented samples (infrared, RGB, labels, prior, target): {output / SHEET_FILE}")
