@@ -27,7 +27,7 @@ def test_the_same_seed_makes_the_same_inputs() -> None:
 def test_an_unexpected_exception_is_told_with_its_first_input_and_kept(tmp_path) -> None:
     tally = Tally(tmp_path / "kept")
     for text in ("a", "b"):
-        tally.attempt("reader", lambda: [].pop(), ValueError, f"input {text}", lambda text=text: text.encode())
+        tally.attempt("reader", [].pop, ValueError, f"input {text}", lambda text=text: text.encode())
     assert tally.attempt("reader", lambda: int("x"), ValueError, "input c") is None
     assert tally.counts == {("reader", "IndexError"): 2, ("reader", "refused"): 1}
     assert list(tally.unexpected.values()) == ["input a"]
