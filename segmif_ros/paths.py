@@ -7,6 +7,12 @@ import errno
 from pathlib import Path
 
 
+def one_line(text: str, limit: int = 400) -> str:
+    """Return a text for a message: in one line, whatever is in it, and not longer than ``limit`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 100]} ... {line[-90:]}"
+
+
 def user_path(path: str | Path) -> Path:
     """Return a path with ``~`` and ``~user`` replaced by the home folder.
 
@@ -16,6 +22,6 @@ def user_path(path: str | Path) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        user = Path(path).parts[0].removeprefix("~")
+        user = one_line(Path(path).parts[0].removeprefix("~"), 200)
         reason = f"there is no user '{user}' (for your own home folder write ~/)" if user else "HOME is not set"
         raise FileNotFoundError(errno.ENOENT, reason, str(path)) from None

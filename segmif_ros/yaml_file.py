@@ -21,11 +21,12 @@ from typing import Any
 
 import yaml
 
-from segmif_ros.paths import user_path
+from segmif_ros.paths import one_line, user_path
 
 MAX_BYTES = 512 << 10
 MAX_DEPTH = 40
 MAX_VALUES = 50_000  # an alias counts for all that it stands for
+_LONGEST_LINE = 800  # of a message
 _MAX_DIGITS = 40  # of a whole number; 64 bits take 20
 _PREFIX = "tag:yaml.org,2002:"
 _PLAIN = {_PREFIX + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
@@ -72,7 +73,7 @@ def read_yaml(path: str | Path) -> Any:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise YamlError(f"{path}: {error.strerror or error}") from None
+        raise YamlError(f"{one_line(str(path))}: {error.strerror or error}") from None
     if len(content) > MAX_BYTES:
         raise YamlError(f"{path}: is larger than {MAX_BYTES >> 10} KiB, which no such file needs")
     try:
@@ -126,7 +127,8 @@ def at_line(content: Any, key: Any) -> Iterator[None]:
 def located(path: str | Path, error: ValueError) -> str:
     """Return the message of an error in a file's content, with the file and, if `at_line` noted it, the line."""
     line = getattr(error, "yaml_line", None)
-    return f"{path}: {error}" if line is None else f"{path}: line {line}: {error}"
+    where = one_line(str(path))
+    return one_line(f"{where}: {error}" if line is None else f"{where}: line {line}: {error}", _LONGEST_LINE)
 
 
 def shown(value: Any) -> str:

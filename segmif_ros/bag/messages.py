@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -189,6 +190,8 @@ def semantic_map_message(
 def camera_info_of(raw: bytes | memoryview) -> dict[str, Any]:
     """Return a serialized CameraInfo as plain values: frame_id, height, width, distortion_model, d, k, r, p, roi.
 
+    Numbers that aren't finite are None, as JSON has none of them.
+
     Raises:
         ValueError: If the bytes are no such message.
     """
@@ -197,7 +200,10 @@ def camera_info_of(raw: bytes | memoryview) -> dict[str, Any]:
     except Exception as error:  # the parser raises many types on damaged bytes
         raise ValueError(f"damaged CameraInfo: {type(error).__name__}") from error
     roi = message.roi
-    matrices = {name: [float(each) for each in getattr(message, name)] for name in ("d", "k", "r", "p")}
+    matrices = {
+        name: [float(each) if math.isfinite(each) else None for each in getattr(message, name)]
+        for name in ("d", "k", "r", "p")
+    }
     return {
         "frame_id": message.header.frame_id,
         "height": message.height,

@@ -11,6 +11,7 @@ from typing import Any
 
 from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, BagError, Topics, open_bag
 from segmif_ros.imaging.gain import GainConfig
+from segmif_ros.paths import one_line
 from segmif_ros.rig.errors import CalibrationError, RegistrationError
 from segmif_ros.rig.preparation import add_preparation_arguments
 from segmif_ros.stream.pipeline import PipelineConfig
@@ -101,7 +102,7 @@ def pipeline_config(given: dict[str, Any]) -> PipelineConfig:
                 "0 to 10, -10 to 10 and 1 to 1000 are allowed"
             )
     except (ValueError, TypeError) as error:
-        raise BagError(str(error)) from None
+        raise BagError(one_line(str(error))) from None
     return config
 
 

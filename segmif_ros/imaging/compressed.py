@@ -62,6 +62,8 @@ def decompress(image: CompressedBuffer, max_pixels: int = MAX_PIXELS) -> ImageBu
         raise EncodingError(f"neither JPEG nor PNG: {_said(image, data)}")
     if not complete:
         raise EncodingError(f"the end is missing: {_said(image, data)}")
+    if data.startswith(_PNG) and not _chunks_fit(data):
+        raise EncodingError(f"a chunk claims more bytes than there are: {_said(image, data)}")
     size = image_size(data)
     if size is None:
         raise EncodingError(f"its header doesn't say its size: {_said(image, data)}")
@@ -82,6 +84,16 @@ def decompress(image: CompressedBuffer, max_pixels: int = MAX_PIXELS) -> ImageBu
         is_bigendian=False,
         data=pixels.astype(pixels.dtype.newbyteorder("<"), copy=False),
     )
+
+
+def _chunks_fit(data: bytes) -> bool:
+    """Whether every chunk of a PNG lies inside of the data: the decoder would reserve what a damaged length says."""
+    at = len(_PNG) - 8
+    while at + 12 <= len(data):
+        if data[at + 4 : at + 8] == _PNG_END:
+            return True
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return False
 
 
 def image_size(data: bytes | memoryview) -> tuple[int, int] | None:

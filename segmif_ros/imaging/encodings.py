@@ -224,7 +224,7 @@ def to_infrared(image: ImageBuffer) -> Array:
         raise EncodingError(_no_role(image.encoding, "an infrared image", INFRARED_ENCODINGS))
     pixels = view(image)
     if image.encoding in _TO_LUMA:
-        return cv2.cvtColor(pixels, _TO_LUMA[image.encoding])
+        return cv2.cvtColor(_ours(pixels), _TO_LUMA[image.encoding])
     if image.encoding in _UYVY + _YUYV:
         return np.ascontiguousarray(pixels[..., 1 if image.encoding in _UYVY else 0])
     if image.encoding in _HALF_CHROMA:
@@ -278,6 +278,8 @@ def _half_chroma_to_rgb(pixels: Array, image: ImageBuffer) -> Array:
 
 def _ours(pixels: Array) -> Array:
     """Return the same values in the machine's byte order, and in rows that OpenCV takes: whole values apart."""
+    if 1 in pixels.shape[:2]:  # NumPy may give such an axis any stride, which old OpenCV doesn't take
+        pixels = pixels.copy()
     return np.require(pixels, pixels.dtype.newbyteorder("="), ["ALIGNED"])
 
 

@@ -271,9 +271,9 @@ def _read_torch(file: Path) -> dict[str, Tensor]:
 
 def _refuse_archive_bomb(file: Path) -> None:
     """Refuse a zip archive whose records come out larger than the file: PyTorch writes them as they are."""
-    if not zipfile.is_zipfile(file):
-        return
     try:
+        if not zipfile.is_zipfile(file):
+            return
         with zipfile.ZipFile(file) as archive:
             records = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):

@@ -137,7 +137,7 @@ def _beside(path: Path, name: str) -> Path:
     try:
         return path.parent / user_path(name)
     except OSError as error:
-        raise CalibrationError(f"{name}: {error.strerror}") from None
+        raise CalibrationError(f"{shown(name)}: {error.strerror}") from None
 
 
 def _camera_of(content: Mapping[str, Any]) -> CameraModel:

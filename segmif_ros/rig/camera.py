@@ -361,7 +361,7 @@ def _as_intrinsics(values: npt.ArrayLike, width: int, height: int, *, is_part: b
 def _as_distortion(name: Any, values: npt.ArrayLike) -> tuple[str, Array]:
     """Return the model under its usual name and the coefficients that it needs."""
     words = " ".join(name.lower().replace("_", " ").replace("-", " ").split()) if isinstance(name, str) else None
-    coefficients = np.zeros(0) if np.size(values) == 0 else as_numbers(values, "D (distortion_coefficients)").ravel()
+    coefficients = as_numbers(values, "D (distortion_coefficients)").ravel()
     if words in _NO_DISTORTION:
         if coefficients.any():
             raise CalibrationError(f"distortion model {shown(name)} has coefficients: {_known_models()}")

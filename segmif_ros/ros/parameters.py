@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import yaml
 
+from segmif_ros.paths import one_line
+
 if TYPE_CHECKING:
     from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
     from rclpy.node import Node
@@ -283,4 +285,4 @@ def markdown_table(config: type[Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    return repr(value) if isinstance(value, str) else "not set" if value is None else str(value).lower()
+    return one_line(repr(value) if isinstance(value, str) else "not set" if value is None else str(value).lower(), 200)

@@ -96,6 +96,16 @@ def test_a_damaged_camera_info_costs_that_message(
     assert "2 messages of the bag can't be read" in error and "Traceback" not in error
 
 
+def test_a_camera_info_with_numbers_that_are_none_goes_into_the_manifest_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = record.camera_info_message
+    monkeypatch.setattr(record, "camera_info_message", lambda h, w, _focal, *what: whole(h, w, float("nan"), *what))
+    record.record(tmp_path / "bag", record.RecordConfig(frames=1, height=64, width=80))
+    export(tmp_path / "bag", tmp_path / "set", ExportConfig())
+    assert manifest(tmp_path / "set")["calibration"]["rgb"]["k"][:3] == [None, 0.0, 39.5]
+
+
 def test_two_exports_are_the_same(make_bag: MakeBag, tmp_path: Path) -> None:
     bag = make_bag()
     for name in ("one", "two"):

@@ -147,3 +147,12 @@ def test_a_file_that_claims_too_many_pixels_is_refused_before_it_is_decoded(kind
 def test_a_header_that_says_no_size_is_refused(kind) -> None:
     with pytest.raises(EncodingError, match="its header doesn't say its size"):
         decompress(CompressedBuffer(format="", data=claiming(kind, 0, 8)))
+
+
+@pytest.mark.parametrize("chunk", [b"IDAT", b"acTL", b"zTXt", b"iCCP"])
+def test_a_chunk_that_claims_more_than_there_is_is_not_given_to_the_decoder(chunk, monkeypatch) -> None:
+    whole = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
+    damaged = whole[:33] + b"\xff\xff\xff\xf0" + chunk + whole[33:]
+    monkeypatch.setattr("cv2.imdecode", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(EncodingError, match="a chunk claims more bytes than there are"):
+        decompress(CompressedBuffer(format="png", data=damaged))

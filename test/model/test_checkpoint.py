@@ -427,6 +427,15 @@ def test_a_small_file_that_asks_for_much_memory_is_refused(tmp_path: Path, legac
     assert "fusion.a claims more values than the file holds" in _refusal(path)
 
 
+def test_an_archive_of_several_disks_is_refused(tmp_path: Path) -> None:
+    torch.save({"fusion.a": torch.zeros(1)}, tmp_path / "m.pth")
+    data = bytearray((tmp_path / "m.pth").read_bytes())
+    at = data.index(b"PK\x06\x07")  # the locator of the archive's end: its number of disks
+    data[at + 16] = 9
+    (tmp_path / "m.pth").write_bytes(data)
+    _refusal(tmp_path / "m.pth")
+
+
 def test_a_compressed_archive_is_not_opened(tmp_path: Path) -> None:
     torch.save({"fusion.a": torch.zeros(1 << 20)}, tmp_path / "m.pth")
     with zipfile.ZipFile(tmp_path / "m.pth") as whole, zipfile.ZipFile(tmp_path / "z.pth", "w", 8) as small:
