@@ -30,6 +30,7 @@ from segmif_ros.trials.fuzz.tally import Tally
 
 _FRAMES = 3
 _SIZE = (24, 32)
+_K = np.array([[30.0, 0, 15.5], [0, 30, 11.5], [0, 0, 1]])
 _KINDS = {
     "mcap": (StoragePlugin.MCAP, None),
     "mcap zstd": (StoragePlugin.MCAP, CompressionMode.STORAGE),
@@ -96,7 +97,7 @@ def _write(path: Path, kind: str, rng: random.Random, *, spoil: float) -> None:
 
 def _message(message_type: str, camera: str, stamp_ns: int, frame: int) -> bytes:
     if message_type == CAMERA_INFO:
-        return bytes(camera_info_message(*_SIZE, 30.0, stamp_ns, camera))
+        return bytes(camera_info_message(*_SIZE, _K, stamp_ns, camera))
     grey = np.random.default_rng(frame).integers(3000, 4000, _SIZE).astype(np.uint16)
     image = grey if camera == "infrared" else np.repeat((grey % 256).astype(np.uint8)[..., None], 3, axis=2)
     encoding, kind = ("mono16", "png") if camera == "infrared" else ("rgb8", "jpeg")
