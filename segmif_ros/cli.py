@@ -127,6 +127,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "compare": ("compare two reports of evaluate", _of("segmif_ros.evaluation.compare")),
     "evaluate-grid": ("judge the planner's grid against exact ground", _of("segmif_ros.evaluation.ground.command")),
     "replay": ("run bags through pairing and engine, or play one to a node", _of("segmif_ros.trials.replay_command")),
+    "calibrate": ("calibrate a rig from a board, a drive or points", _of("segmif_ros.trials.calibrate.command")),
     "record-synthetic": ("write a bag of synthetic scenes with exact labels", _of("segmif_ros.bag.record")),
     "export-dataset": ("write a bag's pairs in FMB's layout", _of("segmif_ros.bag.export")),
     "bench": ("time models, backends and precisions on this machine", _of("segmif_ros.trials.bench")),

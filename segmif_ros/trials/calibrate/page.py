@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages of `segmif calibrate`: before and after under a slider, residuals, coverage; and one to click points."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import jinja2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.evaluation.page_frame import Table, data_uri, render_in_frame
+from segmif_ros.rig.calibrating.board import stretched
+from segmif_ros.rig.calibration import RigCalibration
+from segmif_ros.rig.registration import Registration, RegistrationConfig
+
+if TYPE_CHECKING:
+    from segmif_ros.trials.calibrate.command import Outcome
+    from segmif_ros.trials.calibrate.sources import NamedPair
+
+Image = npt.NDArray[np.uint8]
+_WIDTH_PX = 720
+_FAR_M = 10.0  # where the page registers what the calibration has extrinsics for
+_CELLS = ("top", "middle", "bottom")
+
+
+def report_page(method: str, outcome: Outcome) -> str:
+    """Return the page of a calibration as HTML text."""
+    facts = outcome.facts
+    pairs = [
+        {"name": pair.name, "before": _uri(before), "after": _uri(after)}
+        for pair in outcome.shown
+        for before, after in [_before_and_after(pair, outcome.calibration)]
+    ]
+    return render_in_frame(
+        _BODY,
+        title=f"Calibration by {method}",
+        lead=outcome.verdict,
+        tables=_tables(facts),
+        notes=_notes(outcome.calibration),
+        pairs=pairs,
+        distance=f"{_FAR_M:g} m" if outcome.calibration.extrinsics else "",
+    )
+
+
+def click_page(pair: NamedPair) -> str:
+    """Return a page on which pairs of points are clicked and saved as the file that --points reads."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    images = [_png_uri(stretched(pair.infrared)), _png_uri(pair.rgb)]
+    return environment.from_string(_CLICK).render(infrared=images[0], rgb=images[1], name=pair.name)
+
+
+def _before_and_after(pair: NamedPair, calibration: RigCalibration) -> tuple[Image, Image]:
+    """Return both images laid over one another, only resized and registered; agreement looks grey."""
+    infrared = stretched(pair.infrared)
+    plain = Registration(RegistrationConfig(mode="resize")).apply(infrared, pair.rgb)
+    mode = "stereo" if calibration.extrinsics else "homography"
+    config = RegistrationConfig(mode=mode, reference_depth_m=_FAR_M)
+    fitting = calibration
+    if calibration.infrared and calibration.rgb:
+        fitting = replace(
+            calibration,
+            infrared=calibration.infrared.scaled(*infrared.shape[1::-1]),
+            rgb=calibration.rgb.scaled(*pair.rgb.shape[1::-1]),
+        )
+    made = Registration(config, fitting).apply(infrared, pair.rgb)
+    before, after = (_overlay(each.infrared, each.rgb) for each in (plain, made))
+    return before, after
+
+
+def _overlay(infrared: Image, rgb: Image) -> Image:
+    grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    mixed = np.dstack([infrared, grey, grey])
+    height = max(1, round(mixed.shape[0] * _WIDTH_PX / mixed.shape[1]))
+    return np.asarray(cv2.resize(mixed, (_WIDTH_PX, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _uri(image: Image) -> str:
+    _, packed = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return data_uri("jpeg", packed.tobytes())
+
+
+def _png_uri(image: Image) -> str:
+    _, packed = cv2.imencode(".png", image if image.ndim == 2 else image[..., ::-1])
+    return f"data:image/png;base64,{base64.b64encode(packed.tobytes()).decode('ascii')}"
+
+
+def _tables(facts: dict[str, Any]) -> list[Table]:
+    tables = []
+    for camera, counts in facts.get("coverage", {}).items():
+        rows = tuple((name, *map(str, row)) for name, row in zip(_CELLS, counts, strict=True))
+        tables.append(Table(title=f"Board points, {camera} image", columns=("", "left", "middle", "right"), rows=rows))
+    if views := facts.get("views"):
+        rows = tuple(
+            (
+                each["name"],
+                *("" if each[key] is None else f"{each[key]:.2f}" for key in ("infrared_px", "rgb_px", "transfer_px")),
+                "yes" if each["used"] else "no",
+            )
+            for each in views
+        )
+        note = "Residuals in pixels of each image; transfer: from one camera to the other, in RGB pixels."
+        columns = ("view", "infrared", "RGB", "transfer", "used")
+        tables.append(Table(title="Views", columns=columns, rows=rows, note=note))
+    if residuals := facts.get("residuals_px"):
+        rows = tuple(
+            (str(k + 1), f"{off:.2f}", "yes" if used else "no")
+            for k, (off, used) in enumerate(zip(residuals, facts["used"], strict=True))
+        )
+        tables.append(Table(title="Pairs of points", columns=("pair", "px", "used"), rows=rows))
+    return tables
+
+
+def _notes(calibration: RigCalibration) -> list[tuple[str, str]]:
+    notes = []
+    for name, camera in (("infrared", calibration.infrared), ("RGB", calibration.rgb)):
+        if camera is not None:
+            K = camera.K
+            focal = f"f {K[0, 0]:.1f} {K[1, 1]:.1f} px, centre {K[0, 2]:.1f} {K[1, 2]:.1f}"
+            notes.append((name, f"{camera.width}x{camera.height}, {focal}, {camera.distortion_model}"))
+    if (mount := calibration.extrinsics) is not None:
+        turn = np.degrees(np.ravel(cv2.Rodrigues(mount.rotation)[0]))
+        place = " ".join(f"{1e3 * each:.1f}" for each in mount.translation_m)
+        notes.append(("infrared camera's place", f"{place} mm right, down and ahead of the RGB camera"))
+        notes.append(("turn", " ".join(f"{each:.2f}" for each in turn) + " degrees about x, y, z"))
+    if calibration.homography is not None:
+        notes.append(("homography", str(np.round(calibration.homography.matrix, 4).tolist())))
+    return notes
+
+
+_BODY = """\
+{% extends "frame" %}
+{% block style %}
+.swipe { position: relative; max-width: 45rem; }
+.swipe img { display: block; width: 100%; }
+.swipe img + img { position: absolute; inset: 0; clip-path: inset(0 0 0 var(--at, 50%)); }
+.swipe input { width: 100%; }
+{% endblock %}
+{% block body %}
+<h2>Before and after</h2>
+<p>Infrared in red over RGB in cyan: what fits looks grey. Left of the slider only resized, right of it
+registered{% if distance %} at {{ distance }}{% endif %}.</p>
+{% for pair in pairs %}
+<h3>{{ pair.name }}</h3>
+<div class="swipe"><img src="{{ pair.before }}" alt="before"><img src="{{ pair.after }}" alt="after">
+<input type="range" min="0" max="100" value="50" aria-label="before and after"
+ oninput="this.parentNode.style.setProperty('--at', this.value + '%')"></div>
+{% endfor %}
+{% endblock %}
+"""
+
+_CLICK = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Pairs of points</title>
+<style>body { font: 1rem system-ui, sans-serif; margin: 1rem; } .two { display: flex; gap: 1rem; flex-wrap: wrap; }
+figure { margin: 0; position: relative; flex: 1 1 24rem; } img { width: 100%; cursor: crosshair; }
+span { position: absolute; transform: translate(-50%, -50%); color: #fff; background: #c2185b; border-radius: 50%;
+ width: 1.2rem; line-height: 1.2rem; text-align: center; font-size: .75rem; pointer-events: none; }</style></head>
+<body><h1>Pairs of points: {{ name }}</h1>
+<p>Click a point in the infrared image, then the same thing in the RGB image. 6 to 12 pairs, far away or all on one
+plane, and all over the view.</p>
+<div class="two"><figure><img id="infrared" src="{{ infrared }}" alt="infrared"></figure>
+<figure><img id="rgb" src="{{ rgb }}" alt="RGB"></figure></div>
+<p><button id="undo">Undo</button> <button id="save">Save points.txt</button></p><pre id="list"></pre>
+<script>
+const clicks = [];
+const order = ["infrared", "rgb"];
+function draw() {
+  document.querySelectorAll("span").forEach(each => each.remove());
+  clicks.forEach((click, k) => {
+    const image = document.getElementById(order[k % 2]), mark = document.createElement("span");
+    mark.textContent = Math.floor(k / 2) + 1;
+    mark.style.left = 100 * (click[0] + 0.5) / image.naturalWidth + "%";
+    mark.style.top = (click[1] + 0.5) / image.naturalHeight * image.clientHeight + "px";
+    image.parentNode.appendChild(mark);
+  });
+  document.getElementById("list").textContent = text();
+}
+function text() {
+  const lines = ["# infrared u v, RGB u v"];
+  for (let k = 0; k + 1 < clicks.length; k += 2)
+    lines.push([...clicks[k], ...clicks[k + 1]].map(each => each.toFixed(1)).join(" "));
+  return lines.join("\\n") + "\\n";
+}
+order.forEach((name, side) => document.getElementById(name).addEventListener("click", event => {
+  if (clicks.length % 2 !== side) return;
+  const image = event.target, by = image.naturalWidth / image.clientWidth;
+  clicks.push([event.offsetX * by - 0.5, event.offsetY * by - 0.5]);
+  draw();
+}));
+document.getElementById("undo").onclick = () => { clicks.pop(); draw(); };
+document.getElementById("save").onclick = () => {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text()], {type: "text/plain"}));
+  link.download = "points.txt";
+  link.click();
+};
+</script></body></html>
+"""

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segmif calibrate`: from images to the file that the node reads, and what can't be is said in one line."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from segmif_ros.cli import main
+from segmif_ros.rig.calibrating.board import parse_board
+from segmif_ros.rig.calibration import Extrinsics, RigCalibration
+from segmif_ros.rig.calibration_file import calibration_yaml, load_calibration, load_camera
+from segmif_ros.rig.registration import Registration, RegistrationConfig
+from segmif_ros.ros.simulator.board_view import HeldBoard, pose_in_infrared, random_pose
+from segmif_ros.ros.simulator.rigs import CameraPlan, rotation_of
+
+BOARD = "checkerboard:7x5:0.08"
+TRUTH = RigCalibration(
+    infrared=CameraPlan(width=320, height=240, fov_deg=50, lens="plumb_bob").model(),
+    rgb=CameraPlan(width=320, height=240, fov_deg=58, lens="plumb_bob").model(),
+    extrinsics=Extrinsics(rotation=rotation_of(1, -1, 0.5), translation_m=np.array([0.08, 0.01, 0.0])),
+)
+
+
+def write_pair(folder, name, infrared, rgb) -> None:
+    for kind, image in (("infrared", infrared), ("visible", rgb[..., ::-1])):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / kind / f"{name}.png"), image)
+
+
+@pytest.fixture(scope="module")
+def board_folder(tmp_path_factory):
+    folder, held = tmp_path_factory.mktemp("board"), HeldBoard(parse_board(BOARD))
+    rng = np.random.default_rng(0)
+    for k in range(10):
+        pose = random_pose(k, 5, held, TRUTH.infrared, TRUTH.rgb, TRUTH.extrinsics)
+        rgb = rng.normal(90, 3, (240, 320, 3)).astype(np.uint8)
+        counts = rng.normal(7000, 5, (240, 320)).astype(np.uint16)
+        there = pose_in_infrared(pose, TRUTH.extrinsics)
+        write_pair(
+            folder, f"{k:02d}", held.into_infrared(counts, TRUTH.infrared, there), held.into_rgb(rgb, TRUTH.rgb, pose)
+        )
+    return folder
+
+
+def test_a_folder_of_board_views_becomes_the_file_that_the_node_reads(board_folder, tmp_path, capsys) -> None:
+    known = tmp_path / "known.yaml"
+    known.write_text(calibration_yaml(RigCalibration(infrared=TRUTH.infrared, rgb=TRUTH.rgb)))
+    out = tmp_path / "out"
+    given = ["calibrate", "board", str(board_folder), "--board", BOARD, "--known", str(known), "--out", str(out)]
+    assert main(given) == 0
+    assert "px" in capsys.readouterr().out
+    found = load_calibration(out / "rig.yaml")
+    assert np.linalg.norm(found.extrinsics.translation_m - TRUTH.extrinsics.translation_m) < 0.02
+    Registration(RegistrationConfig(mode="stereo"), found)
+    assert load_camera(out / "infrared.yaml").size == (320, 240)
+    report = json.loads((out / "report.json").read_text())
+    assert report["pairs"]["both"] >= 6
+    page = (out / "report.html").read_text()
+    assert page.count('class="swipe"') >= 1
+    assert report["verdict"] in page.replace("&#39;", "'")
+
+
+def test_points_become_a_homography(tmp_path, capsys) -> None:
+    write_pair(tmp_path / "pairs", "a", np.zeros((48, 64), np.uint8), np.zeros((96, 128, 3), np.uint8))
+    rows = [f"{u} {v} {2 * u + 5} {2 * v + 3}" for u, v in ((5, 5), (55, 6), (8, 40), (50, 38), (30, 20), (20, 33))]
+    (tmp_path / "points.txt").write_text("\n".join(rows))
+    given = ["calibrate", "points", str(tmp_path / "pairs"), "--points", str(tmp_path / "points.txt")]
+    assert main([*given, "--out", str(tmp_path / "out")]) == 0
+    assert "good: 0.0 px mean over 6 pairs" in capsys.readouterr().out
+    found = load_calibration(tmp_path / "out" / "rig.yaml").homography
+    np.testing.assert_allclose(found.to_rgb([[10, 10]]), [[25, 23]], atol=1e-6)
+
+
+def test_a_page_to_click_points_on_is_written(tmp_path, capsys) -> None:
+    write_pair(tmp_path / "pairs", "a", np.zeros((48, 64), np.uint8), np.zeros((96, 128, 3), np.uint8))
+    assert main(["calibrate", "points", str(tmp_path / "pairs"), "--click", "--out", str(tmp_path / "out")]) == 0
+    assert "points.html in a browser" in capsys.readouterr().out
+    assert (tmp_path / "out" / "points.html").read_text().count("data:image/png") == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["board"], "--board is needed"),
+        (["board", "--board", "chess"], "KIND:COLUMNSxROWS:METRES"),
+        (["board", "--board", "checkerboard:7x5:80"], "were these millimetres"),
+        (["points"], "--points FILE is needed"),
+        (["scene", "--translation", "0.1", "0", "0"], "--translation needs --known"),
+        (["scene"], "8 at least are needed"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line(given, told, tmp_path, capsys) -> None:
+    write_pair(tmp_path / "pairs", "a", np.zeros((48, 64), np.uint8), np.zeros((48, 64, 3), np.uint8))
+    method, *more = given
+    assert main(["calibrate", method, str(tmp_path / "pairs"), "--out", str(tmp_path / "out"), *more]) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "out" / "rig.yaml").exists()
