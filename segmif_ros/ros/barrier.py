@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import TransitionCallbackReturn
 
 from segmif_ros.ros.health import Problem
 from segmif_ros.stream.processing import in_one_line
@@ -26,6 +27,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 NS_PER_S = 1_000_000_000
 _SHOWN_S = 60.0  # for so long after the last one, /diagnostics warns
 _MOST_FAILURES = 1000
+_TRANSITIONS = {f"on_{name}" for name in ("configure", "activate", "deactivate", "cleanup", "shutdown", "error")}
 _KINDS = 100  # tracebacks logged at most: an exception may carry another text each time
 
 
@@ -151,6 +153,12 @@ class GuardedNode:
         self.barrier = barrier or Barrier(lambda text: self.get_logger().error(text), time.monotonic_ns)  # type: ignore[attr-defined]
         super().__init__(*args, **more)
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Guard the lifecycle callbacks: rclpy takes their exceptions for ERROR, and says nothing."""
+        super().__init_subclass__(**more)
+        for name in _TRANSITIONS & vars(cls).keys():
+            setattr(cls, name, _guarded_transition(name, vars(cls)[name]))
+
     def create_subscription(self, msg_type: Any, topic: str, callback: Any, *args: Any, **more: Any) -> Any:
         """See rclpy."""
         guarded = self.barrier.around(f"subscription {topic}", callback)
@@ -170,6 +178,18 @@ class GuardedNode:
     def add_on_set_parameters_callback(self, callback: Any) -> None:
         """See rclpy."""
         super().add_on_set_parameters_callback(self.barrier.around("parameters", callback, _refused))  # type: ignore[misc]
+
+
+def _guarded_transition(name: str, callback: Function) -> Function:
+    @functools.wraps(callback)
+    def guarded(self: GuardedNode, state: Any) -> Any:
+        try:
+            return callback(self, state)
+        except Exception as error:  # noqa: BLE001  see `Barrier`
+            self.barrier.caught(name, error)
+            return TransitionCallbackReturn.ERROR
+
+    return guarded  # type: ignore[return-value]
 
 
 def _failed(error: Exception, request: Any, response: Any) -> Any:

@@ -43,9 +43,16 @@ class RegistrationWatch:
         correct: Takes the correction (right, down) in pixels of the view that is to be in force from now on. Called on
             the watch's own thread.
         now_ns: A clock that never steps back.
+        unexpected: Takes an exception that only a defect can cause; the watch goes on after it.
     """
 
-    def __init__(self, correct: Callable[[Shift], None], now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        correct: Callable[[Shift], None],
+        now_ns: Callable[[], int],
+        unexpected: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
+        self._unexpected = unexpected
         self._correct = correct
         self._now_ns = now_ns
         self._settings = WatchSettings()
@@ -153,7 +160,13 @@ class RegistrationWatch:
                     return
                 pair, self._pair = self._pair, None
             assert pair is not None
+            self._look_safely(pair)
+
+    def _look_safely(self, pair: Registered) -> None:
+        try:
             self.look(pair)
+        except Exception as error:  # noqa: BLE001  a defect must not end the thread
+            self._unexpected(error)
 
     def _refine(self, found: DriftEstimate) -> None:
         """Go a step towards what was found, within the bounds; then look afresh."""

@@ -17,42 +17,33 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from sensor_msgs.msg import CameraInfo
 
 from segmif_ros.inference.weights import weights_note
-from segmif_ros.rig.camera import CameraModel
-from segmif_ros.rig.depth_registration import AnyRegistration, DepthRegistration
-from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.registration import Unregistered
 from segmif_ros.ros import parameters
 from segmif_ros.ros.barrier import GuardedNode
-from segmif_ros.ros.camera_infos import CameraInfoInput, camera_model, info_of
-from segmif_ros.ros.depth_input import DepthInput
+from segmif_ros.ros.camera_infos import CameraInfoInput
 from segmif_ros.ros.frame_budget import observed, within_budget
 from segmif_ros.ros.inputs import CameraInput
 from segmif_ros.ros.monitor import Monitor
 from segmif_ros.ros.node_config import NODE_NAME, NodeConfig
+from segmif_ros.ros.node_rig import NodeRig
 from segmif_ros.ros.outputs import Outputs, chosen_classes
 from segmif_ros.ros.parameter_sets import ParameterSets
 from segmif_ros.ros.params_files import files_for_others
 from segmif_ros.ros.qos import profile
-from segmif_ros.ros.registration_watch import RegistrationWatch, WatchSettings
 from segmif_ros.ros.rig_source import RigSource
 from segmif_ros.ros.services import Services
 from segmif_ros.ros.synchronizers import pairer_maker
-from segmif_ros.ros.time_offset_watch import TimeOffsetWatch
 from segmif_ros.stream.pairing import JUMP_BACK_NS
-from segmif_ros.stream.pipeline import Pipeline, PipelineConfig
+from segmif_ros.stream.pipeline import Pipeline
 from segmif_ros.stream.processing import Frame, Output, PairRefusedError
 
 if TYPE_CHECKING:  # torch would come with it
@@ -62,7 +53,6 @@ if TYPE_CHECKING:  # torch would come with it
 DEACTIVATE_TIMEOUT_S = 0.8
 CLOSE_TIMEOUT_S = 0.5
 LOOK_S = 0.05  # between two looks whether a camera has fallen silent
-_LEAST_OFFSET_S = 0.01  # a smaller change of the time offset is left alone
 
 
 def load_engine(config: NodeConfig) -> EngineProtocol:
@@ -72,7 +62,7 @@ def load_engine(config: NodeConfig) -> EngineProtocol:
     return Engine(config.engine())
 
 
-class SegmifNode(ParameterSets, GuardedNode, LifecycleNode):
+class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
     """The lifecycle node.
 
     Args:
@@ -100,12 +90,7 @@ class SegmifNode(ParameterSets, GuardedNode, LifecycleNode):
         self.outputs: Outputs | None = None
         self.inputs: list[CameraInput] = []
         self._info_inputs: list[CameraInfoInput] = []
-        self._infos: dict[str, CameraInfo] = {}
-        self._registration: AnyRegistration | None = None
-        self._depth: DepthInput | None = None
-        self._auto_offset_s: float | None = None
-        self.registration_watch = RegistrationWatch(self._correct_registration, time.monotonic_ns)
-        self.time_offset = TimeOffsetWatch()
+        self._begin_rig()
         self.engine: EngineProtocol | None = None
         self._first_result = True
         self._changing = threading.Lock()  # services have a thread of their own
@@ -279,8 +264,6 @@ class SegmifNode(ParameterSets, GuardedNode, LifecycleNode):
                 f"{engine.backend_name} on {engine.device_name} in {engine.precision}"
             )
 
-    # --- the rig -----------------------------------------------------------------------------------------------------
-
     def _take_frame(self, camera: str, offer: Callable[[Frame], None], frame: Frame) -> None:
         offer(frame)
         if self.config.estimates_time_offset:
@@ -290,94 +273,6 @@ class SegmifNode(ParameterSets, GuardedNode, LifecycleNode):
         """Let the pipeline look at the clock: silence is found by time alone."""
         if self.active and self.pipeline is not None:
             self.pipeline.advance()
-
-    def _take_info(self, camera: str, message: CameraInfo) -> None:
-        """Take camera_info that isn't as before."""
-        said: CameraModel | CalibrationError
-        try:
-            said = camera_model(message)
-        except CalibrationError as error:
-            said = error
-        with self._changing:
-            self._infos[camera] = message
-            self.rig.told(camera, said)
-            self._use_rig(self.rig)
-
-    def _use_rig(self, rig: RigSource) -> None:
-        """Register and describe the outputs by what is known now."""
-        changed = rig.registration is not self._registration
-        self.rig, self._registration = rig, rig.registration
-        self._watch_rig(changed=changed)
-        if self.pipeline is None or self.outputs is None:
-            return
-        self.pipeline.replace_registration(rig.registration)
-        own = self._infos.get(self.config.master)
-        self.outputs.info.use(own if rig.camera is None else info_of(rig.camera))
-        if changed and not isinstance(rig.registration, Unregistered) and rig.registration.config.mode != "none":
-            self.get_logger().info(rig.registration.describe())
-
-    def _watch_rig(self, *, changed: bool) -> None:
-        """Watch the registration and take depth as the parameters ask for, now."""
-        config = self.config
-        settings = WatchSettings(
-            on=config.watch_registration,
-            limit_px=config.registration_limit_px,
-            refine_px=config.refine_registration_px,
-        )
-        self.registration_watch.use(settings, self._registration, anew=changed)
-        wanted = self.active and isinstance(self._registration, DepthRegistration) and self._registration.wants_depth
-        self._take_depth_from(config.depth_source if wanted else None)
-
-    def _take_depth_from(self, source: str | None) -> None:
-        if (self._depth and self._depth.source) == source:
-            return
-        if self._depth is not None:
-            self._depth.close()
-        self._depth = None if source is None else DepthInput(
-            self,
-            source,
-            profile(self.config.input_reliability, self.config.input_depth),
-            camera=lambda: self.rig.camera_of("rgb"),
-            take=self._take_depth,
-            say=lambda _kind, line: self.get_logger().warning(line, throttle_duration_sec=10.0),
-        )  # fmt: skip
-
-    def _take_depth(self, stamp: int, depth_m: npt.NDArray[np.floating]) -> None:
-        registration = self._registration
-        if isinstance(registration, DepthRegistration):
-            registration.take_depth(stamp, depth_m)
-
-    def _correct_registration(self, correction_px: tuple[float, float]) -> None:
-        """Take a correction of the drift watch, on its thread."""
-        with self._changing:
-            self.rig.correct(correction_px)
-            self._registration = self.rig.registration
-            if self.pipeline is not None:
-                self.pipeline.replace_registration(self.rig.registration)
-
-    @property
-    def time_offset_s(self) -> float:
-        """The offset in force."""
-        return self.config.time_offset_s if self._auto_offset_s is None else self._auto_offset_s
-
-    def follow_time_offset(self) -> None:
-        """Take the estimated time offset into force, if the parameters ask for it and it is certain."""
-        settled_s = self.time_offset.settled_s() if self.config.time_offset == "auto" else None
-        if settled_s is None or self.pipeline is None or abs(settled_s - self.time_offset_s) < _LEAST_OFFSET_S:
-            return
-        with self._changing:
-            first, self._auto_offset_s = self._auto_offset_s is None, settled_s
-            self.pipeline.configure(self._pipeline_config(self.config), self.rig.registration)
-        if first:
-            self.get_logger().info(
-                f"time offset: infrared stamps are taken as {1e3 * settled_s:+.0f} ms late, as the images tell "
-                "(time_offset auto); changes are in /diagnostics"
-            )
-
-    def _pipeline_config(self, config: NodeConfig) -> PipelineConfig:
-        if config.time_offset != "auto" or self._auto_offset_s is None:
-            return config.pipeline()
-        return replace(config.pipeline(), time_offset_s=self._auto_offset_s)
 
     # --- control -----------------------------------------------------------------------------------------------------
 

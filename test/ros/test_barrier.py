@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from node_bench import FRAME_NS, START_NS
+from node_bench import FRAME_NS, START_NS, SUCCESS
 from rclpy.executors import ExternalShutdownException
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock as ClockMessage
@@ -142,7 +142,7 @@ def test_a_frame(bench, monkeypatch) -> None:
 
 def test_a_camera_info(bench, monkeypatch) -> None:
     table = bench()
-    monkeypatch.setattr("segmif_ros.ros.segmif_node.camera_model", boom)
+    monkeypatch.setattr("segmif_ros.ros.node_rig.camera_model", boom)
     publisher = table.others.create_publisher(CameraInfo, "rgb/camera_info", 5)
     table.until(publisher.get_subscription_count)
     publisher.publish(CameraInfo())
@@ -187,6 +187,13 @@ def test_the_worker(bench, monkeypatch) -> None:
     table.cameras["infrared"].publish(message)
     table.send(1, cameras=("rgb",))
     lives(table, "worker")
+
+
+def test_a_lifecycle_transition(bench, monkeypatch) -> None:
+    table = bench()
+    monkeypatch.setattr(table.node.pipeline, "stop", boom)
+    assert table.node.trigger_deactivate() != SUCCESS
+    assert any("unexpected exception in on_deactivate" in line for line in table.log)
 
 
 @pytest.mark.parametrize("name", ["enable", "reload_weights", "snapshot"])
