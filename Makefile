@@ -47,7 +47,7 @@ lint: $(STAMP)
 
 parity: $(STAMP)
 	@test -n "$(VECTORS)" || { echo "make parity: say where the vectors are: make parity VECTORS=<folder>" >&2; exit 2; }
-	$(RUN) -m segmif_ros.cli parity "$(VECTORS)"
+	$(RUN) -m segmif_ros.cli parity "$(VECTORS)" $(ARGS)
 
 weights-report: $(STAMP)
 	$(RUN) -m segmif_ros.cli weights-report --out $(OUT)/weights $(if $(DATA),--data "$(DATA)") $(ARGS)

@@ -12,7 +12,6 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from segmif_ros.command_line import Parser, finish
@@ -93,17 +92,6 @@ def _grid(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
-def _parity(parser: argparse.ArgumentParser) -> Run:
-    parser.add_argument("folder", type=Path, help="folder with .npz vectors")
-
-    def run(options: argparse.Namespace) -> int:
-        from segmif_ros.trials import parity
-
-        return parity.run(options.folder)
-
-    return run
-
-
 def _doctor(_parser: argparse.ArgumentParser) -> Run:
     def run(_options: argparse.Namespace) -> int:
         from segmif_ros.trials import doctor
@@ -136,7 +124,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "models": ("list the packaged weights, or describe those of a file", _of("segmif_ros.inference.models")),
     "weights-report": ("measure weights on held-out scenes", _of("segmif_ros.evaluation.card.command")),
     "single-camera": ("calibrate the confidence with one camera alone", _of("segmif_ros.evaluation.single_camera")),
-    "parity": ("compare the network with recorded outputs of the authors' network", _parity),
+    "parity": ("compare the network with recorded outputs of the authors' network", _of("segmif_ros.trials.parity")),
     "picture": ("draw synthetic scenes and what the weights make of them", _of("segmif_ros.trials.demo.picture")),
     "parameters": ("print or write the tables of parameters", _of("segmif_ros.ros.parameter_files")),
     "doctor": ("say what is installed, what is missing and what brings it", _doctor),

@@ -21,6 +21,7 @@ from segmif_ros.data.mixture import Mixture, PairSource, PublishedSource, SceneS
 from segmif_ros.data.published import open_dataset
 from segmif_ros.data.rgb_labels import RgbLabels
 from segmif_ros.data.transforms import Image, Sample, blend_luma
+from segmif_ros.data.whole_targets import WholeTargets, made_target, target_files
 from segmif_ros.evaluation.predict import to_plane
 from segmif_ros.evaluation.segmentation import LabelRangeError
 from segmif_ros.imaging.fusion_target import FusionTarget, fusion_target
@@ -131,8 +132,12 @@ def open_source(
     ``held_out`` picks the part of a pair folder that is kept apart, where one is; ``labels`` names the label set of the
     samples. Raises DatasetError or RecipeError for data that isn't there or doesn't fit.
     """
+    root = data_root / config.path
     try:
-        return _open(config, data_root / config.path, cache, held_out, labels)
+        source = _open(config, root, cache, held_out, labels)
+        if config.targets:
+            return WholeTargets(source, target_files(root / config.targets))
+        return WholeTargets(source, made_target(config.whole_target)) if config.whole_target else source
     except (LabelMapError, LabelSetError) as error:
         raise RecipeError(f"source {config.kind} {config.path}: {error}") from None
 

@@ -38,7 +38,14 @@ class SourceConfig:
         labelled_only: For pairs: leave out those without a label file and without a map of absence.
         unlabelled: For pairs: don't look at labels/ and absent/; they are for the fusion loss alone.
         first_seed, count, height, width: For scenes: seeds first_seed .. first_seed + count - 1, size in pixels.
+        whole_target: Method of a fusion target that is made from the whole pair and then augmented with it, as in the
+            authors' training; "" makes it from each augmented crop. Not for scenes.
+        targets: Folder below ``path`` with ready fusion targets of the images' names, as the authors' Mask2; "" for
+            none. They are the prior images as well where prior and fusion_target are one method.
         augment: Augmentation of this source.
+
+    Raises:
+        ValueError: Two ways to a target, or one for scenes.
     """
 
     kind: Literal["scenes", "camvid", "pairs", "fmb", "mfnet", "msrs", "pst900", "rgb_labels"]
@@ -55,7 +62,15 @@ class SourceConfig:
     count: int = 0
     height: int = 0
     width: int = 0
+    whole_target: Literal["", "vsm_wls", "detail"] = ""
+    targets: str = ""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        if self.targets and self.whole_target:
+            raise ValueError(f"targets is {self.targets} and whole_target {self.whole_target}: give one of them")
+        if self.kind == "scenes" and (self.targets or self.whole_target):
+            raise ValueError("scenes have no targets and no whole_target: leave both out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +174,7 @@ class TrainingConfig:
         label_set: Classes that are learned: a name, or a .yaml file relative to the recipe's folder.
         prior: Prior image of the semantic features: 'mean', 'visible' or 'vsm_wls'.
         fusion_target: What the fusion loss compares with: 'vsm_wls' (the paper's) or 'detail', see `fusion_target`.
+        published: The figure that was published for this training, in words; said at the start.
         sources: The data mixture.
         validation: The held-out sources, not augmented; ``weight`` is not used.
         validation_samples: Samples of each validation source, spread evenly over it.
@@ -203,6 +219,7 @@ class TrainingConfig:
     label_set: str = "fmb"
     prior: PriorMethod = "mean"
     fusion_target: FusionTarget = "vsm_wls"
+    published: str = ""
     sources: tuple[SourceConfig, ...]
     validation: tuple[SourceConfig, ...] = ()
     validation_samples: int = 12
@@ -259,6 +276,11 @@ class TrainingConfig:
         unknown = sorted(set(self.class_weights) - set(label_set(self.label_set).names))
         if unknown:
             raise ValueError(f"class_weights names {', '.join(unknown)}: not classes of label set '{self.label_set}'")
+        for each in self.sources:
+            if each.whole_target not in ("", self.fusion_target):
+                raise ValueError(
+                    f"whole_target is {each.whole_target}, fusion_target {self.fusion_target}: make them equal"
+                )
         for each in self.validation:
             if any(_overlap(each, other) for other in self.sources):
                 raise ValueError(_overlap_message(each))

@@ -63,7 +63,12 @@ def start(model: SegMiF, config: TrainingConfig) -> list[str]:
 
     Raises RecipeError or CheckpointError for weights that can't be used.
     """
-    lines = []
+    lines = [f"published: {config.published}"] if config.published else []
+    if config.published and not (config.encoder_init or config.init or config.segmentation_init):
+        lines.append(
+            "the encoder starts from random weights: the published figure was reached from an encoder trained on "
+            "ImageNet, so give its file as encoder_init"
+        )
     if config.init:
         lines += start_from(model, config.init, label_set(config.label_set)).summary().splitlines()
     if config.segmentation_init:

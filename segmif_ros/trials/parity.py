@@ -7,6 +7,7 @@ an image of 61 rows and 83 columns. This module rebuilds weights and inputs, run
 prints one line a case: the largest absolute difference of every array, and pass or fail.
 """
 
+import argparse
 import hashlib
 import re
 import sys
@@ -24,6 +25,7 @@ from segmif_ros.command_line import Parser, finish
 from segmif_ros.model.colour import rgb_to_ycrcb, stretched_bytes, with_luma
 from segmif_ros.model.encoder import MINIMUM_SIDE
 from segmif_ros.model.network import SegMiF, SegMiFConfig
+from segmif_ros.trials.parity_losses import first_round_loss, later_rounds_loss
 
 TAG = "segmif-v2"
 TOLERANCE = 5e-5
@@ -101,6 +103,38 @@ class Difference:
     detail: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class ParityRules:
+    """How a set of vectors was drawn, and how near a model must come to it.
+
+    Attributes:
+        tag: What every seed text of the set begins with.
+        tolerance: Largest absolute difference of float arrays.
+        small_fused_tolerance: The same of the fused planes of 'small' cases.
+        bytes_fraction: Share of a byte image's values that may differ, by one level.
+
+    Raises:
+        ParityError: A value is outside its range.
+    """
+
+    tag: str = TAG
+    tolerance: float = TOLERANCE
+    small_fused_tolerance: float = SMALL_FUSED_TOLERANCE
+    bytes_fraction: float = BYTES_FRACTION
+
+    def __post_init__(self) -> None:
+        if not self.tag:
+            raise ParityError("the tag is empty: give the one that the vectors were drawn with")
+        for name in ("tolerance", "small_fused_tolerance"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ParityError(f"{name} is {getattr(self, name)}: it must be above 0")
+        if not 0 <= self.bytes_fraction <= 1:
+            raise ParityError(f"bytes_fraction is {self.bytes_fraction}: it must be from 0 to 1")
+
+
+_RULES = ParityRules()
+
+
 def seed(text: str) -> int:
     """First 8 bytes of SHA-256 of the text, little endian."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
@@ -114,7 +148,9 @@ def words(state: int, count: int) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
-def weight(network: str, key: str, shape: Sequence[int], case: ParityCase) -> np.ndarray:
+def weight(
+    network: str, key: str, shape: Sequence[int], case: ParityCase, tag: str = TAG
+) -> np.ndarray:
     """Weights of one state-dict entry.
 
     Args:
@@ -122,6 +158,7 @@ def weight(network: str, key: str, shape: Sequence[int], case: ParityCase) -> np
         key: as in the authors' checkpoint of that network.
         shape: of the entry.
         case: whose gain and smallness apply.
+        tag: of the set of vectors.
 
     Returns:
         float32 of that shape (int64 for `num_batches_tracked`).
@@ -144,7 +181,7 @@ def weight(network: str, key: str, shape: Sequence[int], case: ParityCase) -> np
         centre, half_width = 1.0, 0.2
     else:
         centre, half_width = 0.0, 0.1
-    drawn = words(seed(f"{TAG}/{network}/{key}"), int(np.prod(shape))) >> np.uint64(11)
+    drawn = words(seed(f"{tag}/{network}/{key}"), int(np.prod(shape))) >> np.uint64(11)
     values = centre + half_width * (drawn.astype(np.float64) * 2.0**-52 - 1)
     if case.small and _SMALL.search(key):
         values *= 0.003
@@ -153,34 +190,36 @@ def weight(network: str, key: str, shape: Sequence[int], case: ParityCase) -> np
     return values.astype(np.float32).reshape(shape)
 
 
-def image(name: str, planes: int, height: int, width: int) -> np.ndarray:
+def image(name: str, planes: int, height: int, width: int, tag: str = TAG) -> np.ndarray:
     """Integer image (planes, height, width) uint8: 8x8 blocks with a texture of a quarter of their contrast."""
     rows, columns = -(-height // 8), -(-width // 8)
-    blocks = words(seed(f"{TAG}/image/{name}/blocks"), planes * rows * columns).reshape(planes, rows, columns)
-    texture = words(seed(f"{TAG}/image/{name}/texture"), planes * height * width).reshape(planes, height, width)
+    blocks = words(seed(f"{tag}/image/{name}/blocks"), planes * rows * columns).reshape(planes, rows, columns)
+    texture = words(seed(f"{tag}/image/{name}/texture"), planes * height * width).reshape(planes, height, width)
     enlarged = blocks.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width] % 256
     return ((3 * enlarged + texture % 256) // 4).astype(np.uint8)
 
 
-def labels(num_classes: int, height: int, width: int) -> np.ndarray:
+def labels(num_classes: int, height: int, width: int, tag: str = TAG) -> np.ndarray:
     """Label image (height, width) uint8 of 8x8 blocks; 255 is ignored."""
     rows, columns = -(-height // 8), -(-width // 8)
-    ids = words(seed(f"{TAG}/label"), rows * columns) % (num_classes + 1)
+    ids = words(seed(f"{tag}/label"), rows * columns) % (num_classes + 1)
     ids[ids == num_classes] = 255
     return ids.astype(np.uint8).reshape(rows, columns).repeat(8, axis=0).repeat(8, axis=1)[:height, :width]
 
 
-def build_model(case: ParityCase) -> SegMiF:
+def build_model(case: ParityCase, tag: str = TAG) -> SegMiF:
     """The model with the case's weights, in evaluation mode."""
     model = SegMiF(SegMiFConfig(encoder=case.encoder, num_classes=case.num_classes))
     for network, module in (("fusion", model.fusion), ("seg", model.segmentation)):
         entries = module.state_dict().items()
-        module.load_state_dict({key: torch.from_numpy(weight(network, key, e.shape, case)) for key, e in entries})
+        module.load_state_dict({key: torch.from_numpy(weight(network, key, e.shape, case, tag)) for key, e in entries})
     return model.eval()
 
 
 @torch.no_grad()
-def outputs(case: ParityCase, model: SegMiF, rgb_bytes: np.ndarray | None = None) -> dict[str, np.ndarray]:
+def outputs(
+    case: ParityCase, model: SegMiF, rgb_bytes: np.ndarray | None = None, tag: str = TAG
+) -> dict[str, np.ndarray]:
     """Every array that the vectors hold, computed by the model.
 
     Args:
@@ -188,9 +227,10 @@ def outputs(case: ParityCase, model: SegMiF, rgb_bytes: np.ndarray | None = None
         model: usually `build_model(case)`.
         rgb_bytes: (height, width, 3) uint8, what the segmentation network is shown; by default the model's own
             `rgb_u8_R`. The vectors' image goes here, so that a pixel that differs by one level doesn't spread.
+        tag: of the set of vectors.
     """
-    vis_u8 = image("vis", 3, case.height, case.width)
-    ir_u8 = image("ir", 1, case.height, case.width)
+    vis_u8 = image("vis", 3, case.height, case.width, tag)
+    ir_u8 = image("ir", 1, case.height, case.width, tag)
     red, green, blue = vis_u8.astype(np.int64)
     mask_u8 = (((2 * red + 5 * green + blue) // 8 + ir_u8) // 2).astype(np.uint8)
     visible, infrared, mask = (torch.from_numpy(array)[None] / 255 for array in (vis_u8, ir_u8, mask_u8))
@@ -220,7 +260,8 @@ def outputs(case: ParityCase, model: SegMiF, rgb_bytes: np.ndarray | None = None
     raw_red, raw_luma = with_luma(visible, fused_red), with_luma(visible, fused_luma)
     results |= {"ycrcb": ycrcb, "fused_from_R": fused_red, "fused_from_Y": fused_luma}
     results |= {"rgb_raw_R": raw_red, "rgb_raw_Y": raw_luma}
-    results |= {"rgb_u8_R": _interleaved(raw_red), "rgb_u8_Y": _interleaved(raw_luma)}
+    results["rgb_u8_R"] = stretched_bytes(raw_red)[0].permute(1, 2, 0)
+    results["rgb_u8_Y"] = stretched_bytes(raw_luma)[0].permute(1, 2, 0)
 
     shown = results["rgb_u8_R"] if rgb_bytes is None else torch.from_numpy(rgb_bytes)
     stages: list[list[Tensor]] = []
@@ -232,21 +273,26 @@ def outputs(case: ParityCase, model: SegMiF, rgb_bytes: np.ndarray | None = None
     results["seg_pred_of_u8_R"] = _enlarged(logits, case).argmax(dim=1).to(torch.uint8)
 
     logits = model.segment(raw_luma)
-    target = torch.from_numpy(labels(case.num_classes, case.height, case.width))[None].long()
+    target = torch.from_numpy(labels(case.num_classes, case.height, case.width, tag))[None].long()
     results["seg_logits_of_raw_Y"] = logits
     results["ce_of_raw_Y"] = F.cross_entropy(_enlarged(logits, case), target, ignore_index=255)
-    results["loss_round1_of_Y"] = _first_round_loss(fused_luma, mask)
-    results["loss_later_of_Y"] = _later_rounds_loss(fused_luma, mask)
+    results["loss_round1_of_Y"] = first_round_loss(fused_luma, mask)
+    results["loss_later_of_Y"] = later_rounds_loss(fused_luma, mask)
     arrays = {name: tensor.numpy() for name, tensor in results.items()}
     return {"in_vis_u8": vis_u8, "in_ir_u8": ir_u8, "in_mask_u8": mask_u8} | arrays
 
 
-def compare(case: ParityCase, expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> list[Difference]:
+def compare(
+    case: ParityCase,
+    expected: Mapping[str, np.ndarray],
+    found: Mapping[str, np.ndarray],
+    rules: ParityRules = _RULES,
+) -> list[Difference]:
     """One difference per array of either side; an array that only one side has fails."""
-    return [_difference(case, name, expected.get(name), found.get(name)) for name in {**found, **expected}]
+    return [_difference(case, name, expected.get(name), found.get(name), rules) for name in {**found, **expected}]
 
 
-def check_file(path: Path) -> tuple[str, bool]:
+def check_file(path: Path, rules: ParityRules = _RULES) -> tuple[str, bool]:
     """Compares one file of vectors.
 
     Returns:
@@ -261,7 +307,7 @@ def check_file(path: Path) -> tuple[str, bool]:
     shown = expected.get("rgb_u8_R")
     if shown is not None and (shown.shape != (case.height, case.width, 3) or shown.dtype != np.uint8):
         return f"{path.stem}: FAIL, rgb_u8_R is {shown.dtype} {shown.shape}: the file doesn't fit its name", False
-    differences = compare(case, expected, outputs(case, build_model(case), shown))
+    differences = compare(case, expected, outputs(case, build_model(case, rules.tag), shown, rules.tag), rules)
     passed = all(difference.passed for difference in differences)
     details = ", ".join(difference.detail for difference in differences)
     return f"{path.stem}: {'pass' if passed else 'FAIL'} ({details})", passed
@@ -270,12 +316,44 @@ def check_file(path: Path) -> tuple[str, bool]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare every .npz of a folder; 0 when all pass."""
     parser = Parser(prog="python -m segmif_ros.trials.parity", description="compare with vectors")
-    parser.add_argument("folder", type=Path, help="folder with .npz vectors")
+    add_arguments(parser)
     options = parser.parse_args(arguments)
-    return finish(parser.prog, lambda: run(options.folder))
+    return finish(parser.prog, lambda: run(options))
 
 
-def run(folder: Path) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `segmif parity`."""
+    parser.add_argument("folder", type=Path, help="folder with .npz vectors")
+    parser.add_argument("--tag", default=TAG, help="what the seeds of the set begin with (default: %(default)s)")
+    parser.add_argument(
+        "--tolerance", type=float, default=TOLERANCE, help="largest difference of floats (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--small-fused-tolerance",
+        type=float,
+        default=SMALL_FUSED_TOLERANCE,
+        help="the same of fused planes of 'small' cases (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--bytes-fraction",
+        type=float,
+        default=BYTES_FRACTION,
+        help="share of byte values that may differ, by one level (default: %(default)s)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `segmif parity`."""
+    rules = ParityRules(
+        tag=options.tag,
+        tolerance=options.tolerance,
+        small_fused_tolerance=options.small_fused_tolerance,
+        bytes_fraction=options.bytes_fraction,
+    )
+    return check_folder(options.folder, rules)
+
+
+def check_folder(folder: Path, rules: ParityRules = _RULES) -> int:
     """Compare every .npz of a folder and print a line for each; 1 if one fails. ParityError if there is none."""
     files = sorted(folder.glob("*.npz"))
     if not files:
@@ -283,7 +361,7 @@ def run(folder: Path) -> int:
         raise ParityError(f"{folder}: {reason}: give the folder with the parity vectors")
     failed = 0
     for path in files:
-        line, passed = check_file(path)
+        line, passed = check_file(path, rules)
         failed += not passed
         print(line, flush=True)
     print(f"{len(files) - failed} of {len(files)} cases pass")
@@ -291,7 +369,7 @@ def run(folder: Path) -> int:
 
 
 def _difference(
-    case: ParityCase, name: str, expected: np.ndarray | None, found: np.ndarray | None
+    case: ParityCase, name: str, expected: np.ndarray | None, found: np.ndarray | None, rules: ParityRules
 ) -> Difference:
     if expected is None or found is None:
         which = "vectors" if expected is None else "model"
@@ -303,12 +381,12 @@ def _difference(
     largest = float(distance.max())
     if expected.dtype == np.uint8:
         differing = int(np.count_nonzero(distance))
-        allowed = int(BYTES_FRACTION * distance.size) if name.startswith("rgb_u8") else 0
+        allowed = int(rules.bytes_fraction * distance.size) if name.startswith("rgb_u8") else 0
         passed = differing <= allowed and largest <= 1
         detail = f"{name} {largest:.0f} ({differing} of {distance.size} values)" if differing else f"{name} equal"
     else:
         small_fused = case.small and name.startswith("fused_from")
-        passed = largest <= (SMALL_FUSED_TOLERANCE if small_fused else TOLERANCE)
+        passed = largest <= (rules.small_fused_tolerance if small_fused else rules.tolerance)
         detail = f"{name} {largest:.1e}"
     return Difference(name=name, largest=largest, passed=passed, detail=detail if passed else f"{detail} FAIL")
 
@@ -317,33 +395,8 @@ def _subsample(full: Tensor) -> Tensor:
     return full[:, ::8, ::2, ::2]
 
 
-def _interleaved(rgb: Tensor) -> Tensor:
-    return stretched_bytes(rgb)[0].permute(1, 2, 0)
-
-
 def _enlarged(logits: Tensor, case: ParityCase) -> Tensor:
     return F.interpolate(logits, size=(case.height, case.width), mode="bilinear", align_corners=False)
-
-
-def _first_round_loss(fused: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute difference of the values and of the Sobel magnitudes |gx| + |gy|."""
-    kernel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
-    kernels = torch.stack((kernel, -kernel.t()))[:, None]
-    edges = [F.conv2d(plane, kernels, padding=1).abs().sum(dim=1) for plane in (fused, mask)]
-    return F.l1_loss(fused, mask) + F.l1_loss(edges[0], edges[1])
-
-
-def _later_rounds_loss(fused: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared difference + 1.1 (1 - SSIM), SSIM with an 11x11 Gaussian of sigma 1.5 and zero padding."""
-    line = torch.exp(-((torch.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
-    window = (torch.outer(line, line) / line.sum() ** 2)[None, None]
-    planes = torch.cat((fused, mask, fused * fused, mask * mask, fused * mask))
-    mean_f, mean_m, mean_ff, mean_mm, mean_fm = F.conv2d(planes, window, padding=5)
-    c1, c2 = 0.01**2, 0.03**2
-    covariance, variances = mean_fm - mean_f * mean_m, mean_ff - mean_f**2 + mean_mm - mean_m**2
-    luminance = (2 * mean_f * mean_m + c1) / (mean_f**2 + mean_m**2 + c1)
-    similarity = (luminance * (2 * covariance + c2) / (variances + c2)).mean()
-    return F.mse_loss(fused, mask) + 1.1 * (1 - similarity)
 
 
 if __name__ == "__main__":

@@ -25,3 +25,12 @@ def test_the_gpus_recipe_starts_from_the_packaged_weights_of_its_model(name):
 def test_the_real_time_model_stays_below_12_gflop_at_480x640():
     model = SegMiF(read_recipe(FOLDER / "segmif-rt.yaml").model).eval()
     assert count_work(model, 480, 640).operations < 12e9
+
+
+@pytest.mark.parametrize(("name", "classes", "figure"), [("paper", 15, "54.8"), ("mfnet-paper", 9, "56.1")])
+def test_the_authors_recipes_say_the_published_figure_and_take_targets_of_whole_pairs(name, classes, figure):
+    recipe = read_recipe(FOLDER / f"{name}.yaml")
+    assert recipe.model.num_classes == classes
+    assert figure in recipe.published
+    assert [source.whole_target for source in recipe.sources] == ["vsm_wls"]
+    assert recipe.steps == 100_000

@@ -269,6 +269,22 @@ def test_the_command_fails_when_one_array_differs(tmp_path: Path, capsys: pytest
     assert summary == "0 of 1 cases pass"
 
 
+def test_another_set_is_compared_by_its_own_tag(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    case = parity.ParityCase.from_name("b0_3_29x32")
+    vectors = parity.outputs(case, parity.build_model(case, "other"), tag="other")
+    np.savez(tmp_path / "b0_3_29x32.npz", **vectors)
+    assert parity.main([str(tmp_path), "--tag", "other"]) == 0
+    assert parity.main([str(tmp_path)]) == 1
+
+
+def test_the_tolerances_are_those_that_are_given(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    vectors = _vectors("b0_3_29x32")
+    np.savez(tmp_path / "b0_3_29x32.npz", **(vectors | {"fused_from_Y": vectors["fused_from_Y"] + 2e-4}))
+    assert parity.main([str(tmp_path), "--tolerance", "1e-3"]) == 0
+    assert parity.main([str(tmp_path), "--tolerance", "0"]) == 2
+    assert "tolerance is 0.0: it must be above 0" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("change", ["missing", "unknown", "shape", "nan"])
 def test_an_array_that_cannot_be_compared_fails(change: str) -> None:
     case, vectors = parity.ParityCase.from_name("b0_3_29x32"), dict(_vectors("b0_3_29x32"))
