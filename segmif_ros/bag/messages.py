@@ -26,6 +26,7 @@ NS_PER_S = 1_000_000_000
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+LABEL_INFO = "vision_msgs/msg/LabelInfo"
 SEMANTIC_MAP = "segmif_ros/msg/SemanticMap"
 
 # msg/*.msg without their comments: an installed package doesn't carry those files everywhere. A test compares.
@@ -71,6 +72,13 @@ string health
 }
 
 
+# vision_msgs 4: no store has them
+_VISION = {
+    "vision_msgs/msg/VisionClass": "uint16 class_id\nstring class_name\n",
+    LABEL_INFO: "std_msgs/Header header\nVisionClass[] class_map\nfloat32 threshold\n",
+}
+
+
 @cache
 def typestore() -> Typestore:
     """Return the message types, ours among them.
@@ -79,7 +87,7 @@ def typestore() -> Typestore:
     """
     store = get_typestore(Stores.ROS2_KILTED)
     types: dict[str, Any] = {}
-    for name, definition in DEFINITIONS.items():
+    for name, definition in (DEFINITIONS | _VISION).items():
         types.update(get_types_from_msg(definition, name))
     store.register(types)
     return store
@@ -237,6 +245,34 @@ def camera_info_message(
         ),
     )
     return store.serialize_cdr(message, CAMERA_INFO)
+
+
+def camera_info_again(info: dict[str, Any], stamp_ns: int, frame_id: str) -> memoryview:
+    """Return a serialized CameraInfo of what `camera_info_of` returned, with another header."""
+    store = typestore()
+    x, y, width, height = info["roi"]
+    message = store.types[CAMERA_INFO](
+        header=message_header(stamp_ns, frame_id),
+        height=info["height"],
+        width=info["width"],
+        distortion_model=info["distortion_model"],
+        **{name: np.asarray(info[name], np.float64) for name in ("d", "k", "r", "p")},
+        binning_x=info["binning"][0],
+        binning_y=info["binning"][1],
+        roi=store.types["sensor_msgs/msg/RegionOfInterest"](
+            x_offset=x, y_offset=y, height=height, width=width, do_rectify=False
+        ),
+    )
+    return store.serialize_cdr(message, CAMERA_INFO)
+
+
+def label_info_message(labels: LabelSet, stamp_ns: int, frame_id: str) -> memoryview:
+    """Return a serialized vision_msgs/LabelInfo with the names of the class ids, as the node publishes it."""
+    store = typestore()
+    named = store.types["vision_msgs/msg/VisionClass"]
+    classes = [named(class_id=i, class_name=name) for i, name in enumerate(labels.names)]
+    message = store.types[LABEL_INFO](header=message_header(stamp_ns, frame_id), class_map=classes, threshold=0.0)
+    return store.serialize_cdr(message, LABEL_INFO)
 
 
 def message_header(stamp_ns: int, frame_id: str) -> Any:

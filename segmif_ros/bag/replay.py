@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from segmif_ros.bag.grid import GRID_FILE, GridReplay, GridReplayConfig, grid_section
 from segmif_ros.bag.messages import IMAGE, SEMANTIC_MAP, image_message, image_of, semantic_map_message
+from segmif_ros.bag.output_infos import OutputInfos, usable_info
 from segmif_ros.bag.pairs import PairingFacts, Recorded, moment_hash, moments_of, no_pairs
 from segmif_ros.bag.reading import Bag, BagError, BagMessage, Topics, open_bag
 from segmif_ros.bag.replay_sections import joined, pairing_section, time_series
@@ -229,8 +230,11 @@ class _Replay:
 
     def finish(self, records: list[Record], found_truth: int) -> Report:
         """Write the bag of outputs and the report."""
-        if self._config.outputs and not self._finished:
-            self._write_outputs()
+        info, why = None, ""
+        if self._config.outputs:
+            info, why = usable_info(self._bag.camera_info(self._config.pipeline.master), records)
+            if not self._finished:
+                self._write_outputs(info)
         grid = grid_section(self._out) if self._config.grid else {}
         report = build_report(
             ReportInput(
@@ -240,7 +244,7 @@ class _Replay:
                 configuration=self._configuration,
                 label_set=self._engine.label_set,
                 records=records,
-                notes=[*self._notes, *self._remarks(records, found_truth)],
+                notes=[*self._notes, *filter(None, [why]), *self._remarks(records, found_truth)],
                 extra=joined(pairing_section(self._facts, records), grid),
             )
         )
@@ -317,14 +321,16 @@ class _Replay:
             )
             pictures.keep(self._out, record["key"], files)
 
-    def _write_outputs(self) -> None:
+    def _write_outputs(self, camera_info: dict[str, Any] | None) -> None:
         grid = GridReplay(self._bag, self._config.pipeline.master, self._config.grid) if self._config.grid else None
         with new_bag(self._out / OUTPUT_BAG, compress=True, overwrite=True) as bag:
             for topic in OUTPUT_TOPICS:
                 bag.declare(topic, SEMANTIC_MAP if topic == MAP else IMAGE)
+            infos = OutputInfos(bag, self._engine.label_set, camera_info)
             for index, recorded_ns, raw in self._spool:
                 topic = OUTPUT_TOPICS[index]
                 bag.write(topic, SEMANTIC_MAP if topic == MAP else IMAGE, recorded_ns, raw)
+                infos.write(topic, recorded_ns, raw)
                 if grid is not None and topic == MAP:
                     for each in grid.grids(raw):
                         bag.write(each.topic, each.message_type, recorded_ns, each.raw)

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rosbags.interfaces import Connection
+from rosbags.interfaces import (
+    Connection,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
 
@@ -16,6 +24,18 @@ from segmif_ros.bag.messages import typestore
 from segmif_ros.bag.reading import BagError
 from segmif_ros.result_folder import ResultFolder
 
+_ANY_TIME = QosTime(sec=0, nsec=0)
+_LATCHED = Qos(
+    history=QosHistory.KEEP_LAST,
+    depth=1,
+    reliability=QosReliability.RELIABLE,
+    durability=QosDurability.TRANSIENT_LOCAL,
+    deadline=_ANY_TIME,
+    lifespan=_ANY_TIME,
+    liveliness=QosLiveliness.AUTOMATIC,
+    liveliness_lease_duration=_ANY_TIME,
+    avoid_ros_namespace_conventions=False,
+)
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 
 
@@ -26,10 +46,12 @@ class BagWriter:
         self._writer = writer
         self._connections: dict[str, Connection] = {}
 
-    def declare(self, topic: str, message_type: str) -> None:
-        """Add a topic, also if no message will come; declared once."""
+    def declare(self, topic: str, message_type: str, *, latched: bool = False) -> None:
+        """Add a topic, also if no message will come; declared once. A player gives a latched one to late comers."""
         if topic not in self._connections:
-            self._connections[topic] = self._writer.add_connection(topic, message_type, typestore=typestore())
+            self._connections[topic] = self._writer.add_connection(
+                topic, message_type, typestore=typestore(), offered_qos_profiles=[_LATCHED] if latched else []
+            )
 
     def write(self, topic: str, message_type: str, recorded_ns: int, raw: bytes | memoryview) -> None:
         """Add a message."""

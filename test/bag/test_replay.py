@@ -16,9 +16,10 @@ from rosbags.rosbag2 import Reader
 
 from segmif_ros.bag.messages import typestore
 from segmif_ros.bag.reading import BagError, Topics
-from segmif_ros.bag.record import LABELS_TOPIC, START_NS
+from segmif_ros.bag.record import LABELS_TOPIC, START_NS, RecordConfig, record
 from segmif_ros.bag.replay import OUTPUT_TOPICS, ReplayConfig, replay
 from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.labels import FMB
 from segmif_ros.rig.calibration import Homography, RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.stream.pipeline import PipelineConfig
@@ -103,6 +104,24 @@ def test_another_recording_of_equal_name_and_stamps_is_another_run(make_bag: Mak
         replay(second, tmp_path / "out", FakeEngine(), labelled)
     fresh = config(topics=TRUTH, fresh=True)
     assert replay(second, tmp_path / "out", FakeEngine(), fresh)["segmentation"] != first["segmentation"]
+
+
+def test_the_outputs_hold_camera_info_and_label_info_for_a_planner(tmp_path: Path) -> None:
+    record(tmp_path / "drive", RecordConfig(frames=2, height=64, width=80))
+    replay(tmp_path / "drive", tmp_path / "out", FakeEngine(), config())
+    masks, infos = (outputs(tmp_path / "out", f"/segmentation/{name}") for name in ("mask", "camera_info"))
+    assert [info.header for info in infos] == [mask.header for mask in masks]
+    assert (infos[0].height, infos[0].width, infos[0].k[2]) == (64, 80, 39.5)
+    assert len(outputs(tmp_path / "out", "/fused/camera_info")) == 2
+    [labels] = outputs(tmp_path / "out", "/segmentation/label_info")
+    assert [(each.class_id, each.class_name) for each in labels.class_map] == list(enumerate(FMB.names))
+
+
+def test_without_camera_info_in_the_bag_it_is_said(make_bag: MakeBag, tmp_path: Path) -> None:
+    report = replay(make_bag(), tmp_path / "out", FakeEngine(), config())
+    assert "No camera_info was recorded, so the bag of outputs holds none." in report["notes"]
+    with Reader(tmp_path / "out" / "outputs") as reader:
+        assert "/segmentation/camera_info" not in {connection.topic for connection in reader.connections}
 
 
 def test_a_finished_run_is_not_done_again(make_bag: MakeBag, tmp_path: Path) -> None:
