@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from segmif_ros.stream.pipeline import PipelineConfig
 from segmif_ros.stream.single_camera import Moment
 from segmif_ros.trials.domains import free_domain, local_environment
 from segmif_ros.trials.online_figures import facts_of, remarks_on, summarise, tables_of
+from segmif_ros.trials.player import compressed_cameras
 
 PROG = "segmif replay --online"
 NODE_COMMAND = ("-c", "import sys; from segmif_ros.ros.entry import segmif_node; sys.exit(segmif_node())")
@@ -126,8 +127,9 @@ def replay_online(path: Path, out: Path, config: OnlineConfig) -> Report:
     with open_bag(path, config.topics) as bag:
         counts = dict(bag.counts)
         if config.attach_s is None:
-            if any(each.msgtype.endswith("CompressedImage") for each in bag.connections.values()):
-                raise BagError(f"{path}: holds compressed images: online replay publishes raw images as recorded")
+            packed = {f"{name}_transport": "compressed" for name in compressed_cameras(path, config.topics)}
+            if config.own_node:  # a running one has its own transports
+                config = replace(config, node_parameters={**packed, **config.node_parameters})
             for pair in pairs_of(bag, config.pipeline, facts):
                 contents.append({"key": f"{len(contents):06d}", "sha256": moment_hash(Moment.of(pair, 0)).hexdigest()})
             if not facts.pairs:

@@ -23,7 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-IMAGE = "sensor_msgs/msg/Image"
+from segmif_ros.bag.messages import COMPRESSED
+from segmif_ros.bag.reading import BagError, Topics, open_bag
+
 OUTPUTS = ("fused/image", "segmentation/mask", "segmentation/confidence")
 MATCHED = "segmentation/mask"
 NS_PER_S = 1_000_000_000
@@ -102,18 +104,17 @@ def stamp_of(raw: bytes) -> int:
 
 
 def read_bag(path: Path, topics: dict[str, str]) -> Iterator[Recorded]:
-    """Yield the images of both cameras as they were recorded; OnlineError if a topic is missing or compressed."""
-    from rosbags.rosbag2 import Reader
+    """Yield the images of both cameras as they were recorded; BagError if a topic is missing."""
+    with open_bag(path, Topics(**topics)) as bag:
+        cameras = {connection.topic: camera for camera, connection in bag.connections.items()}
+        for connection, recorded_ns, raw in bag.reader.messages(list(bag.connections.values())):
+            yield Recorded(camera=cameras[connection.topic], recorded_ns=recorded_ns, raw=raw)
 
-    with Reader(path) as reader:
-        cameras = {}
-        for camera, topic in topics.items():
-            found = [each for each in reader.connections if each.topic == topic and each.msgtype == IMAGE]
-            if not found:
-                raise OnlineError(f"{path}: no raw images on {topic}: online replay publishes {IMAGE} as recorded")
-            cameras[found[0].topic] = camera, found[0]
-        for connection, recorded_ns, raw in reader.messages([connection for _, connection in cameras.values()]):
-            yield Recorded(camera=cameras[connection.topic][0], recorded_ns=recorded_ns, raw=raw)
+
+def compressed_cameras(path: Path, topics: Topics) -> set[str]:
+    """Return the cameras whose images were recorded compressed; BagError if a topic is missing."""
+    with open_bag(path, topics) as bag:
+        return {camera for camera, connection in bag.connections.items() if connection.msgtype == COMPRESSED}
 
 
 class Player:
@@ -122,7 +123,7 @@ class Player:
     def __init__(self, node: Any, spin: Callable[[float], None], options: argparse.Namespace) -> None:
         from diagnostic_msgs.msg import DiagnosticArray
         from rclpy.qos import QoSProfile, ReliabilityPolicy
-        from sensor_msgs.msg import Image
+        from sensor_msgs.msg import CompressedImage, Image
 
         self._spin, self._options = spin, options
         self.seen = Measurement()
@@ -140,7 +141,10 @@ class Player:
             node.create_subscription(Image, topic, self._on_master, best_effort, raw=True)
             return
         self._topics = {"infrared": options.infrared, "rgb": options.rgb}
-        self.publishers = {each: node.create_publisher(Image, f"{each}/image_raw", 10) for each in self._topics}
+        packed = compressed_cameras(options.bag, Topics(**self._topics))
+        for camera in self._topics:
+            kind, suffix = (CompressedImage, "/compressed") if camera in packed else (Image, "")
+            self.publishers[camera] = node.create_publisher(kind, f"{camera}/image_raw{suffix}", 10)
         if options.clock:
             from rosgraph_msgs.msg import Clock
 
@@ -286,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             player.play()
         player.settle()
         options.out.write_text(json.dumps(player.seen.as_values()) + "\n", encoding="utf-8")
-    except (OnlineError, OSError) as error:
+    except (OnlineError, BagError, OSError) as error:
         print(f"online replay: {error}", file=sys.stderr)
         return 1
     finally:
