@@ -175,7 +175,7 @@ setup(
     package_dir={f"{NAME}.config": "config"},
     package_data={
         NAME: ["py.typed", "weights/*.safetensors", "weights/*.json", "trials/pages/*.html"],
-        f"{NAME}.config": ["*.yaml", "*.xml", "*.rviz", "training/*.yaml", "training/compare/*.yaml"],
+        f"{NAME}.config": ["*.*", "training/*.yaml", "training/compare/*.yaml"],
     },
     data_files=shared_files(),
     # without sources of its own: it makes the wheel a platform wheel and lets build_ext run

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """README and docs: what they point to exists."""
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -67,6 +68,15 @@ def test_every_documented_command_line_has_options_that_exist(
     known = set(re.findall(r"--[a-z][a-z0-9-]*", capsys.readouterr().out)) | {"--ros-args", "--params-file"}
     used = re.findall(r"(?<!\S)--[a-z][a-z0-9-]*", given.partition("--ros-args")[0])
     assert not [each for each in used if each not in known], f"{page}: segmif {name} {given}"
+
+
+def test_the_foxglove_layout_shows_topics_that_exist_in_panels_that_are_configured() -> None:
+    layout = json.loads((ROOT / "config" / "foxglove.json").read_text())
+    topics = {topic for _, topic, _ in runpy.run_path(str(ROOT / "launch" / "segmif.launch.py"))["TOPICS"]}
+    panels = layout["configById"]
+    shown = {each["imageMode"]["imageTopic"].lstrip("/") for each in panels.values() if "imageMode" in each}
+    assert shown <= topics
+    assert set(re.findall(r'"(\w+!\w+)"', json.dumps(layout["layout"]))) == set(panels)
 
 
 def test_the_params_file_of_the_readme_is_one() -> None:
