@@ -331,6 +331,7 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
                     "last_ms": f"{counts.last_ms:.2f}",
                     "slowest_ms": f"{counts.slowest_ms:.2f}",
                     "frames_of_tf": ", ".join(self._buffer.frames),
+                    "cameras": "" if self._outputs is None else self._outputs.cameras,
                 },
                 hardware_id="cpu",
                 part="grid",

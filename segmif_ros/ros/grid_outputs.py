@@ -31,6 +31,8 @@ from segmif_ros.ros.outputs import LATCHED
 from segmif_ros.ros.qos import PUBLISHER_EVENTS, overridable, profile
 
 HORIZON_PERIOD_S = 1.0
+# SemanticMap.cameras, where the message has it -> what a map rests on
+_CAMERAS = {1: "infrared alone", 2: "rgb alone", 3: "both"}
 _DEPTHS_KEPT = 15
 _LATCHED_TOPICS = ("grid/cost", "grid/classes", "grid/confidence")
 
@@ -60,6 +62,7 @@ class GridOutputs:
         camera: The mask's, None until camera_info has come.
         why_no_camera: In words.
         horizon: Why the horizon isn't where it should be, in words, or empty.
+        cameras: Which cameras the last map rests on, in words, empty where it doesn't say.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class GridOutputs:
         self.config = config
         self.camera: CameraModel | None = None
         self.why_no_camera = ""
-        self.horizon = ""
+        self.horizon = self.cameras = ""
         self._horizon_looked_s = -np.inf
         self._mapper: GroundMapper | None = None
         self._rays: tuple[Pinhole, Any] | None = None
@@ -136,6 +139,7 @@ class GridOutputs:
         stamp = stamp_ns(message.header)
         mount, base = self._pose_of_camera(message.header, stamp), self._pose_of_base(stamp)
         labels, confidence, label_set = labels_of(message)
+        self.cameras = _CAMERAS.get(getattr(message, "cameras", 0), "")
         mapper = self.mapper_for(label_set)
         frame = LabelFrame(labels=labels, confidence=confidence, stamp_ns=stamp)
         pinhole = mapper.pinhole(self.camera, frame)

@@ -72,7 +72,7 @@ PARTS = (
     ),
     *(
         Part(module=module, distribution=f"ros-kilted-{module.replace('_', '-')}", remedy=_WHEEL, needed=True)
-        for module in ("rclpy", "sensor_msgs", "std_msgs", "diagnostic_msgs", "lifecycle_msgs")
+        for module in ("rclpy", "sensor_msgs", "std_msgs", "diagnostic_msgs", "lifecycle_msgs", "nav_msgs")
     ),
     Part(
         module="segmif_ros.msg",
@@ -85,6 +85,7 @@ PARTS = (
     Part(module="message_filters", remedy=f"segmif_node pairs without it; {_APT.format('message-filters')}"),
     Part(module="cv_bridge", remedy=f"segmif_node converts without it; {_APT.format('cv-bridge')}"),
     Part(module="vision_msgs", remedy=f"segmif_node goes without it; {_APT.format('vision-msgs')}"),
+    Part(module="tf2_msgs", remedy=f"grid_node takes poses from odom and parameters; {_APT.format('tf2-msgs')}"),
 )
 
 
