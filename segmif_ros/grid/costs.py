@@ -20,7 +20,8 @@ FILE = "grid_costs.yaml"
 LETHAL = 100
 NOTHING, GROUND, EITHER, HANGING, OBJECT = range(5)
 KINDS = {"nothing": NOTHING, "ground": GROUND, "either": EITHER, "hanging": HANGING, "object": OBJECT}
-_KEYS = ("kind", "cost", "never_free", "movable")
+_KEYS = ("kind", "cost", "never_free", "movable", "overhang_m")
+_MOST_OVERHANG_M = 5.0
 _REST = ("unlabelled", "unlabeled", "background", "void")
 
 
@@ -33,12 +34,14 @@ class ClassCost:
         cost: 0 (free) to 100 (lethal).
         never_free: Whether a cell where it is likely has at least its cost.
         movable: Whether it is forgotten sooner when it isn't seen any more.
+        overhang_m: How far it may reach beyond where it touches the ground, as a bumper before the wheels.
     """
 
     kind: str
     cost: int
     never_free: bool = False
     movable: bool = False
+    overhang_m: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,6 +55,7 @@ class ClassTable:
         stands: (N,) bool: may be an obstacle (objects, hanging things and what is either).
         never_free: (N,) bool.
         movable: (N,) bool.
+        overhang_m: (256,) float32.
         hides: (256,) bool: may have moved to where it hides the ground.
         likely: Probability at which a never_free class counts.
         unnamed: Classes that the costs don't name; they say nothing.
@@ -63,6 +67,7 @@ class ClassTable:
     stands: npt.NDArray[np.bool_]
     never_free: npt.NDArray[np.bool_]
     movable: npt.NDArray[np.bool_]
+    overhang_m: npt.NDArray[np.float32]
     hides: npt.NDArray[np.bool_]
     likely: float
     unnamed: tuple[str, ...]
@@ -109,6 +114,8 @@ class CostTable:
         movable = np.array([each.movable for each in rows], bool)
         hides = np.zeros(256, bool)
         hides[: len(rows)] = movable
+        overhang_m = np.zeros(256, np.float32)
+        overhang_m[: len(rows)] = [each.overhang_m for each in rows]
         return ClassTable(
             names=names,
             kinds=kinds,
@@ -116,6 +123,7 @@ class CostTable:
             stands=np.isin(kinds[: len(rows)], (OBJECT, HANGING, EITHER)),
             never_free=np.array([each.never_free for each in rows], bool),
             movable=movable,
+            overhang_m=overhang_m,
             hides=hides,
             likely=self.likely,
             unnamed=tuple(name for name, each in zip(names, found, strict=True) if each is None),
@@ -172,7 +180,10 @@ def _class_cost(name: str, content: Any) -> ClassCost:
             raise CostsError(f"{where}.{key} is {value!r}: true or false is needed")
     if flags["never_free"] and not cost:
         raise CostsError(f"{where} is never_free and has cost 0: give it a cost over 0")
-    return ClassCost(kind=kind, cost=int(cost), **flags)
+    overhang_m = content.get("overhang_m", 0.0)
+    if not _is_number(overhang_m) or not 0 <= overhang_m <= _MOST_OVERHANG_M:
+        raise CostsError(f"{where}.overhang_m is {overhang_m!r}: 0 to {_MOST_OVERHANG_M:g} metres are possible")
+    return ClassCost(kind=kind, cost=int(cost), overhang_m=float(overhang_m), **flags)
 
 
 def _refuse_unknown(content: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:

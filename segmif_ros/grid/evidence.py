@@ -242,19 +242,25 @@ def _standing(
     u, v, ground, from_camera, distance = u[near], v[near], ground[near], from_camera[near], distance[near]
     if not len(u):
         return np.zeros(square.cells**2, np.int32)
-    over = np.ones((_FOOT_ROWS, 1), np.uint8)
-    sure = np.asarray(cv2.dilate(confidence, over, anchor=(0, _FOOT_ROWS - 1)), np.uint8)[v, u]
+    column = np.ones((_FOOT_ROWS, 1), np.uint8)
+    sure = np.asarray(cv2.dilate(confidence, column, anchor=(0, _FOOT_ROWS - 1)), np.uint8)[v, u]
     classes = labels[v, u]
     error = np.maximum(view.radial_error_m(distance**2, float(np.radians(config.pitch_error_deg))), 1e-3)
-    # along the ray, from one standard deviation before to one behind
+    # along the ray: from one standard deviation before what hangs over to one behind the foot
+    over = table.overhang_m[classes]
     samples = min(_MAX_SAMPLES, 1 + 2 * int(np.ceil(error.max() / square.cell_m)))
+    between = int(np.ceil(over.max() / square.cell_m))
     share = np.linspace(-1, 1, samples)
-    step = (from_camera / np.maximum(distance, 1e-6)[:, None] * error[:, None])[:, None, :]
-    places = ground[:, None, :] + share[None, :, None] * step
+    hangs = -np.linspace(0, 1, between + 1)[1:]
+    along = np.concatenate(
+        [share * error[:, None] - np.where(share < 0, over[:, None], 0), hangs * over[:, None]], axis=1
+    )
+    unit = from_camera / np.maximum(distance, 1e-6)[:, None]
+    places = ground[:, None, :] + np.maximum(along, -distance[:, None])[..., None] * unit[:, None, :]
     odds = np.take(log_odds_table(len(table.names), config.object_gain), sure) / (1 + np.square(error) / 4)
-    trust = odds[:, None] * np.exp(-_TAIL * share**2)[None, :]
+    trust = odds[:, None] * np.concatenate([np.exp(-_TAIL * share**2), np.ones(between)])[None, :]
     cells = square.flat_index(places[..., 0].ravel(), places[..., 1].ravel())
-    return _largest(square, cells, np.repeat(classes, samples), trust.astype(np.float32).ravel())
+    return _largest(square, cells, np.repeat(classes, samples + between), trust.astype(np.float32).ravel())
 
 
 def _largest(square: Square, cells: npt.NDArray[np.int64], classes: Image, log_odds: Floats) -> npt.NDArray[np.int32]:

@@ -72,9 +72,7 @@ def draw_cost(cost: npt.NDArray[np.int8], square: Square, stamp_ns: int) -> Rgb:
     """Draw the (N, N) int8 cells of an OccupancyGrid (0 to 100, -1 unknown) as `draw_grid` does; (480, 480, 3) RGB."""
     nothing = np.full(cost.shape, -1, np.int8)
     obstacle = np.full(cost.shape, np.nan, np.float32)
-    grid = GridMap(
-        stamp_ns=stamp_ns, square=square, cost=cost, classes=nothing, confidence=nothing, obstacle=obstacle
-    )
+    grid = GridMap(stamp_ns=stamp_ns, square=square, cost=cost, classes=nothing, confidence=nothing, obstacle=obstacle)
     return draw_grid(grid)
 
 

@@ -113,11 +113,21 @@ def interpolated(a: Array, b: Array, share: float) -> Array:
 
 
 def _rotation_vector(matrix: Array) -> Array:
-    return np.asarray(cv2.Rodrigues(matrix)[0], np.float64).ravel()
+    """Return axis times angle; also for the smallest of angles, which cv2.Rodrigues takes for none."""
+    v = 0.5 * np.array([matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]])
+    sine, cosine = float(np.linalg.norm(v)), 0.5 * (float(np.trace(matrix)) - 1)
+    if cosine < -0.99:  # near half a turn the sine says little about the axis
+        return np.asarray(cv2.Rodrigues(matrix)[0], np.float64).ravel()
+    return v if sine == 0 else np.asarray(v * (np.arctan2(sine, cosine) / sine))
 
 
 def _rotation(vector: Array) -> Array:
-    return np.asarray(cv2.Rodrigues(vector)[0], np.float64)
+    angle = float(np.linalg.norm(vector))
+    x, y, z = vector
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    # sin(a) / a and (1 - cos(a)) / a^2, which np.sinc has without a division by 0
+    first, half = np.sinc(angle / np.pi), np.sinc(angle / (2 * np.pi))
+    return np.asarray(np.eye(3) + first * cross + 0.5 * half**2 * (cross @ cross))
 
 
 @dataclass

@@ -229,3 +229,11 @@ def test_a_gap_that_one_can_pass_through_stays_ground() -> None:
     labels[104:151, 60:65] = labels[104:151, 136:141] = building  # its posts stand at 2 m
     masks = split_ground(labels, GroundView.of(CAMERA.K, LEVEL, HERE), costs().for_names(FMB.names))
     assert (masks.labels[140 - masks.first_row, 70:131] == ROAD).all()
+
+
+def test_a_car_reaches_beyond_its_wheels_by_its_overhang() -> None:
+    labels = street()
+    labels[90:126, 80:121] = FMB.id_of("car")  # touches the ground at 3.92 m; its bumper may be 0.9 m nearer
+    grid = seen(labels).map()
+    assert cost_at(grid, 3.1, 0.0) == 100
+    assert 0 <= cost_at(grid, 2.7, 0.0) <= 10

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segmif_ros.grid.errors import GridError, TransformError
-from segmif_ros.grid.poses import TransformBuffer, camera_pose, from_rpy, interpolated, inverse, transform
+from segmif_ros.grid.poses import (
+    TransformBuffer,
+    camera_pose,
+    from_rpy,
+    interpolated,
+    inverse,
+    quaternion,
+    transform,
+)
 
 S = 1_000_000_000
 angles = st.floats(-3, 3)
@@ -39,13 +47,21 @@ def test_a_rotation_keeps_lengths_and_its_inverse_undoes_it(roll: float, pitch: 
 @given(st.floats(-1.4, 1.4), st.floats(0, 1))
 def test_half_way_of_a_turn_is_half_the_turn(yaw: float, share: float) -> None:
     got = interpolated(from_rpy([0, 0, 0], 0, 0, 0.1), from_rpy([2, 0, 0], 0, 0, 0.1 + yaw), share)
-    assert got == pytest.approx(from_rpy([2 * share, 0, 0], 0, 0, 0.1 + share * yaw), abs=1e-6)
+    assert got == pytest.approx(from_rpy([2 * share, 0, 0], 0, 0, 0.1 + share * yaw), abs=1e-9)
 
 
-@pytest.mark.parametrize("quaternion", [(0, 0, 0, 0), (1, 1, 1, 1), (float("nan"), 0, 0, 1)])
-def test_numbers_that_are_no_rotation_are_refused(quaternion) -> None:
+@given(angles, st.floats(-1.5, 1.5), angles)
+def test_a_transform_comes_back_from_its_quaternion(roll: float, pitch: float, yaw: float) -> None:
+    made = from_rpy([1, 2, 3], roll, pitch, yaw)
+    got = quaternion(made)
+    assert got[3] >= 0
+    assert transform([1, 2, 3], got) == pytest.approx(made, abs=1e-6)
+
+
+@pytest.mark.parametrize("numbers", [(0, 0, 0, 0), (1, 1, 1, 1), (float("nan"), 0, 0, 1)])
+def test_numbers_that_are_no_rotation_are_refused(numbers) -> None:
     with pytest.raises(GridError):
-        transform((0, 0, 0), quaternion)
+        transform((0, 0, 0), numbers)
 
 
 def _robot() -> TransformBuffer:
