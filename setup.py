@@ -43,14 +43,14 @@ ROS_WHEELS = [
     "ros-kilted-visualization-msgs==5.5.1",
 ]
 REQUIRES = [
-    "numpy>=1.23",
-    "opencv-python-headless>=4.6,<5",  # 5.0 renumbers the type constants; "headless" because bare machines lack libGL
+    "numpy>=1.21.5",
+    "opencv-python-headless>=4.5.4,<5",  # 5.0 renumbers the type constants; "headless" because bare machines lack libGL
     "torch>=2.5",
     "safetensors>=0.4",
-    "PyYAML>=6",
-    "rich>=13",
-    "matplotlib>=3.6",
-    "jinja2>=3.1",
+    "PyYAML>=5.4",
+    "rich>=11.2",
+    "matplotlib>=3.5.1",
+    "jinja2>=3.0.3",
     "rosbags>=0.11,<0.12",  # its type stores and writers change between minor versions
 ]
 _EXPORT = ["onnx>=1.16", "onnxscript>=0.5"]

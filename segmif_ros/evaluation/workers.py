@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from segmif_ros.evaluation.errors import EvaluationError, WorkFailedError
 
@@ -139,7 +139,7 @@ def progress_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callab
     columns = (
         TextColumn(what),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.completed:.0f}/{task.total}"),  # rich of Ubuntu 22.04 has no column for it
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

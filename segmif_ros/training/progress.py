@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from segmif_ros.training.config import RecipeError
 
@@ -30,10 +30,10 @@ class Display:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.completed:.0f}/{task.total}"),
             TimeElapsedColumn(),
             TextColumn("left"),
-            TimeRemainingColumn(compact=True),
+            TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
         self._bar = Progress(*columns, console=Console(file=self._file), transient=True)

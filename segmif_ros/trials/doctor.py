@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
@@ -46,12 +47,14 @@ class Part:
         distribution: Its name in the package index, for the version; empty where only a ROS 2 install has it.
         remedy: How to get it.
         needed: Nothing works without it.
+        minimum: The oldest version that is tested (`make floors`); empty for any.
     """
 
     module: str
     distribution: str = ""
     remedy: str
     needed: bool = False
+    minimum: str = ""
 
 
 _PIP = "pip install segmif_ros brings it"
@@ -59,15 +62,15 @@ _WHEEL = "a ROS 2 install or pip install segmif_ros (Linux, x86_64, Python 3.10 
 _APT = "only a ROS 2 install has it: apt install ros-$ROS_DISTRO-{}"
 PARTS = (
     *(
-        Part(module=module, distribution=distribution, remedy=_PIP, needed=True)
-        for module, distribution in (
-            ("numpy", "numpy"),
-            ("cv2", "opencv-python-headless"),
-            ("torch", "torch"),
-            ("safetensors", "safetensors"),
-            ("yaml", "PyYAML"),
-            ("rich", "rich"),
-            ("jinja2", "jinja2"),
+        Part(module=module, distribution=distribution, remedy=_PIP, needed=True, minimum=minimum)
+        for module, distribution, minimum in (
+            ("numpy", "numpy", "1.21.5"),
+            ("cv2", "opencv-python-headless", "4.5.4"),
+            ("torch", "torch", "2.5"),
+            ("safetensors", "safetensors", "0.4"),
+            ("yaml", "PyYAML", "5.4"),
+            ("rich", "rich", "11.2"),
+            ("jinja2", "jinja2", "3.0.3"),
         )
     ),
     *(
@@ -112,7 +115,10 @@ def _part(part: Part) -> Finding:
     name = part.module.removesuffix(".actions")
     if not there:
         return Finding(name=name, state=State.MISSING if part.needed else State.OPTIONAL, detail=part.remedy)
-    version = part.distribution and _version(part.distribution)
+    version = part.distribution and (_version(part.distribution) or _own_version(part.module))
+    if part.minimum and version and _older(version, part.minimum):
+        detail = f"{version} is too old, {part.minimum} or later is needed: {part.remedy}"
+        return Finding(name=name, state=State.MISSING if part.needed else State.OPTIONAL, detail=detail)
     return Finding(name=name, state=State.OK, detail=version or _declared_version(name.partition(".")[0]) or "there")
 
 
@@ -182,6 +188,18 @@ def _version(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return ""
+
+
+def _own_version(module: str) -> str:
+    """Return what a module says itself: apt's OpenCV has no entry among Python's distributions."""
+    if module != "cv2":
+        return ""
+    return str(getattr(importlib.import_module(module), "__version__", ""))
+
+
+def _older(version: str, minimum: str) -> bool:
+    found, least = ([int(each) for each in re.findall(r"\d+", text)] for text in (version, minimum))
+    return found[: len(least)] < least
 
 
 def _declared_version(package: str) -> str:

@@ -27,6 +27,26 @@ def test_what_is_needed_and_missing_is_named_with_the_remedy(
     assert "apt install it" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("minimum", "state"), [("1.21", State.OK), ("99", State.MISSING), ("1.999.9", State.OK), ("", State.OK)]
+)
+def test_what_is_older_than_the_oldest_that_is_tested_is_said(
+    monkeypatch: pytest.MonkeyPatch, minimum: str, state: State
+) -> None:
+    part = Part(module="numpy", distribution="numpy", remedy="pip it", needed=True, minimum=minimum)
+    monkeypatch.setattr(doctor, "PARTS", (part,))
+    found = _found("numpy")
+    assert found.state is state
+    assert state is State.OK or "is too old, 99 or later is needed: pip it" in found.detail
+
+
+def test_the_minimums_are_those_that_the_package_asks_for() -> None:
+    asked = (Path(__file__).parents[2] / "setup.py").read_text()
+    for part in doctor.PARTS:
+        if part.minimum:
+            assert f'"{part.distribution}>={part.minimum}' in asked, part.distribution
+
+
 def test_what_is_optional_and_missing_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PARTS", (Part(module="no_such.actions", remedy="a ROS 2 install has it"),))
     assert _found("no_such").state is State.OPTIONAL

@@ -14,7 +14,7 @@ from segmif_ros.rig.camera import Array
 from segmif_ros.rig.errors import CalibrationError
 
 KINDS = ("checkerboard", "circles", "asymmetric_circles", "charuco")
-DICTIONARY = cv2.aruco.DICT_4X4_100
+DICTIONARY = 1  # cv2.aruco.DICT_4X4_100, said here so that an OpenCV without aruco can import this
 MARKER_SHARE = 0.75  # of a ChArUco square's side
 
 _MIN_CHARUCO = 8  # corners of a ChArUco board that make a view
@@ -98,7 +98,12 @@ class Board:
         return made, np.array([float(p), float(p)])
 
     def charuco(self) -> cv2.aruco.CharucoBoard:
-        """Return OpenCV's board of the kind "charuco"."""
+        """Return OpenCV's board of the kind "charuco"; CalibrationError if this OpenCV can't find one."""
+        if not hasattr(getattr(cv2, "aruco", None), "CharucoDetector"):
+            raise CalibrationError(
+                f"a ChArUco board needs OpenCV 4.7 or later, this is {cv2.__version__}: pip install "
+                "opencv-python-headless, or use a checkerboard or circles"
+            )
         dictionary = cv2.aruco.getPredefinedDictionary(DICTIONARY)
         side = self.spacing_m
         return cv2.aruco.CharucoBoard((self.columns, self.rows), side, MARKER_SHARE * side, dictionary)
