@@ -100,9 +100,9 @@ def parse_yaml(text: str, name: str) -> Any:
         finally:
             loader.dispose()
     except YamlError as error:
-        raise YamlError(f"{name}: {error}") from None
+        raise YamlError(f"{name}: {one_line(str(error))}") from None
     except Exception as error:  # parsers raise many types on damaged text; the reason is said
-        raise YamlError(f"{name}: {_reason(error, text)}") from error
+        raise YamlError(f"{name}: {one_line(_reason(error, text))}") from error
 
 
 @contextmanager
@@ -264,8 +264,8 @@ def _reason(error: Exception, text: str) -> str:
         where = f"line {mark.line + 1}: " if mark else ""
         if "'\\t'" in str(error.problem):
             return f"{where}not YAML: a tab: indent with spaces"
-        return f"{where}not YAML: {' '.join(str(error.problem or error.context).split())}"
+        return f"{where}not YAML: {error.problem or error.context}"
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
         return f"line {line}: not YAML: the character {text[error.position]!a} is not allowed"
-    return f"not YAML: {' '.join(str(error).split())[:200] or type(error).__name__}"
+    return f"not YAML: {str(error) or type(error).__name__}"

@@ -155,7 +155,7 @@ def from_values(config: type[Config], values: Mapping[str, Any]) -> Config:
 def unknown_name(name: str, known: Mapping[str, Any]) -> str:
     """Return the line that says that a parameter doesn't exist, with the likeliest name meant."""
     close = difflib.get_close_matches(name, known, n=1)
-    return f"there is no parameter '{name}'" + (f", did you mean '{close[0]}'?" if close else "")
+    return f"there is no parameter '{one_line(name, 200)}'" + (f", did you mean '{close[0]}'?" if close else "")
 
 
 # --- with a node -----------------------------------------------------------------------------------------------------
