@@ -10,6 +10,7 @@
 #   make soak [MINUTES=10]       rig and node for minutes, with the node's memory and PASS or FAIL
 #   make docs                    the documentation as a site, in out/site
 #   make overhead                what the node costs beside its engine
+#   make floors                  the tests that need no engine, with the OpenCV, NumPy and rich of Ubuntu 22.04
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -17,6 +18,7 @@ OUT ?= out
 # A sourced ROS 2 install brings rclpy itself: the venv then looks through to it, and no ROS wheels are installed.
 VENV_FLAGS := $(if $(ROS_DISTRO),--system-site-packages,)
 
+FLOORS_PYTHON ?= python3.10
 BIN := $(VENV)/bin
 # What the node needs, and what tests and measurements need besides.
 RUNTIME := $(VENV)/.segmif_ros-runtime
@@ -26,7 +28,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # The venv is the ament prefix of the ROS wheels.
 RUN := $(if $(ROS_DISTRO),,AMENT_PREFIX_PATH=$(abspath $(VENV))) $(BIN)/python
 
-.PHONY: install demo test quick lint parity weights-report bench soak overhead params docs clean
+.PHONY: install demo test quick lint parity weights-report bench soak overhead floors params docs clean
 
 install: $(RUNTIME)
 
@@ -60,6 +62,17 @@ soak: $(STAMP)
 
 overhead: $(STAMP)
 	$(RUN) -m segmif_ros.trials.overhead $(ARGS)
+
+# The oldest versions that are promised, in a venv of their own: only Python 3.10 has wheels of them. Without torch, which
+# has no such floor: the tests of bags run too where FLOORS_TORCH=1 brings it (several GB from an index of CUDA builds).
+floors:
+	@$(FLOORS_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' 2>/dev/null || { \
+	  echo "make floors: Python 3.10 is needed: name one, as in make floors FLOORS_PYTHON=/usr/bin/python3.10" >&2; exit 2; }
+	test -x $(VENV)-floors/bin/pytest || $(FLOORS_PYTHON) -m venv $(VENV)-floors
+	$(VENV)-floors/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements/floors.txt \
+	  $(if $(FLOORS_TORCH),torch safetensors)
+	PYTHONPATH=$(CURDIR) $(VENV)-floors/bin/python -m pytest -p no:cacheprovider test/imaging test/rig test/stream \
+	  test/test_yaml_file.py test/test_paths.py test/test_labels.py $(if $(FLOORS_TORCH),test/bag) $(ARGS)
 
 # config/segmif.yaml and the README's table are written from the one parameter table in the code
 params: $(STAMP)

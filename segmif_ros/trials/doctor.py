@@ -86,7 +86,7 @@ PARTS = (
     Part(module="launch.actions", remedy=f"ros2 launch needs it; {_APT.format('launch')}"),
     Part(module="launch_ros.actions", remedy=f"ros2 launch needs it; {_APT.format('launch-ros')}"),
     Part(module="message_filters", remedy=f"segmif_node pairs without it; {_APT.format('message-filters')}"),
-    Part(module="cv_bridge", remedy=f"segmif_node converts without it; {_APT.format('cv-bridge')}"),
+    Part(module="cv_bridge", remedy=f"for consumers of the images, segmif_node needs none; {_APT.format('cv-bridge')}"),
     Part(module="vision_msgs", remedy=f"segmif_node goes without it; {_APT.format('vision-msgs')}"),
     Part(module="tf2_msgs", remedy=f"grid_node takes poses from odom and parameters; {_APT.format('tf2-msgs')}"),
 )
