@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,21 @@ def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_labe
     axes.set_ylabel(y_label)
     axes.set_ylim(bottom=min([0.0, *(value for _, y in series.values() for value in y)]))
     axes.legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def bands(rows: Mapping[str, Sequence[tuple[float, float, str]]], colour_of: Callable[[str], str]) -> str:
+    """Rows of what holds from when until when, (from, until, what) in seconds, coloured and named by ``what``."""
+    figure, axes = _figure(width=9.4, height=0.9 + 0.45 * len(rows))
+    span = max((until for row in rows.values() for _, until, _ in row), default=1.0)
+    for y, row in enumerate(rows.values()):
+        for start, until, what in row:
+            axes.barh(y, until - start, left=start, height=0.7, color=colour_of(what))
+            if until - start > 0.012 * span * len(what):
+                axes.text((start + until) / 2, y, what, ha="center", va="center", fontsize=6.5, color="white")
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
+    axes.set_xlabel("time, s")
     return _svg(figure)
 
 

@@ -275,11 +275,13 @@ class Diagnostics:
         self.count = 0
         self.first: dict[str, str] = {}
         self.latest: dict[str, str] = {}
+        self.timeline: list[tuple[float, dict[str, str]]] = []
 
     def take(self, values: dict[str, str]) -> None:
         """Take note of a status."""
         self.count += 1
         self.latest = values
+        self.timeline.append((time.monotonic(), values))
         if self.count == 1:
             self.first = values
 
@@ -319,6 +321,7 @@ def write_record(folder: Path, record: Record, diagnostics: Diagnostics, facts: 
         **record.summary(),
         "diagnostics_first": diagnostics.first,
         "diagnostics": diagnostics.latest,
+        "timeline": diagnostics.timeline,
         "samples": samples,
         **facts,
     }

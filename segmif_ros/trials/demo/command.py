@@ -30,7 +30,9 @@ from segmif_ros.evaluation.page_frame import Table
 from segmif_ros.inference.weights import parse_weights, resolve_weights
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.ros.transport import use_profile
+from segmif_ros.scenes.faults import parse_faults
 from segmif_ros.trials.demo.report import Figures, Picture, figures, read_picture, tables, write_report
+from segmif_ros.trials.demo.timeline import points
 from segmif_ros.trials.domains import free_domain
 from segmif_ros.trials.processes import END_S, Child, Children, DemoError, child_environment
 
@@ -64,6 +66,7 @@ class DemoConfig:
         backend: As the node's parameter; empty takes the default.
         precision: As the node's parameter; empty takes the default.
         calibration_pairs: As the node's parameter; empty takes the default.
+        faults: Of the cameras, as `segmif_ros.scenes.faults` reads them; the page then shows a timeline.
     """
 
     out: Path
@@ -79,6 +82,7 @@ class DemoConfig:
     backend: str = ""
     precision: str = ""
     calibration_pairs: str = ""
+    faults: str = ""
 
     @property
     def time_s(self) -> float:
@@ -129,6 +133,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--backend", default="", help="what runs the network: auto, torch, openvino, ...")
     add("--precision", default="", help="float32, bfloat16, float16 (CUDA) or int8 (openvino)")
     add("--calibration-pairs", default="", metavar="FOLDER", help="calibrate int8 with these pairs; default: patterns")
+    add(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="CAMERA:KIND@START+DURATION",
+        help="let a camera fail, for example infrared:freeze@5s+4s; the page shows the timeline",
+    )
     add("--out", type=Path, default=Path("out/demo"), help="folder to write to (out/demo)")
 
 
@@ -147,6 +158,7 @@ def run(options: argparse.Namespace) -> int:
         backend=options.backend,
         precision=options.precision,
         calibration_pairs=options.calibration_pairs,
+        faults=",".join(map(str, parse_faults(",".join(options.fault)))),
     )
     # SIGTERM as an exception, so that the children are ended on the way out
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -197,6 +209,7 @@ def _demo(config: DemoConfig, console: Console, pairs: PairFolder | None) -> Fig
             lead=_lead(found, source, rate_hz, pairs, pictures),
             notes=tuple((key.replace("_", " "), str(value)) for key, value in facts.items()),
             facts=facts,
+            timeline=points(record["timeline"]) if config.faults else (),
         )
     shutil.rmtree(record_folder)
     for table in tables(found):
@@ -217,6 +230,8 @@ def _start(config: DemoConfig, group: Children, say: Callable[[str], Any]) -> _R
     values = {name: value for name, value in given.items() if value}
     if config.pairs is None:
         values |= {"warm_up_width": str(config.width), "warm_up_height": str(config.height)}
+    if config.faults:
+        values["diagnostics_period_s"] = "0.1"  # so that the timeline is fine
     say("starting segmif_node: loading and warming up the model")
     return _Run(config, group, say, group.start("segmif_node", _ros_command("run", values)))
 
@@ -288,6 +303,8 @@ def _rig(run: _Run, name: str, rate_hz: float) -> Child:
         values |= {"lighting": config.lighting, "width": str(config.width), "height": str(config.height)}
         # few frames, shown again and again: rendering would take the processor from the network
         values |= {"scene_frames": str(_STREET_FRAMES), "loop_frames": str(3 * _STREET_FRAMES)}
+    if config.faults:
+        values["faults"] = config.faults
     return run.group.start(name, _ros_command("rig", values))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+from markupsafe import Markup
 
 from segmif_ros.evaluation.page_frame import Table, data_uri, render_in_frame
 
@@ -66,6 +67,7 @@ class Page:
         tables: All figures.
         samples: All pictures.
         notes: Facts about the run: versions, weights, settings, as (label, value).
+        plots: (caption, SVG) of what happened over time.
     """
 
     title: str
@@ -74,6 +76,7 @@ class Page:
     tables: tuple[Table, ...] = ()
     samples: tuple[Sample, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
+    plots: tuple[tuple[str, str], ...] = ()
 
 
 def render_page(page: Page, *, panel_width: int = 480) -> str:
@@ -92,6 +95,7 @@ def render_page(page: Page, *, panel_width: int = 480) -> str:
         tables=page.tables,
         notes=page.notes,
         samples=samples,
+        plots=[(caption, Markup(svg)) for caption, svg in page.plots],  # noqa: S704  drawn by ourselves
     )
 
 
@@ -115,6 +119,7 @@ _BODY = """\
 .panels { display: grid; gap: .5rem; grid-template-columns: repeat(auto-fit, minmax(min(48%, 15rem), 1fr)); }
 figure { margin: 0; }
 figure img { width: 100%; height: auto; display: block; border-radius: .25rem; background: #000; }
+.plot svg { width: 100%; height: auto; background: #fff; border-radius: .25rem; }
 figcaption { color: var(--soft); font-size: .85rem; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: .4rem 0 0; padding: 0; list-style: none;
   font-size: .9rem; }
@@ -122,6 +127,9 @@ figcaption { color: var(--soft); font-size: .85rem; }
   vertical-align: -.1em; border: 1px solid var(--line); }
 {% endblock %}
 {% block body %}
+{% for caption, svg in plots %}
+<figure class="plot">{{ svg }}<figcaption>{{ caption }}</figcaption></figure>
+{% endfor %}
 {% if samples %}
 <h2>Pictures</h2>
 {% for sample, panels in samples %}

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from segmif_ros.evaluation.page_frame import Table
 from segmif_ros.trials.demo.page import LegendEntry, Page, Panel, Sample, render_page
 from segmif_ros.trials.demo.sheet import draw_sheet
+from segmif_ros.trials.demo.timeline import plots
 
 UInt8Image = npt.NDArray[np.uint8]
 
@@ -37,7 +38,7 @@ class Figures:
     """What the run came to, in numbers.
 
     Attributes:
-        pairs: Pairs that the node formed.
+        pairs: Pairs that the node formed, and frames that took the place of one where a camera was missing.
         processed: Pairs that it finished.
         dropped: Counts by reason.
         rate_hz: Fused images per second of streaming, seen from outside.
@@ -69,7 +70,7 @@ def figures(record: Mapping[str, Any]) -> Figures:
             stages.setdefault(stage, {})[percentile] = float(value)
     fused = record["outputs"]["fused/image"]
     return Figures(
-        pairs=count("pairs"),
+        pairs=count("pairs") + count("single_infrared") + count("single_rgb"),
         processed=count("processed"),
         dropped={key.removeprefix("dropped_"): count(key) for key in latest if key.startswith("dropped_")},
         rate_hz=fused["rate_hz"],
@@ -171,6 +172,7 @@ def write_report(
     lead: str,
     notes: Sequence[tuple[str, str]],
     facts: Mapping[str, Any],
+    timeline: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write pictures/, report.json and index.html below ``folder``.
 
@@ -182,6 +184,7 @@ def write_report(
         lead: What was run and what came of it.
         notes: (label, value) about the run, for the page.
         facts: About the run, for report.json.
+        timeline: Cameras and counts over time, for both; see `segmif_ros.trials.demo.timeline`.
     """
     sheets = folder / "pictures"
     sheets.mkdir(exist_ok=True)
@@ -205,6 +208,7 @@ def write_report(
         "age_ms": dict(found.age_ms),
         "stage_ms": dict(found.stage_ms),
         "topics": dict(found.topics),
+        **({"timeline": list(timeline)} if timeline else {}),
         "pictures": [
             {"file": f"pictures/{each.file}", "title": each.title, "classes": {c.name: c.share for c in each.legend}}
             for each in pictures
@@ -224,6 +228,7 @@ def write_report(
             Sample(title=each.title, panels=each.panels, legend=each.legend, link=f"pictures/{each.file}")
             for each in _spread(pictures, _PAGE_SAMPLES)
         ),
+        plots=plots(timeline),
         notes=(*notes, ("pictures", f"{len(pictures)} in pictures/")),
     )
     (folder / "index.html").write_text(render_page(page))

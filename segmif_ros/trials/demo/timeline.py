@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cameras, health and outputs over the time of a demo, as plots: what a fault of a camera does to the results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from segmif_ros.evaluation.plots import bands, curves
+
+# what a row shows -> colour; what isn't named is a fault and gets the last one
+_COLOURS = {
+    "ok": "#3f7ab8",
+    "infrared+rgb": "#3f7ab8",
+    "infrared": "#d98c1f",
+    "rgb": "#2f8f6b",
+    "degraded": "#c9b458",
+    "fault": "#a33b4a",
+}
+_DEGRADED = ("blurred", "glare")
+_STEP_S = 0.5  # over which rates are taken
+
+
+def points(timeline: Sequence[tuple[float, Mapping[str, str]]]) -> list[dict[str, Any]]:
+    """Return what matters of the diagnostics: time in seconds from the first one, health, cameras in use and counts."""
+    found: list[dict[str, Any]] = []
+    for time_s, values in timeline:
+        if "cameras" in values:
+            found.append(
+                {
+                    "time_s": round(time_s - timeline[0][0], 3),
+                    **{name: values[name] for name in ("cameras", "infrared_health", "rgb_health")},
+                    **{name: int(values[name]) for name in ("frames_infrared", "frames_rgb", "processed")},
+                }
+            )
+    return found
+
+
+def plots(found: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
+    """Return (caption, SVG) of health and of rates; nothing for fewer than three points."""
+    if len(found) < 3:
+        return ()
+    rows = {
+        "infrared": _runs(found, "infrared_health"),
+        "RGB": _runs(found, "rgb_health"),
+        "results rest on": _runs(found, "cameras"),
+    }
+    rates = {
+        "infrared": _rates(found, "frames_infrared"),
+        "RGB": _rates(found, "frames_rgb"),
+        "results": _rates(found, "processed"),
+    }
+    return (
+        ("What each camera is called, and what the results rest on", bands(rows, _colour)),
+        ("Frames in and results out", curves(rates, "time, s", "a second")),
+    )
+
+
+def _colour(what: str) -> str:
+    if what in _DEGRADED:
+        return _COLOURS["degraded"]
+    return _COLOURS.get(what, _COLOURS["fault"])
+
+
+def _runs(found: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float, str]]:
+    """Return (from, until, value) of each stretch of time in which a value stays."""
+    runs: list[tuple[float, float, str]] = []
+    for before, after in pairwise(found):
+        if runs and runs[-1][2] == before[name]:
+            runs[-1] = (runs[-1][0], after["time_s"], before[name])
+        else:
+            runs.append((before["time_s"], after["time_s"], before[name]))
+    return runs
+
+
+def _rates(found: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
+    times, rates = [], []
+    last = found[0]
+    for point in found[1:]:
+        span_s = point["time_s"] - last["time_s"]
+        if span_s >= _STEP_S:
+            times.append(point["time_s"] - span_s / 2)
+            rates.append((point[name] - last[name]) / span_s)
+            last = point
+    return times, rates
