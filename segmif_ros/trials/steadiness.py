@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How steady labels are from frame to frame, with the temporal filter and without it, and what that costs.
+
+$ python -m segmif_ros.trials.steadiness --weights segmif-rt --sequence DATA/sequence1
+
+Synthetic drives with exact labels, and sequences of real pairs in FOLDER/infrared and FOLDER/visible in the order of
+their names. A change is counted along the flow: a pixel whose class isn't what it was where its surface was one frame
+before, by a flow of full resolution that the filter doesn't use. Places where that flow isn't sure, or where the ground
+truth has another class, aren't counted. "all changes" are those of pixels at one place of the image, with what really
+moves among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.data.label_mapping import LabelMapping
+from segmif_ros.data.pair_folder import PairFolder
+from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
+from segmif_ros.labels import FMB, IGNORE_ID
+from segmif_ros.scenes import RoadScene
+from segmif_ros.stream.temporal import TemporalFilter
+
+Image = npt.NDArray[np.uint8]
+Frame = tuple[Image, Image, Image | None]  # infrared, RGB, labels
+
+# apart from all other seeds; see `segmif_ros.evaluation.single_camera`
+FIRST_SEED = 6_400_000
+LIGHTINGS = ("day", "night")
+_SURE_PX = 1.5  # between the flow there and back
+
+
+@dataclass
+class Steadiness:
+    """What became of a sequence, without the filter and with it."""
+
+    changes: list[list[float]] = field(default_factory=lambda: [[], []])  # along the flow
+    all_changes: list[list[float]] = field(default_factory=lambda: [[], []])
+    matrices: list[ConfusionMatrix] = field(default_factory=lambda: [ConfusionMatrix(len(FMB)) for _ in range(2)])
+    filter_ms: list[float] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Any]:
+        """Return shares of the pixels, mean IoU where there is ground truth, and milliseconds of the filter."""
+        along, plain = ([float(np.mean(each)) for each in two] for two in (self.changes, self.all_changes))
+        miou = [each.mean_iou("present").value if each.counts.any() else None for each in self.matrices]
+        return {
+            "changes": along,
+            "all_changes": plain,
+            "miou": miou,
+            "filter_ms": float(np.median(self.filter_ms)),
+        }
+
+
+def measured(engine: EngineProtocol, frames: Iterator[Frame], rate_hz: float) -> Steadiness:
+    """Run a sequence through the network and the filter."""
+    found, steady = Steadiness(), TemporalFilter()
+    to_fmb = LabelMapping(engine.label_set, FMB)
+    before: tuple[Image, list[Image], Image | None] | None = None
+    for number, (infrared, rgb, truth) in enumerate(frames):
+        result = engine.infer(infrared, rgb)
+        started = time.perf_counter()
+        labels, _ = steady.apply(result.labels, result.confidence, result.fused, round((number + 1) * 1e9 / rate_hz))
+        found.filter_ms.append(1e3 * (time.perf_counter() - started))
+        both = [result.labels, labels]
+        luma = np.asarray(cv2.cvtColor(result.fused, cv2.COLOR_RGB2GRAY), np.uint8)
+        if truth is not None:
+            for matrix, each in zip(found.matrices, both, strict=True):
+                matrix.update(truth, _counted(to_fmb.apply(each, "prediction"), truth))
+        if before is not None:
+            place, sure = _flow(luma, before[0])
+            if truth is not None and before[2] is not None:
+                sure &= _moved(before[2], place) == truth
+            for i, (now, then) in enumerate(zip(both, before[1], strict=True)):
+                found.changes[i].append(float(np.mean(now[sure] != _moved(then, place)[sure])) if sure.any() else 0.0)
+                found.all_changes[i].append(float(np.mean(now != then)))
+        before = luma, both, truth
+    return found
+
+
+def scene_frames(seed: int, lighting: str, count: int, rate_hz: float, size: tuple[int, int]) -> Iterator[Frame]:
+    """Yield a synthetic drive, ``size`` being (width, height)."""
+    scene = RoadScene(seed, size[1], size[0], lighting=lighting)
+    for number in range(count):
+        frame = scene.frame(number / rate_hz)
+        yield frame.infrared8, frame.rgb, frame.labels
+
+
+def folder_frames(folder: Path, count: int, size: tuple[int, int]) -> Iterator[Frame]:
+    """Yield the pairs of a folder in the order of their names, at ``size`` (width, height)."""
+    pairs = PairFolder(folder)
+    for number in range(min(count, len(pairs))):
+        pair = pairs.load(number)
+        infrared, rgb = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (pair.infrared, pair.rgb))
+        yield np.asarray(infrared, np.uint8), np.asarray(rgb, np.uint8), None
+
+
+def _counted(labels: Image, truth: Image) -> Image:
+    # a class that FMB doesn't have is wrong, not left out
+    return np.where((labels == IGNORE_ID) & (truth != IGNORE_ID), np.uint8(0), labels)
+
+
+def _flow(now: Image, then: Image) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Return where each pixel was in ``then`` (H, W, 2), and whether that is sure (H, W)."""
+    dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    zero = np.zeros((*now.shape, 2), np.float32)
+    flow, back = dense.calc(now, then, zero.copy()), dense.calc(then, now, zero.copy())
+    x, y = np.meshgrid(*(np.arange(side, dtype=np.float32) for side in now.shape[::-1]))
+    place = np.dstack([x, y]) + flow
+    astray = np.abs(flow + cv2.remap(back, place, np.zeros(0, np.float32), cv2.INTER_LINEAR)).sum(axis=2)
+    inside = (place >= 0).all(axis=2) & (place <= np.array(now.shape[::-1], np.float32) - 1).all(axis=2)
+    return place, (astray < _SURE_PX) & inside
+
+
+def _moved(labels: Image, place: npt.NDArray[np.float32]) -> Image:
+    return np.asarray(cv2.remap(labels, place, np.zeros(0, np.float32), cv2.INTER_NEAREST), np.uint8)
+
+
+def row(name: str, figures: dict[str, Any]) -> str:
+    """Return one line of the table."""
+    (along, steady), (plain, kept), (miou, miou_then) = (figures[key] for key in ("changes", "all_changes", "miou"))
+    scores = "" if miou is None else f"{100 * miou:.1f} -> {100 * miou_then:.1f}"
+    changes = f"{100 * along:.2f} -> {100 * steady:.2f} ({steady / max(along, 1e-9):.2f})"
+    everything = f"{100 * plain:.2f} -> {100 * kept:.2f} ({kept / max(plain, 1e-9):.2f})"
+    return f"{name:24s}{changes:>24s}{everything:>24s}{scores:>16s}{figures['filter_ms']:8.1f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m segmif_ros.trials.steadiness",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--weights", default="segmif-rt", help="default: %(default)s")
+    parser.add_argument("--frames", type=int, default=14, help="of each sequence (default: %(default)s)")
+    parser.add_argument("--scenes", type=int, default=2, help="drives of each lighting and rate (default: %(default)s)")
+    parser.add_argument("--rates", type=float, nargs="*", default=[30.0, 10.0], help="Hz (default: 30 10)")
+    parser.add_argument("--size", type=int, nargs=2, default=(640, 480), metavar=("W", "H"), help="default: 640 480")
+    parser.add_argument("--sequence", type=Path, action="append", default=[], metavar="FOLDER", help="of real pairs")
+    parser.add_argument("--threads", type=int, default=0, help="of torch and OpenCV (default: theirs)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    options = parser.parse_args(arguments)
+    if options.threads:
+        cv2.setNumThreads(options.threads)
+    engine = Engine(EngineConfig(weights=tuple(options.weights.split(",")), num_threads=options.threads))
+    size = options.size[0], options.size[1]
+    print(f"{engine.model_name} {engine.model_hash}, {size[0]}x{size[1]}, {options.frames} frames a sequence")
+    print(f"{'':24s}{'changes, %':>24s}{'all changes, %':>24s}{'mIoU, %':>16s}{'ms':>8s}")
+    report = {}
+    for rate_hz in options.rates:
+        for lighting in LIGHTINGS:
+            total = Steadiness()
+            for seed in range(options.scenes):
+                frames = scene_frames(FIRST_SEED + seed, lighting, options.frames, rate_hz, size)
+                _add(total, measured(engine, frames, rate_hz))
+            name = f"{lighting}, {rate_hz:g} Hz"
+            report[name] = total.figures()
+            print(row(name, report[name]), flush=True)
+    for folder in options.sequence:
+        found = measured(engine, folder_frames(folder, options.frames, size), 30.0)
+        report[folder.name] = found.figures()
+        print(row(folder.name, report[folder.name]), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _add(total: Steadiness, part: Steadiness) -> None:
+    for i in range(2):
+        total.changes[i] += part.changes[i]
+        total.all_changes[i] += part.all_changes[i]
+        total.matrices[i].counts += part.matrices[i].counts
+    total.filter_ms += part.filter_ms
+
+
+if __name__ == "__main__":
+    sys.exit(main())
