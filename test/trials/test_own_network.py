@@ -12,7 +12,7 @@ import pytest
 from bag_fixtures import make_bag
 from standin_networks import early_fusion, rgb_only
 
-from segmif_ros.evaluation import evaluate
+from segmif_ros.evaluation import command as evaluate
 from segmif_ros.evaluation.card import command as weights_report
 from segmif_ros.inference import models
 from segmif_ros.inference.backends import missing_packages
@@ -63,8 +63,8 @@ def test_bench_times_a_model_folder_against_its_own_reference(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--sizes", "64x48", "--frames", "1", "--warm-up", "0", "--device", "cpu", "--threads", "1")
-    assert _run(bench, "--weights", folder, *options, "--out", tmp_path) == 0
-    rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert _run(bench, "--weights", folder, *options, "--out", tmp_path / "out") == 0
+    rows = json.loads((tmp_path / "out" / "bench.json").read_text())["rows"]
     assert rows[0]["backend"] == "onnxruntime"
     assert {row["gflop"] for row in rows} == {None}
     assert "early-fusion" in capsys.readouterr().out
