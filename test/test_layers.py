@@ -28,7 +28,7 @@ ALLOWED = {
     "inference": {"model", "imaging", "labels"},
     "data": {"model", "labels", "imaging", "scenes"},
     "evaluation": {"model", "labels", "imaging", "scenes", "inference", "data", "grid", "rig"},
-    "training": {"model", "labels", "imaging", "inference", "data", "evaluation"},
+    "training": {"model", "labels", "imaging", "rig", "inference", "data", "evaluation"},
     "bag": {"stream", "inference", "evaluation", "imaging", "rig", "labels", "data", "scenes", "grid"},
     "predict": {"bag", "stream", "inference", "evaluation", "rig", "imaging", "labels", "data", "model"},
     "ros": {"stream", "inference", "imaging", "rig", "labels", "data", "scenes", "grid", "msg"},

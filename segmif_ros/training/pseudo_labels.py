@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +27,23 @@ import torch
 from rich.progress import track
 from torch.nn import functional as F
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.command_line import complain
+from segmif_ros.data.images import DatasetError, decode, read_content, read_rgb, to_grey
 from segmif_ros.data.mixture import split_hold_out
-from segmif_ros.data.pair_folder import PairFolder
+from segmif_ros.data.pair_folder import PairFiles, PairFolder
 from segmif_ros.evaluation.predict import to_plane
+from segmif_ros.imaging.encodings import EncodingError
 from segmif_ros.inference.weights import parse_weights, resolve_checkpoint
 from segmif_ros.labels import IGNORE_ID, counterparts, label_set, label_set_of
 from segmif_ros.model import SegMiF, load_checkpoint
 from segmif_ros.result_folder import ResultFolder
+from segmif_ros.rig.errors import RegistrationError
+from segmif_ros.rig.preparation import (
+    Preparation,
+    PreparationConfig,
+    add_preparation_arguments,
+    preparation_config,
+)
 
 Image = npt.NDArray[np.uint8]
 
@@ -106,6 +115,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave every N-th pair by name, which 'hold_out_every: N' of a recipe validates on, without a label file"
         " (default: label all)",
     )  # fmt: skip
+    add_preparation_arguments(parser.add_argument_group("raw infrared, and images of two sizes: as the node"))
     parser.add_argument("--darkest", type=float, default=PseudoLabelConfig.darkest, help="default: %(default)s")
 
 
@@ -127,11 +137,18 @@ def run(options: argparse.Namespace) -> int:
     if options.label_set:
         theirs = label_set_of(model.metadata, model.config.num_classes)
         ids = counterparts(theirs, label_set(options.label_set))
-    labelled = write_labelled_copy(model, folder, options.out, config, ids, options.hold_out_every)
+    preparation = Preparation(preparation_config(options))
+    skipped: list[str] = []
+    labelled = write_labelled_copy(
+        model, folder, options.out, config, ids, options.hold_out_every, preparation=preparation, skip=skipped.append
+    )
     held_out = len(split_hold_out(len(folder), options.hold_out_every, held_out=True))
     kept = f", {held_out} of them held out without a label file" if held_out else ""
-    print(f"{options.out}: {len(folder)} pairs{kept}, {100 * labelled:.1f} % of all pixels labelled")
-    return 0
+    written = len(folder) - len(skipped)
+    print(f"{options.out}: {written} of {len(folder)} pairs{kept}, {100 * labelled:.1f} % of all pixels labelled")
+    for line in skipped[:5]:
+        complain(PROG, line)
+    return 1 if skipped else 0
 
 
 def write_labelled_copy(
@@ -141,13 +158,21 @@ def write_labelled_copy(
     config: PseudoLabelConfig,
     ids: Mapping[int, int | None] | None = None,
     hold_out_every: int = 0,
+    *,
+    preparation: Preparation | None = None,
+    skip: Callable[[str], None] = lambda _line: None,
 ) -> float:
     """Copy the pairs to ``out`` with their `pseudo_label` maps in labels/; returns the share of labelled pixels.
 
-    With ``hold_out_every`` of n > 0 every n-th pair has no file in labels/, see `split_hold_out`.
+    With ``hold_out_every`` of n > 0 every n-th pair has no file in labels/, see `split_hold_out`. A pair that can't be
+    used costs itself: ``skip`` gets the line. Raw infrared and pairs of two sizes are written as ``preparation`` makes
+    them, so that what is written can be trained on.
+
+    Raises:
+        DatasetError: If no pair at all could be used, or a file can't be written.
     """
     with ResultFolder(out, PROG):
-        return _labelled(model, folder, out, config, ids, hold_out_every)
+        return _labelled(model, folder, out, config, ids, hold_out_every, preparation, skip)
 
 
 def _labelled(
@@ -157,6 +182,8 @@ def _labelled(
     config: PseudoLabelConfig,
     ids: Mapping[int, int | None] | None,
     hold_out_every: int,
+    preparation: Preparation | None,
+    skip: Callable[[str], None],
 ) -> float:
     targets = [out / name for name in ("infrared", "visible", "labels")]
     for target in targets:
@@ -164,15 +191,37 @@ def _labelled(
     held_out = set(split_hold_out(len(folder), hold_out_every, held_out=True))
     known = total = 0
     for index, files in track(list(enumerate(folder.files)), description="labels", disable=not sys.stderr.isatty()):
-        _, rgb = folder.load_images(index)
-        shutil.copyfile(files.infrared, targets[0] / files.infrared.name)
-        shutil.copyfile(files.rgb, targets[1] / files.rgb.name)
+        try:
+            rgb = _copied(files, targets, preparation or Preparation(PreparationConfig()))
+        except (DatasetError, RegistrationError, EncodingError) as error:
+            skip(f"{files.name} is left out: {error}")
+            continue
         total += rgb.shape[0] * rgb.shape[1]
         if index in held_out:
             (targets[2] / f"{files.name}.png").unlink(missing_ok=True)  # one of an earlier call
             continue
         labels = pseudo_label(model, rgb, config, ids)
-        if not cv2.imwrite(str(targets[2] / f"{files.name}.png"), labels):
-            raise DatasetError(f"{targets[2]}: cannot write {files.name}.png")
+        _write(targets[2] / f"{files.name}.png", labels)
         known += int((labels != IGNORE_ID).sum())
+    if not total:
+        raise DatasetError(f"{folder.root}: none of {len(folder)} pairs can be used")
     return known / total
+
+
+def _copied(files: PairFiles, targets: Sequence[Path], preparation: Preparation) -> Image:
+    """Write both images of a pair, as they are where they are ready; return the RGB image as it was written."""
+    infrared = to_grey(decode(read_content(files.infrared), files.infrared, floats=True))
+    rgb = read_rgb(files.rgb)
+    ready = preparation.apply(infrared, rgb)
+    if ready.infrared is infrared and ready.rgb is rgb:
+        shutil.copyfile(files.infrared, targets[0] / files.infrared.name)
+        shutil.copyfile(files.rgb, targets[1] / files.rgb.name)
+        return rgb
+    _write(targets[0] / f"{files.name}.png", ready.infrared)
+    _write(targets[1] / f"{files.name}.png", np.asarray(cv2.cvtColor(ready.rgb, cv2.COLOR_RGB2BGR), np.uint8))
+    return ready.rgb
+
+
+def _write(path: Path, image: Image) -> None:
+    if not cv2.imwrite(str(path), image):
+        raise DatasetError(f"{path}: can't be written")

@@ -111,3 +111,21 @@ def test_what_cannot_be_used_is_one_line(tmp_path, pairs, capsys, changes, words
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1
     assert words in errors[0]
+
+
+def test_a_broken_picture_and_raw_infrared_cost_their_pairs(tmp_path, pairs, capsys):
+    save_checkpoint(SegMiF(TINY), tmp_path / "teacher.safetensors")
+    names = sorted(path.name for path in (pairs / "visible").iterdir())
+    (pairs / "visible" / names[0]).write_bytes(b"no picture")
+    given = ["pseudo-label", str(pairs), "--weights", str(tmp_path / "teacher.safetensors"), "--darkest", "0"]
+    assert cli.main([*given, "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr()
+    assert "1 of 2 pairs" in said.out and "is left out" in said.err and "not a readable image" in said.err
+    [thermal] = [path for path in (pairs / "infrared").iterdir() if path.stem == names[1].split(".")[0]]
+    grey = cv2.imread(str(thermal), cv2.IMREAD_GRAYSCALE).astype(np.uint16) * 30
+    thermal.unlink()
+    assert cv2.imwrite(str(thermal.with_suffix(".png")), grey)
+    assert cli.main([*given, "--out", str(tmp_path / "none")]) == 2
+    assert cli.main([*given, "--out", str(tmp_path / "raw"), "--gain-policy", "minmax"]) == 1
+    written = cv2.imread(str(tmp_path / "raw" / "infrared" / f"{thermal.stem}.png"), cv2.IMREAD_UNCHANGED)
+    assert written.dtype == np.uint8
