@@ -7,6 +7,7 @@
 #   make parity VECTORS=folder   the network against recorded outputs of the authors' network
 #   make weights-report [DATA=folder]  figures of the shipped weights on held-out scenes, CamVid, RoadScene, MSRS
 #   make bench [ARGS=...]        how fast the network runs on this machine
+#   make gpu-check [GPU_PYTHON=python3]  parity, times and memory on a GPU, in eight minutes
 #   make soak [MINUTES=10]       rig and node for minutes, with the node's memory and PASS or FAIL
 #   make docs                    the documentation as a site, in out/site
 #   make overhead                what the node costs beside its engine
@@ -28,7 +29,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # The venv is the ament prefix of the ROS wheels.
 RUN := $(if $(ROS_DISTRO),,AMENT_PREFIX_PATH=$(abspath $(VENV))) $(BIN)/python
 
-.PHONY: install demo test quick lint parity weights-report bench soak overhead floors params docs clean
+.PHONY: install demo test quick lint parity weights-report bench soak overhead floors gpu-check params docs clean
 
 install: $(RUNTIME)
 
@@ -56,6 +57,10 @@ weights-report: $(STAMP)
 
 bench: $(STAMP)
 	$(RUN) -m segmif_ros.cli bench $(ARGS)
+
+# GPU_PYTHON=python3 takes that Python as it is, such as a machine's own torch with CUDA, and installs nothing
+gpu-check: $(if $(GPU_PYTHON),,$(STAMP))
+	$(if $(GPU_PYTHON),PYTHONPATH=. $(GPU_PYTHON),$(RUN)) -m segmif_ros.trials.gpu_check --out $(OUT)/gpu-check $(ARGS)
 
 soak: $(STAMP)
 	$(RUN) -m segmif_ros.trials.soak --minutes $(or $(MINUTES),10) $(ARGS)

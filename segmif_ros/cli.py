@@ -119,6 +119,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "record-synthetic": ("write a bag of synthetic scenes with exact labels", _of("segmif_ros.bag.record")),
     "export-dataset": ("write a bag's pairs in FMB's layout", _of("segmif_ros.bag.export")),
     "bench": ("time models, backends and precisions on this machine", _of("segmif_ros.trials.bench")),
+    "gpu-check": ("measure what a GPU gives, within minutes", _of("segmif_ros.trials.gpu_check")),
     "convert": ("write weights as one file of ours or as the authors' two", _of("segmif_ros.inference.convert")),
     "export": ("write the network as ONNX, OpenVINO or a model folder", _of("segmif_ros.inference.export")),
     "models": ("list the packaged weights, or describe those of a file", _of("segmif_ros.inference.models")),

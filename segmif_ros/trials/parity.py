@@ -325,21 +325,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `segmif parity`."""
     parser.add_argument("folder", type=Path, help="folder with .npz vectors")
     parser.add_argument("--tag", default=TAG, help="what the seeds of the set begin with (default: %(default)s)")
-    parser.add_argument(
-        "--tolerance", type=float, default=TOLERANCE, help="largest difference of floats (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--small-fused-tolerance",
-        type=float,
-        default=SMALL_FUSED_TOLERANCE,
-        help="the same of fused planes of 'small' cases (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--bytes-fraction",
-        type=float,
-        default=BYTES_FRACTION,
-        help="share of byte values that may differ, by one level (default: %(default)s)",
-    )
+    for name, default, what in (
+        ("tolerance", TOLERANCE, "largest difference of floats"),
+        ("small-fused-tolerance", SMALL_FUSED_TOLERANCE, "the same of fused planes of 'small' cases"),
+        ("bytes-fraction", BYTES_FRACTION, "share of byte values that may differ, by one level"),
+    ):
+        parser.add_argument(f"--{name}", type=float, default=default, help=f"{what} (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:

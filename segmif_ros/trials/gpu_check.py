@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`segmif gpu-check`: within minutes, what a GPU gives: parity with the CPU, times, memory; a table and a JSON file.
+
+Needs no ROS. On the CPU it runs too, to see that it works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from segmif_ros.command_line import Parser, finish
+from segmif_ros.inference.backends import BACKENDS, TOLERANCES, lacking
+from segmif_ros.inference.backends.device_runtime import device_facts
+from segmif_ros.inference.choice import mask_agreement, psnr_db
+from segmif_ros.inference.engine import Engine, EngineConfig, EngineResult
+from segmif_ros.inference.errors import EngineError, first_line
+from segmif_ros.inference.pairs import pattern_pairs
+from segmif_ros.inference.weights import parse_weights, resolve_checkpoint
+from segmif_ros.model import load_checkpoint
+from segmif_ros.trials.bench import RANDOM, random_weights
+
+PROG = "segmif gpu-check"
+REPORT_FILE = "gpu-check.json"
+MODELS = ("random:mit_b3,9", "segmif-s", "segmif-rt")
+_BACKENDS = {"cuda": ("torch", "cuda_graph", "compile"), "cpu": ("torch",)}
+_PRECISIONS = {"cuda": ("float32", "float16", "bfloat16"), "cpu": ("float32", "bfloat16")}
+_WARM_UPS = 5
+_LOG_COLUMNS = 160
+
+
+class GpuCheckError(ValueError):
+    """The check can't be run as asked; one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One model by one backend in one precision.
+
+    Attributes:
+        model: As it was asked for.
+        backend: Name of it.
+        precision: Of the arithmetic.
+        passed: Within the precision's tolerance of torch in float32 on the CPU; None for random weights.
+        mask_agreement: Share of the labels that agree with that.
+        fused_psnr_db: Of the fused images, peak 255; None where they are equal.
+        first_frame_ms: With all that is compiled or recorded for the size.
+        p50_ms: Median frame, uint8 images in and results out.
+        p95_ms: 95th percentile.
+        frames: Frames timed.
+        device_mib: Peak memory of torch's allocator on the device; 0 on the CPU.
+        ratio_to_plain: Median of torch in float32 over this one's.
+        problem: Why it couldn't run or wasn't run; empty where it did.
+    """
+
+    model: str
+    backend: str
+    precision: str
+    passed: bool | None = None
+    mask_agreement: float = 0.0
+    fused_psnr_db: float | None = None
+    first_frame_ms: float = 0.0
+    p50_ms: float = 0.0
+    p95_ms: float = 0.0
+    frames: int = 0
+    device_mib: float = 0.0
+    ratio_to_plain: float | None = None
+    problem: str = ""
+
+
+def check(
+    models: Sequence[str],
+    device: str,
+    size: tuple[int, int],
+    *,
+    frames: int,
+    until_s: float,
+    scratch: Path,
+    say: Callable[[str], None] = lambda _line: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, Any]:
+    """Run every model by every backend in every precision, as far as the time goes.
+
+    Args:
+        models: Weights, or "random:ENCODER,CLASSES".
+        device: "cuda", "cuda:N" or "cpu".
+        size: Rows and columns.
+        frames: Timed frames of each.
+        until_s: Time on ``clock`` after which nothing new is begun; what is left out has a row that says so.
+        scratch: Folder for random weights.
+        say: Takes a line before each row.
+        clock: Seconds.
+
+    Returns:
+        The report, JSON values only.
+    """
+    kind = torch.device(device).type
+    rows: list[Row] = []
+    dense: dict[str, dict[str, float]] = {}
+    for model in models:
+        weights = (str(random_weights(model, scratch)),) if model.startswith(RANDOM) else parse_weights(model)
+        pair = pattern_pairs(*size, count=1)[0]
+        say(f"{model}: reference on the CPU")
+        expected = Engine(EngineConfig(weights=weights, device="cpu", backend="torch")).infer(*pair)
+        plain: float | None = None
+        for backend in _BACKENDS[kind]:
+            for precision in _PRECISIONS[kind]:
+                say(f"{model}, {backend}, {precision}")
+                name: dict[str, Any] = {"model": model, "backend": backend, "precision": precision}
+                if clock() >= until_s:
+                    rows.append(Row(**name, problem="left out: the time was up"))
+                    continue
+                row = _row(name, weights, device, pair, expected, frames, plain)
+                plain = row.p50_ms if (backend, precision) == ("torch", "float32") and not row.problem else plain
+                rows.append(row)
+        if clock() < until_s:
+            dense[model] = dense_block_cost(weights, torch.device(device), size)
+    return {
+        "device": device_facts(torch.device(device)),
+        "torch": torch.__version__,
+        "tf32": {
+            "matmul": torch.backends.cuda.matmul.allow_tf32,
+            "convolutions": torch.backends.cudnn.allow_tf32,
+        },
+        "size": f"{size[1]}x{size[0]}",
+        "rows": [asdict(row) for row in rows],
+        "dense_blocks_float32": dense,
+    }
+
+
+def _row(
+    name: dict[str, Any],
+    weights: tuple[str, ...],
+    device: str,
+    pair: tuple[Any, Any],
+    expected: EngineResult,
+    frames: int,
+    plain_ms: float | None,
+) -> Row:
+    backend, precision = name["backend"], name["precision"]
+    cuda = torch.device(device).type == "cuda"
+    if line := lacking(backend):
+        return Row(**name, problem=line)
+    if precision not in BACKENDS[backend].precisions:
+        return Row(**name, problem=f"{backend} doesn't compute in {precision}")
+    try:
+        if cuda:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        engine = Engine(EngineConfig(weights=weights, device=device, backend=backend, precision=precision))
+        began = time.perf_counter()
+        found = engine.infer(*pair)
+        first_ms = 1e3 * (time.perf_counter() - began)
+        times = []
+        for index in range(_WARM_UPS + frames):
+            began = time.perf_counter()
+            engine.infer(*pair)
+            if index >= _WARM_UPS:
+                times.append(1e3 * (time.perf_counter() - began))
+    except (EngineError, RuntimeError, ImportError) as error:  # what this row can't do costs this row
+        return Row(**name, problem=first_line(error))
+    agreement, psnr = mask_agreement(found.labels, expected.labels), psnr_db(found.fused, expected.fused)
+    tolerance = TOLERANCES[precision]
+    near = agreement >= tolerance.mask_agreement and (psnr is None or psnr >= tolerance.fused_psnr_db)
+    median = float(np.median(times))
+    reference = plain_ms if (backend, precision) != ("torch", "float32") else median
+    return Row(
+        **name,
+        passed=None if name["model"].startswith(RANDOM) else near,
+        mask_agreement=agreement,
+        fused_psnr_db=psnr,
+        first_frame_ms=first_ms,
+        p50_ms=median,
+        p95_ms=float(np.percentile(times, 95)),
+        frames=len(times),
+        device_mib=torch.cuda.max_memory_allocated() / 2**20 if cuda else 0.0,
+        ratio_to_plain=None if reference is None else reference / median,
+    )
+
+
+def dense_block_cost(weights: Sequence[str], device: torch.device, size: tuple[int, int]) -> dict[str, float]:
+    """Return milliseconds of one forward pass in float32, and of its dense blocks, with waits around each."""
+    model = load_checkpoint(resolve_checkpoint(weights)).to(device).requires_grad_(False)
+    spent: list[float] = []
+    began: list[float] = []
+
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    blocks = [module for name, module in model.fusion.named_children() if name.startswith("DRDB")]
+    hooks = [each.register_forward_pre_hook(lambda *_: began.append(now())) for each in blocks]
+    hooks += [each.register_forward_hook(lambda *_: spent.append(now() - began.pop())) for each in blocks]
+    planes = torch.full((1, 5, *size), 0.5, device=device)
+    with torch.inference_mode(), _removed(hooks):
+        for _ in range(2):  # the first one compiles and allocates
+            spent.clear()
+            start = now()
+            model(planes[:, :1], planes[:, 1:4], planes[:, 4:])
+            total = now() - start
+    return {"forward_ms": 1e3 * total, "dense_blocks_ms": 1e3 * sum(spent), "blocks": float(len(spent))}
+
+
+@contextmanager
+def _removed(hooks: Sequence[Any]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def table(report: dict[str, Any]) -> Table:
+    """Return the rows for a terminal."""
+    tf32 = ", ".join(f"{name} {'on' if on else 'off'}" for name, on in report["tf32"].items())
+    title = f"{report['device']['device']}, torch {report['torch']}, {report['size']}; TF32 in float32: {tf32}"
+    made = Table(title=title, box=box.SIMPLE_HEAD)
+    for column in ("model", "backend", "precision"):
+        made.add_column(column)
+    for column in ("P50 ms", "P95 ms", "1/s", "x plain", "first s", "MiB", "labels %", "PSNR dB", ""):
+        made.add_column(column, justify="right")
+    for row in report["rows"]:
+        names = (row["model"], row["backend"], row["precision"])
+        if row["problem"]:
+            made.add_row(*names, "-", "-", "-", "-", "-", "-", "-", "-", row["problem"])
+            continue
+        psnr = "equal" if row["fused_psnr_db"] is None else f"{row['fused_psnr_db']:.1f}"
+        verdict = {True: "pass", False: "FAIL", None: "times only"}[row["passed"]]
+        ratio = "-" if row["ratio_to_plain"] is None else f"{row['ratio_to_plain']:.2f}"
+        made.add_row(
+            *names,
+            *(f"{row[name]:.2f}" for name in ("p50_ms", "p95_ms")),
+            f"{1e3 / row['p50_ms']:.0f}",
+            ratio,
+            f"{1e-3 * row['first_frame_ms']:.1f}",
+            f"{row['device_mib']:.0f}",
+            f"{100 * row['mask_agreement']:.2f}",
+            psnr,
+            verdict,
+        )
+    return made
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `segmif gpu-check`."""
+    parser.description = (
+        "Measures what a GPU gives, within minutes: parity of every path with torch in float32 on the CPU, times, "
+        "memory, and what the dense blocks cost. Ends with status 1 where trained weights leave their tolerance."
+    )
+    parser.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu (default: %(default)s)")
+    parser.add_argument("--models", nargs="+", default=list(MODELS), help="default: %(default)s")
+    parser.add_argument("--size", default="640x480", metavar="WIDTHxHEIGHT", help="default: %(default)s")
+    parser.add_argument("--frames", type=int, default=100, help="timed frames of each (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=8.0, help="begin nothing after these (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("out/gpu-check"), help="folder (default: %(default)s)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the check."""
+    width, _, height = options.size.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise GpuCheckError(f"--size {options.size}: say WIDTHxHEIGHT, like 640x480")
+    if options.frames < 1 or options.minutes <= 0:
+        raise GpuCheckError(f"--frames {options.frames}, --minutes {options.minutes:g}: both must be above 0")
+    if options.device.partition(":")[0] not in _BACKENDS:
+        raise GpuCheckError(f"--device {options.device}: cuda, cuda:N or cpu")
+    if options.device != "cpu" and not torch.cuda.is_available():
+        raise GpuCheckError(f"torch {torch.__version__} sees no CUDA device here: --device cpu shows that it works")
+    console = Console() if Console().is_terminal else Console(width=_LOG_COLUMNS)
+    with TemporaryDirectory(prefix="segmif_gpu_") as scratch:
+        report = check(
+            options.models,
+            options.device,
+            (int(height), int(width)),
+            frames=options.frames,
+            until_s=time.monotonic() + 60 * options.minutes,
+            scratch=Path(scratch),
+            say=lambda line: print(line, file=sys.stderr),
+        )
+    console.print(table(report))
+    for model, cost in report["dense_blocks_float32"].items():
+        share = 100 * cost["dense_blocks_ms"] / cost["forward_ms"]
+        print(f"{model}: {cost['blocks']:.0f} dense blocks take {cost['dense_blocks_ms']:.1f} of "
+              f"{cost['forward_ms']:.1f} ms of a forward pass ({share:.0f} %)")  # fmt: skip
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / REPORT_FILE
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(f"written: {path}")
+    return 1 if any(row["passed"] is False for row in report["rows"]) else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the check without the other commands, which need more packages."""
+    parser = Parser(prog=PROG)
+    add_arguments(parser)
+    options = parser.parse_args(arguments)
+    return finish(PROG, lambda: run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The check of a GPU, run on the CPU: rows, the time limit, and its exit status."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch_fixtures import one_thread, tiny_weights
+
+from segmif_ros.trials import gpu_check
+
+__all__ = ["one_thread", "tiny_weights"]
+
+
+def _run(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    gpu_check.add_arguments(parser)
+    return gpu_check.run(parser.parse_args([str(each) for each in arguments]))
+
+
+def test_every_path_is_held_against_float32_on_the_cpu(
+    tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--device", "cpu", "--size", "64x48", "--frames", "2", "--out", tmp_path)
+    assert _run("--models", tiny_weights, "random:mit_b0,3", *options) == 0
+    report = json.loads((tmp_path / "gpu-check.json").read_text())
+    rows = {(row["model"], row["precision"]): row for row in report["rows"]}
+    assert rows[str(tiny_weights), "float32"]["passed"] is True
+    assert rows[str(tiny_weights), "float32"]["fused_psnr_db"] is None
+    assert rows["random:mit_b0,3", "float32"]["passed"] is None
+    assert all(row["frames"] == 2 and row["p50_ms"] > 0 for row in report["rows"])
+    cost = report["dense_blocks_float32"][str(tiny_weights)]
+    assert cost["blocks"] == 4
+    assert 0 < cost["dense_blocks_ms"] < cost["forward_ms"]
+    assert "TF32" in capsys.readouterr().out
+
+
+def test_results_outside_the_tolerance_end_with_status_1(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_check, "mask_agreement", lambda *_: 0.5)
+    options = ("--device", "cpu", "--size", "64x48", "--frames", "1", "--out", tmp_path)
+    assert _run("--models", tiny_weights, *options) == 1
+
+
+def test_after_its_time_nothing_new_is_begun_and_that_is_said(tiny_weights: Path, tmp_path: Path) -> None:
+    report = gpu_check.check([str(tiny_weights)], "cpu", (48, 64), frames=1, until_s=0.0, scratch=tmp_path)
+    assert {row["problem"] for row in report["rows"]} == {"left out: the time was up"}
+    assert report["dense_blocks_float32"] == {}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="only a machine without CUDA refuses it")
+def test_without_a_gpu_the_command_says_so() -> None:
+    with pytest.raises(gpu_check.GpuCheckError, match="sees no CUDA device here"):
+        _run()
