@@ -17,7 +17,8 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,24 @@ def judged(fault: Fault, seen: Seen) -> Found:
     )
 
 
+def aligned(seen: Seen, silent: Fault) -> Seen:
+    """Return what was seen on the rig's clock: the listener may have missed the rig's first frames.
+
+    ``silent`` is a fault that the frames themselves show: its camera's gap says when it began.
+    """
+    frames = seen.frames[silent.camera]
+    gaps = [before for before, after in pairwise(frames) if after - before > 0.75 * silent.duration_s]
+    if not gaps:
+        return seen
+    period_s = statistics.median(after - before for before, after in pairwise(frames))
+    shift_s = silent.start_s - (gaps[0] + period_s)
+    return Seen(
+        looks=[replace(each, time_s=each.time_s + shift_s) for each in seen.looks],
+        masks=[each + shift_s for each in seen.masks],
+        frames={camera: [each + shift_s for each in times] for camera, times in seen.frames.items()},
+    )
+
+
 def false_alarms(faults: Sequence[Fault], seen: Seen, from_s: float = 1.0) -> list[str]:
     """Return what was said of a camera that had no fault, once for each time that it began."""
     alarms = []
@@ -157,7 +176,7 @@ def run(options: argparse.Namespace) -> int:
             first = False
             faults = one_of_each()
             length_s = faults[-1].start_s + LASTS_S + QUIET_S
-            seen = _watch(options, faults, length_s)
+            seen = aligned(_watch(options, faults, length_s), faults[0])
             if node_process.poll() is not None or not seen.masks:
                 print("FAIL: the node ended, or no mask came", file=sys.stderr)
                 return 1

@@ -4,7 +4,17 @@
 from dataclasses import asdict
 
 from segmif_ros.scenes.faults import parse_faults
-from segmif_ros.trials.camera_faults import Look, Seen, false_alarms, judged, one_of_each, read_log, table, verdict
+from segmif_ros.trials.camera_faults import (
+    Look,
+    Seen,
+    aligned,
+    false_alarms,
+    judged,
+    one_of_each,
+    read_log,
+    table,
+    verdict,
+)
 from segmif_ros.trials.soak import Sample
 
 (FAULT,) = parse_faults("infrared:freeze@10s+4s")
@@ -68,3 +78,12 @@ def test_a_log_that_was_cut_off_is_gone_on_with(tmp_path) -> None:
     log.write_text('{"seconds": 3}\n{"secon')
     assert read_log(log) == [{"seconds": 3}]
     assert read_log(None) == []
+
+
+def test_times_are_on_the_rigs_clock_also_where_the_listener_came_late() -> None:
+    (silent,) = parse_faults("rgb:silent@10s+4s")
+    late = seen(10.0, 13.5)
+    late.frames["rgb"] = [each for each in late.frames["rgb"] if not 9.2 <= each < 13.2]  # 0.8 s late
+    found = aligned(late, silent)
+    assert round(found.looks[0].time_s, 1) == 0.8
+    assert round(found.masks[0], 2) == 0.85
