@@ -171,3 +171,17 @@ def test_make_and_the_commands_agree() -> None:
         if "segmif_ros.cli " in line
     }
     assert used <= set(cli.COMMANDS)
+
+
+def test_a_camera_height_on_the_command_line_takes_the_grids_camera_pose_from_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr("segmif_ros.ros.entry.grid_node", lambda: seen.append(sys.argv[1:]) or 0)
+    monkeypatch.setattr(sys, "argv", ["segmif"])
+    assert cli.main(["grid", "--camera-height", "0.6", "--odometry", "topic"]) == 0
+    assert "camera_pose_from:=parameters" in seen[0]
+    assert "camera_height_m:=0.6" in seen[0]
+    assert "odometry_from:=topic" in seen[0]
+    assert cli.main(["grid"]) == 0
+    assert not [word for word in seen[1] if "camera_pose_from" in word]
