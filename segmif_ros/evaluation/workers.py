@@ -135,6 +135,9 @@ def _bounded(pool: Executor, work: Callable[[Any], Any], items: Sequence[Any], a
 @contextmanager
 def progress_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
     """Show a bar on stderr where that is a terminal; yields what advances it."""
+    if not sys.stderr.isatty():  # rich of Ubuntu 22.04 prints an empty line for a bar that is switched off
+        yield lambda _count: None
+        return
     console = Console(stderr=True)
     columns = (
         TextColumn(what),
@@ -143,6 +146,6 @@ def progress_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callab
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as progress:
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task(what, total=total, completed=done)
         yield lambda count: progress.advance(task, count)
