@@ -205,7 +205,7 @@ def to_rgb(image: ImageBuffer) -> Array:
     if image.encoding in _TO_RGB:
         if image.encoding.startswith("bayer") and min(image.height, image.width) < 3:
             raise EncodingError(f"a Bayer image needs at least 3x3 pixels: {_said(image)}")
-        return _eight_bits(cv2.cvtColor(pixels, _TO_RGB[image.encoding]))
+        return _eight_bits(_converted(pixels, _TO_RGB[image.encoding]))
     if image.encoding in _HALF_CHROMA:
         return _half_chroma_to_rgb(pixels, image)
     return _yuv422_to_rgb(pixels, luma=1 if image.encoding in _UYVY else 0)
@@ -224,7 +224,7 @@ def to_infrared(image: ImageBuffer) -> Array:
         raise EncodingError(_no_role(image.encoding, "an infrared image", INFRARED_ENCODINGS))
     pixels = view(image)
     if image.encoding in _TO_LUMA:
-        return cv2.cvtColor(_ours(pixels), _TO_LUMA[image.encoding])
+        return _converted(_ours(pixels), _TO_LUMA[image.encoding])
     if image.encoding in _UYVY + _YUYV:
         return np.ascontiguousarray(pixels[..., 1 if image.encoding in _UYVY else 0])
     if image.encoding in _HALF_CHROMA:
@@ -281,6 +281,13 @@ def _ours(pixels: Array) -> Array:
     if 1 in pixels.shape[:2]:  # NumPy may give such an axis any stride, which old OpenCV doesn't take
         pixels = pixels.copy()
     return np.require(pixels, pixels.dtype.newbyteorder("="), ["ALIGNED"])
+
+
+def _converted(pixels: Array, code: int) -> Array:
+    """Return cv2.cvtColor's result, also of a single pixel, which OpenCV 4.5.4 doesn't take."""
+    if pixels.shape[:2] == (1, 1):
+        return cv2.cvtColor(np.repeat(pixels, 2, axis=1), code)[:, :1]
+    return cv2.cvtColor(pixels, code)
 
 
 def _eight_bits(pixels: Array) -> Array:
