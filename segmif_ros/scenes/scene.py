@@ -189,6 +189,19 @@ class RoadScene:
             pitch_rad=float(pitch_rad),
         )
 
+    def own_view(self, t_s: float) -> tuple[Pinhole, npt.NDArray[np.float32]]:
+        """Return the colour camera of `frame` at t_s seconds, and its exact depth (H, W) in metres, infinite for sky."""
+        camera = self._world.camera_at(t_s, self.height, self.width, self._view)
+        layers = make_layers(self._world, self._climate, camera, t_s, self._skyline)
+        pinhole = Pinhole(
+            width=self.width,
+            height=self.height,
+            focal_px=camera.focal_px,
+            centre_u=camera.centre_u,
+            centre_v=camera.horizon_v,
+        )
+        return pinhole, layers.depth()
+
     def render8(self, counts: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
         """Return counts of any size as a camera with automatic gain shows them, uint8."""
         return self._thermal.render8(counts)

@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measure calibration, drift watch and registration against the simulated rig's truth: docs/calibration.md's tables.
+
+$ python -m segmif_ros.trials.rig_figures --out out/rig_figures
+$ python -m segmif_ros.trials.rig_figures --out out/rig_figures --parts board,scene --seeds 5
+$ python -m segmif_ros.trials.rig_figures --out out/rig_figures --parts drift --pairs FOLDER
+
+Each row is a function of its part and seed, and is kept in OUT/rows.jsonl as soon as it is there: a run that was
+interrupted goes on. The tables are printed, and in OUT/tables.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmif_ros.data.images import read_grey, read_rgb
+from segmif_ros.data.pair_folder import PairFolder
+from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.evaluation.workers import progress_bar
+from segmif_ros.result_folder import ResultFolder
+from segmif_ros.rig.calibrating.board import Board
+from segmif_ros.rig.calibrating.board_rig import calibrate_board
+from segmif_ros.rig.calibrating.scene import calibrate_scene
+from segmif_ros.rig.calibrating.views import BoardCollector
+from segmif_ros.rig.calibration import Extrinsics, RigCalibration
+from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.depth_registration import make_registration
+from segmif_ros.rig.drift import DriftWatch, single_view_score
+from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.rig.registration import Registration, RegistrationConfig
+from segmif_ros.ros.simulator.board_view import HeldBoard, pose_in_infrared, random_pose
+from segmif_ros.ros.simulator.optics import TwoCameras
+from segmif_ros.ros.simulator.rigs import random_rig
+from segmif_ros.scenes import RoadScene
+from segmif_ros.scenes.scene import Pinhole
+
+PROG = "rig_figures"
+PARTS = ("parallax", "drift", "scene", "board", "alarms")
+SEEDS = {"parallax": 30, "drift": 30, "scene": 20, "board": 20, "alarms": 60}
+BOARD = Board(kind="checkerboard", columns=8, rows=6, spacing_m=0.08)
+SHIFTS_PX = (0, 2, 4, 8)
+ERROR_DEPTH_M = 10.0
+FAR_M = 30.0  # the scene method sees mostly what is far
+ALARM_VIEWS = 60  # looks of a minute
+BASELINE_M = 0.2
+VIEW = 384, 288
+_FIRST_SEED = 5_100_000  # scenes that no weights were trained on
+_PERSON, _CLASSES = 8, 15
+
+Row = dict[str, Any]
+Image = npt.NDArray[np.uint8]
+
+
+def measure_board(seed: int) -> Row:
+    """Calibrate a random rig from 20 rendered views of a board, and compare with the truth."""
+    truth, held, rng = random_rig(seed), HeldBoard(BOARD, hot_on_cold=bool(seed % 2)), np.random.default_rng(seed)
+    infrared, rgb, mount = _parts(truth)
+    collector = BoardCollector(BOARD)
+    for number in range(20):
+        pose = random_pose(number, seed, held, infrared, rgb, mount)
+        colour = rng.normal(95, 4, (rgb.height, rgb.width, 3)).clip(0, 255).astype(np.uint8)
+        counts = rng.normal(7000, 6, (infrared.height, infrared.width)).astype(np.uint16)
+        collector.add(
+            held.into_infrared(counts, infrared, pose_in_infrared(pose, mount)),
+            held.into_rgb(colour, rgb, pose),
+            f"view {number}",
+        )
+    lenses = infrared.distortion_model, rgb.distortion_model
+    try:
+        made = calibrate_board(BOARD, collector.chosen(), collector.sizes, lenses=lenses)
+    except CalibrationError as error:
+        return {"refused": str(error)}
+    found = made.calibration
+    return {**_against(found, truth, ERROR_DEPTH_M), **_model_errors(found, truth), "said_px": made.transfer_px}
+
+
+def measure_scene(seed: int) -> Row:
+    """Find how a random rig's images lie on each other from 16 streets alone, and compare at `FAR_M`."""
+    truth = random_rig(seed, baseline_m=0.05)
+    infrared, rgb, mount = _parts(truth)
+    cameras = TwoCameras(truth)
+    seen = [cameras.capture(RoadScene(7000 + 100 * seed + k, lighting="day"), 1.0) for k in range(16)]
+    pairs = [(each.infrared, each.rgb) for each in seen]
+    row: Row = {}
+    for name, options in (
+        ("homography", {}),
+        ("rotation", {"cameras": (infrared, rgb), "translation_m": mount.translation_m}),
+    ):
+        try:
+            made = calibrate_scene(pairs, **options)  # type: ignore[arg-type]
+        except CalibrationError as error:
+            row[name] = {"refused": str(error)}
+            continue
+        row[name] = {**_against(made.calibration, truth, FAR_M), "said_px": made.deviation_px}
+    return row
+
+
+def measure_drift(seed: int, pairs: tuple[Image, Image] | None = None) -> Row:
+    """Score one pair at each displacement, by day, dusk or night."""
+    if pairs is None:
+        light = ("day", "dusk", "night")[seed % 3]
+        frame = RoadScene(_FIRST_SEED + seed, 240, 320, lighting=light, weather="any").frame(1.0)
+        pairs = frame.infrared8, frame.rgb
+    infrared, rgb = pairs
+    rng, row = np.random.default_rng(seed), {}
+    for shift in SHIFTS_PX:
+        angle = rng.uniform(0, 2 * np.pi)
+        move = np.array([[1, 0, shift * np.cos(angle)], [0, 1, shift * np.sin(angle)]])
+        moved = cv2.warpAffine(infrared, move, infrared.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+        row[str(shift)] = single_view_score(moved, rgb)
+    return row
+
+
+def measure_alarms(seed: int) -> Row:
+    """Drive a minute with 10 cm between the cameras, registered at 10 m, and look once a second."""
+    calibration = _side_by_side(240.0, (320, 240), 0.1)
+    registration = Registration(RegistrationConfig(mode="stereo", reference_depth_m=ERROR_DEPTH_M), calibration)
+    watch = DriftWatch(parallax=(registration.displacement(1e9), registration.displacement(3.0)))
+    light = ("day", "dusk", "night")[seed % 3]
+    scene = RoadScene(_FIRST_SEED + 1000 + seed, 240, 320, lighting=light)
+    pinhole = Pinhole(width=320, height=240, focal_px=240.0, centre_u=159.5, centre_v=110.0)
+    alarms, told, worst = 0, 0, 0.0
+    for second in range(ALARM_VIEWS):
+        look = scene.look(float(second), pinhole, pinhole, (0.1, 0.0, 0.0))
+        made = registration.apply(scene.render8(look.infrared), look.rgb)
+        watch.add(made.infrared, made.rgb)
+        found = watch.estimate()
+        told += found is not None
+        worst = max(worst, found.moved_px if found else 0.0)
+        alarms += watch.moved
+    return {"alarms": alarms, "estimates": told, "worst_px": worst}
+
+
+class Parallax:
+    """Segmentation on scenes whose infrared camera sits 20 cm to the right, by what registers it."""
+
+    def __init__(self) -> None:
+        self._engine: Any = None
+
+    def measure(self, seed: int) -> Row:
+        """Return the confusion matrices of one scene, by registration, and milliseconds a frame."""
+        if self._engine is None:
+            from segmif_ros.inference.engine import Engine, EngineConfig
+
+            self._engine = Engine(EngineConfig(weights=("segmif-rt",), device="cpu"))
+        light = ("day", "dusk", "night")[seed % 3]
+        given = {"lighting": light, "weather": "any"}
+        # as weights reports render them: views that the weights were trained on
+        aligned = RoadScene(_FIRST_SEED + seed, VIEW[1], VIEW[0], **given).frame(1.0)  # type: ignore[arg-type]
+        apart = RoadScene(
+            _FIRST_SEED + seed, VIEW[1], VIEW[0], infrared_baseline_m=BASELINE_M, **given  # type: ignore[arg-type]
+        )  # fmt: skip
+        infrared = apart.frame(1.0).infrared8
+        pinhole, depth_m = apart.own_view(1.0)
+        K = np.array([[pinhole.focal_px, 0, pinhole.centre_u], [0, pinhole.focal_px, pinhole.centre_v], [0, 0, 1]])
+        camera = CameraModel(width=VIEW[0], height=VIEW[1], K=K)
+        mount = Extrinsics(rotation=np.eye(3), translation_m=np.array([BASELINE_M, 0.0, 0.0]))
+        level = RigCalibration(infrared=camera, rgb=camera, extrinsics=mount, plane=_road(apart.mount_m))
+        noise = np.random.default_rng(seed).standard_normal(depth_m.shape)
+        pairs = {
+            "aligned": (aligned.infrared8, None),
+            "RGB alone": (np.full_like(infrared, 128), None),
+            "plane at 10 m (default)": (infrared, RegistrationConfig(mode="stereo")),
+            "plane at infinity": (infrared, RegistrationConfig(mode="stereo", reference_depth_m=1e8)),
+            "ground, 20 m beyond": (infrared, RegistrationConfig(mode="ground", reference_depth_m=20.0)),
+            "adaptive, no depth": (infrared, RegistrationConfig(mode="adaptive")),
+            "depth, exact": (infrared, RegistrationConfig(mode="depth")),
+            "depth, 5 % noise": (infrared, RegistrationConfig(mode="depth")),
+        }
+        row: Row = {"light": light, "confusion": {}, "ms": {}}
+        for name, (image, config) in pairs.items():
+            if config is not None:
+                registration = make_registration(config, level)
+                if config.mode == "depth":
+                    registration.take_depth(0, depth_m * (1 + 0.05 * noise) if "noise" in name else depth_m)  # type: ignore[union-attr]
+                registration.prepare()
+                started = time.process_time()
+                image = registration.apply(image, aligned.rgb, 0).infrared
+                row["ms"][name] = 1e3 * (time.process_time() - started)
+            matrix = ConfusionMatrix(_CLASSES)
+            matrix.update(aligned.labels, self._engine.infer(image, aligned.rgb).labels)
+            row["confusion"][name] = matrix.counts.tolist()
+        return row
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def tables(rows: dict[str, dict[int, Row]]) -> str:
+    """Return all tables as Markdown."""
+    makers: dict[str, Callable[[list[Row]], str]] = {
+        "board": _board_table, "scene": _scene_table, "drift": _drift_table, "alarms": _alarms_table,
+        "parallax": _parallax_table,
+    }  # fmt: skip
+    parts = []
+    for name, found in rows.items():
+        maker = makers[name.partition(" ")[0]]
+        heading = f"### {name}, {len(found)} seeds"
+        parts.append(f"{heading}\n\n{maker([found[seed] for seed in sorted(found)])}\n")
+    return "\n".join(parts)
+
+
+def _board_table(rows: list[Row]) -> str:
+    good = [row for row in rows if "refused" not in row]
+    lines = ["| | median over rigs | worst rig |", "|---|---|---|"]
+    for key, label in (
+        ("mean_px", "mean remap error at 10 m, px"), ("worst_px", "worst in the view, px"),
+        ("far_mean_px", "mean at infinity, px"), ("said_px", "what the verdict says, px"),
+        ("rotation_deg", "rotation, degrees"), ("translation_mm", "translation, mm"),
+        ("infrared_focal_percent", "infrared focal length, %"), ("rgb_focal_percent", "RGB focal length, %"),
+    ):  # fmt: skip
+        values = np.array([abs(row[key]) for row in good])
+        lines.append(f"| {label} | {np.median(values):.2f} | {values.max():.2f} |")
+    return "\n".join([*lines, "", f"{len(rows) - len(good)} of {len(rows)} refused."])
+
+
+def _scene_table(rows: list[Row]) -> str:
+    lines = ["| | found | refused | mean error at 30 m, median rig, px | worst rig | above 1.5 px |"]
+    lines.append("|---|---|---|---|---|---|")
+    for name in ("homography", "rotation"):
+        errors = np.array([row[name]["mean_px"] for row in rows if "mean_px" in row[name]])
+        middle, worst = (f"{np.median(errors):.2f}", f"{errors.max():.2f}") if errors.size else ("", "")
+        lines.append(
+            f"| {name} | {errors.size} | {len(rows) - errors.size} | {middle} | {worst} | {np.sum(errors > 1.5)} |"
+        )
+    return "\n".join(lines)
+
+
+def _drift_table(rows: list[Row]) -> str:
+    good = np.array([row["0"] for row in rows])
+    cells = []
+    for shift in SHIFTS_PX[1:]:
+        bad = np.array([row[str(shift)] for row in rows])[:, None]
+        cells.append(f"{np.mean((bad > good) + 0.5 * (bad == good)):.3f}")
+    return "| AUROC, one pair | 2 px | 4 px | 8 px |\n|---|---|---|---|\n| | " + " | ".join(cells) + " |"
+
+
+def _alarms_table(rows: list[Row]) -> str:
+    looks = ALARM_VIEWS * len(rows)
+    alarms, told = (sum(row[key] for row in rows) for key in ("alarms", "estimates"))
+    worst = max(row["worst_px"] for row in rows)
+    return (
+        f"{looks} looks in {looks / 3600:.1f} h of driving: an estimate in {told / looks:.0%}, false alarms in "
+        f"{alarms} looks, largest misregistration that was estimated {worst:.1f} px."
+    )
+
+
+def _parallax_table(rows: list[Row]) -> str:
+    lines = ["| registration | mIoU | person IoU | mIoU back | person back | ms a frame |", "|---|---|---|---|---|---|"]
+    found = {}
+    for name in rows[0]["confusion"]:
+        matrix = ConfusionMatrix(_CLASSES)
+        matrix.counts += sum(np.array(row["confusion"][name]) for row in rows)
+        found[name] = 100 * (matrix.mean_iou("present", range(1, _CLASSES)).value or 0), 100 * matrix.iou()[_PERSON]
+    lost = found["plane at 10 m (default)"]
+    whole = found["aligned"]
+    for name, values in found.items():
+        back = [""] * 2
+        if name not in ("aligned", "RGB alone", "plane at 10 m (default)"):
+            back = [f"{(v - a) / (w - a):.0%}" if w > a else "" for v, a, w in zip(values, lost, whole, strict=True)]
+        taken = [row["ms"][name] for row in rows if name in row["ms"]]
+        ms = f"{np.median(taken):.0f}" if taken else ""
+        lines.append(f"| {name} | {values[0]:.1f} | {values[1]:.1f} | {back[0]} | {back[1]} | {ms} |")
+    return "\n".join(lines)
+
+
+# --- parts of measuring ----------------------------------------------------------------------------------------------
+
+
+def _parts(truth: RigCalibration) -> tuple[CameraModel, CameraModel, Extrinsics]:
+    assert truth.infrared is not None
+    assert truth.rgb is not None
+    assert truth.extrinsics is not None
+    return truth.infrared, truth.rgb, truth.extrinsics
+
+
+def _against(found: RigCalibration, truth: RigCalibration, depth_m: float) -> Row:
+    """Return how far the registration by ``found`` is off the truth's, in RGB pixels, over what both cameras see."""
+    infrared, rgb, _ = _parts(truth)
+    size, row = (rgb.width // 8, rgb.height // 8), {}
+    scale = rgb.K[0, 0] / infrared.K[0, 0]
+    for prefix, at_m in (("", depth_m), ("far_", 1e8)):
+        mode = "stereo" if found.extrinsics else "homography"
+        maps = [
+            Registration(RegistrationConfig(mode=how, reference_depth_m=at_m), each).maps(size, infrared.size)
+            for how, each in ((mode, found), ("stereo", truth))
+        ]
+        both = (maps[0].valid & maps[1].valid).astype(bool)
+        off = scale * np.hypot(*np.moveaxis(maps[0].pixels - maps[1].pixels, -1, 0))[both]
+        row[f"{prefix}mean_px"], row[f"{prefix}worst_px"] = float(off.mean()), float(off.max())
+    return row
+
+
+def _model_errors(found: RigCalibration, truth: RigCalibration) -> Row:
+    here, there = _parts(found), _parts(truth)
+    turn = here[2].rotation.T @ there[2].rotation
+    return {
+        "rotation_deg": float(np.degrees(np.linalg.norm(cv2.Rodrigues(turn)[0]))),
+        "translation_mm": 1e3 * float(np.linalg.norm(here[2].translation_m - there[2].translation_m)),
+        "infrared_focal_percent": 100 * float(here[0].K[0, 0] / there[0].K[0, 0] - 1),
+        "rgb_focal_percent": 100 * float(here[1].K[0, 0] / there[1].K[0, 0] - 1),
+    }
+
+
+def _side_by_side(focal_px: float, size: tuple[int, int], baseline_m: float) -> RigCalibration:
+    K = np.array([[focal_px, 0, 0.5 * (size[0] - 1)], [0, focal_px, 110.0], [0, 0, 1]])
+    camera = CameraModel(width=size[0], height=size[1], K=K)
+    mount = Extrinsics(rotation=np.eye(3), translation_m=np.array([baseline_m, 0.0, 0.0]))
+    return RigCalibration(infrared=camera, rgb=camera, extrinsics=mount)
+
+
+def _road(mount_m: float) -> Any:
+    from segmif_ros.rig.calibration import Plane
+
+    return Plane(normal=np.array([0.0, 1.0, 0.0]), distance_m=mount_m)
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure what isn't there yet and print the tables."""
+    parser = argparse.ArgumentParser(prog=PROG, description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--parts", default=",".join(PARTS), help="default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=0, help="of each part; 0: as many as the documentation's tables")
+    parser.add_argument("--pairs", type=Path, help="drift: a folder of registered pairs instead of scenes")
+    options = parser.parse_args(arguments)
+    parts = options.parts.split(",")
+    if unknown := [each for each in parts if each not in PARTS]:
+        parser.error(f"--parts: there is no '{unknown[0]}', choose from {', '.join(PARTS)}")
+    cv2.setNumThreads(1)
+    with ResultFolder(options.out, PROG):
+        journal = options.out / "rows.jsonl"
+        rows = _read(journal)
+        for part in parts:
+            name, measure, count = _measure_of(part, options)
+            found = rows.setdefault(name, {})
+            wanted = [seed for seed in range(count) if seed not in found]
+            with progress_bar(name, count, len(found)) as advance:
+                for seed in wanted:
+                    found[seed] = measure(seed)
+                    with journal.open("a", encoding="utf-8") as stream:
+                        stream.write(json.dumps({"part": name, "seed": seed, "row": found[seed]}) + "\n")
+                    advance(1)
+        text = tables({name: found for name, found in rows.items() if found})
+        (options.out / "tables.md").write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+def _measure_of(part: str, options: argparse.Namespace) -> tuple[str, Callable[[int], Row], int]:
+    count = options.seeds or SEEDS[part]
+    if part == "drift" and options.pairs:
+        files = PairFolder(options.pairs).files
+
+        def measure(seed: int) -> Row:
+            pair = files[seed]
+            return measure_drift(seed, (read_grey(pair.infrared).astype(np.uint8), read_rgb(pair.rgb)))
+
+        return f"drift on {options.pairs.name}", measure, len(files)
+    measures: dict[str, Callable[[int], Row]] = {
+        "board": measure_board, "scene": measure_scene, "drift": measure_drift, "alarms": measure_alarms,
+        "parallax": Parallax().measure,
+    }  # fmt: skip
+    return part, measures[part], count
+
+
+def _read(journal: Path) -> dict[str, dict[int, Row]]:
+    rows: dict[str, dict[int, Row]] = {}
+    lines: Iterable[str] = journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the run was ended within this line
+        rows.setdefault(entry["part"], {})[entry["seed"]] = entry["row"]
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

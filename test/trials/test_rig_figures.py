@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of calibration and registration: rows are kept, runs go on, tables say what rows hold."""
+
+import json
+
+import numpy as np
+
+from segmif_ros.trials import rig_figures
+
+
+def test_a_run_keeps_its_rows_and_goes_on_where_it_was(tmp_path, monkeypatch, capsys) -> None:
+    asked = []
+    monkeypatch.setattr(
+        rig_figures, "measure_drift", lambda seed: asked.append(seed) or {"0": 0.0, "2": 1, "4": 1, "8": 1}
+    )
+    assert rig_figures.main(["--out", str(tmp_path), "--parts", "drift", "--seeds", "2"]) == 0
+    with (tmp_path / "rows.jsonl").open("a") as stream:
+        stream.write('{"part": "drift", "se')  # ended within a line
+    assert rig_figures.main(["--out", str(tmp_path), "--parts", "drift", "--seeds", "3"]) == 0
+    assert asked == [0, 1, 2]
+    assert "| | 1.000 | 1.000 | 1.000 |" in capsys.readouterr().out
+    assert "drift, 3 seeds" in (tmp_path / "tables.md").read_text()
+
+
+def test_refusals_are_counted_and_not_averaged() -> None:
+    good = {"mean_px": 0.5, "worst_px": 2.0, "far_mean_px": 0.6, "far_worst_px": 1.0, "said_px": 0.4}
+    rows = {
+        0: {"homography": good, "rotation": {"refused": "no"}},
+        1: {"homography": {"refused": "no"}, "rotation": good},
+    }
+    table = rig_figures.tables({"scene": rows})
+    assert "| homography | 1 | 1 | 0.50 | 0.50 | 0 |" in table
+
+
+def test_what_came_back_is_a_share_of_what_was_lost() -> None:
+    def confusion(right):
+        matrix = np.zeros((15, 15), int)
+        matrix[1, 1], matrix[1, 8], matrix[8, 8] = right, 100 - right, 50
+        return matrix.tolist()
+
+    row = {"confusion": {"aligned": confusion(100), "plane at 10 m (default)": confusion(0), "x": confusion(100)},
+           "ms": {"x": 7.0}}  # fmt: skip
+    table = rig_figures.tables({"parallax": {0: json.loads(json.dumps(row))}})
+    assert "| x | 100.0 | 100.0 | 100% | 100% | 7 |" in table
