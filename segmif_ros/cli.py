@@ -116,6 +116,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "evaluate-grid": ("judge the planner's grid against exact ground", _of("segmif_ros.evaluation.ground.command")),
     "replay": ("run bags through pairing and engine, or play one to a node", _of("segmif_ros.trials.replay_command")),
     "calibrate": ("calibrate a rig from a board, a drive or points", _of("segmif_ros.trials.calibrate.command")),
+    "record": ("record both cameras, camera_info and tf, with a manifest", _of("segmif_ros.trials.record")),
     "record-synthetic": ("write a bag of synthetic scenes with exact labels", _of("segmif_ros.bag.record")),
     "export-dataset": ("write a bag's pairs in FMB's layout", _of("segmif_ros.bag.export")),
     "bench": ("time models, backends and precisions on this machine", _of("segmif_ros.trials.bench")),

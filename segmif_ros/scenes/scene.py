@@ -190,7 +190,7 @@ class RoadScene:
         )
 
     def own_view(self, t_s: float) -> tuple[Pinhole, npt.NDArray[np.float32]]:
-        """Return the colour camera of `frame` at t_s seconds, and its exact depth (H, W) in metres, infinite for sky."""
+        """Return the colour camera of `frame` at t_s, and its exact depth (H, W) in metres, infinite for the sky."""
         camera = self._world.camera_at(t_s, self.height, self.width, self._view)
         layers = make_layers(self._world, self._climate, camera, t_s, self._skyline)
         pinhole = Pinhole(
