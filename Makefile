@@ -20,6 +20,7 @@ OUT ?= out
 VENV_FLAGS := $(if $(ROS_DISTRO),--system-site-packages,)
 
 FLOORS_PYTHON ?= python3.10
+NEEDS_TORCH := --deselect test/stream/test_processing.py::test_the_confidence_of_weights_that_nobody_calibrated_is_halved
 BIN := $(VENV)/bin
 # What the node needs, and what tests and measurements need besides.
 RUNTIME := $(VENV)/.segmif_ros-runtime
@@ -77,7 +78,7 @@ floors:
 	$(VENV)-floors/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements/floors.txt \
 	  $(if $(FLOORS_TORCH),torch safetensors)
 	PYTHONPATH=$(CURDIR) $(VENV)-floors/bin/python -m pytest -p no:cacheprovider test/imaging test/rig test/stream \
-	  test/test_yaml_file.py test/test_paths.py test/test_labels.py $(if $(FLOORS_TORCH),test/bag) $(ARGS)
+	  test/test_yaml_file.py test/test_paths.py test/test_labels.py $(if $(FLOORS_TORCH),test/bag,$(NEEDS_TORCH)) $(ARGS)
 
 # config/segmif.yaml and the README's table are written from the one parameter table in the code
 params: $(STAMP)

@@ -336,9 +336,10 @@ def test_a_watch_that_is_set_while_the_worker_takes_the_one_before_is_not_lost()
         def _watch(self):
             found = self.__dict__["_watch"]
             if threading.current_thread().name == "segmif-worker" and not setters:
-                setters.append(threading.Thread(target=self.watch_next, args=(lambda pair, _: seen.put(pair),)))
-                setters[0].start()
-                setters[0].join(0.1)
+                setter = threading.Thread(target=self.watch_next, args=(lambda pair, _: seen.put(pair),))
+                setter.start()
+                setters.append(setter)  # the test joins it: it must have begun
+                setter.join(0.1)
             return found
 
         @_watch.setter
