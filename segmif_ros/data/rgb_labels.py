@@ -28,6 +28,9 @@ class RgbLabels:
         infrared: 'none', a constant level drawn for each sample, as of a lost camera; or 'invented' from the labels,
             anew for each sample (see `invented_infrared`).
 
+    Attributes:
+        notes: Lines about files that are left out.
+
     Raises DatasetError where there is nothing of that layout.
     """
 
@@ -39,6 +42,15 @@ class RgbLabels:
         both = sorted(found.keys() & truth.keys())
         if not both:
             raise DatasetError(f"{images}: no image with a label of the same name in {labels}")
+        lonely = {
+            "images without a label": found.keys() - truth.keys(),
+            "labels without an image": truth.keys() - found.keys(),
+        }
+        self.notes = [
+            f"{len(names)} {what} of the same name are left out, such as {min(names)}"
+            for what, names in lonely.items()
+            if names
+        ]
         self.mapping = mapping
         self.paths = [found[name] for name in both]
         self._truth = [truth[name] for name in both]

@@ -20,7 +20,7 @@ _SETTLED_S = 2.0
 
 
 def contents_hash(
-    files: Iterable[Path], memory: Path, advance: Callable[[int], None] = lambda _count: None
+    files: Iterable[Path], memory: Path | None, advance: Callable[[int], None] = lambda _count: None
 ) -> str:
     """Return the first 12 hex digits of the SHA-256 over names and contents of files, in the order given.
 
@@ -28,16 +28,17 @@ def contents_hash(
 
     Args:
         files: Paths.
-        memory: JSON file with what is known from earlier calls; written anew.
+        memory: JSON file with what is known from earlier calls; written anew. None remembers nothing.
         advance: Called with 1 for each file.
 
     Raises:
         OSError: If ``memory`` can't be written.
     """
     known: dict[str, list[int | str]] = {}
-    with suppress(OSError, ValueError):
-        found = json.loads(memory.read_text(encoding="utf-8"))
-        known = found if isinstance(found, dict) else {}
+    if memory is not None:
+        with suppress(OSError, ValueError):
+            found = json.loads(memory.read_text(encoding="utf-8"))
+            known = found if isinstance(found, dict) else {}
     remembered: dict[str, list[int | str]] = {}
     whole = hashlib.sha256()
     for path in files:
@@ -46,9 +47,10 @@ def contents_hash(
         if entry and time.time() - 1e-9 * int(entry[1]) > _SETTLED_S:
             remembered[str(path.absolute())] = entry
         advance(1)
-    partial = memory.with_suffix(".partial")
-    partial.write_text(json.dumps(remembered, separators=(",", ":")) + "\n", encoding="utf-8")
-    partial.replace(memory)
+    if memory is not None:
+        partial = memory.with_suffix(".partial")
+        partial.write_text(json.dumps(remembered, separators=(",", ":")) + "\n", encoding="utf-8")
+        partial.replace(memory)
     return whole.hexdigest()[:12]
 
 

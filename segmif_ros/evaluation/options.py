@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from segmif_ros.evaluation.baseline import BaselineEngine
+from segmif_ros.evaluation.contents import contents_hash
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.fusion import BASELINES, TEXTBOOK_METRICS, TOOLBOX_METRICS
 from segmif_ros.inference.engine import (
@@ -26,6 +27,7 @@ from segmif_ros.inference.engine import (
 from segmif_ros.inference.networks import default_backend
 from segmif_ros.inference.resizing import FixedSizeEngine
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
+from segmif_ros.paths import user_path
 
 EngineFactory = Callable[[], EngineProtocol]
 
@@ -113,8 +115,17 @@ def engine_settings(arguments: argparse.Namespace) -> dict[str, str]:
     in_force |= {name: getattr(arguments, name) for name in ("precision", "prior", "mode")}
     if arguments.inference_width or arguments.inference_height:
         in_force["inference_size"] = f"{arguments.inference_width}x{arguments.inference_height}"
-    calibration = {"calibration_pairs": arguments.calibration_pairs or "built-in patterns"}
-    return in_force | (calibration if arguments.precision == "int8" else {})
+    if arguments.precision == "int8":
+        in_force["calibration_pairs"] = _calibration(arguments.calibration_pairs)
+    return in_force
+
+
+def _calibration(folder: str) -> str:
+    """Return what int8 is calibrated with: the folder and what its files hold."""
+    if not folder:
+        return "built-in patterns"
+    files = sorted(path for path in user_path(folder).rglob("*") if path.is_file())
+    return f"{folder} {contents_hash(files, None)}"
 
 
 def _sized(config: EngineConfig, size: tuple[int, int]) -> EngineProtocol:

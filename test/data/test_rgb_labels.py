@@ -49,3 +49,11 @@ def test_images_are_kept_until_the_limit_is_reached():
     for index in (0, 1, 0, 1):
         kept.get(index, lambda index=index: reader(index))
     assert read == [0, 1, 1]
+
+
+def test_images_without_a_label_are_counted_and_named(root):
+    assert RgbLabels(root, "", SAME).notes == []
+    cv2.imwrite(str(root / "images" / "lonely.png"), np.zeros((6, 7, 3), np.uint8))
+    source = RgbLabels(root, "", SAME)
+    assert len(source) == 1
+    assert source.notes == ["1 images without a label of the same name are left out, such as lonely"]
