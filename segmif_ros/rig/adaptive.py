@@ -45,7 +45,7 @@ class AdaptiveConfig:
 
     nearest_m: float = 2.0
     levels: int = 20
-    window_px: int = 21
+    window_px: int = 31
     near_step: float = 0.015
     far_step: float = 0.06
     plane_gain: float = 0.03

@@ -102,8 +102,8 @@ def test_the_verdict_names_the_parts_without_views() -> None:
 # --- collecting views from images ------------------------------------------------------------------------------------
 
 
-def blank(size) -> np.ndarray:
-    return np.random.default_rng(0).normal(100, 3, size[::-1]).astype(np.uint8)
+def blank(size, grey=100) -> np.ndarray:
+    return np.full(size[::-1], grey, np.uint8)
 
 
 def test_no_board_says_what_to_check() -> None:
@@ -116,9 +116,8 @@ def test_no_board_says_what_to_check() -> None:
 
 def test_frozen_images_are_named() -> None:
     collector = BoardCollector(BOARD)
-    rng = np.random.default_rng(1)
     for k in range(6):
-        collector.add(blank((96, 72)), rng.integers(0, 255, (72, 96, 3), dtype=np.uint8), f"pair {k}")
+        collector.add(blank((96, 72)), np.dstack([blank((96, 72), 50 + k)] * 3), f"pair {k}")
     with pytest.raises(CalibrationError, match="infrared images are frozen"):
         collector.chosen()
 
@@ -137,3 +136,16 @@ def test_two_boards_are_refused() -> None:
     two[40 : 40 + printed.shape[0], 280 : 280 + printed.shape[1]] = printed
     with pytest.raises(CalibrationError, match="two boards"):
         BoardCollector(BOARD).add(two, np.dstack([two] * 3), "pair 0")
+
+
+def test_of_a_stream_only_a_board_at_rest_is_taken() -> None:
+    printed, _ = BOARD.print(14)
+    collector = BoardCollector(BOARD, moving=True)
+    for k, left in enumerate((10, 40, 40, 41, 90)):
+        image = np.full((200, 320), 200, np.uint8)
+        image[20 : 20 + printed.shape[0], left : left + printed.shape[1]] = printed
+        collector.add(255 - image, np.dstack([image] * 3), f"{k}")
+    assert [view.name for view in collector.views] == ["2"]
+    assert collector.views[0].common is not None
+    assert collector.seen["moving"] == 3
+    assert collector.seen["similar"] == 1

@@ -147,17 +147,22 @@ class Detection:
         return np.asarray(self.pixels.mean(axis=0))
 
 
-def detect(board: Board, image: Image) -> Detection | None:
+def detect(board: Board, image: Image, *, quick: bool = False) -> Detection | None:
     """Find the board in an image, printed dark on bright or the other way round.
 
     Args:
         board: What to look for.
         image: (H, W) or (H, W, 3), of any numeric type.
+        quick: Look once only, for a board printed dark on bright in good light: for streams, most of whose images show
+            none.
 
     Returns:
         None if there is none, or not all of it (ChArUco boards may be cut off).
     """
     grey = stretched(image)
+    if quick:
+        once = _find(board, grey)
+        return once and Detection(ids=once[0], pixels=_refined(board, grey, once[1]))
     for attempt in (grey, _local(grey)):
         for inverted in (False, True):
             found = _find(board, 255 - attempt if inverted else attempt)

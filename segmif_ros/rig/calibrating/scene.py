@@ -26,7 +26,8 @@ from segmif_ros.rig.errors import CalibrationError
 MIN_FRAMES = 8
 MAX_FRAMES = 40
 MAX_DEVIATION_PX = 1.0  # mean over the view, at `_FINE_PX` width
-MIN_TILES = 6
+MIN_TILES = 6  # of 20, for a rotation
+MIN_TILES_PLANE = 9  # for a homography, which has eight numbers
 MIN_SHARPNESS = 4.5
 
 _COARSE_PX, _FINE_PX = 160, 320
@@ -36,6 +37,8 @@ _ROLLS_DEG = np.arange(-6.0, 6.01, 1.5)
 _TILES = (4, 5)
 _REACHES = (12, 8, 5)
 _REDRAWS = 24
+_TURN_ROUNDS = 60  # a tile that is nearer than it looks lets go slowly
+_NEAREST_M = 2.0
 
 Image = npt.NDArray[Any]
 Pair = tuple[Image, Image]
@@ -91,7 +94,7 @@ def calibrate_scene(
             f"{len(pairs)} different views: {MIN_FRAMES} at least are needed, 30 of a drive are good"
         )
     chosen = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, MAX_FRAMES).round().astype(int))]
-    frames = _Frames(chosen, cameras)
+    frames = _Frames(chosen, cameras, translation_m)
     matrix = np.eye(3) if cameras else _similarity(frames, fov_ratio)
     surfaces: Surfaces | None = None
     for reach in _REACHES:
@@ -125,14 +128,19 @@ def calibrate_scene(
 class _Frames:
     """The frames at the fine size; with known cameras both are seen through one pinhole without distortion."""
 
-    def __init__(self, pairs: Sequence[Pair], cameras: tuple[CameraModel, CameraModel] | None) -> None:
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        cameras: tuple[CameraModel, CameraModel] | None,
+        translation_m: Array | None = None,
+    ) -> None:
         infrared, rgb = pairs[0]
         for other_infrared, other_rgb in pairs:
             if other_infrared.shape != infrared.shape or other_rgb.shape != rgb.shape:
                 raise CalibrationError("the images change their size: calibrate with images of one size")
         self.infrared_size = infrared.shape[1], infrared.shape[0]
         self.rgb_size = rgb.shape[1], rgb.shape[0]
-        self.cameras = cameras
+        self.cameras, self.translation_m = cameras, translation_m
         self.scale = self.rgb_size[0] / _FINE_PX
         self.size = _FINE_PX, round(self.rgb_size[1] / self.scale)
         self.focal_px = 0.0
@@ -268,21 +276,23 @@ def _fit(
             here.append((tile.centre[0] + dx, tile.centre[1] + dy))
             there.append(tile.centre)
             weights.append(sharp)
-    if len(here) < MIN_TILES:
+    least = MIN_TILES if rigid else MIN_TILES_PLANE
+    if len(here) < least:
         return None
     a, b = np.array(here), np.array(there)
     made = _turn_between(a, b, frames) if rigid else _plane_between(a, b)
     if made is None:
         return None
-    off = np.hypot(*(cv2.perspectiveTransform(a[:, None], made)[:, 0] - b).T)
-    if np.sum(off < 2.5) < max(MIN_TILES, 0.5 * len(here)):
+    left = np.asarray(b - cv2.perspectiveTransform(a[:, None], made)[:, 0], np.float64)
+    off = np.hypot(*(left - _parallax(left, b, frames) if rigid else left).T)
+    if np.sum(off < 2.5) < max(least, 0.5 * len(here)):
         return None
     return made @ matrix, int(np.sum(off < 2.5))
 
 
 def _plane_between(a: Array, b: Array) -> Array | None:
     """Return the homography that takes fine pixels a to b; of few points an affine one, which bends less."""
-    if len(a) >= 2 * MIN_TILES:
+    if len(a) >= MIN_TILES_PLANE + 3:
         made, _ = cv2.findHomography(a, b, cv2.RANSAC, 2.0)
         return None if made is None else np.asarray(made, np.float64)
     made, _ = cv2.estimateAffine2D(a, b, method=cv2.RANSAC, ransacReprojThreshold=2.0)
@@ -290,18 +300,35 @@ def _plane_between(a: Array, b: Array) -> Array | None:
 
 
 def _turn_between(a: Array, b: Array, frames: _Frames) -> Array | None:
-    """Return the homography of the rotation that takes fine pixels a to b; outliers weigh little."""
+    """Return the homography of the rotation that takes fine pixels a to b, but for parallax; outliers weigh little."""
     K = _pinhole(frames.size, frames.focal_px)
     rays = [np.concatenate([each, np.ones((len(each), 1))], axis=1) @ np.linalg.inv(K).T for each in (a, b)]
     rays = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in rays]
-    weight = np.ones(len(a))
-    rotation = np.eye(3)
-    for _ in range(10):
-        u, _, v = np.linalg.svd((rays[1] * weight[:, None]).T @ rays[0])
+    weight, rotation = np.ones(len(a)), np.eye(3)
+    target = rays[1]
+    for _ in range(_TURN_ROUNDS):
+        u, _, v = np.linalg.svd((target * weight[:, None]).T @ rays[0])
         rotation = u @ np.diag([1, 1, np.sign(np.linalg.det(u @ v))]) @ v
-        off = frames.focal_px * np.linalg.norm(rays[0] @ rotation.T - rays[1], axis=1)
-        weight = 1.0 / np.maximum(off, 0.5) ** 2
+        put = rays[0] @ rotation.T @ K.T
+        put = put[:, :2] / put[:, 2:]
+        shifted = b - _parallax(b - put, b, frames)
+        target = np.concatenate([shifted, np.ones((len(b), 1))], axis=1) @ np.linalg.inv(K).T
+        target /= np.linalg.norm(target, axis=1, keepdims=True)
+        weight = 1.0 / np.maximum(np.hypot(*(shifted - put).T), 0.5) ** 2
     return K @ rotation @ np.linalg.inv(K)
+
+
+def _parallax(off: Array, at: Array, frames: _Frames) -> Array:
+    """Return the part of (N, 2) displacements at fine pixels ``at`` that distances explain.
+
+    Where the other camera is known, so is the direction of parallax, and its sign: nothing is farther than infinity.
+    """
+    if frames.translation_m is None or not frames.translation_m.any():
+        return np.zeros_like(off)
+    rays = (at - 0.5 * (np.array(frames.size) - 1)) / frames.focal_px
+    along = frames.focal_px * (frames.translation_m[:2] - rays * frames.translation_m[2])
+    nearness = np.clip((off * along).sum(axis=1) / (along**2).sum(axis=1), 0.0, 1.0 / _NEAREST_M)
+    return nearness[:, None] * along
 
 
 def _redrawn(surfaces: Surfaces, tiles: Sequence[Tile], frames: _Frames, matrix: Array, *, rigid: bool) -> list[Array]:

@@ -79,12 +79,16 @@ class BoardCollector:
                 )
         self.seen["pairs"] += 1
         self._frozen.look(infrared, rgb)
-        view = BoardView(name=name, infrared=detect(self.board, infrared), rgb=detect(self.board, rgb))
+        here = detect(self.board, rgb, quick=self._moving)
+        moves = self._is_moving(here)
+        # of a stream most pairs show no board at rest: there the longer look at the infrared image is spared
+        look = not self._moving or (here is not None and not moves)
+        view = BoardView(name=name, infrared=detect(self.board, infrared) if look else None, rgb=here)
         self._refuse_two(view, infrared, rgb)
         for camera, found in (("infrared", view.infrared), ("rgb", view.rgb)):
             self.seen[camera] += found is not None
         self.seen["both"] += view.common is not None
-        if self._is_moving(view):
+        if moves:
             self.seen["moving"] += 1
         elif (view.infrared or view.rgb) and self._is_new(view):
             self.views.append(view)
@@ -128,13 +132,13 @@ class BoardCollector:
         order = np.linspace(0, len(self.views) - 1, min(len(self.views), MAX_VIEWS)).round().astype(int)
         return [self.views[i] for i in sorted(set(order.tolist()))]
 
-    def _is_moving(self, view: BoardView) -> bool:
-        before, self._before = self._before, view.rgb
-        if not self._moving or view.rgb is None:
+    def _is_moving(self, here: Detection | None) -> bool:
+        before, self._before = self._before, here
+        if not self._moving or here is None:
             return False
-        if before is None or len(before.ids) != len(view.rgb.ids):
+        if before is None or len(before.ids) != len(here.ids):
             return True
-        return bool(np.abs(before.pixels - view.rgb.pixels).max() > STILL_PX)
+        return bool(np.abs(before.pixels - here.pixels).max() > STILL_PX)
 
     def _is_new(self, view: BoardView) -> bool:
         def outline(found: Detection) -> Array:
