@@ -26,6 +26,7 @@ from segmif_ros.scenes.faults import Fault, parse_faults
 from segmif_ros.trials.soak import Sample, slope_mib_per_hour
 
 LASTS_S, QUIET_S = 4.0, 4.0
+BESIDE_S = 0.05  # after a frame at 10 Hz, so that jitter doesn't decide whether the fault has that frame
 # in turn, infrared and RGB
 KINDS = (
     *("infrared:silent", "rgb:silent", "infrared:freeze", "rgb:freeze", "infrared:flat", "rgb:flat"),
@@ -81,7 +82,7 @@ class Found:
     back_s: float | None
 
 
-def one_of_each(kinds: Sequence[str] = KINDS, start_s: float = QUIET_S) -> tuple[Fault, ...]:
+def one_of_each(kinds: Sequence[str] = KINDS, start_s: float = QUIET_S + BESIDE_S) -> tuple[Fault, ...]:
     """Return the faults of one round, each followed by quiet."""
     every_s = LASTS_S + QUIET_S
     return parse_faults(",".join(f"{each}@{start_s + i * every_s:g}s+{LASTS_S:g}s" for i, each in enumerate(kinds)))
@@ -106,14 +107,14 @@ def judged(fault: Fault, seen: Seen) -> Found:
 def aligned(seen: Seen, silent: Fault) -> Seen:
     """Return what was seen on the rig's clock: the listener may have missed the rig's first frames.
 
-    ``silent`` is a fault that the frames themselves show: its camera's gap says when it began.
+    ``silent`` is a fault that the frames themselves show: it began half a frame period after the last one before it.
     """
     frames = seen.frames[silent.camera]
     gaps = [before for before, after in pairwise(frames) if after - before > 0.75 * silent.duration_s]
     if not gaps:
         return seen
     period_s = statistics.median(after - before for before, after in pairwise(frames))
-    shift_s = silent.start_s - (gaps[0] + period_s)
+    shift_s = silent.start_s - (gaps[0] + period_s / 2)
     return Seen(
         looks=[replace(each, time_s=each.time_s + shift_s) for each in seen.looks],
         masks=[each + shift_s for each in seen.masks],

@@ -49,5 +49,5 @@ def test_flicker_is_counted_along_the_motion_and_the_filter_takes_it_away() -> N
 
 
 def test_a_line_of_the_table_names_both_and_their_ratio() -> None:
-    figures = {"changes": [0.04, 0.01], "all_changes": [0.05, 0.02], "miou": [None, None], "filter_ms": 3.0}
+    figures = {"changes": [0.04, 0.01], "all_changes": [0.05, 0.02], "miou": [None, None], "filter_cpu_ms": 3.0}
     assert "4.00 -> 1.00 (0.25)" in row("forest", figures)
