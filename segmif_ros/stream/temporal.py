@@ -41,8 +41,8 @@ class TemporalConfig:
     """
 
     frames: float = 4.0
-    appearance: float = 35.0
-    flow_px: float = 1.5
+    appearance: float = 25.0
+    flow_px: float = 1.0
 
 
 class TemporalFilter:
