@@ -3,7 +3,7 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -57,7 +57,8 @@ def test_the_defaults_are_those_of_the_parts_that_replay_starts_from() -> None:
     from segmif_ros.inference.engine import EngineConfig
     from segmif_ros.stream.pipeline import PipelineConfig
 
-    assert NodeConfig().pipeline() == PipelineConfig()
+    # a replay takes pairs alone unless it is asked to go on with one camera, as the node does
+    assert NodeConfig().pipeline() == replace(PipelineConfig(), single_camera="continue")
     assert NodeConfig().engine() == EngineConfig()
 
 
