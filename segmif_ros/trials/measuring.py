@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.context import Context
 
 from segmif_ros.ros import transport
 from segmif_ros.trials.domains import local_environment
@@ -26,6 +28,16 @@ def use_domain(domain: int) -> None:
     """Keep this process and those that it starts on this machine and on this domain; call it before rclpy.init."""
     os.environ.update(local_environment(domain))
     transport.use_profile()
+
+
+@contextmanager
+def initialised(context: Context, domain_id: int | None = None) -> Iterator[Context]:
+    """Initialise a context, and shut it down at the end: rclpy.init does so itself only since Kilted."""
+    rclpy.init(args=[], context=context, domain_id=domain_id)
+    try:
+        yield context
+    finally:
+        context.try_shutdown()
 
 
 @contextmanager

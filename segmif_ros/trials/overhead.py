@@ -79,7 +79,7 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> Figures:
     stop = threading.Event()
     command = [*measuring.TIMED_NODE, "--infer-ms", f"{infer_ms:g}", "--ros-args", "--log-level", "error"]
     context = rclpy.context.Context()
-    with rclpy.init(args=[], context=context), measuring.running(command):
+    with measuring.initialised(context), measuring.running(command):
         node = Node("overhead", context=context)
         cameras = [
             (node.create_publisher(Image, f"{camera}/image_raw", qos_profile_sensor_data), image, encoding)

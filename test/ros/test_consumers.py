@@ -24,6 +24,7 @@ from segmif_ros.labels import FMB
 from segmif_ros.ros.messages import stamp_ns
 from segmif_ros.ros.outputs import chosen_classes
 from segmif_ros.ros.parameters import ParameterError
+from segmif_ros.trials.measuring import initialised
 
 LATCHED = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -80,7 +81,7 @@ class Mapper:
 def elsewhere():
     """A node in a participant of its own."""
     context = Context()
-    with rclpy.init(args=[], context=context, domain_id=NODE_DOMAIN):
+    with initialised(context, NODE_DOMAIN):
         node = Node("consumer", context=context)
         executor = rclpy.executors.SingleThreadedExecutor(context=context)
         executor.add_node(node)

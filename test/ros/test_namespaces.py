@@ -16,6 +16,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from segmif_ros.ros.messages import image_message, make_header
+from segmif_ros.trials.measuring import initialised
 
 START_NS = 1_700_000_000_000_000_000
 RIGS = {"front": 30, "rear": 60}  # name -> grey value of its infrared camera
@@ -26,7 +27,7 @@ def test_two_nodes_in_two_namespaces_process_their_own_cameras_only(started) -> 
         started(*FAKE_NODE, "--ros-args", "-r", f"__ns:=/{rig}", "-p", "diagnostics_period_s:=0.1") for rig in RIGS
     ]
     context = rclpy.context.Context()
-    with rclpy.init(args=[], context=context, domain_id=PROCESS_DOMAIN):
+    with initialised(context, PROCESS_DOMAIN):
         bench = Node("bench", context=context)
         received: dict[str, list] = {rig: [] for rig in RIGS}
         names: set[str] = set()

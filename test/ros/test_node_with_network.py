@@ -19,6 +19,7 @@ from segmif_ros.imaging.encodings import view
 from segmif_ros.labels import MFNET
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
 from segmif_ros.ros.messages import image_buffer, image_message, make_header, stamp_ns
+from segmif_ros.trials.measuring import initialised
 
 HEIGHT, WIDTH = 64, 96
 START_NS = 1_700_000_000_000_000_000
@@ -51,7 +52,7 @@ def test_a_pair_goes_through_the_network_and_comes_out_on_every_topic(started, c
     process = started(*arguments(checkpoint))
     context = rclpy.context.Context()
     received: dict[str, list] = {topic: [] for topic in TOPICS}
-    with rclpy.init(args=[], context=context, domain_id=PROCESS_DOMAIN):
+    with initialised(context, PROCESS_DOMAIN):
         node = Node("bench", context=context)
         try:
             from segmif_ros.msg import SemanticMap

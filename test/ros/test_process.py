@@ -17,6 +17,7 @@ from sensor_msgs.msg import Image
 
 from segmif_ros.ros.messages import image_message, make_header
 from segmif_ros.ros.process import run_node
+from segmif_ros.trials.measuring import initialised
 
 
 @pytest.mark.parametrize("repeated", [False, True], ids=["once", "repeated"])
@@ -39,7 +40,7 @@ def test_a_signal_while_a_pair_is_in_work_ends_the_node(started) -> None:
     process = started(*FAKE_NODE, "--infer-s", LONG)
     process.until("active:")
     context = rclpy.context.Context()
-    with rclpy.init(args=[], context=context, domain_id=PROCESS_DOMAIN):
+    with initialised(context, PROCESS_DOMAIN):
         cameras = Node("cameras", context=context)
         qos = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.RELIABLE)
         infrared = cameras.create_publisher(Image, "infrared/image_raw", qos)

@@ -6,7 +6,6 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 
-import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -24,6 +23,7 @@ from segmif_ros.imaging.encodings import view
 from segmif_ros.ros.messages import image_buffer, image_message, make_header, stamp_ns
 from segmif_ros.ros.parameters import ParameterError
 from segmif_ros.ros.segmif_node import SegmifNode
+from segmif_ros.trials.measuring import initialised
 
 # --- outputs ---------------------------------------------------------------------------------------------------------
 
@@ -254,7 +254,7 @@ def test_a_topic_that_carries_something_else_is_said(bench) -> None:
         table.others.destroy_publisher(table.cameras.pop(camera))
     assert table.node.start()
     elsewhere = Context()  # within one participant the middleware itself refuses a second type
-    with rclpy.init(args=[], context=elsewhere, domain_id=NODE_DOMAIN):
+    with initialised(elsewhere, NODE_DOMAIN):
         other = Node("other", context=elsewhere)
         other.create_publisher(DiagnosticArray, "rgb/image_raw", 1)
         wanted = "/rgb/image_raw carries diagnostic_msgs/msg/DiagnosticArray"
