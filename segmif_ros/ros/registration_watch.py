@@ -67,18 +67,26 @@ class RegistrationWatch:
         self._generation = 0
         self._thread: threading.Thread | None = None
 
-    def use(self, settings: WatchSettings, registration: AnyRegistration | None, *, anew: bool = True) -> None:
+    def use(
+        self,
+        settings: WatchSettings,
+        registration: AnyRegistration | None,
+        *,
+        anew: bool = True,
+        correction_px: Shift = (0.0, 0.0),
+    ) -> None:
         """Watch so from now on.
 
         Args:
             settings: How.
             registration: What is in force.
             anew: Whether it is another one than before; if not, and the settings are as before, nothing changes.
+            correction_px: The correction in it.
         """
         with self._arrived:
             if not anew and settings == self._settings:
                 return
-            self._settings = settings
+            self._settings, self._correction = settings, correction_px
             self._generation += 1
             self._pair = None
             self._watch = DriftWatch(limit_px=settings.limit_px, parallax=parallax_of(registration))
@@ -185,5 +193,8 @@ class RegistrationWatch:
 def parallax_of(registration: AnyRegistration | None) -> tuple[Shift, Shift]:
     """Return how things far away and near are displaced under a registration, pixels: what is no drift."""
     if isinstance(registration, Registration) and registration.config.mode == "stereo":
-        return registration.displacement(1e9), registration.displacement(_NEAREST_M)
+        # the other camera's image is the one that is displaced
+        sign = 1 if registration.config.view == "rgb" else -1
+        (a, b), (c, d) = registration.displacement(1e9), registration.displacement(_NEAREST_M)
+        return (sign * a, sign * b), (sign * c, sign * d)
     return (0.0, 0.0), (0.0, 0.0)
