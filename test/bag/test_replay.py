@@ -22,6 +22,7 @@ from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.labels import FMB
 from segmif_ros.rig.calibration import Homography, RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml
+from segmif_ros.scenes.faults import parse_faults
 from segmif_ros.stream.pipeline import PipelineConfig
 
 MakeBag = Callable[..., Path]
@@ -319,3 +320,30 @@ def test_a_full_disk_is_one_line_and_what_was_done_stays_usable(make_bag: MakeBa
     replay(path, tmp_path / "out", engine, config())
     assert engine.pairs < 5 or size < 10_000
     assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+def test_one_camera_alone_and_steady_labels_are_replayed_to_the_same_bytes_also_after_a_stop(tmp_path: Path) -> None:
+    faults = parse_faults("infrared:silent@1s+1s,rgb:black@3s+1s")
+    record(tmp_path / "bag", RecordConfig(frames=50, height=48, width=64, lighting="day", faults=faults))
+    pipeline = PipelineConfig(
+        single_camera="continue", temporal="filter", rgb_alone_confidence=0.5, infrared_alone_confidence=0.5
+    )
+    settings = config(topics=TRUTH, pipeline=pipeline)
+    whole = replay(tmp_path / "bag", tmp_path / "whole", FakeEngine(), settings)
+    assert whole["pairing"]["alone"]["rgb"] > 3
+    assert whole["pairing"]["alone"]["infrared"] > 3
+    maps = outputs(tmp_path / "whole", "/segmentation/semantic_map")
+    assert {each.cameras for each in maps} == {1, 2, 3}
+    assert {each.infrared_health for each in maps} >= {0, 1}
+    stamps = [stamp_ms(each) for each in maps]
+    assert stamps == sorted(set(stamps))
+
+    def stop(count: int, done: list[int] = []) -> None:  # noqa: B006  it counts over the calls
+        done.append(count)
+        if len(done) == 25:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        replay(tmp_path / "bag", tmp_path / "parts", FakeEngine(), settings, stop)
+    replay(tmp_path / "bag", tmp_path / "parts", FakeEngine(), settings)
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
