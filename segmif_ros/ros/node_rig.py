@@ -96,7 +96,7 @@ class NodeRig:
             limit_px=config.registration_limit_px,
             refine_px=config.refine_registration_px,
         )
-        self.registration_watch.use(settings, self._registration, anew=changed)
+        self.registration_watch.use(settings, self._registration, anew=changed, correction_px=self.rig.correction_px)
         wanted = self.active and isinstance(self._registration, DepthRegistration) and self._registration.wants_depth
         self._take_depth_from(config.depth_source if wanted else None)
 

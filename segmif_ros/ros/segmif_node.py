@@ -122,6 +122,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
 
     def close(self) -> bool:
         """Stop work for good; False if the worker is still busy with a pair."""
+        self.registration_watch.close()
         stopped = self._control.close(CLOSE_TIMEOUT_S) and self._stop_work(CLOSE_TIMEOUT_S)
         if stopped and self.state in ("unconfigured", "inactive", "active"):
             self.trigger_shutdown()  # lifecycle managers hear of it

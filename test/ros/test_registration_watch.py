@@ -81,4 +81,18 @@ def test_the_parallax_of_a_plane_is_tolerated() -> None:
     far, near = parallax_of(Registration(RegistrationConfig(mode="stereo", reference_depth_m=10.0), calibration))
     assert far == (pytest.approx(3.0, abs=0.05), pytest.approx(0, abs=1e-6))
     assert near == (pytest.approx(-7.0, abs=0.1), pytest.approx(0, abs=1e-6))
+    config = RegistrationConfig(mode="stereo", view="infrared", reference_depth_m=10.0)
+    assert parallax_of(Registration(config, calibration))[0] == (
+        pytest.approx(3.0, abs=0.05),
+        pytest.approx(0, abs=1e-6),
+    )
     assert parallax_of(None) == ((0.0, 0.0), (0.0, 0.0))
+
+
+def test_another_registration_begins_anew_with_the_correction_that_is_in_it() -> None:
+    watch, _ = watching()
+    for seed in range(12):
+        watch.look(pair(seed, right=6))
+    watch.use(WatchSettings(on=False), None, anew=True, correction_px=(1.5, 0.0))
+    assert watch.problem() is None
+    assert watch.correction_px == (1.5, 0.0)
