@@ -8,14 +8,14 @@ pytest.importorskip("rclpy", reason="no ROS 2 here")
 
 from node_bench import FRAME_NS, START_NS, Bench
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, Image
 
 from segmif_ros.imaging.encodings import view
 from segmif_ros.rig.calibration import Extrinsics, Homography, RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.rig.camera import CameraModel
 from segmif_ros.ros.camera_infos import info_of
-from segmif_ros.ros.messages import image_buffer, make_header, stamp_ns
+from segmif_ros.ros.messages import image_buffer, image_message, make_header, stamp_ns
 from segmif_ros.ros.parameters import ParameterError
 
 K = np.array([[8.0, 0, 3.5], [0, 8.0, 2.5], [0, 0, 1]])
@@ -198,3 +198,27 @@ def test_a_time_offset_that_nothing_tells_is_said_with_the_reason(bench) -> None
     table.beat(1)
     assert table.value("time_offset_estimate_ms") == ""
     table.until(lambda: table.value("time_offset_estimate_quality") == "none: only 0 infrared frames so far")
+
+
+def test_depth_images_are_taken_and_while_there_are_none_that_is_said(bench, tmp_path) -> None:
+    mount = Extrinsics(rotation=np.eye(3), translation_m=[1.25, 0, 0])
+    file = rig_file(tmp_path, infrared=INFRARED, rgb=RGB, extrinsics=mount)
+    table = bench(registration="depth", calibration_file=file)
+    publisher = table.others.create_publisher(Image, "depth/image", 5)
+    table.until(lambda: publisher.get_subscription_count() == 1)
+    table.send(1, infrared=COLUMNS)
+    table.until(lambda: any("no depth image has come" in line for line in table.log))
+    depth = np.full((6, 8), 5.0, np.float32)
+    publisher.publish(image_message(depth, "32FC1", make_header(START_NS + 2 * FRAME_NS, "rgb")))
+    taken = table.node.rig.registration
+    table.until(lambda: bool(taken._depths))
+    table.send(2, infrared=COLUMNS)
+    table.until(lambda: table.value("processed") == "2")
+    table.until(lambda: taken.problem == "")
+
+
+def test_watching_the_registration_reports_in_the_diagnostics(bench) -> None:
+    table = bench(watch_registration=True)
+    table.send(1)
+    table.until(lambda: (table.value("misregistration_quality") or "").startswith("none: "))
+    assert table.value("registration_correction_px") == "0.0 0.0"
