@@ -109,7 +109,8 @@ class Noise:
         labels[: 5 * number + 3] = torch.randint(0, 15, (min(32, 5 * number + 3), 32), generator=generator)
         if number in self.broken:
             sample["infrared"][:] = float("nan")
-        return {**sample, "labels": labels, "names": f"sample {number}"}
+        absent = torch.zeros((32, 32), dtype=torch.uint8)
+        return {**sample, "labels": labels, "absent": absent, "names": f"sample {number}"}
 
 
 def worker(folder, processes):

@@ -444,4 +444,4 @@ def test_camvid_can_be_trained_on_with_its_own_classes(tmp_path, data, labelled)
     ids = torch.cat([batch.labels.flatten() for batch in first_batches(trainer, 2)]).unique().tolist()
     assert 7 in ids  # fence, which FMB doesn't have
     assert 11 not in ids  # unlabelled is ignored
-    assert float(trainer.class_weights[7]) == 2.0
+    assert float(trainer.evidence.class_weights[7]) == 2.0
