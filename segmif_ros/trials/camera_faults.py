@@ -177,10 +177,12 @@ def run(options: argparse.Namespace) -> int:
             first = False
             faults = one_of_each()
             length_s = faults[-1].start_s + LASTS_S + QUIET_S
-            seen = aligned(_watch(options, faults, length_s), faults[0])
-            if node_process.poll() is not None or not seen.masks:
-                print("FAIL: the node ended, or no mask came", file=sys.stderr)
+            watched = _watch(options, faults, length_s)
+            if watched is None or node_process.poll() is not None or not watched.masks:
+                # a round that was cut short says nothing: it isn't logged, and the next call goes on before it
+                print("FAIL: rig or node ended within a round, or no mask came", file=sys.stderr)
                 return 1
+            seen = aligned(watched, faults[0])
             one: dict[str, Any] = {
                 "seconds": length_s,
                 "found": [asdict(judged(each, seen)) for each in faults],
@@ -233,8 +235,8 @@ def read_log(path: Path | None) -> list[dict[str, Any]]:
     return rounds
 
 
-def _watch(options: argparse.Namespace, faults: Sequence[Fault], length_s: float) -> Seen:
-    """Show one round to the node and listen."""
+def _watch(options: argparse.Namespace, faults: Sequence[Fault], length_s: float) -> Seen | None:
+    """Show one round to the node and listen; None if the rig ended before it was over."""
     import rclpy
     from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.executors import SingleThreadedExecutor
@@ -286,10 +288,11 @@ def _watch(options: argparse.Namespace, faults: Sequence[Fault], length_s: float
     with measuring.running(rig) as (rig_process,):
         while (not began[0] or now_s() < length_s) and rig_process.poll() is None:
             executor.spin_once(timeout_sec=0.1)
+        whole = rig_process.poll() is None
     executor.shutdown()
     listener.destroy_node()
     rclpy.shutdown()
-    return seen
+    return seen if whole else None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
