@@ -27,6 +27,11 @@ COMMANDS = {
     "demo": "--weights {weights} --pairs {pairs} --out {out}",
     "train": "{recipe} --data {data} --output {out}",
     "pseudo-label": "{pairs} --weights {weights} --out {out}",
+    "predict": "{pairs} --weights {weights} --out {out}",
+    "export": "{weights} {out} --size 64x64",
+    "single-camera": "--weights {weights} --pairs {pairs}",
+    "calibrate": "board {pairs} --board checkerboard:8x6:0.05 --out {out}",
+    "gpu-check": "--device cpu --size 64x64 --frames 1 --models {weights} --out {out}",
     "evaluate": "{pairs} --dataset pairs --weights {weights} --out {out}",
     "compare": "{report} {report}",
     "evaluate-grid": "--weights {weights} --drives 1 --frames 6 --size 64x48 --out {out}",
@@ -41,8 +46,8 @@ COMMANDS = {
     "picture": "--weights {weights} --out {out}/picture.jpg",
 }
 INPUTS = {"pairs", "report", "bag", "recipe", "vectors"}
-# what talks to a running node or prints tables reads and writes no files here
-WITHOUT_FILES = {"run", "rig", "grid", "status", "view", "parameters", "doctor"}
+# what talks to a running node or prints tables reads and writes no files here; what record refuses is in its own tests
+WITHOUT_FILES = {"run", "rig", "grid", "record", "status", "view", "parameters", "doctor"}
 # foreign folders that these may write into: other names beside the user's
 BESIDE = {"convert", "picture", "weights-report", "replay", "evaluate-grid"}
 

@@ -32,6 +32,7 @@ from segmif_ros.inference.errors import EngineError, first_line
 from segmif_ros.inference.pairs import pattern_pairs
 from segmif_ros.inference.weights import parse_weights, resolve_checkpoint
 from segmif_ros.model import load_checkpoint
+from segmif_ros.result_folder import ResultFolder
 from segmif_ros.trials.bench import RANDOM, random_weights
 
 PROG = "segmif gpu-check"
@@ -282,7 +283,11 @@ def run(options: argparse.Namespace) -> int:
     if options.device != "cpu" and not torch.cuda.is_available():
         raise GpuCheckError(f"torch {torch.__version__} sees no CUDA device here: --device cpu shows that it works")
     console = Console() if Console().is_terminal else Console(width=_LOG_COLUMNS)
-    with TemporaryDirectory(prefix="segmif_gpu_") as scratch:
+    # before minutes of measuring, not after them
+    for each in options.models:
+        if not each.startswith(RANDOM):
+            resolve_checkpoint(parse_weights(each))
+    with ResultFolder(options.out, PROG) as results, TemporaryDirectory(prefix="segmif_gpu_") as scratch:
         report = check(
             options.models,
             options.device,
@@ -292,15 +297,14 @@ def run(options: argparse.Namespace) -> int:
             scratch=Path(scratch),
             say=lambda line: print(line, file=sys.stderr),
         )
-    console.print(table(report))
-    for model, cost in report["dense_blocks_float32"].items():
-        share = 100 * cost["dense_blocks_ms"] / cost["forward_ms"]
-        print(f"{model}: {cost['blocks']:.0f} dense blocks take {cost['dense_blocks_ms']:.1f} of "
-              f"{cost['forward_ms']:.1f} ms of a forward pass ({share:.0f} %)")  # fmt: skip
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / REPORT_FILE
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"written: {path}")
+        console.print(table(report))
+        for model, cost in report["dense_blocks_float32"].items():
+            share = 100 * cost["dense_blocks_ms"] / cost["forward_ms"]
+            print(f"{model}: {cost['blocks']:.0f} dense blocks take {cost['dense_blocks_ms']:.1f} of "
+                  f"{cost['forward_ms']:.1f} ms of a forward pass ({share:.0f} %)")  # fmt: skip
+        path = results.folder / REPORT_FILE
+        path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        print(f"written: {path}")
     return 1 if any(row["passed"] is False for row in report["rows"]) else 0
 
 
