@@ -63,3 +63,18 @@ def test_views_without_anything_in_common_are_refused_with_what_to_do() -> None:
 def test_too_few_views_are_refused() -> None:
     with pytest.raises(CalibrationError, match="8 at least"):
         calibrate_scene([(shapes(0), np.dstack([shapes(0)] * 3))] * 3)
+
+
+def test_lenses_that_no_homography_undoes_are_refused_with_what_to_do() -> None:
+    # a barrel of 12 px in the corners, and one more scale than a homography has
+    v, u = np.mgrid[0:240, 0:320].astype(np.float32)
+    x, y = (u - 159.5) / 160, (v - 119.5) / 160
+    bend = 1 + 0.12 * (x * x + y * y)
+    at = (159.5 + 160 * x * bend).astype(np.float32), (119.5 + 160 * y * bend).astype(np.float32)
+    pairs = []
+    for seed in range(MIN_FRAMES):
+        rgb = shapes(seed)
+        infrared = 255 - cv2.remap(rgb, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        pairs.append((infrared, np.dstack([rgb] * 3)))
+    with pytest.raises(CalibrationError, match=r"no homography fits|doesn't tell"):
+        calibrate_scene(pairs)

@@ -26,6 +26,7 @@ from segmif_ros.rig.errors import CalibrationError
 MIN_FRAMES = 8
 MAX_FRAMES = 40
 MAX_DEVIATION_PX = 1.0  # mean over the view, at `_FINE_PX` width
+MAX_MISFIT_PX = 0.8  # RMS of the parts of the view about a homography, RGB pixels
 MIN_TILES = 6  # of 20, for a rotation
 MIN_TILES_PLANE = 9  # for a homography, which has eight numbers
 MIN_SHARPNESS = 4.5
@@ -109,7 +110,12 @@ def calibrate_scene(
     final = _fit(surfaces.mean(axis=0), tiles, frames, before, rigid=cameras is not None)
     if final is None:
         raise CalibrationError(_unsure("too few parts of the view agree"))
-    matrix, speaking = final
+    matrix, speaking, misfit = final
+    if cameras is None and misfit * frames.scale > MAX_MISFIT_PX:
+        raise CalibrationError(
+            f"no homography fits the view: its parts are off by {misfit * frames.scale:.1f} px; the lenses or what is "
+            "near bend it: calibrate each camera with a board, and give the file with --known"
+        )
     drawn = _redrawn(surfaces, tiles, frames, before, rigid=cameras is not None)
     deviation = _deviation(matrix, drawn, frames.size)
     if not np.isfinite(deviation) or deviation > MAX_DEVIATION_PX:
@@ -263,8 +269,8 @@ def _whole_view(frames: _Frames, chosen: Sequence[int], scale: float, roll_deg: 
 
 def _fit(
     surfaces: Surfaces, tiles: Sequence[Tile], frames: _Frames, matrix: Array, *, rigid: bool
-) -> tuple[Array, int] | None:
-    """Return the matrix after the tiles' displacements, and how many tiles had a say; None if too few agree."""
+) -> tuple[Array, int, float] | None:
+    """Return the matrix after the tiles' displacements, how many tiles agree, and their RMS misfit; None: too few."""
     here, there, weights = [], [], []
     for surface, tile in zip(surfaces, tiles, strict=True):
         if not surface.any():
@@ -287,7 +293,7 @@ def _fit(
     off = np.hypot(*(left - _parallax(left, b, frames) if rigid else left).T)
     if np.sum(off < 2.5) < max(least, 0.5 * len(here)):
         return None
-    return made @ matrix, int(np.sum(off < 2.5))
+    return made @ matrix, int(np.sum(off < 2.5)), float(np.sqrt(np.mean(off[off < 2.5] ** 2)))
 
 
 def _plane_between(a: Array, b: Array) -> Array | None:
