@@ -68,7 +68,7 @@ PARTS = (
             ("cv2", "opencv-python-headless", "4.5.4"),
             ("torch", "torch", "2.5"),
             ("safetensors", "safetensors", "0.4"),
-            ("yaml", "PyYAML", "6.0"),
+            ("yaml", "PyYAML", "6"),
             ("rich", "rich", "11.2"),
             ("jinja2", "jinja2", "3.0.3"),
         )
