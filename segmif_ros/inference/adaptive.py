@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.inference.engine import EngineProtocol, EngineResult
-from segmif_ros.inference.resizing import RESIZE, Size, asked_size, infer_at
-from segmif_ros.labels import LabelSet
+from segmif_ros.inference.resizing import RESIZE, EngineAround, Size, asked_size, infer_at
 
 UInt8Image = npt.NDArray[np.uint8]
 _MULTIPLE = 32  # of both sides of a smaller image: the encoder's stages then have whole sizes
@@ -166,7 +165,7 @@ class BudgetState:
     median_ms: float = 0.0
 
 
-class AdaptiveEngine:
+class AdaptiveEngine(EngineAround):
     """An engine within a frame budget; its results always have the pair's size.
 
     How results of a smaller size are enlarged says `segmif_ros.inference.resizing`.
@@ -189,7 +188,7 @@ class AdaptiveEngine:
         full_size: Size = (0, 0),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._config = config
         self._full_size = full_size
         self._clock = clock
@@ -198,36 +197,6 @@ class AdaptiveEngine:
         self._controller = SizeController(config, ())
         self._network_ms = 0.0
         self.state: BudgetState | None = None
-
-    @property
-    def label_set(self) -> LabelSet:
-        """See `EngineProtocol`."""
-        return self._engine.label_set
-
-    @property
-    def model_name(self) -> str:
-        """See `EngineProtocol`."""
-        return self._engine.model_name
-
-    @property
-    def model_hash(self) -> str:
-        """See `EngineProtocol`."""
-        return self._engine.model_hash
-
-    @property
-    def device_name(self) -> str:
-        """See `EngineProtocol`."""
-        return self._engine.device_name
-
-    @property
-    def backend_name(self) -> str:
-        """See `EngineProtocol`."""
-        return self._engine.backend_name
-
-    @property
-    def precision(self) -> str:
-        """See `EngineProtocol`."""
-        return self._engine.precision
 
     def warm_up(self, height: int, width: int) -> None:
         """Run once at every size of the steps, so that a step costs no compilation later."""

@@ -105,17 +105,15 @@ def infer_at(
     return replace(found, stage_ms={**result.stage_ms, RESIZE: resize_ms})
 
 
-class FixedSizeEngine:
-    """An engine whose network always sees one size, whatever the cameras send; `EngineProtocol`.
+class EngineAround:
+    """What is around another engine: it reports that engine's identity as its own.
 
     Args:
         engine: Does the work.
-        size: Rows and columns that the network sees; one of them may be 0, see `asked_size`.
     """
 
-    def __init__(self, engine: EngineProtocol, size: Size) -> None:
+    def __init__(self, engine: EngineProtocol) -> None:
         self._engine = engine
-        self._size = size
 
     @property
     def label_set(self) -> LabelSet:
@@ -146,6 +144,19 @@ class FixedSizeEngine:
     def precision(self) -> str:
         """See `EngineProtocol`."""
         return self._engine.precision
+
+
+class FixedSizeEngine(EngineAround):
+    """An engine whose network always sees one size, whatever the cameras send; `EngineProtocol`.
+
+    Args:
+        engine: Does the work.
+        size: Rows and columns that the network sees; one of them may be 0, see `asked_size`.
+    """
+
+    def __init__(self, engine: EngineProtocol, size: Size) -> None:
+        super().__init__(engine)
+        self._size = size
 
     def warm_up(self, height: int, width: int) -> None:
         """Warm up at the size that the network will see of pairs of this size."""
