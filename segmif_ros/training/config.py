@@ -183,6 +183,7 @@ class TrainingConfig:
         class_weights: Factors of the cross-entropy by class name; 1 for those not named.
         absence_weight: What a pixel counts that has no label, but bits in absent/ of its source, against 1 of a
             labelled one; 0 leaves them aside.
+        overlap_weight: Factor of 1 minus the soft IoU beside the cross-entropy, see `losses.overlap_loss`.
         precision: Of the networks: 'float32', or 'bfloat16' by autocast (losses and weights stay float32).
         channels_last: Whether images and weights lie in memory pixel by pixel, which is faster on many GPUs.
         compile: Whether the networks are compiled by torch.compile: a slow start, faster steps.
@@ -228,6 +229,7 @@ class TrainingConfig:
     segmentation_weight: float = 1.0
     class_weights: dict[str, float] = field(default_factory=dict)
     absence_weight: float = 0.5
+    overlap_weight: float = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
     compile: bool = False
@@ -273,6 +275,8 @@ class TrainingConfig:
             )
         if not 0 <= self.absence_weight < math.inf:
             raise ValueError(f"absence_weight is {self.absence_weight}: it must be 0 or more")
+        if not 0 <= self.overlap_weight < math.inf:
+            raise ValueError(f"overlap_weight is {self.overlap_weight}: it must be 0 or more")
         unknown = sorted(set(self.class_weights) - set(label_set(self.label_set).names))
         if unknown:
             raise ValueError(f"class_weights names {', '.join(unknown)}: not classes of label set '{self.label_set}'")

@@ -63,6 +63,7 @@ def evidence_of(config: TrainingConfig) -> Evidence:
         class_weights=torch.tensor(factors) if config.class_weights else None,
         possible=torch.from_numpy(possible_classes(classes)) if config.absence_weight else None,
         absence_weight=config.absence_weight,
+        overlap_weight=config.overlap_weight,
     )
 
 

@@ -47,6 +47,8 @@ def test_a_packaged_recipe_is_valid(path):
         ({"model": {"num_classes": 9}}, "label set 'fmb' has 15 classes"),
         ({"model": {"encoder": "resnet"}}, "resnet"),
         ({"optimiser": {"encoder_lr": "fast"}}, r"line \d: recipe\.optimiser\.encoder_lr is 'fast': a float"),
+        ({"overlap_weight": -0.5}, "overlap_weight is -0.5: it must be 0 or more"),
+        ({"overlap_weight": float("inf")}, "overlap_weight is inf: it must be 0 or more"),
         ({"facts": {"licence": 4}}, "facts.licence is 4: a str is needed"),
     ],
 )

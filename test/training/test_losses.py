@@ -11,6 +11,7 @@ from segmif_ros.training.losses import (
     fusion_loss_first_round,
     fusion_loss_later_rounds,
     labelled_weight,
+    overlap_loss,
     segmentation_loss,
     sobel_strength,
     ssim,
@@ -156,3 +157,66 @@ def test_absence_that_the_network_is_wholly_wrong_about_has_a_finite_gradient():
     logits = torch.tensor([80.0, 0.0, -80.0])[None, :, None, None].requires_grad_()
     segmentation_loss(logits, evidence=Evidence(possible=POSSIBLE), **absence(1)).backward()
     assert logits.grad.isfinite().all() and logits.grad[0, 2] < 0
+
+
+def likely(*pixels):
+    """Logits (1, K, 1, N) whose softmax is these probabilities."""
+    return torch.log(torch.tensor(pixels)).T[None, :, None, :]
+
+
+def test_the_overlap_loss_is_one_minus_the_mean_soft_iou_of_the_classes_that_are_there():
+    logits = likely([0.8, 0.1, 0.1], [0.4, 0.5, 0.1])
+    # class 0: 0.8 of 0.8 + 0.4 + 1 - 0.8; class 1: 0.5 of 0.1 + 0.5 + 1 - 0.5; nobody asks for class 2
+    assert overlap_loss(logits, torch.tensor([[[0, 1]]])).item() == pytest.approx(1 - (0.8 / 1.4 + 0.5 / 1.1) / 2)
+
+
+def test_the_overlap_loss_leaves_out_pixels_without_a_label():
+    logits = likely([0.8, 0.1, 0.1], [0.9, 0.05, 0.05])
+    assert overlap_loss(logits, torch.tensor([[[0, 255]]])).item() == pytest.approx(1 - 0.8)
+
+
+def test_a_class_drawn_where_it_surely_is_not_lowers_its_overlap():
+    logits, labels = likely([0.8, 0.1, 0.1], [0.3, 0.3, 0.4]), torch.tensor([[[0, 255]]])
+    absent = torch.tensor([[[0, 1]]], dtype=torch.uint8)
+    # of the second pixel's 0.3 + 0.3 in the absent group class 0 has 0.3
+    assert overlap_loss(logits, labels, absent, POSSIBLE).item() == pytest.approx(1 - 0.8 / 1.3)
+    assert overlap_loss(logits, labels, torch.zeros_like(absent), POSSIBLE).item() == pytest.approx(1 - 0.8)
+
+
+def test_the_overlap_loss_of_a_batch_without_labels_is_zero_with_a_zero_gradient():
+    logits = torch.ones((1, 3, 2, 2), requires_grad=True)
+    loss = overlap_loss(logits, torch.full((1, 2, 2), 255))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert logits.grad is not None and not logits.grad.any()
+
+
+def test_the_overlap_counts_beside_the_cross_entropy_by_its_weight():
+    logits, labels = likely([0.8, 0.1, 0.1], [0.4, 0.5, 0.1]), torch.tensor([[[0, 1]]])
+    plain = segmentation_loss(logits, labels)
+    both = segmentation_loss(logits, labels, Evidence(overlap_weight=0.7))
+    assert (both - plain).item() == pytest.approx(0.7 * overlap_loss(logits, labels).item())
+
+
+def test_an_overlap_weight_of_zero_leaves_the_overlap_out():
+    logits, labels = torch.randn(1, 3, 2, 2), torch.randint(0, 3, (1, 8, 8))
+    assert segmentation_loss(logits, labels, Evidence(overlap_weight=0.0)) == segmentation_loss(logits, labels)
+
+
+def test_parts_of_a_batch_count_their_overlap_by_their_share_of_the_labels():
+    first, second = likely([0.8, 0.1, 0.1], [0.4, 0.5, 0.1]), likely([0.2, 0.7, 0.1], [0.1, 0.1, 0.8])
+    labels = [torch.tensor([[[0, 1]]]), torch.tensor([[[255, 2]]])]
+    evidence, plain = Evidence(overlap_weight=1.0), Evidence()
+    total = labelled_weight(torch.cat(labels))
+    added = [
+        segmentation_loss(part, truth, evidence, total) - segmentation_loss(part, truth, plain, total)
+        for part, truth in zip((first, second), labels, strict=True)
+    ]
+    overlaps = [overlap_loss(part, truth) for part, truth in zip((first, second), labels, strict=True)]
+    assert sum(added).item() == pytest.approx((2 * overlaps[0] + overlaps[1]).item() / 3)
+
+
+def test_moving_the_evidence_keeps_its_factors():
+    evidence = Evidence(class_weights=torch.ones(3), possible=POSSIBLE, absence_weight=0.25, overlap_weight=0.5)
+    moved = evidence.to(torch.device("cpu"))
+    assert (moved.absence_weight, moved.overlap_weight) == (0.25, 0.5)
