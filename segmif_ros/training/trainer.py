@@ -25,6 +25,7 @@ import cv2
 import torch
 from torch import Tensor, nn
 
+from segmif_ros.inference.allocator import keep_large_blocks
 from segmif_ros.labels import label_metadata, label_set
 from segmif_ros.model import SegMiF, save_checkpoint
 from segmif_ros.training.batches import Batch, batches, open_source
@@ -79,6 +80,8 @@ class Trainer:
         # samples are small: OpenCV's threads only get in the way of PyTorch's
         cv2.setNumThreads(1)
         self.device = _device(config.device, processes)
+        if self.device.type == "cpu":
+            keep_large_blocks()  # a step frees and takes hundreds of large blocks
         self._writer: ScalarWriter | None = None
         # first of all: a run that is refused costs no time, and one that goes on needs no weights to start from
         state = processes.on_main(self._open_folder)
