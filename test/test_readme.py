@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from documentation import PAGES, ROOT, commands
 
 from segmif_ros import cli
 from segmif_ros.ros.node_config import NodeConfig
 from segmif_ros.ros.parameters import from_values
-
-ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
@@ -45,16 +43,13 @@ def test_the_picture_is_small() -> None:
 
 
 def _documented_commands() -> list[tuple[str, str, str]]:
-    """Return page, command and command line of every `segmif ...` line in the code blocks."""
+    """Return page, command and options of every documented `segmif ...` line."""
     found = []
     for page in PAGES:
-        for block in re.findall(r"^```\w*\n(.*?)^```|((?:^    .*\n)+)", page.read_text(), re.DOTALL | re.MULTILINE):
-            for line in "".join(block).replace("\\\n", " ").splitlines():
-                words = line.split("#")[0].split()
-                if "segmif" in words:
-                    name, *rest = words[words.index("segmif") + 1 :] or [""]
-                    if re.fullmatch(r"[a-z-]+", name):
-                        found.append((page.name, name, " ".join(rest)))
+        for each in commands(page):
+            words = each.text.split()
+            if words[0] == "segmif":
+                found.append((page.name, words[1], " ".join(words[2:])))
     return found
 
 

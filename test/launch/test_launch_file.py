@@ -12,6 +12,7 @@ from typing import Any
 import launch_stand_in
 import pytest
 import yaml
+from documentation import PAGES, commands
 from launch_stand_in import Context, exited, named
 
 from segmif_ros.ros.grid_config import GridNodeConfig
@@ -204,6 +205,15 @@ def test_the_documented_include_gives_only_arguments_that_exist(launch_file: dic
     names = re.findall(r'^        "(\w+)":', _documented(), re.MULTILINE)
     assert len(names) == 5
     assert set(names) <= set(_defaults(launch_file))
+
+
+def test_every_documented_launch_line_gives_arguments_that_exist(launch_file: dict) -> None:
+    lines = [each.text.split() for page in PAGES for each in commands(page) if each.text.startswith("ros2 launch ")]
+    known = set(_defaults(launch_file))
+    assert len(lines) > 4
+    for _, _, package, file, *arguments in lines:
+        assert (package, FILE.with_name(file).is_file()) == ("segmif_ros", True)
+        assert {each.partition(":=")[0] for each in arguments} <= known
 
 
 def test_with_launch_installed_the_documented_include_leaves_the_rest_of_the_robot_alone(tmp_path: Path) -> None:
