@@ -5,7 +5,8 @@ $ python -m segmif_ros.trials.camera_faults --minutes 60 --log out/faults.jsonl
 
 Two processes over DDS and a listener. Each round has every fault once, with quiet between them. Rounds are appended to
 the log, so the same command goes on where it was stopped. PASS, with status 0, if every fault was found within a
-second, nothing was called a fault in between, and memory stayed flat in the second half of this run.
+second, nothing was called a fault in between, and memory stayed flat in the second half of this run. Where the rig
+itself paused, as on a busy machine, a camera that is called silent is no false alarm: such pauses are counted apart.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ KINDS = (
 DEGRADED = ("fog", "glare")  # such a camera is still used
 FOUND_WITHIN_S = 1.0
 _SETTLED_S = 2.0  # after a fault, before a camera that isn't well is a false alarm
+_PAUSE_S = 0.4  # without a frame: the node, whose limit is 0.5 s, may see it a little longer than the listener
+_PAUSE_BEFORE_S = 1.5  # a camera is called silent so soon after the beginning of its pause
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +125,18 @@ def aligned(seen: Seen, silent: Fault) -> Seen:
     )
 
 
-def false_alarms(faults: Sequence[Fault], seen: Seen, from_s: float = 1.0) -> list[str]:
-    """Return what was said of a camera that had no fault, once for each time that it began."""
-    alarms = []
+def alarms(faults: Sequence[Fault], seen: Seen, from_s: float = 1.0) -> tuple[list[str], list[str]]:
+    """Return what was said of a camera that had no fault, once for each time that it began.
+
+    Args:
+        faults: Of the round.
+        seen: By the listener.
+        from_s: Nothing before is judged.
+
+    Returns:
+        The false alarms, and the pauses: "silent" where no frame reached the listener either.
+    """
+    false, pauses = [], []
     for camera in ("infrared", "rgb"):
         before = "ok"
         for look in seen.looks:
@@ -134,9 +146,16 @@ def false_alarms(faults: Sequence[Fault], seen: Seen, from_s: float = 1.0) -> li
                 for each in faults
             )
             if now not in ("ok", before) and not own and look.time_s > from_s:
-                alarms.append(f"{camera} {now} at {look.time_s:.1f} s")
+                paused = now == "silent" and _paused(seen.frames[camera], look.time_s)
+                (pauses if paused else false).append(f"{camera} {now} at {look.time_s:.1f} s")
             before = "ok" if own else now
-    return alarms
+    return false, pauses
+
+
+def _paused(frames: Sequence[float], time_s: float) -> bool:
+    """Return whether a camera's frames paused shortly before a time."""
+    near = [each for each in frames if time_s - _PAUSE_BEFORE_S <= each <= time_s]
+    return max((after - before for before, after in pairwise([*near, time_s])), default=_PAUSE_S) >= _PAUSE_S
 
 
 def table(rounds: Sequence[dict[str, Any]]) -> list[str]:
@@ -183,10 +202,12 @@ def run(options: argparse.Namespace) -> int:
                 print("FAIL: rig or node ended within a round, or no mask came", file=sys.stderr)
                 return 1
             seen = aligned(watched, faults[0])
+            false, pauses = alarms(faults, seen)
             one: dict[str, Any] = {
                 "seconds": length_s,
                 "found": [asdict(judged(each, seen)) for each in faults],
-                "false_alarms": false_alarms(faults, seen),
+                "false_alarms": false,
+                "pauses": pauses,
                 "memory_mib": measuring.memory_mib(node_process.pid),
             }
             rounds.append(one)
@@ -198,8 +219,8 @@ def run(options: argparse.Namespace) -> int:
                 options.log.parent.mkdir(parents=True, exist_ok=True)
                 with options.log.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(one) + "\n")
-            alarms = one["false_alarms"]
-            print(f"{done_s / 60:6.1f} min  memory {one['memory_mib']:7.1f} MiB  false alarms {alarms}", flush=True)
+            line = f"{done_s / 60:6.1f} min  memory {one['memory_mib']:7.1f} MiB  false alarms {false}"
+            print(line + (f"  pauses of the rig {pauses}" if pauses else ""), flush=True)
     passed, line = verdict(rounds, memory, options.limit_mib_per_hour)
     print("\n".join([*table(rounds), line]))
     return 0 if passed else 1
@@ -211,17 +232,19 @@ def verdict(rounds: Sequence[dict[str, Any]], memory: Sequence[Sample], limit_mi
         str(each["fault"]) for one in rounds for each in one["found"]
         if each["found_s"] is None or each["found_s"] > FOUND_WITHIN_S
     ]  # fmt: skip
-    alarms = [alarm for one in rounds for alarm in one["false_alarms"]]
+    false = [alarm for one in rounds for alarm in one["false_alarms"]]
+    pauses = sum(len(one.get("pauses", ())) for one in rounds)
     minutes = sum(one["seconds"] for one in rounds) / 60
     half = memory[len(memory) // 2 :]
     slope = slope_mib_per_hour(half)
     said = f"{len(rounds)} rounds, {minutes:.0f} minutes; later than {FOUND_WITHIN_S:g} s or never: {len(late)}"
     said += f" {sorted(set(late))}" if late else ""
-    said += f"; false alarms: {len(alarms)} {alarms[:3] if alarms else ''}"
+    said += f"; false alarms: {len(false)} {false[:3] if false else ''}"
+    said += f"; pauses of the rig: {pauses}" if pauses else ""
     flat = slope <= limit_mib_per_hour
     if len(half) >= 3:
         said += f"; memory {half[0].memory_mib:.1f} to {half[-1].memory_mib:.1f} MiB, {slope:+.1f} MiB/h"
-    passed = not late and not alarms and flat
+    passed = not late and not false and flat
     return passed, f"{'PASS' if passed else 'FAIL'}: {said}"
 
 

@@ -7,8 +7,8 @@ from segmif_ros.scenes.faults import parse_faults
 from segmif_ros.trials.camera_faults import (
     Look,
     Seen,
+    alarms,
     aligned,
-    false_alarms,
     judged,
     one_of_each,
     read_log,
@@ -55,8 +55,16 @@ def test_a_fault_that_nobody_found_fails() -> None:
 
 
 def test_what_is_said_of_a_camera_without_a_fault_is_a_false_alarm_once() -> None:
-    assert false_alarms([FAULT], seen(20.0, 22.0)) == ["infrared frozen at 20.0 s"]
-    assert false_alarms([FAULT], seen(10.6, 15.5)) == []
+    assert alarms([FAULT], seen(20.0, 22.0)) == (["infrared frozen at 20.0 s"], [])
+    assert alarms([FAULT], seen(10.6, 15.5)) == ([], [])
+
+
+def test_a_pause_of_the_rig_itself_is_no_false_alarm() -> None:
+    found = seen(20.6, 22.0, condition="silent")
+    found.frames["infrared"] = [each / 10 for each in range(300)]
+    assert alarms([FAULT], found) == (["infrared silent at 20.6 s"], [])
+    found.frames["infrared"] = [each / 10 for each in range(300) if not 200 < each < 208]
+    assert alarms([FAULT], found) == ([], ["infrared silent at 20.6 s"])
 
 
 def test_memory_that_grows_fails() -> None:
