@@ -22,8 +22,8 @@ CAMERA = CameraModel(width=201, height=201, K=np.array([[100.0, 0, 100], [0, 100
 LEVEL = camera_pose(1.0, 0.0)
 HERE = np.eye(4)
 CONFIG = GridConfig(size_m=20.0, cell_m=0.2, max_range_m=9.0, pitch_error_deg=0.0, min_object_px=2)
-ROAD, SIDEWALK, VEGETATION, SKY, PERSON, SIGN = (
-    FMB.id_of(name) for name in ("road", "sidewalk", "vegetation", "sky", "person", "sign")
+ROAD, SIDEWALK, VEGETATION, SKY, PERSON, SIGN, TRUCK = (
+    FMB.id_of(name) for name in ("road", "sidewalk", "vegetation", "sky", "person", "sign", "truck")
 )
 SECOND_NS = 1_000_000_000
 

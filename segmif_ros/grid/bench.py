@@ -28,7 +28,7 @@ WARM_UP = 10
 
 
 def street(height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Return (height, width) labels: sky and trees over the horizon; below it road, grass, cars on wheels, people."""
+    """Return (height, width) labels: sky and trees over the horizon; below it road, grass, cars on wheels, people, a lorry at the side."""
     labels = np.full((height, width), FMB.id_of("sky"), np.uint8)
     horizon = round(0.45 * height)
     labels[round(0.35 * height) : horizon] = FMB.id_of("vegetation")
@@ -40,6 +40,7 @@ def street(height: int, width: int) -> npt.NDArray[np.uint8]:
         class_id = FMB.id_of("car" if k % 2 else "person")
         labels[foot - tall : foot - 4, x : x + span] = class_id
         labels[foot - 4 : foot, x : x + 3] = labels[foot - 4 : foot, x + span - 3 : x + span] = class_id
+    labels[round(0.2 * height) : round(0.6 * height), round(0.93 * width) :] = FMB.id_of("truck")
     return labels
 
 

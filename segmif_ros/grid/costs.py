@@ -20,8 +20,8 @@ FILE = "grid_costs.yaml"
 LETHAL = 100
 NOTHING, GROUND, EITHER, HANGING, OBJECT = range(5)
 KINDS = {"nothing": NOTHING, "ground": GROUND, "either": EITHER, "hanging": HANGING, "object": OBJECT}
-_KEYS = ("kind", "cost", "never_free", "movable", "overhang_m")
-_MOST_OVERHANG_M = 5.0
+_KEYS = ("kind", "cost", "never_free", "movable", "overhang_m", "clearance_m")
+_MOST_M = {"overhang_m": 5.0, "clearance_m": 2.0}
 _REST = ("unlabelled", "unlabeled", "background", "void")
 
 
@@ -35,6 +35,7 @@ class ClassCost:
         never_free: Whether a cell where it is likely has at least its cost.
         movable: Whether it is forgotten sooner when it isn't seen any more.
         overhang_m: How far it may reach beyond where it touches the ground, as a bumper before the wheels.
+        clearance_m: How high over the ground its body may end between its wheels.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class ClassCost:
     never_free: bool = False
     movable: bool = False
     overhang_m: float = 0.0
+    clearance_m: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +58,7 @@ class ClassTable:
         never_free: (N,) bool.
         movable: (N,) bool.
         overhang_m: (256,) float32.
+        clearance_m: (256,) float32.
         hides: (256,) bool: may have moved to where it hides the ground.
         likely: Probability at which a never_free class counts.
         unnamed: Classes that the costs don't name; they say nothing.
@@ -68,6 +71,7 @@ class ClassTable:
     never_free: npt.NDArray[np.bool_]
     movable: npt.NDArray[np.bool_]
     overhang_m: npt.NDArray[np.float32]
+    clearance_m: npt.NDArray[np.float32]
     hides: npt.NDArray[np.bool_]
     likely: float
     unnamed: tuple[str, ...]
@@ -114,8 +118,9 @@ class CostTable:
         movable = np.array([each.movable for each in rows], bool)
         hides = np.zeros(256, bool)
         hides[: len(rows)] = movable
-        overhang_m = np.zeros(256, np.float32)
+        overhang_m, clearance_m = np.zeros((2, 256), np.float32)
         overhang_m[: len(rows)] = [each.overhang_m for each in rows]
+        clearance_m[: len(rows)] = [each.clearance_m for each in rows]
         return ClassTable(
             names=names,
             kinds=kinds,
@@ -124,6 +129,7 @@ class CostTable:
             never_free=np.array([each.never_free for each in rows], bool),
             movable=movable,
             overhang_m=overhang_m,
+            clearance_m=clearance_m,
             hides=hides,
             likely=self.likely,
             unnamed=tuple(name for name, each in zip(names, found, strict=True) if each is None),
@@ -180,10 +186,11 @@ def _class_cost(name: str, content: Any) -> ClassCost:
             raise CostsError(f"{where}.{key} is {value!r}: true or false is needed")
     if flags["never_free"] and not cost:
         raise CostsError(f"{where} is never_free and has cost 0: give it a cost over 0")
-    overhang_m = content.get("overhang_m", 0.0)
-    if not _is_number(overhang_m) or not 0 <= overhang_m <= _MOST_OVERHANG_M:
-        raise CostsError(f"{where}.overhang_m is {overhang_m!r}: 0 to {_MOST_OVERHANG_M:g} metres are possible")
-    return ClassCost(kind=kind, cost=int(cost), overhang_m=float(overhang_m), **flags)
+    lengths = {key: content.get(key, 0.0) for key in _MOST_M}
+    for key, value in lengths.items():
+        if not _is_number(value) or not 0 <= value <= _MOST_M[key]:
+            raise CostsError(f"{where}.{key} is {value!r}: 0 to {_MOST_M[key]:g} metres are possible")
+    return ClassCost(kind=kind, cost=int(cost), **flags, **{key: float(value) for key, value in lengths.items()})
 
 
 def _refuse_unknown(content: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:

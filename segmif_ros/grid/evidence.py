@@ -118,7 +118,8 @@ def evidence_of_labels(
         return nothing_seen()
     best = _standing(labels, confidence, masks, view, square, table, config)
     seen = _sure_ground(labels, confidence, masks.ground, view, config)
-    seen[look_up(np.where(table.hides, 255, 0).astype(np.uint8), labels) > 0] = _HIDDEN
+    moves = look_up(np.where(table.hides, 255, 0).astype(np.uint8), labels)
+    seen[(moves | masks.doubt) > 0] = _HIDDEN
 
     # cell (i, j) -> pixel, all cells by one homography
     matrix = np.array([[1, 0, 0], [0, 1, -first], [0, 0, 1]]) @ view.image_from_ground @ square.matrix()
@@ -137,13 +138,16 @@ def evidence_of_labels(
     error = view.radial_error_m(range2.reshape(-1)[cells], np.radians(config.pitch_error_deg)).astype(np.float32)
     log_odds = np.take(log_odds_table(len(table.names), config.gain), sure) / (1 + np.square(error))
 
+    hidden = (there == _HIDDEN) & before
+    if moves[-1].any():
+        hidden |= before & _below_image(matrix, depth, moves)
     standing = np.flatnonzero(best)
     found = best[standing]
     return Evidence(
         cells=np.concatenate([cells, standing]),
         classes=np.concatenate([classes, (found & 0xFF).astype(np.uint8)]),
         log_odds=np.concatenate([log_odds, (found >> 8).astype(np.float32) / np.float32(_STEPS)]),
-        hidden=np.flatnonzero((there == _HIDDEN) & before),
+        hidden=np.flatnonzero(hidden),
     )
 
 
@@ -220,6 +224,28 @@ def _sure_ground(labels: Image, confidence: Image, ground: Image, view: GroundVi
     enough = look_up(np.where(np.arange(256) >= 255 * config.min_confidence, 255, 0).astype(np.uint8), confidence)
     # other pixels become OUTSIDE: label | ~mask
     return np.asarray(cv2.bitwise_or(labels, cv2.bitwise_not(cv2.bitwise_and(sure, enough))), np.uint8)
+
+
+def _below_image(
+    matrix: npt.NDArray[np.float64], depth: npt.NDArray[np.float64], moves: Image
+) -> npt.NDArray[np.bool_]:
+    """Return (N, N) which cells lie below what moves and leaves the image below: nearer, in the same columns.
+
+    Args:
+        matrix: (3, 3) cell (i, j, 1) to pixel, times depth.
+        depth: (N, N) of the cells.
+        moves: (H, W) 255 where something movable is.
+    """
+    height, width = moves.shape
+    steps = np.arange(len(depth))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        v = ((matrix[1, 0] * steps)[None, :] + (matrix[1, 1] * steps + matrix[1, 2])[:, None]) / depth
+        j, i = np.nonzero((depth > _NEAR_M) & (v > height - 0.5))
+    u = np.rint((matrix[0, 0] * i + matrix[0, 1] * j + matrix[0, 2]) / depth[j, i]).astype(np.intp)
+    inside = (u >= 0) & (u < width)
+    found = np.zeros(depth.shape, bool)
+    found[j[inside], i[inside]] = moves[-1, u[inside]] > 0
+    return found
 
 
 def _standing(

@@ -34,12 +34,14 @@ class GroundMasks:
         labels: Class ids; ground under an object has the object's.
         ground: 255 at ground classes, and at low ones of the kind "either".
         solid: 255 at objects, and at what of the kind "either" rises over the horizon.
+        doubt: 255 at ground below the body of an object that the image cuts off: a wheel may stand just outside.
     """
 
     first_row: int
     labels: Image
     ground: Image
     solid: Image
+    doubt: Image
 
 
 def split_ground(labels: Image, view: GroundView, table: ClassTable) -> GroundMasks:
@@ -56,12 +58,12 @@ def split_ground(labels: Image, view: GroundView, table: ClassTable) -> GroundMa
     below = labels[first:]
     ground, solid, either = (look_up(table.ids(*kinds), below) for kinds in ((GROUND,), (OBJECT,), (EITHER,)))
     if not below.size:
-        return GroundMasks(first_row=first, labels=below, ground=ground, solid=solid)
-    below = below.copy()
+        return GroundMasks(first_row=first, labels=below, ground=ground, solid=solid, doubt=np.zeros_like(below))
+    below, doubt = below.copy(), np.zeros_like(below)
     movable = np.where(table.hides, np.uint8(255), np.uint8(0))
     moves = look_up(movable, below)
     for objects in (solid & moves, solid & ~moves):
-        _fill_under(below, ground, solid, objects, view, first)
+        _fill_under(below, ground, solid, objects, view, first, table.clearance_m, doubt)
     if either.any():
         # connected with what is over the horizon: a tree; else grass
         over = view.horizon_row(np.arange(width)) - (_OVER_HORIZON_PX + first)
@@ -71,7 +73,7 @@ def split_ground(labels: Image, view: GroundView, table: ClassTable) -> GroundMa
         tall = np.minimum.accumulate(connected, axis=0) & either
         solid |= tall
         ground |= either & ~tall & ~solid
-    return GroundMasks(first_row=first, labels=below, ground=ground, solid=solid)
+    return GroundMasks(first_row=first, labels=below, ground=ground, solid=solid, doubt=doubt)
 
 
 def feet(masks: GroundMasks, min_object_px: int) -> npt.NDArray[np.int32]:
@@ -90,8 +92,21 @@ def look_up(table: Image, image: Image) -> Image:
     return np.asarray(cv2.LUT(image, table), np.uint8)
 
 
-def _fill_under(labels: Image, ground: Image, solid: Image, objects: Image, view: GroundView, first: int) -> None:
-    """Make ground under objects theirs, in place: down to the hull of where they touch the ground."""
+def _fill_under(
+    labels: Image,
+    ground: Image,
+    solid: Image,
+    objects: Image,
+    view: GroundView,
+    first: int,
+    clearance_m: npt.NDArray[np.float32],
+    doubt: Image,
+) -> None:
+    """Make ground under objects theirs, in place: down to the hull of where they touch the ground.
+
+    Where the image cuts off an object at its side, the hull goes on to where its next wheel may stand, just outside.
+    Ground down to there is in doubt.
+    """
     # a twentieth of the time of connected components, and the bottom of each is all that is asked
     outlines, _ = cv2.findContours(objects, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     large = [each for each in outlines if len(each) >= _MIN_OUTLINE_PX]
@@ -106,6 +121,14 @@ def _fill_under(labels: Image, ground: Image, solid: Image, objects: Image, view
         np.maximum.at(bottom, x - left, y)
         hull = _lower_hull(u, bottom)
         touching = np.interp(u, hull, bottom[hull])
+        ends = [k for k, at_side in ((0, left == 0), (-1, left + width == labels.shape[1])) if at_side]
+        beyond = _next_wheels(labels, bottom, left, ends, view, first, clearance_m)
+        if beyond is not None:
+            outer = _lower_hull(u, beyond)
+            doubted = np.rint(np.interp(u, outer, beyond[outer])).astype(np.intp)
+            rows = slice(int(bottom.min()) + 1, int(doubted.max()) + 1)
+            v = np.arange(rows.start, rows.stop)[:, None]
+            doubt[rows, left : left + width][(v > bottom) & (v <= doubted)] = 255
         gap = touching - bottom
         near = view.nearness(left + u, touching + (first + 0.5))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -118,6 +141,31 @@ def _fill_under(labels: Image, ground: Image, solid: Image, objects: Image, view
         window = rows, slice(left, left + width)
         labels[window] = np.where(under, labels[bottom, left + u], labels[window])
         ground[window][under], solid[window][under] = 0, 255
+
+
+def _next_wheels(
+    labels: Image,
+    bottom: npt.NDArray[np.intp],
+    left: int,
+    ends: list[int],
+    view: GroundView,
+    first: int,
+    clearance_m: npt.NDArray[np.float32],
+) -> npt.NDArray[np.intp] | None:
+    """Return ``bottom`` with the rows at its cut ``ends`` where the body, as high as it may hang, is over; or None."""
+    beyond = None
+    for end in ends:
+        column = left + int(np.arange(len(bottom))[end])
+        height_m = float(clearance_m[labels[bottom[end], column]])
+        near = float(view.nearness(column, bottom[end] + (first + 0.5)))
+        if not height_m or near <= 0:
+            continue
+        # the ground at the same depth: c f / depth rows lower, and the depth is that of the lower row
+        rest = 1 - height_m * view.focal_px * view.ground_from_image[2, 1]
+        lower = height_m * view.focal_px * near / rest if rest > 0 else np.inf
+        beyond = bottom.copy() if beyond is None else beyond
+        beyond[end] = min(bottom[end] + lower, labels.shape[0] - 1)
+    return beyond
 
 
 def _lower_hull(u: npt.NDArray[np.intp], v: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

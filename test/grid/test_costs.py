@@ -58,6 +58,7 @@ def test_a_set_without_ground_is_said_and_its_rest_is_no_obstacle() -> None:
         ({"classes": {"road": {"kind": "ground", "cost": True}}}, "classes.road.cost is True"),
         ({"classes": {"road": {"kind": "ground", "cost": 1, "movabel": True}}}, "did you mean 'movable'"),
         ({"classes": {"road": {"kind": "ground", "cost": 1, "movable": 1}}}, "true or false"),
+        ({"classes": {"car": {"kind": "object", "cost": 9, "clearance_m": 3}}}, "clearance_m is 3: 0 to 2 metres"),
         ({"classes": {"road": {"kind": "ground", "cost": 0, "never_free": True}}}, "never_free and has cost 0"),
         ({"classes": {"car": {"kind": "object", "cost": 9, "overhang_m": -1}}}, "classes.car.overhang_m is -1"),
         ({"classes": {"road": {"kind": "ground", "cost": 0}}, "likely": 0}, "likely is 0"),

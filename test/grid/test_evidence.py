@@ -6,12 +6,15 @@ import pytest
 from grid_scenes import (
     CAMERA,
     CONFIG,
+    COSTS_FILE,
     HERE,
     LEVEL,
     PERSON,
     ROAD,
+    SECOND_NS,
     SIGN,
     SKY,
+    TRUCK,
     VEGETATION,
     cost_at,
     costs,
@@ -22,13 +25,16 @@ from grid_scenes import (
 )
 
 from segmif_ros.grid.config import GridConfig
+from segmif_ros.grid.costs import cost_table
 from segmif_ros.grid.errors import GridError
 from segmif_ros.grid.evidence import evidence_of_points
+from segmif_ros.grid.mapper import GroundMapper
 from segmif_ros.grid.masks import feet, split_ground
 from segmif_ros.grid.poses import camera_pose, from_rpy
 from segmif_ros.grid.rolling import UNKNOWN
 from segmif_ros.grid.view import GroundView
 from segmif_ros.labels import FMB
+from segmif_ros.yaml_file import read_yaml
 
 
 def test_road_that_was_seen_is_free_and_what_was_not_seen_is_unknown() -> None:
@@ -69,6 +75,47 @@ def test_an_object_that_leaves_the_image_below_stands_at_the_last_row() -> None:
     grid = seen(labels).map()
     assert cost_at(grid, 0.995, 0.05) == 100
     assert cost_at(grid, 3.1, 0.1) == UNKNOWN
+
+
+def test_below_something_movable_that_leaves_the_image_nothing_stays_free() -> None:
+    made = mapper()
+    for k in range(5):  # drives on from there, so that what lies nearer than the last row is known
+        made.add(frame(street(), SECOND_NS + k * SECOND_NS // 10), CAMERA, LEVEL, HERE)
+    there = from_rpy([0.8, 0, 0], 0, 0, 0)
+    assert 0 <= cost_at(made.map(), 1.3, 0.1) <= 10
+    labels = street()
+    labels[80:, 75:126] = PERSON
+    made.add(frame(labels, 2 * SECOND_NS), CAMERA, LEVEL, there)
+    assert cost_at(made.map(), 1.3, 0.05) == UNKNOWN, (
+        "0.5 m before the camera, below the image: the person may be there"
+    )
+    assert 0 <= cost_at(made.map(), 1.3, 0.3) <= 10, "beside the person: column 100 - 60 = 40"
+
+
+def lorry_at_the_left_side() -> np.ndarray:
+    """Its right wheel stands at row 125 (4 m); its body's edge comes down to the image's left side, 0.6 m up."""
+    labels = street()
+    for u in range(101):
+        labels[60 : round(150 - 0.32 * u), u] = TRUCK
+    labels[60:126, 90:101] = TRUCK
+    return labels
+
+
+def test_ground_below_the_body_of_what_the_image_cuts_off_at_its_side_is_unknown() -> None:
+    content = read_yaml(COSTS_FILE)
+    content["classes"]["truck"]["overhang_m"] = 0
+    cut, whole = (GroundMapper(CONFIG, cost_table(content), FMB.names) for _ in range(2))
+    moved = np.roll(lorry_at_the_left_side(), 5, axis=1)
+    moved[:, :5] = street()[:, :5]
+    for k in range(5):
+        cut.add(frame(lorry_at_the_left_side(), SECOND_NS + k * SECOND_NS // 10), CAMERA, LEVEL, HERE)
+        whole.add(frame(moved, SECOND_NS + k * SECOND_NS // 10), CAMERA, LEVEL, HERE)
+    # column 10 shows the body's edge at row 147; a wheel at the side would be at row 100 + 50 / (1 - 0.6) = 225
+    for row in (155, 165, 175):
+        x = 100 / (row - 100)
+        assert cost_at(cut.map(), x, 0.9 * x) == UNKNOWN, f"column 10, row {row}"
+        assert 0 <= cost_at(whole.map(), x, 0.9 * x) <= 10, "all of it shows: no wheel stands outside"
+    assert 0 <= cost_at(cut.map(), 2.1, -0.3) <= 10, "on the other side of its wheel"
 
 
 def test_a_lower_object_does_not_hide_the_ground_that_is_seen_over_it() -> None:
