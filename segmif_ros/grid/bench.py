@@ -28,7 +28,7 @@ WARM_UP = 10
 
 
 def street(height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Return (height, width) labels: sky, trees over the horizon; below it road, grass, cars, people, a cut off lorry."""
+    """Return (height, width) labels: sky, trees over the horizon; below it road, grass, cars, people, a cut lorry."""
     labels = np.full((height, width), FMB.id_of("sky"), np.uint8)
     horizon = round(0.45 * height)
     labels[round(0.35 * height) : horizon] = FMB.id_of("vegetation")

@@ -190,7 +190,8 @@ def _class_cost(name: str, content: Any) -> ClassCost:
     for key, value in lengths.items():
         if not _is_number(value) or not 0 <= value <= _MOST_M[key]:
             raise CostsError(f"{where}.{key} is {value!r}: 0 to {_MOST_M[key]:g} metres are possible")
-    return ClassCost(kind=kind, cost=int(cost), **flags, **{key: float(value) for key, value in lengths.items()})
+    overhang_m, clearance_m = (float(value) for value in lengths.values())
+    return ClassCost(kind=kind, cost=int(cost), overhang_m=overhang_m, clearance_m=clearance_m, **flags)
 
 
 def _refuse_unknown(content: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:

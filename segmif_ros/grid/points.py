@@ -13,10 +13,14 @@ from segmif_ros.grid.costs import EITHER, OBJECT, ClassTable
 from segmif_ros.grid.errors import GridError
 from segmif_ros.grid.masks import look_up, split_ground
 from segmif_ros.grid.view import GroundView, Pinhole
+from segmif_ros.rig.camera import CameraModel
 
 Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+
+_HIDING_PX = 4  # side of the squares within which a near point hides a far one: clouds are sparser than images
+_HIDING_M, _HIDING_SHARE = 0.3, 0.05  # how much farther a point may be and not be hidden
 
 
 def points_of_depth(depth_m: npt.NDArray, rays: Floats) -> Floats:
@@ -36,6 +40,37 @@ def points_of_depth(depth_m: npt.NDArray, rays: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
         known = np.isfinite(depth) & (depth > 0)
     return rays * np.where(known, depth, np.float32(np.nan))[..., None]
+
+
+def points_in_view(
+    points: npt.NDArray, camera: CameraModel
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return which points of a cloud the camera sees, and at which pixels.
+
+    A sensor beside the camera sees what is hidden from it: such a point would get the label of what hides it. So points
+    well behind another one at nearly the same pixel are left out.
+
+    Args:
+        points: (N, 3) metres in the camera's optical frame; NaN says nothing.
+        camera: At the size of the label map.
+
+    Returns:
+        (M,) indices of points, the nearest last, and the (M,) rows and (M,) columns of their pixels.
+    """
+    xyz = np.asarray(points, np.float64).reshape(-1, 3)
+    finite = np.flatnonzero(np.isfinite(xyz).all(axis=1))
+    pixels, known = camera.pixels(xyz[finite])
+    at = np.rint(np.where(known[:, None], pixels, -1)).astype(np.intp)
+    inside = (at >= 0).all(axis=1) & (at < camera.size).all(axis=1)
+    found, (columns, rows) = finite[inside], at[inside].T
+    z = xyz[found, 2]
+    across = -(-camera.width // _HIDING_PX)
+    square = rows // _HIDING_PX * across + columns // _HIDING_PX
+    nearest = np.full(across * -(-camera.height // _HIDING_PX), np.inf)
+    np.minimum.at(nearest, square, z)
+    order = np.argsort(-z, kind="stable")
+    order = order[(z <= nearest[square] * (1 + _HIDING_SHARE) + _HIDING_M)[order]]
+    return found[order], rows[order], columns[order]
 
 
 def points_of_ground(

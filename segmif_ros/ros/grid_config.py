@@ -9,7 +9,7 @@ from pathlib import Path
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file
 from segmif_ros.grid.poses import Array, camera_pose
-from segmif_ros.ros.node_config import RELIABILITIES
+from segmif_ros.ros.node_config import DEPTH_SOURCES, RELIABILITIES
 from segmif_ros.ros.parameters import Changes, parameter
 
 NODE_NAME = "grid_node"
@@ -137,8 +137,14 @@ class GridNodeConfig:
     # depth
     depth_topic: str = parameter(
         "",
-        "Depth image registered to the mask's camera, 32FC1 in metres or 16UC1 in millimetres: cells and points then "
-        "come from depth instead of the ground plane; empty for none.",
+        "Topic of depth, from which cells and points then come instead of the ground plane; empty for none.",
+        changes=_UNCONFIGURED,
+    )
+    depth_source: str = parameter(
+        DEPTH_SOURCES[0],
+        "What comes there: image (sensor_msgs/Image registered to the mask's camera, 32FC1 in metres or 16UC1 in "
+        "millimetres), points (sensor_msgs/PointCloud2 of any sensor that tf knows the place of).",
+        choices=DEPTH_SOURCES,
         changes=_UNCONFIGURED,
     )
     depth_slop_s: float = parameter(

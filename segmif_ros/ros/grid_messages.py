@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import Point, Pose, Quaternion
 from nav_msgs.msg import MapMetaData, OccupancyGrid, Odometry
-from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 
 from segmif_ros.grid.errors import GridError
@@ -114,20 +114,6 @@ def pose_of_transform(message: Any) -> Array:
     """Return (4, 4) parent_from_child of a geometry_msgs/Transform; GridError if it isn't one."""
     moved, turned = message.translation, message.rotation
     return transform((moved.x, moved.y, moved.z), (turned.x, turned.y, turned.z, turned.w))
-
-
-def depth_m(message: Image) -> npt.NDArray[np.float32]:
-    """Return (H, W) float32 metres of a depth image (REP-118); GridError if it has another encoding."""
-    types = {"32FC1": "f4", "16UC1": "u2", "mono16": "u2"}
-    if message.encoding not in types:
-        raise GridError(f"the depth image comes as '{message.encoding}': 32FC1 (metres) or 16UC1 (mm) is needed")
-    dtype = np.dtype(types[message.encoding]).newbyteorder(">" if message.is_bigendian else "<")
-    if message.step < message.width * dtype.itemsize or len(message.data) < message.step * message.height:
-        raise GridError("the depth image has fewer bytes than its size needs")
-    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    values = rows[:, : message.width * dtype.itemsize].copy().view(dtype)
-    metres = values.astype(np.float32)
-    return metres if dtype.kind == "f" else metres * np.float32(0.001)
 
 
 def labels_of(message: Any) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], LabelSet]:

@@ -2,9 +2,9 @@
 """grid_node: semantic maps and poses in, a planner's grid out.
 
 In: ``segmentation/semantic_map``, ``segmentation/camera_info``, poses by /tf or ``odom`` or parameters, and a depth
-image where there is one. Out: ``grid/cost``, ``grid/classes``, ``grid/confidence`` (nav_msgs/OccupancyGrid, latched),
-``segmentation/points`` (aligned with the mask), ``grid/markers`` and ``/diagnostics``. Parameters:
-`segmif_ros.ros.grid_config`.
+image or a point cloud where there is one. Out: ``grid/cost``, ``grid/classes``, ``grid/confidence``
+(nav_msgs/OccupancyGrid, latched), ``segmentation/points`` (aligned with the mask), ``grid/markers`` and
+``/diagnostics``. Parameters: `segmif_ros.ros.grid_config`.
 
 A map whose pose, camera or classes can't be trusted changes no cell: it is left out, and the reason is said.
 """
@@ -21,7 +21,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from segmif_ros.grid.costs import read_costs
 from segmif_ros.grid.errors import GridError, TransformError
@@ -140,7 +140,8 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
             self._inputs.append(CameraInfoInput(self, "segmentation", profile("reliable", 5), self._take_info))
             self._subscribe(semantic_map_type()[0], MAP_TOPIC, self._take_map, config.input_reliability, 5)
             if config.depth_topic:
-                self._subscribe(Image, config.depth_topic, self._take_depth, "best_effort", 5)
+                kind = Image if config.depth_source == "image" else PointCloud2
+                self._subscribe(kind, config.depth_topic, self._take_depth, "best_effort", 5)
         except RuntimeError as error:  # QoS overrides
             self.get_logger().error(f"can't activate: {' '.join(str(error).split())}")
             self._unsubscribe()
@@ -223,9 +224,9 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
             self._outputs.camera = None
             self._outputs.why_no_camera = f"{self.resolve_topic_name(INFO_TOPIC)}: {error}"
 
-    def _take_depth(self, message: Image) -> None:
+    def _take_depth(self, message: Image | PointCloud2) -> None:
         assert self._outputs is not None
-        self._outputs.take_depth(message)
+        self._outputs.depth.take(message)
 
     def _take_map(self, message: Any) -> None:
         now_s = time.monotonic()
@@ -309,7 +310,7 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
             found.append(health.Problem("horizon", outputs.horizon))
         if outputs.mapper is not None:
             found += [health.Problem(f"costs {i}", line) for i, line in enumerate(outputs.mapper.table.problems())]
-        if self._config.depth_topic and self._counts.maps and not outputs.has_depth:
+        if self._config.depth_topic and self._counts.maps and not outputs.depth.has_come:
             topic = self.resolve_topic_name(self._config.depth_topic)
             found.append(health.Problem("no depth", f"no depth comes on {topic}: the ground plane stands in"))
         return found

@@ -4,28 +4,28 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from nav_msgs.msg import OccupancyGrid
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from segmif_ros.grid.costs import CostTable
 from segmif_ros.grid.errors import GridError
 from segmif_ros.grid.mapper import GroundMapper, LabelFrame
-from segmif_ros.grid.points import points_of_depth, points_of_ground
+from segmif_ros.grid.points import points_of_ground
 from segmif_ros.grid.poses import Array, TransformBuffer
 from segmif_ros.grid.rolling import GridMap
 from segmif_ros.grid.view import GroundView, Pinhole
 from segmif_ros.labels import LabelSet
 from segmif_ros.rig.camera import CameraModel
 from segmif_ros.ros.grid_config import GridNodeConfig
-from segmif_ros.ros.grid_messages import depth_m, labels_of, marker_array, occupancy_grid, point_cloud
+from segmif_ros.ros.grid_depth import GridDepth, MapPlace
+from segmif_ros.ros.grid_messages import labels_of, marker_array, occupancy_grid, point_cloud
 from segmif_ros.ros.messages import stamp_ns
 from segmif_ros.ros.outputs import LATCHED
 from segmif_ros.ros.qos import PUBLISHER_EVENTS, overridable, profile
@@ -33,7 +33,6 @@ from segmif_ros.ros.qos import PUBLISHER_EVENTS, overridable, profile
 HORIZON_PERIOD_S = 1.0
 # SemanticMap.cameras, where the message has it -> what a map rests on
 _CAMERAS = {1: "infrared alone", 2: "rgb alone", 3: "both"}
-_DEPTHS_KEPT = 15
 _LATCHED_TOPICS = ("grid/cost", "grid/classes", "grid/confidence")
 
 
@@ -59,6 +58,7 @@ class GridOutputs:
         counts: Told of what happens.
 
     Attributes:
+        depth: Takes the messages of the depth topic.
         camera: The mask's, None until camera_info has come.
         why_no_camera: In words.
         horizon: Why the horizon isn't where it should be, in words, or empty.
@@ -76,7 +76,7 @@ class GridOutputs:
         self._horizon_looked_s = -np.inf
         self._mapper: GroundMapper | None = None
         self._rays: tuple[Pinhole, Any] | None = None
-        self._depths: deque[Image] = deque(maxlen=_DEPTHS_KEPT)
+        self.depth = GridDepth(config, buffer)
         self._publishers: dict[str, Any] = {}
         try:
             for topic in _LATCHED_TOPICS:
@@ -104,7 +104,7 @@ class GridOutputs:
     def forget(self) -> None:
         """Forget the ground: all cells are unknown."""
         self.horizon = ""
-        self._depths.clear()
+        self.depth.forget()
         if self._mapper is not None:
             self._mapper.clear()
 
@@ -113,18 +113,9 @@ class GridOutputs:
         """The grid, once a map has come."""
         return self._mapper
 
-    @property
-    def has_depth(self) -> bool:
-        """Whether any depth has come."""
-        return bool(self._depths)
-
     def wanted(self, topic: str) -> bool:
         """Return whether somebody subscribes to an output."""
         return bool(self._publishers[topic].get_subscription_count())
-
-    def take_depth(self, message: Image) -> None:
-        """Keep a depth image for the map of its time."""
-        self._depths.append(message)
 
     def use(self, message: Any) -> None:
         """Take in a segmif_ros/SemanticMap and publish what comes of it.
@@ -146,28 +137,33 @@ class GridOutputs:
         view = GroundView.of(pinhole.K, mount, base, self.config.ground_z_m)
         if not self.config.remembers:
             mapper.clear()
-        points, depth = None, self._depth_at(stamp)
-        if depth is None:
+        rays = self._rays_of(pinhole)
+        place = MapPlace(
+            stamp_ns=stamp, frame_id=message.header.frame_id, pinhole=pinhole, rays=rays, mount=mount, base=base
+        )
+        measured = self.depth.at(place) if self.config.depth_topic else None
+        if measured is None:
             mapper.add(frame, self.camera, mount, base)
         else:
             self._counts.by_depth += 1
-            points = points_of_depth(depth_m(depth), self._rays_of(pinhole))
             mapper.add_points(
-                points.reshape(-1, 3) @ mount[:3, :3].T + mount[:3, 3],
-                labels.reshape(-1),
-                confidence.reshape(-1),
+                measured.base,
+                labels[measured.rows, measured.columns],
+                confidence[measured.rows, measured.columns],
                 stamp,
-                sensor_at_base=mount[:3, 3],
+                sensor_at_base=measured.sensor_at_base,
                 odom_from_base=base,
             )
         self._look_at_horizon(mapper, frame, view, pinhole)
         self._publish(mapper.map(), label_set, stamp)
         if self.wanted("segmentation/points"):
-            if points is None:
+            if measured is not None:
+                points = measured.aligned
+            else:
                 points = points_of_ground(
                     labels,
                     pinhole,
-                    self._rays_of(pinhole),
+                    rays,
                     view,
                     mount,
                     mapper.table,
@@ -208,13 +204,6 @@ class GridOutputs:
         if self._rays is None or self._rays[0] is not pinhole:
             self._rays = pinhole, pinhole.rays()
         return self._rays[1]
-
-    def _depth_at(self, stamp: int) -> Image | None:
-        if not self.config.depth_topic or not self._depths:
-            return None
-        nearest = min(self._depths, key=lambda each: abs(stamp_ns(each.header) - stamp))
-        near = abs(stamp_ns(nearest.header) - stamp) <= 1e9 * self.config.depth_slop_s
-        return nearest if near else None
 
     def _look_at_horizon(self, mapper: GroundMapper, frame: LabelFrame, view: GroundView, pinhole: Pinhole) -> None:
         now_s = time.monotonic()

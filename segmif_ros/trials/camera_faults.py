@@ -136,7 +136,8 @@ def alarms(faults: Sequence[Fault], seen: Seen, from_s: float = 1.0) -> tuple[li
     Returns:
         The false alarms, and the pauses: "silent" where no frame reached the listener either.
     """
-    false, pauses = [], []
+    false: list[str] = []
+    pauses: list[str] = []
     for camera in ("infrared", "rgb"):
         before = "ok"
         for look in seen.looks:

@@ -7,7 +7,7 @@ from grid_scenes import CAMERA, HERE, LEVEL, PERSON, SIGN, costs, frame, mapper,
 
 from segmif_ros.grid.errors import GridError
 from segmif_ros.grid.picture import draw_grid
-from segmif_ros.grid.points import points_of_depth, points_of_ground
+from segmif_ros.grid.points import points_in_view, points_of_depth, points_of_ground
 from segmif_ros.grid.view import OUTSIDE, GroundView, Pinhole
 from segmif_ros.labels import FMB
 from segmif_ros.rig.camera import CameraModel
@@ -110,3 +110,11 @@ def test_a_grid_is_drawn_with_the_robot_in_the_middle_and_its_heading_up(layer: 
     if layer != "classes":
         assert ahead[0] > 100
         assert ahead[1] < 60, "blocked cells are red"
+
+
+def test_points_of_a_cloud_fall_on_their_pixels_and_hidden_ones_are_left_out() -> None:
+    cloud = [[0, 0, 2], [0, 0, 5], [1, 0, 2], [0, 0, -2], [9, 0, 2], [np.nan, 0, 1], [0.01, 0, 2.2]]
+    found, rows, columns = points_in_view(cloud, CAMERA)
+    assert found.tolist() == [6, 0, 2], "the nearest last; the one at 5 m is hidden by that at 2 m"
+    assert rows.tolist() == [100, 100, 100]
+    assert columns.tolist() == [100, 100, 150]

@@ -18,8 +18,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
+from segmif_ros.grid.poses import camera_pose, from_rpy
 from segmif_ros.labels import FMB
 from segmif_ros.msg import SemanticMap
 from segmif_ros.ros.camera_infos import info_of
@@ -49,6 +50,7 @@ class GridBench:
         self.maps = self.others.create_publisher(SemanticMap, "segmentation/semantic_map", 5)
         self.infos = self.others.create_publisher(CameraInfo, "segmentation/camera_info", 5)
         self.depths = self.others.create_publisher(Image, "depth", 5)
+        self.clouds = self.others.create_publisher(PointCloud2, "cloud", 5)
         self.odometry = self.others.create_publisher(Odometry, "odom", 5)
         self.received: dict[str, list] = defaultdict(list)
         self.listen("/diagnostics", DiagnosticArray, 10)
@@ -186,13 +188,91 @@ def test_depth_goes_before_the_ground_plane(table) -> None:
     labels = street()
     labels[60:101, 95:106] = PERSON
     bench.depths.publish(image_message(depth, "32FC1", make_header(START_NS, "camera")))
-    bench.until(lambda: bench.node._outputs.has_depth)
+    bench.until(lambda: bench.node._outputs.depth.has_come)
     bench.send(0, labels)
     bench.listen("grid/cost", OccupancyGrid, NAV2_QOS)
     bench.until(lambda: bench.received["grid/cost"])
     message = bench.received["grid/cost"][-1]
     assert _cost(message, 3.1, 0.1) == 100
     assert np.count_nonzero(np.array(message.data) >= 0) < 12, "nothing else was measured"
+
+
+def person_cloud(frame_id: str, moved=(0.0, 0.0, 0.0), number: int = 0) -> PointCloud2:
+    """A person 3.1 m before base_link's origin, from 1 to 2.2 m high, and a wall at 6.1 m that the person hides."""
+    y, z = (each.ravel() for each in np.meshgrid(np.linspace(-0.15, 0.15, 7), np.linspace(1.0, 1.9, 10)))
+    points = np.concatenate([np.column_stack([np.full_like(y, x), y, z]) for x in (3.1, 6.1)]).astype(np.float32)
+    fields = [PointField(name=name, offset=4 * k, datatype=PointField.FLOAT32, count=1) for k, name in enumerate("xyz")]
+    return PointCloud2(
+        header=make_header(START_NS + number * FRAME_NS, frame_id),
+        height=1,
+        width=len(points),
+        fields=fields,
+        point_step=12,
+        row_step=12 * len(points),
+        data=(points - np.float32(moved)).tobytes(),
+    )
+
+
+def person_labels() -> np.ndarray:
+    labels = street()
+    labels[60:101, 94:107] = PERSON
+    return labels
+
+
+BY_CLOUD = {**BY_HAND, "depth_topic": "cloud", "depth_source": "points"}
+
+
+@pytest.mark.parametrize("frame", ["base_link", "lidar"])
+def test_points_of_a_cloud_get_the_label_of_the_pixel_that_sees_them(table, frame) -> None:
+    by_tf = {"camera_pose_from": "tf"} if frame == "lidar" else {}
+    bench = table(**{**BY_CLOUD, **by_tf})
+    bench.start()
+    if by_tf:
+        bench.node._buffer.put("base_link", "camera", 0, camera_pose(1.0, 0.0), fixed=True)
+        bench.node._buffer.put("base_link", "lidar", 0, from_rpy([0.5, 0.0, 1.5], 0, 0, 0), fixed=True)
+    bench.send_info()
+    bench.listen("segmentation/points", PointCloud2, 5)
+    bench.until(lambda: bench.node._outputs.wanted("segmentation/points"))
+    bench.clouds.publish(person_cloud(frame, (0.5, 0.0, 1.5) if by_tf else (0.0, 0.0, 0.0)))
+    bench.until(lambda: bench.node._outputs.depth.has_come)
+    bench.send(0, person_labels())
+    bench.listen("grid/cost", OccupancyGrid, NAV2_QOS)
+    bench.until(lambda: bench.received["grid/cost"] and bench.received["segmentation/points"])
+    message = bench.received["grid/cost"][-1]
+    assert _cost(message, 3.1, 0.1) == 100
+    assert _cost(message, 6.1, 0.0) == -1, "what the person hides isn't a person"
+    cloud = bench.received["segmentation/points"][0]
+    raw = np.frombuffer(cloud.data, np.uint8).reshape(201, 201, 16)
+    points = raw[..., :12].copy().view(np.float32).reshape(201, 201, 3)
+    assert points[100, 100] == pytest.approx([0.0, 0.0, 3.1], abs=1e-5), "in the mask's optical frame, at its pixel"
+    assert np.isfinite(points).all(axis=2).sum() <= 70
+
+
+@pytest.mark.parametrize(
+    ("cloud", "words"),
+    [
+        (
+            person_cloud("lidar"),
+            "the cloud is in frame 'lidar', and camera_pose_from is parameters: without tf it must",
+        ),
+        (person_cloud(""), "the cloud has no frame_id"),
+        (
+            person_cloud("base_link", (50.0, 0.0, 0.0)),
+            "none of the 140 points of frame 'base_link' is in the mask's view",
+        ),
+        (PointCloud2(header=make_header(START_NS, "base_link")), "it has no float32 field x, y, z"),
+    ],
+)
+def test_a_cloud_that_cannot_be_used_is_said_and_changes_no_cell(table, cloud, words) -> None:
+    bench = table(**BY_CLOUD)
+    bench.start()
+    bench.send_info()
+    bench.clouds.publish(cloud)
+    bench.until(lambda: bench.node._outputs.depth.has_come)
+    bench.listen("grid/cost", OccupancyGrid, NAV2_QOS)
+    bench.send(0, person_labels())
+    bench.until(lambda: bench.said(f"the depth on cloud can't be used: {words}"))
+    assert not bench.received["grid/cost"]
 
 
 def test_a_map_waits_for_its_pose_and_the_grid_lies_in_the_odometry_frame(table) -> None:
