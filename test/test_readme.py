@@ -4,6 +4,7 @@
 import json
 import re
 import runpy
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ import yaml
 from documentation import PAGES, ROOT, commands
 
 from segmif_ros import cli
+from segmif_ros.data.transforms import AugmentConfig
+from segmif_ros.model import SegMiFConfig
 from segmif_ros.ros.node_config import NodeConfig
 from segmif_ros.ros.parameters import from_values
+from segmif_ros.training.config import OptimiserConfig, RoundsConfig, SourceConfig, TrainingConfig
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
@@ -78,3 +82,29 @@ def test_the_params_file_of_the_readme_is_one() -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     config = from_values(NodeConfig, yaml.safe_load(text)["/**"]["ros__parameters"])
     assert config.registration == "homography"
+
+
+_RECIPES = ROOT / "docs" / "training_recipes.md"
+_PARTS = (TrainingConfig, SourceConfig, OptimiserConfig, RoundsConfig, AugmentConfig, SegMiFConfig)
+
+
+def _documented_keys() -> set[tuple[str, str]]:
+    """Return the keys of recipes and their defaults, as the tables of the page have them."""
+    found = set()
+    for names, defaults in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|([^|]*)\|", _RECIPES.read_text(), re.MULTILINE):
+        keys = re.findall(r"`(\w+)`", names)
+        values = [each.strip() for each in defaults.split(",")]
+        found |= set(zip(keys, values if len(values) == len(keys) else [""] * len(keys), strict=True))
+    return found
+
+
+def _default(key: Field) -> str:
+    if key.default is MISSING:
+        return "needed" if key.default_factory is MISSING else ""
+    return str(key.default).lower() if isinstance(key.default, bool) else "" if key.default == () else str(key.default)
+
+
+@pytest.mark.parametrize("part", _PARTS)
+def test_every_key_of_a_recipe_is_documented_with_its_default(part: type) -> None:
+    documented = _documented_keys()
+    assert [each.name for each in fields(part) if (each.name, _default(each)) not in documented] == []

@@ -46,6 +46,7 @@ _CALIBRATE = "test/trials/test_calibrate.py::test_a_folder_of_board_views_become
 _BENCH = "test/trials/test_bench.py::test_the_real_thing_times_tiny_weights_and_agrees_with_the_plain_forward"
 _GRID = "test/evaluation/ground/test_evaluate_grid.py::test_the_command_writes_figures_page_and_picture"
 _OVERHEAD = "test/trials/test_overhead.py::test_the_command_prints_a_row_beside_the_ideal"
+_COMPARE = "test/training/test_compare_recipes.py::test_the_command_trains_all_variants_and_writes_the_table"
 _FOLDER = "test/trials/test_own_network.py::test_bench_times_a_model_folder_against_its_own_reference"
 
 # Another test runs the command, with other values: patterns of command lines, and that test.
@@ -70,6 +71,7 @@ RUN_ELSEWHERE: dict[str, str] = {
     "segmif bench --weights my_network segmif-rt": _FOLDER,
     "segmif bench --weights segmif-rt my_folder *": _FOLDER,
     "segmif bench --weights a.safetensors b.safetensors *": _BENCH,
+    "python -m segmif_ros.training.compare *": _COMPARE,
     "torchrun *": "test/training/test_distributed.py::test_two_processes_give_the_gradients_of_one",
     "python -m segmif_ros.trials.overhead": _OVERHEAD,
     "make soak": "test/trials/test_soak.py::test_the_command_runs_rig_and_node_and_prints_memory_and_verdict",
