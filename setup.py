@@ -174,7 +174,7 @@ setup(
     packages=[*find_packages(include=[NAME, f"{NAME}.*"], exclude=[f"{NAME}.msg"]), f"{NAME}.config"],
     package_dir={f"{NAME}.config": "config"},
     package_data={
-        NAME: ["py.typed", "weights/*.safetensors", "weights/*.json", "trials/pages/*.html"],
+        NAME: ["py.typed", "weights/*.safetensors", "weights/*.json", "trials/pages/*.html", "reporting/templates/*"],
         f"{NAME}.config": ["*.*", "training/*.yaml", "training/compare/*.yaml"],
     },
     data_files=shared_files(),

@@ -11,8 +11,8 @@ import pytest
 
 from segmif_ros import cli
 from segmif_ros.command_line import StoppedError
-from segmif_ros.evaluation.errors import WorkFailedError
 from segmif_ros.labels import LabelSetError
+from segmif_ros.reporting.errors import WorkFailedError
 
 
 @pytest.fixture

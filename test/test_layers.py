@@ -11,12 +11,13 @@ from run_suites import HERE, LIST, read_suites
 PACKAGE = Path(__file__).parent.parent / "segmif_ros"
 # room -> what of ours it may import besides itself; cli and trials stand on top of everything
 GROUND: frozenset[str] = frozenset()
-FILES = {"paths", "yaml_file"}  # which every layer may read files with
+FILES = {"paths", "yaml_file", "files"}  # which every layer may read and write files with
 EVERYWHERE = {"command_line", "result_folder"}  # how `python -m` of any room ends, and where it writes
 ALLOWED = {
     "paths": GROUND,
     "yaml_file": {"paths"},
-    "model": GROUND,
+    "files": GROUND,
+    "model": {"files"},
     "labels": FILES,
     "imaging": GROUND,
     "command_line": GROUND,
@@ -26,11 +27,12 @@ ALLOWED = {
     "grid": {"rig", "labels", *FILES},
     "stream": {"imaging", "rig", "inference", "labels"},
     "inference": {"model", "imaging", "labels"},
+    "reporting": {"labels"},
     "data": {"model", "labels", "imaging", "scenes"},
-    "evaluation": {"model", "labels", "imaging", "scenes", "inference", "data", "grid", "rig"},
-    "training": {"model", "labels", "imaging", "rig", "inference", "data", "evaluation"},
-    "bag": {"stream", "inference", "evaluation", "imaging", "rig", "labels", "data", "scenes", "grid"},
-    "predict": {"bag", "stream", "inference", "evaluation", "rig", "imaging", "labels", "data", "model"},
+    "evaluation": {"reporting", "model", "labels", "imaging", "scenes", "inference", "data", "grid", "rig"},
+    "training": {"reporting", "model", "labels", "imaging", "rig", "inference", "data", "evaluation"},
+    "bag": {"reporting", "stream", "inference", "evaluation", "imaging", "rig", "labels", "data", "scenes", "grid"},
+    "predict": {"reporting", "bag", "stream", "inference", "evaluation", "rig", "imaging", "labels", "data", "model"},
     "ros": {"stream", "inference", "imaging", "rig", "labels", "data", "scenes", "grid", "msg"},
 }
 TOP = {"cli", "trials"}

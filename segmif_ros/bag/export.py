@@ -29,11 +29,12 @@ from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pairs_of
 from segmif_ros.bag.reading import Bag, BagError, Topics, open_bag
 from segmif_ros.bag.replay import label_map
 from segmif_ros.command_line import StoppedError, complain
-from segmif_ros.evaluation.journal import disk_error
-from segmif_ros.evaluation.report import canonical_hash, software, write_json
-from segmif_ros.evaluation.workers import progress_bar
+from segmif_ros.evaluation.report import canonical_hash, software
+from segmif_ros.files import write_json
 from segmif_ros.imaging.encodings import EncodingError, to_infrared, to_rgb
 from segmif_ros.imaging.gain import ThermalGain
+from segmif_ros.reporting.journal import disk_error
+from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.errors import RegistrationError
 from segmif_ros.stream.pairing import Pair

@@ -20,7 +20,7 @@ from segmif_ros.bag.messages import (
 )
 from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, BagError
 from segmif_ros.bag.writing import STORAGES, BagWriter, new_bag
-from segmif_ros.evaluation.workers import progress_bar
+from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.scenes import LIGHTINGS, RoadScene
 from segmif_ros.scenes.drive import Drive
 from segmif_ros.scenes.faults import Fault, FaultInjector, parse_faults

@@ -25,28 +25,26 @@ from segmif_ros.bag.reading import Bag, BagError, BagMessage, Topics, open_bag
 from segmif_ros.bag.replay_sections import joined, pairing_section, time_series
 from segmif_ros.bag.spool import Spool
 from segmif_ros.bag.writing import new_bag
-from segmif_ros.evaluation import pictures
 from segmif_ros.evaluation.contents import MEMORY_FILE, contents_hash
 from segmif_ros.evaluation.fusion import TEXTBOOK_METRICS
-from segmif_ros.evaluation.journal import Journal, disk_error
 from segmif_ros.evaluation.records import Record, measure
 from segmif_ros.evaluation.report import (
     EXTREMES,
-    REPORT_FILE,
-    TIMING_FILE,
     Report,
     ReportInput,
     build_report,
     model_facts,
     timing,
-    write_json,
 )
-from segmif_ros.evaluation.report_page import write_page
+from segmif_ros.evaluation.report_page import write_results
+from segmif_ros.files import write_json
 from segmif_ros.imaging.encodings import EncodingError, view
 from segmif_ros.imaging.gain import ThermalGain
 from segmif_ros.imaging.overlay import draw_overlay
 from segmif_ros.inference.engine import EngineProtocol, EngineResult
 from segmif_ros.labels import LabelSet
+from segmif_ros.reporting.extremes import Extremes, drop_pictures, encode_layers, keep_pictures
+from segmif_ros.reporting.journal import Journal, disk_error
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.stream.pipeline import PipelineConfig
@@ -180,7 +178,7 @@ class _Replay:
         except OSError as error:
             self._journal.close()
             raise disk_error(out, error) from error
-        self._extremes = pictures.Extremes(EXTREMES)
+        self._extremes = Extremes(EXTREMES)
         for record in done:
             self._extremes.offer(record["key"], record.get("score"))
         self._facts = PairingFacts()
@@ -250,9 +248,7 @@ class _Replay:
         )
         measured = timing(records, time.monotonic() - self._started_s, self._new, 1)
         measured["series"] = time_series(records)
-        write_json(self._out / REPORT_FILE, report)
-        write_json(self._out / TIMING_FILE, measured)
-        write_page(self._out, report, measured)
+        write_results(self._out, report, measured)
         self._spool.close(remove=True)
         return report
 
@@ -309,9 +305,9 @@ class _Replay:
 
     def _picture(self, record: Record, output: Output, truth: Image | None) -> None:
         wanted, gone = self._extremes.offer(record["key"], record["score"])
-        pictures.drop(self._out, filter(None, [gone]))
+        drop_pictures(self._out, filter(None, [gone]))
         if wanted:
-            files = pictures.encode(
+            files = encode_layers(
                 infrared=output.registered.infrared,
                 rgb=output.registered.rgb,
                 fused=output.result.fused,
@@ -319,7 +315,7 @@ class _Replay:
                 truth=truth,
                 label_set=self._engine.label_set,
             )
-            pictures.keep(self._out, record["key"], files)
+            keep_pictures(self._out, record["key"], files)
 
     def _write_outputs(self, camera_info: dict[str, Any] | None) -> None:
         grid = GridReplay(self._bag, self._config.pipeline.master, self._config.grid) if self._config.grid else None

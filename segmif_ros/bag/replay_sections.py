@@ -9,7 +9,7 @@ import numpy as np
 
 from segmif_ros.bag.pairs import PairingFacts
 from segmif_ros.evaluation.records import Record
-from segmif_ros.evaluation.report import percentiles
+from segmif_ros.reporting.numbers import percentiles
 from segmif_ros.stream.camera_health import SPOKEN
 
 

@@ -7,7 +7,6 @@ number, and a resumed training sees what the uninterrupted one would have seen.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.data.published import PublishedDataset, read_pair
 from segmif_ros.data.transforms import IGNORE_ID, AugmentConfig, Image, Sample, augment
+from segmif_ros.files import replace_file
 from segmif_ros.labels import LabelSet
 from segmif_ros.scenes import LIGHTINGS, VERSION, RoadScene
 
@@ -110,9 +110,7 @@ class PairSource:
         """
         infrared, rgb, labels, *absent = self._kept.get(index, lambda: self._read(self._indices[index]))
         path = self._folder.files[self._indices[index]].infrared
-        return Sample(
-            infrared=infrared, rgb=rgb, labels=labels, absent=absent[0] if absent else None, name=str(path)
-        )
+        return Sample(infrared=infrared, rgb=rgb, labels=labels, absent=absent[0] if absent else None, name=str(path))
 
     def _read(self, number: int) -> tuple[Image, ...]:
         files = self._folder.files[number]
@@ -231,14 +229,10 @@ class SceneSource:
         planes = np.vstack([scene.rgb[..., 0], scene.rgb[..., 1], scene.rgb[..., 2], scene.infrared, scene.labels])
         # not cv2.imwrite, which says too little of a full disk
         _, encoded = cv2.imencode(".png", planes)
-        # data workers may render one scene at the same time
-        temporary = path.with_suffix(f".{os.getpid()}.part.png")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(encoded.tobytes())
-            temporary.replace(path)
+            replace_file(path, encoded.tobytes())  # data workers may render one scene at the same time
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise DatasetError(f"{path}: the rendered scene cannot be kept: {error.strerror}") from error
 
     def _render(self, seed: int, lighting: str, name: str) -> Sample:

@@ -13,8 +13,8 @@ from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.evaluate import PROG, EvaluationConfig, evaluate, summary_lines
 from segmif_ros.evaluation.own_method import OwnMethod
 from segmif_ros.evaluation.report_page import PAGE_FILE
-from segmif_ros.evaluation.workers import progress_bar
 from segmif_ros.labels import FMB, LabelSet, label_set
+from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.rig.preparation import Preparation, add_preparation_arguments, preparation_config
 
 

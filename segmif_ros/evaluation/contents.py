@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from segmif_ros.files import replace_file
+
 MEMORY_FILE = "contents.json"
 _BLOCK = 1 << 20
 # a file that was written this recently may be written again within the resolution of its time stamp
@@ -48,9 +50,7 @@ def contents_hash(
             remembered[str(path.absolute())] = entry
         advance(1)
     if memory is not None:
-        partial = memory.with_suffix(".partial")
-        partial.write_text(json.dumps(remembered, separators=(",", ":")) + "\n", encoding="utf-8")
-        partial.replace(memory)
+        replace_file(memory, json.dumps(remembered, separators=(",", ":")) + "\n")
     return whole.hexdigest()[:12]
 
 

@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The errors that an evaluation ends with."""
+"""The error that an evaluation ends with."""
+
+from segmif_ros.reporting.errors import RunError
 
 
-class EvaluationError(ValueError):
-    """An evaluation that can't be done or go on; one line with what, where and what to do."""
-
-
-class WorkFailedError(EvaluationError):
-    """What was asked for is good, and doing it failed: a worker or a node ended."""
-
-    exit_status = 1
+class EvaluationError(RunError):
+    """An evaluation that can't be done or resumed; one line with what, where and what to do."""

@@ -15,30 +15,27 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.data.published import PairItem, PairSample, PublishedDataset, read_pair
-from segmif_ros.evaluation import pictures
 from segmif_ros.evaluation.by_name import ByName
 from segmif_ros.evaluation.contents import MEMORY_FILE, contents_hash
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.fusion import TEXTBOOK_METRICS
-from segmif_ros.evaluation.journal import Journal, disk_error
 from segmif_ros.evaluation.options import EngineFactory
 from segmif_ros.evaluation.own_method import OwnMethod
 from segmif_ros.evaluation.records import Record, measure
 from segmif_ros.evaluation.report import (
     EXTREMES,
-    REPORT_FILE,
-    TIMING_FILE,
     Report,
     ReportInput,
     build_report,
     model_facts,
     timing,
-    write_json,
 )
-from segmif_ros.evaluation.report_page import write_page
-from segmif_ros.evaluation.workers import WorkerPool
+from segmif_ros.evaluation.report_page import write_results
 from segmif_ros.inference.engine import EngineError, EngineResult
 from segmif_ros.labels import LabelSet
+from segmif_ros.reporting.extremes import Encoded, Extremes, drop_pictures, encode_layers, keep_pictures
+from segmif_ros.reporting.journal import Journal, disk_error
+from segmif_ros.reporting.work import WorkerPool
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.preparation import Preparation, PreparationConfig
 
@@ -152,7 +149,7 @@ def _evaluate(
     journal = Journal(config.out, identity, fresh=config.fresh)
     todo = [item for item in dataset.items if item.key not in journal.done]
     advance(len(keys) - len(todo))
-    extremes = pictures.Extremes(EXTREMES)
+    extremes = Extremes(EXTREMES)
     for record in journal.records.values():
         extremes.offer(record["key"], record.get("score"))
     started_s = time.monotonic()
@@ -161,8 +158,8 @@ def _evaluate(
         for record, files_of_record in pool.results(todo):
             wanted, gone = extremes.offer(record["key"], record.get("score"))
             if wanted and files_of_record:
-                pictures.keep(config.out, record["key"], files_of_record)
-            pictures.drop(config.out, filter(None, [gone]))
+                keep_pictures(config.out, record["key"], files_of_record)
+            drop_pictures(config.out, filter(None, [gone]))
             journal.add(record)
             advance(1)
     finally:
@@ -180,9 +177,7 @@ def _evaluate(
         )
     )
     measured = timing(journal.records.values(), time.monotonic() - started_s, len(todo), config.workers)
-    write_json(config.out / REPORT_FILE, report)
-    write_json(config.out / TIMING_FILE, measured)
-    write_page(config.out, report, measured)
+    write_results(config.out, report, measured)
     return report
 
 
@@ -205,9 +200,9 @@ class _Job:
         self._classes = classes
         self._engine = config.engine() if config.engine and config.own is None else None
         self._preparation = Preparation(config.preparation) if config.preparation else None
-        self._extremes = pictures.Extremes(EXTREMES)
+        self._extremes = Extremes(EXTREMES)
 
-    def __call__(self, item: PairItem) -> tuple[Record, pictures.Encoded]:
+    def __call__(self, item: PairItem) -> tuple[Record, Encoded]:
         """Return the record of one pair, and its pictures if it may be among the extremes."""
         try:
             return self._measured(item)
@@ -215,7 +210,7 @@ class _Job:
             said = str(error) if isinstance(error, ValueError | EngineError) else f"{type(error).__name__}: {error}"
             return {"key": item.key, "lighting": item.lighting, "error": " ".join(said.split())}, {}
 
-    def _measured(self, item: PairItem) -> tuple[Record, pictures.Encoded]:
+    def _measured(self, item: PairItem) -> tuple[Record, Encoded]:
         config, classes = self._config, self._classes
         item = item if config.with_truth else replace(item, labels=None)
         sample = read_pair(item, classes.truth, self._prepared if self._preparation else None)
@@ -237,7 +232,7 @@ class _Job:
         wanted, _ = self._extremes.offer(item.key, record["score"])
         if not wanted:
             return record, {}
-        return record, pictures.encode(
+        return record, encode_layers(
             infrared=sample.infrared,
             rgb=sample.rgb,
             fused=result.fused,

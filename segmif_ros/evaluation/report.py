@@ -14,17 +14,17 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.evaluation.pictures import Extremes
 from segmif_ros.evaluation.records import RANKED_BY_WITHOUT_TRUTH, Record, finite, matrix_of
 from segmif_ros.evaluation.segmentation import CONVENTIONS, ClassMean, ConfusionMatrix, MeanConvention
 from segmif_ros.labels import LabelSet
+from segmif_ros.reporting.extremes import Extremes
+from segmif_ros.reporting.numbers import percentiles
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineProtocol
@@ -97,13 +97,6 @@ def build_report(source: ReportInput) -> Report:
     }
 
 
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write values as JSON, all at once."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
 def timing(records: Iterable[Record], wall_s: float, processed: int, workers: int) -> dict[str, Any]:
     """Sum up what was measured with a clock: this run's rate, and each stage's percentiles over all records."""
     stages: dict[str, list[float]] = {}
@@ -117,20 +110,6 @@ def timing(records: Iterable[Record], wall_s: float, processed: int, workers: in
         "workers": workers,
         "machine": f"{platform.system()} {platform.machine()}",
         "stage_ms": {stage: percentiles(values) for stage, values in sorted(stages.items())},
-    }
-
-
-def percentiles(values: Sequence[float]) -> dict[str, float | None]:
-    """Return p50, p95, p99, max and mean; None for each if there are no values."""
-    if not values:
-        return dict.fromkeys(("p50", "p95", "p99", "max", "mean"))
-    p50, p95, p99 = np.percentile(values, (50, 95, 99))
-    return {
-        "p50": float(p50),
-        "p95": float(p95),
-        "p99": float(p99),
-        "max": float(max(values)),
-        "mean": math.fsum(values) / len(values),
     }
 
 
@@ -199,9 +178,7 @@ def _segmentation(
     }
 
 
-def _scores(
-    matrix: ConfusionMatrix, label_set: LabelSet, frames: int, judged: Sequence[int] | None
-) -> dict[str, Any]:
+def _scores(matrix: ConfusionMatrix, label_set: LabelSet, frames: int, judged: Sequence[int] | None) -> dict[str, Any]:
     every = range(len(label_set)) if judged is None else judged
     return {
         "frames": frames,
@@ -228,9 +205,7 @@ def _means(
     return found
 
 
-def _by_name(
-    values: npt.NDArray[np.float64], label_set: LabelSet, judged: Sequence[int]
-) -> dict[str, float | None]:
+def _by_name(values: npt.NDArray[np.float64], label_set: LabelSet, judged: Sequence[int]) -> dict[str, float | None]:
     return {name: finite(float(values[i])) if i in judged else None for i, name in enumerate(label_set.names)}
 
 

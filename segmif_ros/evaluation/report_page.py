@@ -1,73 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of a report: figures, plots, and frames to swipe through."""
+"""The files of a report: report.json, timing.json, and the page with figures, plots and frames to swipe through."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segmif_ros.evaluation import plots
-from segmif_ros.evaluation.page_frame import Table, data_uri, render_in_frame
-from segmif_ros.evaluation.pictures import LAYERS, picture_folder
+from segmif_ros.evaluation.report import REPORT_FILE, TIMING_FILE
+from segmif_ros.files import replace_file, write_json
+from segmif_ros.reporting import page, plots
+from segmif_ros.reporting.extremes import LAYERS, picture_folder
+from segmif_ros.reporting.numbers import significant
+from segmif_ros.reporting.pictures import file_uri
+from segmif_ros.reporting.tables import Table
 
 PAGE_FILE = "report.html"
+_FAILED_SHOWN = 50
 CAPTIONS = {"infrared": "infrared", "rgb": "RGB", "fused": "fused", "labels": "labels", "truth": "ground truth"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """One picture of a frame: a name, and the data URI of its file."""
-
-    name: str
-    uri: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """One frame to swipe through."""
-
-    title: str
-    layers: tuple[Layer, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plot:
-    """A plot as an SVG data URI; a wide one scrolls on a phone instead of shrinking."""
-
-    title: str
-    uri: str
-    wide: bool = False
-
-
-def write_page(folder: Path, report: Mapping[str, Any], timing: Mapping[str, Any]) -> Path:
-    """Write report.html beside the pictures; OSError if the folder can't be written."""
-    path = folder / PAGE_FILE
-    partial = path.with_suffix(".partial")
-    partial.write_text(render(folder, report, timing), encoding="utf-8")
-    partial.replace(path)
-    return path
+def write_results(folder: Path, report: Mapping[str, Any], timing: Mapping[str, Any]) -> None:
+    """Write report.json, timing.json and report.html; OSError if the folder can't be written."""
+    write_json(folder / REPORT_FILE, report)
+    write_json(folder / TIMING_FILE, timing)
+    replace_file(folder / PAGE_FILE, render(folder, report, timing))
 
 
 def render(folder: Path, report: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
     """Return the page; ``folder`` holds the pictures of the best and worst frames."""
-    header, pairs = report["header"], report["pairs"]
-    return render_in_frame(
-        _BODY,
-        title=f"{report['kind'].capitalize()}: {header['data']['name']} {header['data'].get('split', '')}".strip(),
-        lead=f"{pairs['processed']} of {pairs['offered']} pairs processed by {header['model']['name']} on "
-        f"{header['model']['device']}.",
-        facts=_facts(report, timing),
-        tables=_tables(report, timing),
-        notes=_identity(header),
-        remarks=_remarks(report),
-        failed=pairs["failed"],
-        frames=_frames(folder, report),
-        ranked_by=report["frames"]["ranked_by"],
-        plots=_plots(report, timing),
+    header, pairs, failed = report["header"], report["pairs"], report["pairs"]["failed"]
+    lines = [f"{each['key']}: {each['error']}" for each in failed[:_FAILED_SHOWN]]
+    if len(failed) > _FAILED_SHOWN:
+        lines.append(f"and {len(failed) - _FAILED_SHOWN} more, in report.json")
+    segmentation = report["segmentation"]
+    return page.render(
+        page.Page(
+            title=f"{report['kind'].capitalize()}: {header['data']['name']} {header['data'].get('split', '')}".strip(),
+            lead=f"{pairs['processed']} of {pairs['offered']} pairs processed by {header['model']['name']} on "
+            f"{header['model']['device']}.",
+            facts=_facts(report, timing),
+            remarks=_remarks(report),
+            sections=(
+                page.Section(title=f"{len(failed)} failed", lines=tuple(lines)),
+                page.Section(
+                    title="Worst and best frames",
+                    text=f"By {report['frames']['ranked_by']}. Drag across a picture, or choose what to lay side by "
+                    "side.",
+                    items=tuple(_frames(folder, report)),
+                    legend=page.legend(segmentation["classes"], segmentation["colours"]) if segmentation else (),
+                ),
+                page.plots_section(_plots(report, timing)),
+            ),
+            tables=_tables(report, timing),
+            notes=_identity(header),
+        )
     )
 
 
@@ -82,7 +71,7 @@ def _facts(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[tuple[s
         facts.append(("pixel accuracy", _percent(segmentation["all"]["pixel_accuracy"])))
     fusion = report["fusion"]["all"]
     facts += report.get("facts", [])
-    facts += [(name, _number(fusion[name]["mean"])) for name in ("Qabf", "VIF", "SSIM") if name in fusion]
+    facts += [(name, significant(fusion[name]["mean"])) for name in ("Qabf", "VIF", "SSIM") if name in fusion]
     if timing.get("pairs_per_s"):
         facts.append(("pairs a second", f"{timing['pairs_per_s']:.2f}"))
     return facts
@@ -114,7 +103,7 @@ def _tables(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[Table]
                 title="Time by stage, ms",
                 columns=("stage", "P50", "P95", "P99", "max"),
                 rows=tuple(
-                    (name, *(_number(each[key]) for key in ("p50", "p95", "p99", "max")))
+                    (name, *(significant(each[key]) for key in ("p50", "p95", "p99", "max")))
                     for name, each in stages.items()
                 ),
                 note=f"Measured on {timing['machine']}, workers: {timing['workers']}.",
@@ -165,8 +154,8 @@ def _class_table(segmentation: Mapping[str, Any], groups: list[str]) -> Table:
 def _fusion_table(fusion: Mapping[str, Any], groups: list[str]) -> Table:
     rows = []
     for name, whole in fusion["all"].items():
-        cells = [_number(fusion[group].get(name, {}).get("mean")) for group in groups]
-        rows.append((name, *cells, _number(whole["deviation"]), str(whole["pairs"])))
+        cells = [significant(fusion[group].get(name, {}).get("mean")) for group in groups]
+        rows.append((name, *cells, significant(whole["deviation"]), str(whole["pairs"])))
     return Table(
         title="Fusion metrics, mean over pairs",
         columns=("metric", *groups, "deviation", "pairs"),
@@ -176,7 +165,7 @@ def _fusion_table(fusion: Mapping[str, Any], groups: list[str]) -> Table:
     )
 
 
-def _plots(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[Plot]:
+def _plots(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[page.Plot]:
     found = []
     segmentation = report["segmentation"]
     if segmentation:
@@ -184,26 +173,22 @@ def _plots(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[Plot]:
         groups = [name for name in ("all", "day", "night") if name in segmentation]
         shown = groups[1:] if len(groups) > 2 else groups[:1]
         bars = {group: [segmentation[group]["iou"][name] for name in names] for group in shown}
-        found.append(Plot(title="IoU by class", uri=_svg_uri(plots.iou_bars(names, bars))))
+        found.append(page.Plot(title="IoU by class", svg=plots.iou_bars(names, bars)))
         counts = np.asarray(segmentation["confusion"], np.int64)
         if counts.sum():
             svg = plots.confusion_matrix(names, counts)
-            found.append(Plot(title="Confusion matrix", uri=_svg_uri(svg), wide=True))
+            found.append(page.Plot(title="Confusion matrix", svg=svg, wide=True))
     for series in timing.get("series", ()):
         if series.get("percentiles"):
             marks = {name.upper(): series["percentiles"][name] for name in ("p50", "p95", "p99")}
             svg = plots.histogram(series["values"], series["label"], marks=marks)
-            found.append(Plot(title=f"{series['title']}, histogram", uri=_svg_uri(svg)))
-        found.append(
-            Plot(
-                title=f"{series['title']} over time",
-                uri=_svg_uri(plots.timeline(series["times_s"], series["values"], series["label"])),
-            )
-        )
+            found.append(page.Plot(title=f"{series['title']}, histogram", svg=svg))
+        svg = plots.timeline(series["times_s"], series["values"], series["label"])
+        found.append(page.Plot(title=f"{series['title']} over time", svg=svg))
     return found
 
 
-def _frames(folder: Path, report: Mapping[str, Any]) -> list[Frame]:
+def _frames(folder: Path, report: Mapping[str, Any]) -> list[page.Swipe]:
     frames = []
     seen = set()
     for side in ("worst", "best"):
@@ -213,14 +198,14 @@ def _frames(folder: Path, report: Mapping[str, Any]) -> list[Frame]:
             seen.add(entry["key"])
             source = picture_folder(folder, entry["key"])
             layers = [
-                Layer(name=CAPTIONS[path.stem], uri=_picture_uri(path))
+                page.Picture(caption=CAPTIONS[path.stem], uri=file_uri(path))
                 for name in LAYERS
                 for path in (source / f"{name}.jpg", source / f"{name}.png")
                 if path.is_file()
             ]
             if layers:
-                title = f"{side}: {entry['key']} ({_number(entry['score'])})"
-                frames.append(Frame(title=title, layers=tuple(layers)))
+                title = f"{side}: {entry['key']} ({significant(entry['score'])})"
+                frames.append(page.Swipe(title=title, layers=tuple(layers)))
     return frames
 
 
@@ -250,123 +235,3 @@ def _said(value: Any) -> str:
 
 def _percent(value: float | None) -> str:
     return "nothing counted" if value is None else f"{100 * value:.2f} %"
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4g}"
-
-
-def _svg_uri(svg: str) -> str:
-    return data_uri("svg+xml", svg.encode())
-
-
-def _picture_uri(path: Path) -> str:
-    return data_uri("png" if path.suffix == ".png" else "jpeg", path.read_bytes())
-
-
-_BODY = """\
-{% extends "frame" %}
-{% block style %}
-ul.plain { max-width: 45rem; margin: .4rem 0; padding-left: 1.2rem; }
-.plot { display: block; width: 100%; max-width: 38rem; height: auto; background: #fff; border-radius: .25rem; }
-.plot.wide { min-width: 30rem; }
-.stage { position: relative; background: #000; border-radius: .25rem; overflow: hidden; touch-action: pan-y;
-  cursor: ew-resize; }
-.stage img { display: block; width: 100%; height: auto; user-select: none; -webkit-user-drag: none; }
-.live .stage img { position: absolute; inset: 0; height: 100%; visibility: hidden; }
-.live .stage img:first-child { position: relative; height: auto; }
-.live .stage img.on { visibility: visible; }
-.live .stage img.over { z-index: 1; }
-.line { position: absolute; z-index: 2; top: 0; bottom: 0; width: 2px; margin-left: -1px; background: #fff;
-  box-shadow: 0 0 3px #000; pointer-events: none; }
-.swipe input[type=range] { width: 100%; height: 1.8rem; margin: 0; accent-color: var(--mark); }
-.pick { display: flex; justify-content: space-between; gap: 1rem; }
-select { font: inherit; font-size: .9rem; padding: .3rem; color: inherit; background: var(--card);
-  border: 1px solid var(--line); border-radius: .3rem; }
-{% endblock %}
-{% block body %}
-{% if remarks %}
-<h2>What to know when reading this</h2>
-<ul class="plain">
-{% for remark in remarks %}
-<li>{{ remark }}</li>
-{% endfor %}
-</ul>
-{% endif %}
-{% if failed %}
-<h2>{{ failed | length }} failed</h2>
-<ul class="plain">
-{% for each in failed[:50] %}
-<li>{{ each.key }}: {{ each.error }}</li>
-{% endfor %}
-{% if failed | length > 50 %}<li>and {{ failed | length - 50 }} more, in report.json</li>{% endif %}
-</ul>
-{% endif %}
-{% if frames %}
-<h2>Worst and best frames</h2>
-<p class="soft">By {{ ranked_by }}. Drag across a picture, or choose what to lay side by side.</p>
-<div class="columns">
-{% for frame in frames %}
-<section class="swipe">
-<h3>{{ frame.title }}</h3>
-<div class="stage">
-{% for layer in frame.layers %}
-<img src="{{ layer.uri }}" alt="{{ layer.name }}" title="{{ layer.name }}" draggable="false">
-{% endfor %}
-</div>
-</section>
-{% endfor %}
-</div>
-{% endif %}
-{% if plots %}
-<h2>Plots</h2>
-<div class="columns">
-{% for plot in plots %}
-<section>
-<h3>{{ plot.title }}</h3>
-<div class="scroll"><img class="plot{{ " wide" if plot.wide }}" src="{{ plot.uri }}" alt="{{ plot.title }}"></div>
-</section>
-{% endfor %}
-</div>
-{% endif %}
-{% endblock %}
-{% block script %}
-<script>
-for (const swipe of document.querySelectorAll(".swipe")) {
-  const stage = swipe.querySelector(".stage"), layers = [...stage.querySelectorAll("img")];
-  if (layers.length < 2) continue;
-  swipe.classList.add("live");
-  const line = stage.appendChild(Object.assign(document.createElement("div"), { className: "line" }));
-  const range = Object.assign(document.createElement("input"),
-    { type: "range", min: 0, max: 100, value: 50, ariaLabel: "how much of the left picture shows" });
-  const pick = Object.assign(document.createElement("div"), { className: "pick" });
-  const choice = (label, first) => {
-    const select = Object.assign(document.createElement("select"), { ariaLabel: label });
-    layers.forEach((layer, i) => select.add(new Option(layer.alt, i, i === first, i === first)));
-    select.oninput = show;
-    return pick.appendChild(select);
-  };
-  const left = choice("left picture", 1), right = choice("right picture", layers.length > 2 ? 2 : 0);
-  swipe.append(range, pick);
-  function show() {
-    layers.forEach((layer, i) => {
-      const over = i === +left.value && left.value !== right.value;
-      layer.classList.toggle("on", i === +left.value || i === +right.value);
-      layer.classList.toggle("over", over);
-      layer.style.clipPath = over ? `inset(0 ${100 - range.value}% 0 0)` : "none";
-    });
-    line.style.left = `${range.value}%`;
-  }
-  range.oninput = show;
-  const drag = (event) => {
-    const box = stage.getBoundingClientRect();
-    range.value = Math.round(100 * (event.clientX - box.left) / box.width);
-    show();
-  };
-  stage.onpointerdown = (event) => { stage.setPointerCapture(event.pointerId); drag(event); };
-  stage.onpointermove = (event) => { if (event.buttons) drag(event); };
-  show();
-}
-</script>
-{% endblock %}
-"""

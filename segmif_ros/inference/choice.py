@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.files import write_json
 from segmif_ros.inference.backends import Backend, Tolerance
 from segmif_ros.inference.errors import EngineError
 
@@ -122,14 +123,9 @@ class ChoiceCache:
     def put(self, key: str, backend: str) -> None:
         """Remember it."""
         entries = self._read() | {key: backend}
-        part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        try:
+        with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(entries, indent=1) + "\n")
-            part.replace(self.path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                part.unlink()
+            write_json(self.path, entries)
 
     def _read(self) -> dict[str, object]:
         try:

@@ -8,13 +8,12 @@ dict of the fusion network and one of the segmentation network (`denoise_net.*`)
 
 import dataclasses
 import json
-import os
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from segmif_ros.files import replace_file
 from segmif_ros.model.encoder import ENCODERS
 from segmif_ros.model.network import FUSION_SCALES, PRIOR_SCALES, SegMiF, SegMiFConfig
 
@@ -42,9 +42,7 @@ class CheckpointError(ValueError):
     """A checkpoint can't be used. The message is one line: the file, what was expected and found, and what to do."""
 
 
-def load_checkpoint(
-    paths: str | Path | Sequence[str | Path], *, expected_classes: int | None = None
-) -> SegMiF:
+def load_checkpoint(paths: str | Path | Sequence[str | Path], *, expected_classes: int | None = None) -> SegMiF:
     """Builds the model that the files hold, in float32 on the CPU, in evaluation mode.
 
     Args:
@@ -161,46 +159,6 @@ def _ordered(content: bytes) -> bytes:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # the format aligns the tensors
     return len(text).to_bytes(8, "little") + text + content[end:]
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file in one step: a reader, and a machine that loses its power, has the old one or the new one."""
-    write_file(path, lambda file: file.write(content))
-
-
-def write_file(path: Path, write: Callable[[BinaryIO], object], keep: Path | None = None) -> None:
-    """Write a file in one step, as `replace_file`.
-
-    Args:
-        path: Where it will be.
-        write: Writes it, into a file that is beside it until then.
-        keep: Where the old one goes, if there is one; between the two steps it is only there.
-
-    Raises:
-        OSError: With the file's name, also of a full disk.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        if keep is not None and path.exists():
-            path.replace(keep)
-        part.replace(path)
-        _fsync_folder(path.parent)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_state(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -386,9 +344,7 @@ def _require_equal_keys(
     for key in tensors:
         if key not in expected:
             file = sources[key[: key.index(".") + 1]]
-            raise CheckpointError(
-                f"{file}: unexpected key {_own(key, file, sources)}: give weights of this network"
-            )
+            raise CheckpointError(f"{file}: unexpected key {_own(key, file, sources)}: give weights of this network")
 
 
 def _own(key: str, file: Path, sources: dict[str, Path]) -> str:
@@ -425,9 +381,7 @@ __all__ = [
     "CheckpointError",
     "load_checkpoint",
     "read_state",
-    "replace_file",
     "require_finite",
     "save_checkpoint",
     "shown",
-    "write_file",
 ]

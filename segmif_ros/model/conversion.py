@@ -8,7 +8,8 @@ from typing import Literal, get_args
 import safetensors.torch
 import torch
 
-from segmif_ros.model.checkpoint import CheckpointError, replace_file, require_finite
+from segmif_ros.files import replace_file
+from segmif_ros.model.checkpoint import CheckpointError, require_finite
 from segmif_ros.model.network import SegMiF
 
 AuthorsFormat = Literal["pth", "safetensors"]

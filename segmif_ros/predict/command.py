@@ -17,12 +17,12 @@ from segmif_ros.command_line import StoppedError, complain
 from segmif_ros.data.images import DatasetError
 from segmif_ros.evaluation import options
 from segmif_ros.evaluation.card.sheets import Gallery, Row
-from segmif_ros.evaluation.journal import Journal, disk_error
 from segmif_ros.evaluation.report import model_facts
-from segmif_ros.evaluation.workers import progress_bar
 from segmif_ros.predict.images import ImageError
 from segmif_ros.predict.model import OUTPUTS, Model, Prediction
 from segmif_ros.predict.sources import Item, Source, open_source
+from segmif_ros.reporting.journal import Journal, disk_error
+from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.preparation import add_preparation_arguments
 from segmif_ros.stream.pipeline import PipelineConfig

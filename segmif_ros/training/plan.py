@@ -21,8 +21,8 @@ import torch
 from torch.utils.data import Dataset
 
 from segmif_ros.data.images import DatasetError
-from segmif_ros.evaluation.workers import progress_bar
 from segmif_ros.labels import LabelSet, label_set
+from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.training.batches import open_source
 from segmif_ros.training.config import RecipeError, SourceConfig, TrainingConfig
 from segmif_ros.training.data_check import SourceReport, check_source, duration, to_check
@@ -113,9 +113,7 @@ def _split(config: SourceConfig) -> str:
     return "" if config.kind in ("pairs", "scenes") else config.split
 
 
-def _try_steps(
-    config: TrainingConfig, data_root: Path, output: Path, cache: Path, scratch: Path, say: Say
-) -> int:
+def _try_steps(config: TrainingConfig, data_root: Path, output: Path, cache: Path, scratch: Path, say: Say) -> int:
     tried = dataclasses.replace(config, validate_every=_NEVER, log_every=_NEVER, tensorboard=False)
     trainer = Trainer(tried, data_root=data_root, output=scratch, scene_cache=cache)
     say(f"{config.method}, {config.steps} steps of {config.batch_size} samples, on {trainer.device}")

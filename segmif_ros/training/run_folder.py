@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 
 import torch
 
+from segmif_ros.files import replace_file, write_file
 from segmif_ros.labels import label_metadata, label_set
-from segmif_ros.model.checkpoint import replace_file, write_file
 from segmif_ros.training.config import RecipeError, TrainingConfig
 from segmif_ros.training.recipe_file import from_mapping
 
@@ -157,9 +157,7 @@ def resumed_step(path: Path, config: TrainingConfig) -> int | None:
     return None if state is None else int(state["step"])
 
 
-def _read_state(
-    path: Path, classes: dict[str, dict[str, Any]], say: Callable[[str], None]
-) -> dict[str, Any] | None:
+def _read_state(path: Path, classes: dict[str, dict[str, Any]], say: Callable[[str], None]) -> dict[str, Any] | None:
     """Return the last state that is whole, None if there is none at all."""
     files = [file for file in (_state_file(path), _previous_file(path)) if file.is_file()]
     damage: RecipeError | None = None

@@ -19,19 +19,16 @@ from typing import Any
 
 from segmif_ros.bag.pairs import PairingFacts, moment_hash, no_pairs, pairs_of
 from segmif_ros.bag.reading import BagError, Topics, open_bag
-from segmif_ros.evaluation.errors import WorkFailedError
 from segmif_ros.evaluation.report import (
-    REPORT_FILE,
-    TIMING_FILE,
     Report,
     ReportInput,
     build_report,
     data_hash,
-    write_json,
 )
-from segmif_ros.evaluation.report_page import write_page
+from segmif_ros.evaluation.report_page import write_results
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, resolve_weights, weights_hash
 from segmif_ros.labels import FMB
+from segmif_ros.reporting.errors import WorkFailedError
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.stream.pipeline import PipelineConfig
 from segmif_ros.stream.single_camera import Moment
@@ -185,9 +182,7 @@ def _reported(
     report["header"]["data"]["sha256"] = data_hash(contents) if contents else "unknown"
     report["pairs"] = {"offered": offered, "processed": online["processed"], "failed": []}
     timing = {"machine": sys.platform, "workers": 1, "stage_ms": {}, "series": series}
-    write_json(out / REPORT_FILE, report)
-    write_json(out / TIMING_FILE, timing)
-    write_page(out, report, timing)
+    write_results(out, report, timing)
     return report
 
 

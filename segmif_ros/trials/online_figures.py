@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segmif_ros.evaluation.report import percentiles
+from segmif_ros.reporting.numbers import percentiles
 
 
 def summarise(

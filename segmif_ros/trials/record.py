@@ -23,7 +23,7 @@ from segmif_ros.bag.messages import header_of
 from segmif_ros.bag.reading import BagError
 from segmif_ros.bag.writing import BagWriter, new_bag
 from segmif_ros.command_line import complain
-from segmif_ros.evaluation.report import write_json
+from segmif_ros.files import write_json
 
 PROG = "segmif record"
 MANIFEST_FILE = "segmif_manifest.json"

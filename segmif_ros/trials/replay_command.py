@@ -28,11 +28,8 @@ from segmif_ros.bag.reading import BagError
 from segmif_ros.bag.replay import PROG, ReplayConfig, replay
 from segmif_ros.command_line import StoppedError, complain
 from segmif_ros.evaluation import options
-from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.evaluate import summary_lines
-from segmif_ros.evaluation.journal import RECORDS_FILE, disk_error
 from segmif_ros.evaluation.options import EngineFactory
-from segmif_ros.evaluation.pictures import PICTURES, picture_folder
 from segmif_ros.evaluation.records import Record
 from segmif_ros.evaluation.report import (
     REPORT_FILE,
@@ -41,11 +38,14 @@ from segmif_ros.evaluation.report import (
     ReportInput,
     build_report,
     timing,
-    write_json,
 )
-from segmif_ros.evaluation.report_page import PAGE_FILE, write_page
-from segmif_ros.evaluation.workers import WorkerPool, progress_bar
+from segmif_ros.evaluation.report_page import PAGE_FILE, write_results
 from segmif_ros.labels import LabelSet
+from segmif_ros.reporting.errors import RunError
+from segmif_ros.reporting.extremes import PICTURES, picture_folder
+from segmif_ros.reporting.journal import RECORDS_FILE, disk_error
+from segmif_ros.reporting.progress import progress_bar
+from segmif_ros.reporting.work import WorkerPool
 from segmif_ros.result_folder import FolderError, ResultFolder
 from segmif_ros.trials.online import OnlineConfig, replay_online
 from segmif_ros.trials.online_figures import facts_of
@@ -79,7 +79,7 @@ class ReplayJob:
                 return BagResult(bag=bag, out=out, report=replay(bag, out, self._engine, self._config))
             with progress_bar(bag.name, expected_pairs(bag, self._config.topics)) as advance:
                 return BagResult(bag=bag, out=out, report=replay(bag, out, self._engine, self._config, advance))
-        except (EvaluationError, FolderError) as error:
+        except (RunError, FolderError) as error:
             return BagResult(bag=bag, out=out, error=str(error))
 
 
@@ -160,9 +160,7 @@ def _merged(good: list[BagResult], results: list[BagResult], out: Path, label_se
             # the extremes of all bags are among the extremes of each
             shutil.copytree(picture_folder(out / folder, key), picture_folder(out, entry["key"]), dirs_exist_ok=True)
     measured = timing(records, 0.0, 0, workers)
-    write_json(out / REPORT_FILE, report)
-    write_json(out / TIMING_FILE, measured)
-    write_page(out, report, measured)
+    write_results(out, report, measured)
     return report
 
 

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from segmif_ros.data.images import read_grey, read_rgb
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.evaluation.segmentation import ConfusionMatrix
-from segmif_ros.evaluation.workers import progress_bar
+from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.calibrating.board import Board
 from segmif_ros.rig.calibrating.board_rig import calibrate_board

@@ -13,16 +13,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import yaml
+
+from segmif_ros.files import replace_file
+from segmif_ros.reporting.pictures import encode
 
 UInt8Image = npt.NDArray[np.uint8]
 
 PAGE = Path(__file__).parent / "pages" / "view.html"
 ADDRESS = "127.0.0.1"
-_JPEG_QUALITY = 85
 _MAX_POST_BYTES = 64 * 1024
 _HOST = re.compile(r"(localhost|127\.0\.0\.1)(:\d+)?")
 
@@ -125,10 +126,7 @@ class View:
         if picture is None:
             return None
         if drawn is None or drawn[0] != picture.stamp:
-            image = picture.draw()
-            bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-            _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-            drawn = picture.stamp, encoded.tobytes()
+            drawn = picture.stamp, encode(picture.draw())
             with self._lock:
                 self._drawn[name] = drawn
         return drawn[1]
@@ -145,10 +143,7 @@ class View:
         if self._points_file is None:
             raise ViewError("start segmif view with --points FILE to save points")
         content = _checked_points(body)
-        # a suffix of its own, so that a reader never meets half a file
-        part = self._points_file.with_name(self._points_file.name + ".part")
-        part.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None), encoding="utf-8")
-        part.replace(self._points_file)
+        replace_file(self._points_file, yaml.safe_dump(content, sort_keys=False, default_flow_style=None))
         return f"{len(content['points'])} pairs written to {self._points_file.name}"
 
 

@@ -18,8 +18,8 @@ from segmif_ros.bag.messages import typestore
 from segmif_ros.bag.reading import BagError, Topics
 from segmif_ros.bag.record import LABELS_TOPIC, START_NS, RecordConfig, record
 from segmif_ros.bag.replay import OUTPUT_TOPICS, ReplayConfig, replay
-from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.labels import FMB
+from segmif_ros.reporting.errors import RunError
 from segmif_ros.rig.calibration import Homography, RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.scenes.faults import parse_faults
@@ -43,8 +43,7 @@ def outputs(out: Path, topic: str) -> list[Any]:
     with Reader(out / "outputs") as reader:
         connections = [each for each in reader.connections if each.topic == topic]
         return [
-            typestore().deserialize_cdr(raw, connection.msgtype)
-            for connection, _, raw in reader.messages(connections)
+            typestore().deserialize_cdr(raw, connection.msgtype) for connection, _, raw in reader.messages(connections)
         ]
 
 
@@ -101,7 +100,7 @@ def test_another_recording_of_equal_name_and_stamps_is_another_run(make_bag: Mak
     labelled = config(topics=TRUTH)
     first = replay(make_bag(labels_ms=(0, 100), label=3), tmp_path / "out", FakeEngine(), labelled)
     second = make_bag("elsewhere/drive", labels_ms=(0, 100), label=4)
-    with pytest.raises(EvaluationError, match=r"data\.contents was .*--fresh"):
+    with pytest.raises(RunError, match=r"data\.contents was .*--fresh"):
         replay(second, tmp_path / "out", FakeEngine(), labelled)
     fresh = config(topics=TRUTH, fresh=True)
     assert replay(second, tmp_path / "out", FakeEngine(), fresh)["segmentation"] != first["segmentation"]
@@ -149,7 +148,7 @@ def test_a_run_whose_spool_is_gone_starts_anew(make_bag: MakeBag, tmp_path: Path
 def test_another_configuration_needs_another_folder(make_bag: MakeBag, tmp_path: Path) -> None:
     path = make_bag()
     replay(path, tmp_path / "out", FakeEngine(), config())
-    with pytest.raises(EvaluationError, match=r"configuration\.overlay_alpha was 0\.5, is 0\.1"):
+    with pytest.raises(RunError, match=r"configuration\.overlay_alpha was 0\.5, is 0\.1"):
         replay(path, tmp_path / "out", FakeEngine(), config(overlay_alpha=0.1))
 
 
@@ -157,7 +156,7 @@ def test_another_bag_of_the_same_name_is_noticed(make_bag: MakeBag, tmp_path: Pa
     with pytest.raises(KeyboardInterrupt):
         replay(make_bag(), tmp_path / "out", FakeEngine(stop_after=3), config())
     later = tuple(ms + 50 for ms in (0, 100, 200, 300, 400))
-    with pytest.raises(EvaluationError, match=r"another run \(data\.contents was"):
+    with pytest.raises(RunError, match=r"another run \(data\.contents was"):
         replay(make_bag(infrared_ms=later, rgb_ms=later), tmp_path / "out", FakeEngine(), config())
 
 
@@ -313,7 +312,7 @@ def files_up_to(size: int) -> Iterator[None]:
 def test_a_full_disk_is_one_line_and_what_was_done_stays_usable(make_bag: MakeBag, tmp_path: Path, size: int) -> None:
     path = make_bag()
     replay(path, tmp_path / "whole", FakeEngine(), config())
-    with files_up_to(size), pytest.raises(EvaluationError) as raised:
+    with files_up_to(size), pytest.raises(RunError) as raised:
         replay(path, tmp_path / "out", FakeEngine(), config())
     assert "\n" not in str(raised.value)
     engine = FakeEngine()

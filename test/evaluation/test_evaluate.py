@@ -12,12 +12,12 @@ import pytest
 from segmif_ros import cli
 from segmif_ros.data.published import open_dataset
 from segmif_ros.evaluation.baseline import BaselineEngine
-from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.evaluate import EvaluationConfig, evaluate
 from segmif_ros.evaluation.report import REPORT_FILE
 from segmif_ros.evaluation.report_page import PAGE_FILE
 from segmif_ros.inference.engine import EngineResult
 from segmif_ros.labels import MFNET, label_set_for_classes
+from segmif_ros.reporting.errors import RunError
 from segmif_ros.result_folder import FolderError
 
 SIZE = (64, 64)  # the smallest that VIF takes
@@ -132,7 +132,7 @@ def test_an_interrupted_run_goes_on_where_it_was(root: Path, tmp_path: Path) -> 
 
 def test_a_folder_of_another_run_is_refused(root: Path, tmp_path: Path) -> None:
     evaluate(config(root, tmp_path / "out"))
-    with pytest.raises(EvaluationError, match=r"another run \(configuration\.fusion_metrics differ\).*--fresh"):
+    with pytest.raises(RunError, match=r"another run \(configuration\.fusion_metrics differ\).*--fresh"):
         evaluate(config(root, tmp_path / "out", metrics=("EN",)))
     evaluate(config(root, tmp_path / "out", metrics=("EN",), fresh=True))
 
@@ -155,7 +155,7 @@ def test_weights_without_a_class_of_the_truth_are_refused(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RedEngine, "label_set", label_set_for_classes(3))
-    with pytest.raises(EvaluationError, match=r"mfnet's 9 classes and the model classes-3's 3, none .*--fusion-only"):
+    with pytest.raises(RunError, match=r"mfnet's 9 classes and the model classes-3's 3, none .*--fusion-only"):
         evaluate(config(root, tmp_path / "out"))
     report = evaluate(config(root, tmp_path / "out", engine=BaselineEngine, with_truth=False))
     assert report["segmentation"] is None
@@ -198,7 +198,7 @@ def test_the_command_ends_with_1_if_a_pair_failed(
 def test_another_folder_with_files_of_the_same_names_is_another_run(root: Path, tmp_path: Path) -> None:
     evaluate(config(root, tmp_path / "out"))
     other = write_msrs(tmp_path / "other", {"00001D": 2, "00002D": 2, "00003N": 2})
-    with pytest.raises(EvaluationError, match=r"data\.root was .*data, is .*other\): give another folder, or --fresh"):
+    with pytest.raises(RunError, match=r"data\.root was .*data, is .*other\): give another folder, or --fresh"):
         evaluate(config(other, tmp_path / "out"))
     fresh = evaluate(config(other, tmp_path / "out", fresh=True))
     assert fresh == evaluate(config(other, tmp_path / "clean"))
@@ -208,7 +208,7 @@ def test_another_folder_with_files_of_the_same_names_is_another_run(root: Path, 
 def test_contents_that_changed_since_are_another_run(root: Path, tmp_path: Path, folder: str) -> None:
     evaluate(config(root, tmp_path / "out"))
     assert cv2.imwrite(str(root / "test" / folder / "00002D.png"), np.ones(SIZE, np.uint8))
-    with pytest.raises(EvaluationError, match=r"data\.contents was"):
+    with pytest.raises(RunError, match=r"data\.contents was"):
         evaluate(config(root, tmp_path / "out"))
 
 
@@ -239,7 +239,7 @@ def test_a_full_disk_keeps_what_was_done(root: Path, tmp_path: Path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr("segmif_ros.evaluation.evaluate.write_json", full)
-        with pytest.raises(EvaluationError, match="No space left on device; what was done so far is kept"):
+        with pytest.raises(RunError, match="No space left on device; what was done so far is kept"):
             evaluate(config(root, tmp_path / "out"))
     seen: list[int] = []
     evaluate(config(root, tmp_path / "out", engine=partial(RedEngine, seen)))

@@ -11,11 +11,11 @@ import pytest
 
 from segmif_ros.bag.reading import BagError
 from segmif_ros.data.images import DatasetError
-from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.inference.pairs import pattern_pairs
 from segmif_ros.predict import command
 from segmif_ros.predict.model import Model, Prediction
 from segmif_ros.predict.sources import open_source
+from segmif_ros.reporting.errors import RunError
 
 
 def _run(weights: Path, *arguments: object) -> int:
@@ -88,7 +88,7 @@ def test_a_stopped_run_goes_on_and_another_run_is_not_mixed_in(
     assert _run(tiny_weights, folder, "--out", tmp_path / "out") == 0
     assert len(done) == 3
     assert len(_files(tmp_path / "out")) == 9
-    with pytest.raises(EvaluationError, match="holds another run"):
+    with pytest.raises(RunError, match="holds another run"):
         _run(tiny_weights, folder, "--save", "fused", "--out", tmp_path / "out")
 
 

@@ -7,31 +7,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segmif_ros.evaluation import plots
 from segmif_ros.evaluation.card.fusion_ranks import MODEL
 from segmif_ros.evaluation.card.learning_curve import curve_plots
-from segmif_ros.evaluation.card.tables import night_line, percent, report_tables
-from segmif_ros.evaluation.page_frame import data_uri, render_in_frame
+from segmif_ros.evaluation.card.tables import night_line, report_tables
 from segmif_ros.labels import LabelSet
+from segmif_ros.reporting import plots
+from segmif_ros.reporting.numbers import percent
+from segmif_ros.reporting.page import Page, Plot, Section, Sheet, legend_of, plots_section, render
+from segmif_ros.reporting.pictures import file_uri
 
 
 def render_page(report: Mapping[str, Any], sheets: Mapping[str, Path], label_set: LabelSet) -> str:
     """Return the page as HTML text; ``sheets`` are JPEG files by name, in the colours of ``label_set``."""
     model = report["model"]
-    drawn = plot_texts(report)
-    colours = ("#{:02x}{:02x}{:02x}".format(*map(int, colour)) for colour in label_set.palette)
-    legend = list(zip(label_set.names, colours, strict=True))
-    return render_in_frame(
-        _BODY,
-        title=f"Weights: {model['name']}",
-        lead=f"{model['description']}. {_measured_on(report)}",
-        facts=_facts(report),
-        tables=report_tables(report),
-        notes=_notes(report),
-        remarks=_remarks(report),
-        plots=[(title, data_uri("svg+xml", svg.encode())) for title, svg in drawn.items()],
-        legend=legend,
-        sheets=[(name.replace("-", " "), data_uri("jpeg", path.read_bytes())) for name, path in sheets.items()],
+    pictures = tuple(Sheet(title=name.replace("-", " "), uri=file_uri(path)) for name, path in sheets.items())
+    drawn = [Plot(title=title, svg=svg) for title, svg in plot_texts(report).items()]
+    return render(
+        Page(
+            title=f"Weights: {model['name']}",
+            lead=f"{model['description']}. {_measured_on(report)}",
+            facts=_facts(report),
+            remarks=_remarks(report),
+            sections=(
+                plots_section(drawn),
+                Section(
+                    title="Sheets",
+                    text="Worst: of all that were measured, the lowest mean IoU (scenes, CamVid) or Qabf (pairs).",
+                    items=pictures,
+                    legend=legend_of(label_set),
+                ),
+            ),
+            tables=report_tables(report),
+            notes=_notes(report),
+        )
     )
 
 
@@ -107,49 +115,3 @@ def _notes(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     notes += [(f"metadata: {name}", value) for name, value in sorted(model["metadata"].items())]
     run = ("device", "backend", "precision", "calibration")  # the last is of int8 alone
     return [*notes, *((name, report[name]) for name in run if name in report)]
-
-
-_BODY = """\
-{% extends "frame" %}
-{% block style %}
-ul.plain { max-width: 45rem; margin: .4rem 0; padding-left: 1.2rem; }
-.plot { display: block; width: 100%; max-width: 38rem; height: auto; background: #fff; border-radius: .25rem; }
-.legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: 0; list-style: none; font-size: .9rem; }
-.legend i { display: inline-block; width: .9em; height: .9em; margin-right: .35em; vertical-align: -.1em; }
-.sheet { display: block; width: 100%; min-width: 40rem; height: auto; }
-{% endblock %}
-{% block body %}
-{% if remarks %}
-<h2>What to know when reading this</h2>
-<ul class="plain">
-{% for remark in remarks %}
-<li>{{ remark }}</li>
-{% endfor %}
-</ul>
-{% endif %}
-{% if plots %}
-<h2>Plots</h2>
-<div class="columns">
-{% for title, uri in plots %}
-<section>
-<h3>{{ title }}</h3>
-<img class="plot" src="{{ uri }}" alt="{{ title }}">
-</section>
-{% endfor %}
-</div>
-{% endif %}
-{% if sheets %}
-<h2>Sheets</h2>
-<p class="soft">Worst: of all that were measured, the lowest mean IoU (scenes, CamVid) or Qabf (pairs).</p>
-<ul class="legend">
-{% for name, colour in legend %}
-<li><i style="background: {{ colour }}"></i>{{ name }}</li>
-{% endfor %}
-</ul>
-{% for title, uri in sheets %}
-<h3>{{ title }}</h3>
-<div class="scroll"><img class="sheet" src="{{ uri }}" alt="{{ title }}" loading="lazy"></div>
-{% endfor %}
-{% endif %}
-{% endblock %}
-"""

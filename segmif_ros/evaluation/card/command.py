@@ -55,10 +55,10 @@ from segmif_ros.evaluation.card.scenes_part import report_scenes
 from segmif_ros.evaluation.card.sequences_part import Frames, open_sequences, report_sequence
 from segmif_ros.evaluation.card.sheets import Gallery
 from segmif_ros.evaluation.card.street_part import report_street
-from segmif_ros.evaluation.card.tables import print_tables, report_tables
+from segmif_ros.evaluation.card.tables import report_tables
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.options import add_runtime_arguments, with_runtime
-from segmif_ros.evaluation.workers import progress_bar
+from segmif_ros.files import replace_file
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
 from segmif_ros.inference.models import ModelFacts, describe
 from segmif_ros.inference.weights import (
@@ -69,6 +69,8 @@ from segmif_ros.inference.weights import (
     resolve_weights,
 )
 from segmif_ros.labels import CAMVID, FMB, LabelSet
+from segmif_ros.reporting.progress import progress_bar
+from segmif_ros.reporting.tables import print_tables
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.scenes import LIGHTINGS
 
@@ -150,9 +152,7 @@ def measure(
     return {**report, "left_out": left_out}
 
 
-def _measure_camvid(
-    engine: EngineProtocol, data: Data, amounts: Amounts, gallery: Gallery, run: Run
-) -> dict[str, Any]:
+def _measure_camvid(engine: EngineProtocol, data: Data, amounts: Amounts, gallery: Gallery, run: Run) -> dict[str, Any]:
     assert data.camvid is not None
     # weights for CamVid's own classes are measured over these
     own = (CAMVID.name,) if engine.label_set.name == CAMVID.name else ()
@@ -162,9 +162,7 @@ def _measure_camvid(
     return {"split": data.split, **run("camvid", count, "images", work)}
 
 
-def _measure_pairs(
-    engine: EngineProtocol, data: Data, amounts: Amounts, gallery: Gallery, run: Run
-) -> dict[str, Any]:
+def _measure_pairs(engine: EngineProtocol, data: Data, amounts: Amounts, gallery: Gallery, run: Run) -> dict[str, Any]:
     report = {}
     for name, (folder, every) in data.pairs.items():
         pairs = PairSource(folder, hold_out_every=every, held_out=every > 0)
@@ -221,9 +219,9 @@ def write_report(folder: Path, report: dict[str, Any], gallery: Gallery, label_s
     folder.mkdir(parents=True, exist_ok=True)
     sheets = gallery.write(folder)
     for i, svg in enumerate(curve_plots(report.get("curve", [])).values()):
-        (folder / ("curve.svg" if i == 0 else f"curve-{i + 1}.svg")).write_text(svg, encoding="utf-8")
-    (folder / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (folder / PAGE_FILE).write_text(render_page(report, sheets, label_set), encoding="utf-8")
+        replace_file(folder / ("curve.svg" if i == 0 else f"curve-{i + 1}.svg"), svg)
+    replace_file(folder / REPORT_FILE, json.dumps(report, indent=1) + "\n")  # a figure may be NaN
+    replace_file(folder / PAGE_FILE, render_page(report, sheets, label_set))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -284,9 +282,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _one(
-    weights: tuple[str, ...], data: Data, amounts: Amounts, options: argparse.Namespace, console: Console
-) -> Path:
+def _one(weights: tuple[str, ...], data: Data, amounts: Amounts, options: argparse.Namespace, console: Console) -> Path:
     facts = describe(weights)
     name = facts.name if facts.packaged else f"{facts.name}-{facts.sha256}"
     folder: Path = options.out / re.sub(r"[^\w.-]", "_", name)

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from segmif_ros.command_line import Parser, finish
-from segmif_ros.evaluation import plots
 from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.reporting import plots
 
 FORMAT = 1
 WINDOWS = 100

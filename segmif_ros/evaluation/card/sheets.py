@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from segmif_ros.imaging.overlay import draw_overlay
 from segmif_ros.labels import LabelSet
+from segmif_ros.reporting.pictures import write_picture
+from segmif_ros.reporting.sheet import draw_sheet
 
 Image = npt.NDArray[np.uint8]
 
 WIDTH = 320
-_BAND_PX = 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,22 +69,20 @@ class Gallery:
             if rows:
                 files[name] = folder / f"{name}.jpg"
                 sheet = np.vstack([image for _, _, image in rows])
-                cv2.imwrite(str(files[name]), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+                write_picture(files[name], sheet)
         return files
 
 
 def draw_row(row: Row, label_set: LabelSet) -> Image:
     """Return the pictures of a row side by side under its caption, uint8 RGB, each 320 pixels wide."""
-    overlay = draw_overlay(row.fused, row.labels, label_set.palette)
-    pictures = [np.dstack([row.infrared] * 3), row.rgb, row.fused, overlay]
-    titles = ["infrared", "RGB", "fused", "overlay"]
+    pictures = {
+        "infrared": row.infrared,
+        "RGB": row.rgb,
+        "fused": row.fused,
+        "overlay": draw_overlay(row.fused, row.labels, label_set.palette),
+    }
     if row.truth is not None:
-        pictures.append(label_set.colourise(row.truth))
-        titles.append("truth")
-    height = max(1, round(WIDTH * row.infrared.shape[0] / row.infrared.shape[1]))
-    strip = np.hstack([cv2.resize(each, (WIDTH, height), interpolation=cv2.INTER_AREA) for each in pictures])
-    band = np.full((_BAND_PX, strip.shape[1], 3), 255, np.uint8)
-    titles[0] = f"{row.caption}: {titles[0]}"
-    for i, title in enumerate(titles):
-        cv2.putText(band, title, (i * WIDTH + 4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (30, 36, 48), 1, cv2.LINE_AA)
-    return np.vstack([band, np.asarray(strip, np.uint8)])
+        pictures["truth"] = label_set.colourise(row.truth)
+    size = WIDTH, max(1, round(WIDTH * row.infrared.shape[0] / row.infrared.shape[1]))
+    resized = (np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA), np.uint8) for each in pictures.values())
+    return draw_sheet(list(zip(pictures, resized, strict=True)), title=row.caption)

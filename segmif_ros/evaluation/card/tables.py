@@ -6,14 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table as RichTable
-
 from segmif_ros.evaluation.card.conditions import INPUTS
 from segmif_ros.evaluation.card.fusion_ranks import MODEL
 from segmif_ros.evaluation.card.learning_curve import score_series
-from segmif_ros.evaluation.page_frame import Table
+from segmif_ros.reporting.numbers import number, percent
+from segmif_ros.reporting.tables import Table
 
 Report = Mapping[str, Any]
 
@@ -71,8 +68,10 @@ def night_table(camvid: Report) -> Table:
     return Table(
         title=f"CamVid {camvid['split']}, what the night takes: mean IoU, %, {len(found['classes'])} classes of both",
         columns=("model", "as is", "night", "lost"),
-        rows=tuple((named[name], *(percent(each[c]) for c in ("day", "night", "lost")))
-                   for name, each in found["night"].items()),
+        rows=tuple(
+            (named[name], *(percent(each[c]) for c in ("day", "night", "lost")))
+            for name, each in found["night"].items()
+        ),
         note="Counted in CamVid's classes: predicted trucks and buses are cars, motorcycles bicyclists, lamps signs.",
     )
 
@@ -289,28 +288,3 @@ def curve_table(points: list[dict[str, Any]]) -> Table:
         "say what was shown: where the recipe had no other, CamVid came with infrared invented from the truth, which "
         "raises its score; stages that train the segmentation alone are shown RGB, or half infrared and half RGB.",
     )
-
-
-def print_tables(console: Console, tables: list[Table]) -> None:
-    """Print tables to a terminal."""
-    for table in tables:
-        shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
-        for i, column in enumerate(table.columns):
-            shown.add_column(column, justify="right" if i else "left")
-        for row in table.rows:
-            shown.add_row(*row)
-        # not the table's own title and caption: these are broken to its width
-        console.print(f"\n{table.title}\n", markup=False, highlight=False, style="bold")
-        console.print(shown)
-        if table.note:
-            console.print(f"\n{table.note}", markup=False, highlight=False)
-
-
-def percent(value: float | None) -> str:
-    """0.431 -> 43.1; a missing value or NaN -> -."""
-    return "-" if value is None or value != value else f"{100 * value:.1f}"
-
-
-def number(value: float | None) -> str:
-    """Three digits after the point, fewer for large values; a missing value or NaN -> -."""
-    return "-" if value is None or value != value else f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"

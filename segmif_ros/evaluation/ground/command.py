@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -17,11 +16,13 @@ from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.ground import page
 from segmif_ros.evaluation.ground.drives import CONDITIONS, DriveConfig, Segment, frames_to_do, run_drives
 from segmif_ros.evaluation.options import add_engine_arguments, engine_factory, engine_settings
-from segmif_ros.evaluation.report import write_json
-from segmif_ros.evaluation.workers import progress_bar
+from segmif_ros.files import replace_file, write_json
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file, read_costs
 from segmif_ros.labels import FMB
+from segmif_ros.reporting.pictures import write_picture
+from segmif_ros.reporting.progress import progress_bar
+from segmif_ros.reporting.tables import print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
 
 REPORT_FILE, PAGE_FILE, PICTURE_FILE = "grid.json", "grid.html", "grid.jpg"
@@ -75,26 +76,13 @@ def run(options: argparse.Namespace) -> int:
         about = {**settings, **_plain(asdict(config)), **_plain(asdict(grid))}
         write_json(options.out / REPORT_FILE, {"kind": "grid", "about": about, "conditions": results})
         text = page.render(outcomes, results, label_set, [(key, str(value)) for key, value in about.items()])
-        (options.out / PAGE_FILE).write_text(text, encoding="utf-8")
+        replace_file(options.out / PAGE_FILE, text)
         shown = next(each for each in reversed(outcomes) if each.condition.lighting == "day" and each.example)
         best = next((each for each in outcomes if each.condition.name == "day"), shown)
-        cv2.imwrite(str(options.out / PICTURE_FILE), page.picture(best, label_set)[..., ::-1])
-    print_tables(results)
+        write_picture(options.out / PICTURE_FILE, page.picture(best, label_set))
+    print_tables(wide_console(), page.tables(results)[:-1])
     print(f"{options.out / PAGE_FILE}")
     return 0
-
-
-def print_tables(results: Mapping[str, Any]) -> None:
-    """Print the figures, shares in percent and distances in metres."""
-    for table in page.tables(results)[:-1]:
-        print(table.title)
-        widths = [max(len(row[k]) for row in (table.columns, *table.rows)) for k in range(len(table.columns))]
-        for row in (table.columns, *table.rows):
-            cells = [
-                row[0].ljust(widths[0]),
-                *(each.rjust(width) for each, width in zip(row[1:], widths[1:], strict=True)),
-            ]
-            print("  " + "  ".join(cells))
 
 
 def _drives(options: argparse.Namespace) -> DriveConfig:

@@ -11,11 +11,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.evaluation import plots
 from segmif_ros.evaluation.ground.drives import Outcome
-from segmif_ros.evaluation.page_frame import Table, data_uri, render_in_frame
 from segmif_ros.grid.picture import draw_grid
 from segmif_ros.labels import LabelSet
+from segmif_ros.reporting import plots
+from segmif_ros.reporting.page import Page, Panels, Picture, Plot, Section, legend_of
+from segmif_ros.reporting.page import render as render_page
+from segmif_ros.reporting.pictures import picture_uri
+from segmif_ros.reporting.tables import Table
 from segmif_ros.scenes.drive import NOT_BLOCKED, truly_free
 
 Rgb = npt.NDArray[np.uint8]
@@ -44,31 +47,6 @@ EXPLAINED = (
     ("error, p95, bias", "Distance of the nearest obstacle on a bearing, where found; a negative bias is too near."),
 )
 _PIXELS = 420
-_BODY = """\
-{% extends "frame" %}
-{% block style %}
-.panels { display: grid; gap: .5rem; grid-template-columns: repeat(auto-fit, minmax(min(48%, 15rem), 1fr)); }
-figure { margin: 0; }
-figure img { width: 100%; height: auto; display: block; border-radius: .25rem; }
-figcaption { color: var(--soft); font-size: .85rem; }
-.plot svg { width: 100%; height: auto; background: #fff; border-radius: .25rem; }
-{% endblock %}
-{% block body %}
-<h2>How sure the grid is</h2>
-<div class="panels"><div class="plot">{{ reliability | safe }}</div></div>
-<h2>Grids beside the truth</h2>
-{% for title, panels in samples %}
-<section>
-<h3>{{ title }}</h3>
-<div class="panels">
-{% for caption, address in panels %}
-<figure><img src="{{ address }}" alt="{{ caption }}, {{ title }}"><figcaption>{{ caption }}</figcaption></figure>
-{% endfor %}
-</div>
-</section>
-{% endfor %}
-{% endblock %}
-"""
 
 
 def tables(results: Mapping[str, Any]) -> list[Table]:
@@ -109,18 +87,24 @@ def render(outcomes: Sequence[Outcome], results: Mapping[str, Any], label_set: L
         for name, each in results.items()
         if "pitch" not in name and any(each["reliability"]["cells"])
     }
-    return render_in_frame(
-        _BODY,
-        title="The planner's grid against the exact ground",
-        lead="Drives with known poses through synthetic streets; every cell is compared with the world that was drawn.",
-        facts=[
-            (f"false free, {band}, {outcomes[0].condition.name}", f"{shown(each['false_free'], True)} %")
-            for band, each in near.items()
-        ],
-        tables=tables(results),
-        notes=about,
-        reliability=plots.curves(curves, "probability of an obstacle", "share that isn't free"),
-        samples=[(each.condition.name, _panels(each, label_set)) for each in outcomes if each.example],
+    reliability = plots.curves(curves, "probability of an obstacle", "share that isn't free")
+    samples = [Panels(title=each.condition.name, panels=_panels(each, label_set)) for each in outcomes if each.example]
+    return render_page(
+        Page(
+            title="The planner's grid against the exact ground",
+            lead="Drives with known poses through synthetic streets; every cell is compared with the world that was "
+            "drawn.",
+            facts=[
+                (f"false free, {band}, {outcomes[0].condition.name}", f"{shown(each['false_free'], True)} %")
+                for band, each in near.items()
+            ],
+            sections=(
+                Section(title="How sure the grid is", items=(Plot(title="Reliability", svg=reliability),)),
+                Section(title="Grids beside the truth", items=tuple(samples), legend=legend_of(label_set)),
+            ),
+            tables=tables(results),
+            notes=about,
+        )
     )
 
 
@@ -134,14 +118,11 @@ def _curve(reliability: Mapping[str, Any]) -> tuple[list[float], list[float]]:
     return [each[0] for each in pairs], [each[1] for each in pairs]
 
 
-def _panels(outcome: Outcome, label_set: LabelSet) -> list[tuple[str, str]]:
-    found = []
-    for caption, image in _images(outcome, label_set):
-        flat = caption != "camera"
-        done, data = cv2.imencode(".png" if flat else ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        assert done
-        found.append((caption, data_uri("png" if flat else "jpeg", data.tobytes())))
-    return found
+def _panels(outcome: Outcome, label_set: LabelSet) -> tuple[Picture, ...]:
+    return tuple(
+        Picture(caption=caption, uri=picture_uri(image, flat=caption != "camera"))
+        for caption, image in _images(outcome, label_set)
+    )
 
 
 def _images(outcome: Outcome, label_set: LabelSet) -> list[tuple[str, Rgb]]:

@@ -14,8 +14,8 @@ import numpy as np
 import yaml
 
 from segmif_ros.bag.reading import Topics
-from segmif_ros.evaluation.report import write_json
-from segmif_ros.evaluation.workers import progress_bar
+from segmif_ros.files import replace_file, write_json
+from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.calibrating.board import parse_board
 from segmif_ros.rig.calibrating.board_rig import LENSES, BoardResult, calibrate_board
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
             if pair is None:
                 raise CalibrationError(f"{options.source}: no pair to click on")
             page = options.out / CLICK_FILE
-            page.write_text(click_page(pair), encoding="utf-8")
+            replace_file(page, click_page(pair))
             print(f"open {page} in a browser, click pairs of points, save them, and give the file with --points")
             return 0
         methods: dict[str, Callable[[argparse.Namespace, Source], Outcome]] = {
@@ -202,11 +202,11 @@ def _write(out: Path, method: str, outcome: Outcome) -> None:
     calibration = outcome.calibration
     for name, camera in (("infrared", calibration.infrared), ("rgb", calibration.rgb)):
         if camera is not None:
-            (out / f"{name}.yaml").write_text(camera_info_yaml(camera, name), encoding="utf-8")
+            replace_file(out / f"{name}.yaml", camera_info_yaml(camera, name))
     report = {"method": method, "verdict": outcome.verdict, **outcome.facts}
     write_json(out / REPORT_FILE, json.loads(json.dumps(report, default=float)))
-    (out / PAGE_FILE).write_text(report_page(method, outcome), encoding="utf-8")
-    (out / RIG_FILE).write_text(calibration_yaml(calibration), encoding="utf-8")
+    replace_file(out / PAGE_FILE, report_page(method, outcome))
+    replace_file(out / RIG_FILE, calibration_yaml(calibration))
 
 
 def camera_info_yaml(camera: CameraModel, name: str) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,9 @@ import jinja2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.evaluation.page_frame import Table, data_uri, render_in_frame
+from segmif_ros.reporting.page import Page, Picture, Section, Swipe, render
+from segmif_ros.reporting.pictures import picture_uri
+from segmif_ros.reporting.tables import Table
 from segmif_ros.rig.calibrating.board import stretched
 from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.registration import Registration, RegistrationConfig
@@ -29,27 +30,35 @@ _CELLS = ("top", "middle", "bottom")
 
 def report_page(method: str, outcome: Outcome) -> str:
     """Return the page of a calibration as HTML text."""
-    facts = outcome.facts
-    pairs = [
-        {"name": pair.name, "before": _uri(before), "after": _uri(after)}
-        for pair in outcome.shown
-        for before, after in [_before_and_after(pair, outcome.calibration)]
-    ]
-    return render_in_frame(
-        _BODY,
-        title=f"Calibration by {method}",
-        lead=outcome.verdict,
-        tables=_tables(facts),
-        notes=_notes(outcome.calibration),
-        pairs=pairs,
-        distance=f"{_FAR_M:g} m" if outcome.calibration.extrinsics else "",
+    at = f" at {_FAR_M:g} m" if outcome.calibration.extrinsics else ""
+    frames = []
+    for pair in outcome.shown:
+        before, after = _before_and_after(pair, outcome.calibration)
+        layers = (("registered", after), ("resized", before))
+        pictures = tuple(Picture(caption=name, uri=picture_uri(image)) for name, image in layers)
+        frames.append(Swipe(title=pair.name, layers=pictures))
+    return render(
+        Page(
+            title=f"Calibration by {method}",
+            lead=outcome.verdict,
+            sections=(
+                Section(
+                    title="Before and after",
+                    text="Infrared in red over RGB in cyan: what fits looks grey. Left of the slider only resized, "
+                    f"right of it registered{at}.",
+                    items=tuple(frames),
+                ),
+            ),
+            tables=_tables(outcome.facts),
+            notes=_notes(outcome.calibration),
+        )
     )
 
 
 def click_page(pair: NamedPair) -> str:
     """Return a page on which pairs of points are clicked and saved as the file that --points reads."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    images = [_png_uri(stretched(pair.infrared)), _png_uri(pair.rgb)]
+    images = [picture_uri(each, flat=True) for each in (stretched(pair.infrared), pair.rgb)]
     return environment.from_string(_CLICK).render(infrared=images[0], rgb=images[1], name=pair.name)
 
 
@@ -76,16 +85,6 @@ def _overlay(infrared: Image, rgb: Image) -> Image:
     mixed = np.dstack([infrared, grey, grey])
     height = max(1, round(mixed.shape[0] * _WIDTH_PX / mixed.shape[1]))
     return np.asarray(cv2.resize(mixed, (_WIDTH_PX, height), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _uri(image: Image) -> str:
-    _, packed = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
-    return data_uri("jpeg", packed.tobytes())
-
-
-def _png_uri(image: Image) -> str:
-    _, packed = cv2.imencode(".png", image if image.ndim == 2 else image[..., ::-1])
-    return f"data:image/png;base64,{base64.b64encode(packed.tobytes()).decode('ascii')}"
 
 
 def _tables(facts: dict[str, Any]) -> list[Table]:
@@ -130,27 +129,6 @@ def _notes(calibration: RigCalibration) -> list[tuple[str, str]]:
         notes.append(("homography", str(np.round(calibration.homography.matrix, 4).tolist())))
     return notes
 
-
-_BODY = """\
-{% extends "frame" %}
-{% block style %}
-.swipe { position: relative; max-width: 45rem; }
-.swipe img { display: block; width: 100%; }
-.swipe img + img { position: absolute; inset: 0; clip-path: inset(0 0 0 var(--at, 50%)); }
-.swipe input { width: 100%; }
-{% endblock %}
-{% block body %}
-<h2>Before and after</h2>
-<p>Infrared in red over RGB in cyan: what fits looks grey. Left of the slider only resized, right of it
-registered{% if distance %} at {{ distance }}{% endif %}.</p>
-{% for pair in pairs %}
-<h3>{{ pair.name }}</h3>
-<div class="swipe"><img src="{{ pair.before }}" alt="before"><img src="{{ pair.after }}" alt="after">
-<input type="range" min="0" max="100" value="50" aria-label="before and after"
- oninput="this.parentNode.style.setProperty('--at', this.value + '%')"></div>
-{% endfor %}
-{% endblock %}
-"""
 
 _CLICK = """\
 <!doctype html>

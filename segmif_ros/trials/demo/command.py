@@ -20,18 +20,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table as RichTable
 
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.pair_folder import PairFolder
-from segmif_ros.evaluation.page_frame import Table
 from segmif_ros.inference.weights import parse_weights, resolve_weights
+from segmif_ros.reporting.tables import print_tables
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.ros.transport import use_profile
 from segmif_ros.scenes.faults import parse_faults
-from segmif_ros.trials.demo.report import Figures, Picture, figures, read_picture, tables, write_report
+from segmif_ros.trials.demo.report import Figures, ShownMoment, figures, read_picture, tables, write_report
 from segmif_ros.trials.demo.timeline import points
 from segmif_ros.trials.domains import free_domain
 from segmif_ros.trials.processes import END_S, Child, Children, DemoError, child_environment
@@ -212,8 +210,7 @@ def _demo(config: DemoConfig, console: Console, pairs: PairFolder | None) -> Fig
             timeline=points(record["timeline"]) if config.faults else (),
         )
     shutil.rmtree(record_folder)
-    for table in tables(found):
-        _print(console, table)
+    print_tables(console, tables(found))
     console.print(_lead(found, source, rate_hz, pairs, pictures), highlight=False)
     page = config.out / "index.html"
     console.print(f"{len(pictures)} pictures and the page: {page}", soft_wrap=True, highlight=False)
@@ -322,7 +319,7 @@ def _ended_well(child: Child, timeout_s: float = END_S) -> None:
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
-def _pictures(folder: Path, record: Mapping[str, Any], pairs: PairFolder | None) -> list[Picture]:
+def _pictures(folder: Path, record: Mapping[str, Any], pairs: PairFolder | None) -> list[ShownMoment]:
     names = _names(pairs) if pairs else {}
     first_ns = record["first_stamp_ns"]
 
@@ -348,7 +345,7 @@ def _names(pairs: PairFolder) -> dict[int, str]:
 
 
 def _lead(
-    found: Figures, source: str, rate_hz: float, pairs: PairFolder | None, pictures: Sequence[Picture]
+    found: Figures, source: str, rate_hz: float, pairs: PairFolder | None, pictures: Sequence[ShownMoment]
 ) -> str:
     said = (
         f"{source[0].upper()}{source[1:]} at {rate_hz:.1f} Hz: {found.processed} of {found.pairs} pairs were fused and "
@@ -375,16 +372,6 @@ def _facts(config: DemoConfig, record: dict[str, Any], **more: Any) -> dict[str,
         "python": platform.python_version(),
         "torch": metadata.version("torch"),
     }
-
-
-def _print(console: Console, table: Table) -> None:
-    printed = RichTable(title=table.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
-    for i, column in enumerate(table.columns):
-        numeric = all(row[i].replace(".", "").lstrip("-").isdigit() or row[i] in ("", "-") for row in table.rows)
-        printed.add_column(column, justify="right" if i and numeric else "left", no_wrap=i == 0)
-    for row in table.rows:
-        printed.add_row(*row)
-    console.print(printed)
 
 
 def _positive(text: str) -> float:

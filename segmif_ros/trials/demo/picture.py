@@ -6,16 +6,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.files import replace_file
 from segmif_ros.imaging.overlay import draw_overlay
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
+from segmif_ros.reporting.pictures import encode
+from segmif_ros.reporting.sheet import draw_sheet
 from segmif_ros.result_folder import require_new, unwritable
 from segmif_ros.scenes import LIGHTINGS, RoadScene
-from segmif_ros.trials.demo.sheet import draw_sheet
 
 
 class PictureError(ValueError):
@@ -39,12 +40,9 @@ def run(options: argparse.Namespace) -> int:
     require_new(options.out, overwrite=options.overwrite)
     engine = Engine(EngineConfig(weights=tuple(options.weights.split(","))))
     drawn = draw(engine, seed=options.seed, t_s=options.time)
-    height = round(drawn.shape[0] * options.width / drawn.shape[1])
-    picture = cv2.resize(drawn, (options.width, height), interpolation=cv2.INTER_AREA)
-    _, content = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_bytes(content.tobytes())
+        replace_file(options.out, encode(drawn, width=options.width))
     except OSError as error:
         raise unwritable(options.out, error) from error
     print(f"{options.out}: {engine.model_name} ({engine.model_hash}), {options.out.stat().st_size / 1000:.0f} kB")

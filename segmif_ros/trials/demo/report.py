@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,19 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from segmif_ros.evaluation.page_frame import Table
-from segmif_ros.trials.demo.page import LegendEntry, Page, Panel, Sample, render_page
-from segmif_ros.trials.demo.sheet import draw_sheet
+from segmif_ros.files import replace_file, write_json
+from segmif_ros.reporting.numbers import milliseconds
+from segmif_ros.reporting.page import LegendEntry, Page, Panels, Picture, Section, plots_section, render
+from segmif_ros.reporting.pictures import Image, picture_uri, write_picture
+from segmif_ros.reporting.sheet import draw_sheet
+from segmif_ros.reporting.tables import Table
 from segmif_ros.trials.demo.timeline import plots
 
-UInt8Image = npt.NDArray[np.uint8]
-
 _MIN_SHARE = 0.001  # classes with less of the picture are left out of legends
+_PANEL_WIDTH = 480  # of what is embedded in the page, pixels
 _PAGE_SAMPLES = 12  # embedded in the page; all of them are in pictures/
+_LABELS = "labels"
 _REASONS = {
     "late": "frames older than what was paired already",
     "orphan": "frames without a partner within the slop",
@@ -84,14 +85,16 @@ def tables(found: Figures) -> tuple[Table, ...]:
     """Return the figures as tables."""
     dropped = [(reason, str(count), _REASONS.get(reason, "")) for reason, count in found.dropped.items()]
     percentiles = ("p50", "p95", "p99")
-    stages = [(stage, *(_ms(values.get(each)) for each in percentiles)) for stage, values in found.stage_ms.items()]
+    stages = [
+        (stage, *(milliseconds(values.get(each)) for each in percentiles)) for stage, values in found.stage_ms.items()
+    ]
     topics = [
         (
             topic,
             str(seen["frames"]),
             str(seen.get("matched", "")),
             f"{seen['rate_hz']:.1f}",
-            *(_ms(seen["age_ms"].get(each)) for each in (*percentiles, "max")),
+            *(milliseconds(seen["age_ms"].get(each)) for each in (*percentiles, "max")),
         )
         for topic, seen in found.topics.items()
     ]
@@ -123,16 +126,16 @@ def tables(found: Figures) -> tuple[Table, ...]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Picture:
-    """One sample, read from disk and ready to be drawn."""
+class ShownMoment:
+    """One sample, read from disk and ready to be drawn: its images by caption, in reading order."""
 
     title: str
     file: str
-    panels: tuple[Panel, ...]
+    panels: dict[str, Image]
     legend: tuple[LegendEntry, ...]
 
 
-def read_picture(folder: Path, sample: Mapping[str, Any], number: int, title: str) -> Picture:
+def read_picture(folder: Path, sample: Mapping[str, Any], number: int, title: str) -> ShownMoment:
     """Read the parts of one sample of ``folder``/record.json; OSError if a file is gone.
 
     Without a class table (no semantic map was recorded) the labels are shown as grey levels and there is no legend.
@@ -149,24 +152,24 @@ def read_picture(folder: Path, sample: Mapping[str, Any], number: int, title: st
         LegendEntry(name=each["name"], colour=tuple(each["colour"]), share=each["pixels"] / pixels) for each in present
     ]
     slug = "".join(letter if letter.isalnum() else "_" for letter in title).strip("_")
-    return Picture(
+    return ShownMoment(
         title=title,
         file=f"{number:03d}_{slug}.png",
-        panels=(
-            Panel(caption="infrared", image=images["infrared"]),
-            Panel(caption="RGB", image=images["rgb"]),
-            Panel(caption="fused", image=images["fused"]),
-            Panel(caption="labels", image=labels, flat=True),
-            Panel(caption="overlay", image=images["overlay"]),
-        ),
-        legend=tuple(sorted(legend, key=lambda each: -each.share)),
+        panels={
+            "infrared": images["infrared"],
+            "RGB": images["rgb"],
+            "fused": images["fused"],
+            _LABELS: labels,
+            "overlay": images["overlay"],
+        },
+        legend=tuple(sorted(legend, key=lambda each: -(each.share or 0))),
     )
 
 
 def write_report(
     folder: Path,
     found: Figures,
-    pictures: Sequence[Picture],
+    pictures: Sequence[ShownMoment],
     *,
     title: str,
     lead: str,
@@ -192,13 +195,10 @@ def write_report(
         old.unlink()
     for picture in pictures:
         sheet = draw_sheet(
-            [(panel.caption, panel.image) for panel in picture.panels],
-            [(f"{each.name} {100 * each.share:.1f} %", each.colour) for each in picture.legend],
+            list(picture.panels.items()),
+            [(f"{each.name} {100 * (each.share or 0):.1f} %", each.colour) for each in picture.legend],
         )
-        # level 1: less than half of the time for a few percent of disk, and there may be hundreds
-        fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-        if not cv2.imwrite(str(sheets / picture.file), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), fast):
-            raise OSError(f"{sheets / picture.file} can't be written")
+        write_picture(sheets / picture.file, sheet)
     report = {
         **facts,
         "pairs": found.pairs,
@@ -214,41 +214,41 @@ def write_report(
             for each in pictures
         ],
     }
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    write_json(folder / "report.json", report)
     page = Page(
         title=title,
         lead=lead,
         facts=(
             ("pairs processed", f"{found.processed} of {found.pairs}"),
             ("rate", f"{found.rate_hz:.1f} Hz"),
-            *((f"age {each.upper()}", f"{_ms(found.age_ms.get(each))} ms") for each in ("p50", "p95", "p99")),
+            *((f"age {each.upper()}", f"{milliseconds(found.age_ms.get(each))} ms") for each in ("p50", "p95", "p99")),
         ),
         tables=tables(found),
-        samples=tuple(
-            Sample(title=each.title, panels=each.panels, legend=each.legend, link=f"pictures/{each.file}")
-            for each in _spread(pictures, _PAGE_SAMPLES)
+        sections=(
+            plots_section(plots(timeline)),
+            Section(title="Pictures", items=tuple(_panels(each) for each in _spread(pictures, _PAGE_SAMPLES))),
         ),
-        plots=plots(timeline),
         notes=(*notes, ("pictures", f"{len(pictures)} in pictures/")),
     )
-    (folder / "index.html").write_text(render_page(page))
+    replace_file(folder / "index.html", render(page))
 
 
-def _spread(items: Sequence[Picture], count: int) -> list[Picture]:
+def _panels(moment: ShownMoment) -> Panels:
+    panels = tuple(
+        Picture(caption=caption, uri=picture_uri(image, flat=caption == _LABELS, width=_PANEL_WIDTH))
+        for caption, image in moment.panels.items()
+    )
+    return Panels(title=moment.title, panels=panels, legend=moment.legend, link=f"pictures/{moment.file}")
+
+
+def _spread(items: Sequence[ShownMoment], count: int) -> list[ShownMoment]:
     if len(items) <= count:
         return list(items)
     return [items[i * len(items) // count] for i in range(count)]
 
 
-def _read(path: Path) -> UInt8Image:
+def _read(path: Path) -> Image:
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise OSError(f"{path} can't be read")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image  # type: ignore[return-value]
-
-
-def _ms(value: float | None) -> str:
-    """Return milliseconds with three digits or more."""
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}"

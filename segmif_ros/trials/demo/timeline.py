@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from segmif_ros.evaluation.plots import bands, curves
+from segmif_ros.reporting.page import Plot
+from segmif_ros.reporting.plots import bands, curves
 
 # what a row shows -> colour; what isn't named is a fault and gets the last one
 _COLOURS = {
@@ -37,14 +38,14 @@ def points(timeline: Sequence[tuple[float, Mapping[str, str]]]) -> list[dict[str
     return found
 
 
-def plots(found: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
-    """Return (caption, SVG) of health and of rates; nothing for fewer than three points."""
+def plots(found: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...]:
+    """Return the plots of health and of rates; none for fewer than three points."""
     if len(found) < 3:
         return ()
     rows = {
         "infrared": _runs(found, "infrared_health"),
         "RGB": _runs(found, "rgb_health"),
-        "results rest on": _runs(found, "cameras"),
+        "results use": _runs(found, "cameras"),
     }
     rates = {
         "infrared": _rates(found, "frames_infrared"),
@@ -52,8 +53,8 @@ def plots(found: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
         "results": _rates(found, "processed"),
     }
     return (
-        ("What each camera is called, and what the results rest on", bands(rows, _colour)),
-        ("Frames in and results out", curves(rates, "time, s", "a second")),
+        Plot(title="Health of each camera, and which cameras the results use", svg=bands(rows, _colour), wide=True),
+        Plot(title="Frames in and results out", svg=curves(rates, "time, s", "a second")),
     )
 
 

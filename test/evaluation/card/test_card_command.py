@@ -16,9 +16,10 @@ from segmif_ros.evaluation.card.card_page import render_page
 from segmif_ros.evaluation.card.command import measure
 from segmif_ros.evaluation.card.measured_data import Amounts, Data, find_data
 from segmif_ros.evaluation.card.sheets import Gallery
-from segmif_ros.evaluation.card.tables import number, report_tables
+from segmif_ros.evaluation.card.tables import report_tables
 from segmif_ros.inference.models import describe
 from segmif_ros.labels import FMB, MFNET
+from segmif_ros.reporting.numbers import number
 from segmif_ros.result_folder import MARK_FILE
 
 FEW = Amounts(scenes=1, images=1, pairs=2, frames=2)

@@ -9,6 +9,7 @@ import pytest
 
 from segmif_ros.evaluation.card.sheets import WIDTH, Gallery, Row, draw_row
 from segmif_ros.labels import FMB
+from segmif_ros.reporting.sheet import GAP_PX
 
 
 def row(level: int = 0, truth: bool = False) -> Row:
@@ -21,8 +22,8 @@ def row(level: int = 0, truth: bool = False) -> Row:
 @pytest.mark.parametrize(("truth", "columns"), [(False, 4), (True, 5)])
 def test_a_row_has_infrared_rgb_fused_overlay_and_the_truth_if_there_is_one(truth: bool, columns: int) -> None:
     image = draw_row(row(50, truth), FMB)
-    assert image.shape[1] == columns * WIDTH
-    middle = image[100, WIDTH // 2 :: WIDTH]
+    assert image.shape[1] == columns * (WIDTH + GAP_PX) - GAP_PX
+    middle = image[100, WIDTH // 2 :: WIDTH + GAP_PX]
     assert [tuple(int(v) for v in pixel) for pixel in middle[:3]] == [(50, 50, 50)] * 3
     sky = FMB.palette[FMB.id_of("sky")]
     assert np.abs(middle[3].astype(int) - (sky.astype(int) + 50) / 2).max() <= 1

@@ -33,10 +33,10 @@ def test_diagnostics_from_before_the_node_was_configured_are_left_out() -> None:
 
 
 def test_the_plots_name_what_happened() -> None:
-    (caption, health), (_, rates) = plots(points(timeline()))
-    assert "rest on" in caption
-    assert health.lstrip().startswith("<?xml")
-    assert "<svg" in rates
+    health, rates = plots(points(timeline()))
+    assert "cameras the results use" in health.title
+    assert health.svg.lstrip().startswith("<?xml")
+    assert "<svg" in rates.svg
 
 
 def test_a_run_that_is_too_short_has_no_plots() -> None:

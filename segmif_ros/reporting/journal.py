@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from segmif_ros.evaluation.errors import EvaluationError
-from segmif_ros.evaluation.records import Record
+from segmif_ros.files import replace_file
+from segmif_ros.reporting.errors import RunError
 
 RUN_FILE = "run.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -33,12 +33,12 @@ class Journal:
         records: By key, in the order of arrival.
 
     Raises:
-        EvaluationError: If the folder holds another run, or can't be written.
+        RunError: If the folder holds another run, or can't be written.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], *, fresh: bool = False) -> None:
         self.folder = folder
-        self.records: dict[str, Record] = {}
+        self.records: dict[str, dict[str, Any]] = {}
         self._path = folder / RECORDS_FILE
         run = folder / RUN_FILE
         said = json.dumps(identity, indent=1, sort_keys=True) + "\n"
@@ -49,7 +49,7 @@ class Journal:
                 self._take_up()
             else:
                 self._path.write_bytes(b"")
-                run.write_text(said, encoding="utf-8")
+                replace_file(run, said)
             self._stream = self._path.open("ab")
         except OSError as error:
             raise disk_error(folder, error) from error
@@ -59,7 +59,7 @@ class Journal:
         """Keys of the pairs that need not be processed again."""
         return {key for key, record in self.records.items() if "error" not in record}
 
-    def add(self, record: Record) -> None:
+    def add(self, record: dict[str, Any]) -> None:
         """Keep a record; it is on disk when this returns."""
         line = json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n"
         try:
@@ -92,11 +92,11 @@ class Journal:
                 stream.truncate(good)
 
 
-def disk_error(folder: Path, error: OSError) -> EvaluationError:
+def disk_error(folder: Path, error: OSError) -> RunError:
     """Return the one line for a folder that can't be written (any more)."""
     if error.errno not in FULL:
-        return EvaluationError(f"{folder}: can't be written: {error.strerror or error}")
-    return EvaluationError(
+        return RunError(f"{folder}: can't be written: {error.strerror or error}")
+    return RunError(
         f"{folder}: {error.strerror or error}; what was done so far is kept there: the same command goes on from it"
     )
 
@@ -106,9 +106,9 @@ def _require_same(run: Path, identity: Mapping[str, Any]) -> None:
         before = json.loads(run.read_text(encoding="utf-8"))
         different = _different(before, identity)
     except (ValueError, TypeError):
-        raise EvaluationError(f"{run}: not readable as JSON: give another folder, or --fresh to start anew") from None
+        raise RunError(f"{run}: not readable as JSON: give another folder, or --fresh to start anew") from None
     if different:
-        raise EvaluationError(
+        raise RunError(
             f"{run.parent} holds another run ({'; '.join(different)}): give another folder, or --fresh to start anew"
         )
 

@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from segmif_ros.evaluation.errors import EvaluationError
-from segmif_ros.evaluation.workers import WorkerPool
+from segmif_ros.reporting.errors import RunError
+from segmif_ros.reporting.work import WorkerPool
 
 distributed = pytest.importorskip("distributed", reason="pip install 'segmif_ros[cluster]' brings it")
 
@@ -42,12 +42,12 @@ def test_an_exception_in_a_job_comes_back_from_a_cluster(scheduler: str) -> None
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "carrier-pigeon://1"])
 def test_a_scheduler_that_is_not_there_is_one_line(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segmif_ros.evaluation.workers.CONNECT_TIMEOUT_S", 0.5)
-    with pytest.raises(EvaluationError, match=f"--scheduler {address}: can't connect") as refused:
+    monkeypatch.setattr("segmif_ros.reporting.work.CONNECT_TIMEOUT_S", 0.5)
+    with pytest.raises(RunError, match=f"--scheduler {address}: can't connect") as refused:
         list(WorkerPool(make_doubler, 1, address).results([1]))
     assert "\n" not in str(refused.value)
 
 
 def test_no_workers_at_all_is_refused() -> None:
-    with pytest.raises(EvaluationError, match="workers is 0"):
+    with pytest.raises(RunError, match="workers is 0"):
         WorkerPool(make_doubler, 0)

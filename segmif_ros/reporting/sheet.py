@@ -7,25 +7,30 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-UInt8Image = npt.NDArray[np.uint8]
+from segmif_ros.reporting.pictures import Image
+
 Colour = tuple[int, int, int]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _INK = (30, 36, 48)
-_GAP_PX = 6
+GAP_PX = 6
 
 
 def draw_sheet(
-    panels: Sequence[tuple[str, UInt8Image]], legend: Sequence[tuple[str, Colour]] = (), *, columns: int = 0
-) -> UInt8Image:
+    panels: Sequence[tuple[str, Image]],
+    legend: Sequence[tuple[str, Colour]] = (),
+    *,
+    columns: int = 0,
+    title: str = "",
+) -> Image:
     """Put pictures of equal size side by side.
 
     Args:
         panels: (caption, (H, W) grey or (H, W, 3) RGB uint8 image); at least one.
         legend: (text, RGB colour) of the classes.
         columns: Pictures in a row; 0 puts all into one row.
+        title: A line above all pictures.
 
     Returns:
         (rows, columns, 3) uint8 RGB on white.
@@ -42,11 +47,11 @@ def draw_sheet(
     scale = max(0.4, width / 560)
     line = round(34 * scale)
     rows = -(-len(panels) // columns)
-    sheet_width = columns * width + (columns - 1) * _GAP_PX
+    sheet_width = columns * width + (columns - 1) * GAP_PX
     entries = _legend_lines(legend, scale, line, sheet_width)
     sheet = np.full((rows * (height + line) + line * len(entries), sheet_width, 3), 255, np.uint8)
     for i, (caption, image) in enumerate(panels):
-        top, left = i // columns * (height + line), i % columns * (width + _GAP_PX)
+        top, left = i // columns * (height + line), i % columns * (width + GAP_PX)
         _write(sheet, caption, left, top, scale, line)
         sheet[top + line : top + line + height, left : left + width] = image if image.ndim == 3 else image[..., None]
     for i, entries_of_line in enumerate(entries):
@@ -56,7 +61,11 @@ def draw_sheet(
             corner = (left + line - 2 * margin, top + line - margin)
             cv2.rectangle(sheet, (left, top + margin), corner, colour, cv2.FILLED)
             _write(sheet, text, left + line, top, scale, line)
-    return sheet
+    if not title:
+        return sheet
+    band = np.full((line, sheet_width, 3), 255, np.uint8)
+    _write(band, title, 0, 0, scale, line)
+    return np.vstack([band, sheet])
 
 
 def _legend_lines(
@@ -76,7 +85,7 @@ def _legend_lines(
     return lines
 
 
-def _write(sheet: UInt8Image, text: str, left: int, top: int, scale: float, line: int) -> None:
+def _write(sheet: Image, text: str, left: int, top: int, scale: float, line: int) -> None:
     base = top + line - line // 3
     cv2.putText(sheet, text, (left, base), _FONT, scale, _INK, _thickness(scale), cv2.LINE_AA)
 

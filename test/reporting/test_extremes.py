@@ -4,7 +4,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segmif_ros.evaluation.pictures import Extremes
+from segmif_ros.reporting.extremes import Extremes
 
 SCORES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 99)), unique_by=lambda each: each[1], max_size=30)
 

@@ -9,13 +9,9 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-
 from segmif_ros.labels import LabelSet
+from segmif_ros.reporting.pictures import Image, encode
 
-Image = npt.NDArray[np.uint8]
 Encoded = dict[str, bytes]  # file name -> content
 
 LAYERS = ("infrared", "rgb", "fused", "labels", "truth")
@@ -59,7 +55,7 @@ class Extremes:
         return self._seen[-self._count :][::-1] if self._count else []
 
 
-def encode(
+def encode_layers(
     *, infrared: Image, rgb: Image, fused: Image, labels: Image, truth: Image | None, label_set: LabelSet
 ) -> Encoded:
     """Return the layers of one frame as files, at most 640 pixels wide.
@@ -67,13 +63,13 @@ def encode(
     infrared (H, W), rgb and fused (H, W, 3) RGB, labels and truth (H, W) ids of ``label_set``, all uint8.
     """
     files = {
-        "infrared.jpg": _encode(infrared, flat=False),
-        "rgb.jpg": _encode(rgb, flat=False),
-        "fused.jpg": _encode(fused, flat=False),
-        "labels.png": _encode(label_set.colourise(labels), flat=True),
+        "infrared.jpg": encode(infrared, width=MAX_WIDTH),
+        "rgb.jpg": encode(rgb, width=MAX_WIDTH),
+        "fused.jpg": encode(fused, width=MAX_WIDTH),
+        "labels.png": encode(label_set.colourise(labels), flat=True, width=MAX_WIDTH),
     }
     if truth is not None:
-        files["truth.png"] = _encode(label_set.colourise(truth), flat=True)
+        files["truth.png"] = encode(label_set.colourise(truth), flat=True, width=MAX_WIDTH)
     return files
 
 
@@ -82,7 +78,7 @@ def picture_folder(folder: Path, key: str) -> Path:
     return folder / PICTURES / re.sub(r"[^\w.-]", "_", key)
 
 
-def keep(folder: Path, key: str, files: Mapping[str, bytes]) -> None:
+def keep_pictures(folder: Path, key: str, files: Mapping[str, bytes]) -> None:
     """Write the pictures of one frame."""
     target = picture_folder(folder, key)
     target.mkdir(parents=True, exist_ok=True)
@@ -90,21 +86,7 @@ def keep(folder: Path, key: str, files: Mapping[str, bytes]) -> None:
         (target / name).write_bytes(content)
 
 
-def drop(folder: Path, keys: Iterable[str]) -> None:
+def drop_pictures(folder: Path, keys: Iterable[str]) -> None:
     """Remove the pictures of frames that are no longer among the extremes."""
     for key in keys:
         shutil.rmtree(picture_folder(folder, key), ignore_errors=True)
-
-
-def _encode(image: Image, *, flat: bool) -> bytes:
-    """JPEG, or PNG for flat colours."""
-    if image.shape[1] > MAX_WIDTH:
-        size = (MAX_WIDTH, max(1, round(image.shape[0] * MAX_WIDTH / image.shape[1])))
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_NEAREST if flat else cv2.INTER_AREA))
-    if image.ndim == 3:
-        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
-    suffix, options = (".png", []) if flat else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 85])
-    done, data = cv2.imencode(suffix, image, options)
-    if not done:
-        raise ValueError(f"a picture of {image.shape} can't be encoded")
-    return data.tobytes()

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work on many items in one process, in several, or on a Dask cluster, with a progress bar."""
+"""One work pool: many items in one process, in several, or on a Dask cluster."""
 
 from __future__ import annotations
 
 import multiprocessing
 import pickle
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -14,10 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from segmif_ros.evaluation.errors import EvaluationError, WorkFailedError
+from segmif_ros.reporting.errors import RunError, WorkFailedError
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -41,7 +37,7 @@ class WorkerPool(Generic[Item, Done]):
 
     def __init__(self, make_job: Callable[[], Callable[[Item], Done]], workers: int, scheduler: str = "") -> None:
         if workers < 1:
-            raise EvaluationError(f"workers is {workers}: give 1 or more")
+            raise RunError(f"workers is {workers}: give 1 or more")
         self._make_job = make_job
         self._workers = workers
         self._scheduler = scheduler
@@ -49,7 +45,7 @@ class WorkerPool(Generic[Item, Done]):
     def results(self, items: Sequence[Item]) -> Iterator[Done]:
         """Yield one result an item.
 
-        Raises EvaluationError if a worker process ended (out of memory, most likely).
+        Raises RunError if a worker process ended (out of memory, most likely).
         """
         if self._scheduler:
             with _cluster(self._scheduler) as (pool, width):
@@ -80,16 +76,16 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
     try:
         import distributed
     except ModuleNotFoundError:
-        raise EvaluationError("--scheduler needs Dask: pip install 'segmif_ros[cluster]', here and there") from None
+        raise RunError("--scheduler needs Dask: pip install 'segmif_ros[cluster]', here and there") from None
     try:
         client = distributed.Client(address, timeout=CONNECT_TIMEOUT_S)
     except (OSError, ValueError) as error:  # a time-out is an OSError, too
         said = " ".join(str(error).split()) or type(error).__name__
-        raise EvaluationError(f"--scheduler {address}: can't connect: {said}") from error
+        raise RunError(f"--scheduler {address}: can't connect: {said}") from error
     try:
         width = sum(client.nthreads().values())
         if not width:
-            raise EvaluationError(f"--scheduler {address}: it has no workers; start some with `dask worker {address}`")
+            raise RunError(f"--scheduler {address}: it has no workers; start some with `dask worker {address}`")
         # a job that took its worker down twice is given up, and not tried on all the others
         yield client.get_executor(pure=False, retries=1), width
     except distributed.KilledWorker as error:
@@ -130,22 +126,3 @@ def _bounded(pool: Executor, work: Callable[[Any], Any], items: Sequence[Any], a
         done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
         for each in done:
             yield each.result()
-
-
-@contextmanager
-def progress_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Show a bar on stderr where that is a terminal; yields what advances it."""
-    if not sys.stderr.isatty():  # rich of Ubuntu 22.04 prints an empty line for a bar that is switched off
-        yield lambda _count: None
-        return
-    console = Console(stderr=True)
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total}"),  # rich of Ubuntu 22.04 has no column for it
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(what, total=total, completed=done)
-        yield lambda count: progress.advance(task, count)

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from segmif_ros.trials.demo.sheet import draw_sheet
+from segmif_ros.reporting.sheet import draw_sheet
 
 GREY = np.full((30, 40), 90, np.uint8)
 COLOUR = np.tile(np.uint8([200, 100, 50]), (30, 40, 1))

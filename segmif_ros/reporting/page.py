@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One HTML page for every report: one file that needs nothing else, fit for a phone, light or dark.
+
+From top to bottom: heading, lead, facts, remarks, the page's own sections, tables, and how it came about. Template and
+style are files in templates/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar
+
+import jinja2
+
+from segmif_ros.labels import LabelSet
+from segmif_ros.reporting.pictures import data_uri
+from segmif_ros.reporting.tables import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class LegendEntry:
+    """One class: its name, colour (RGB, 0..255) and, where that is known, share of the pixels (0..1)."""
+
+    name: str
+    colour: tuple[int, int, int]
+    share: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One picture: what it is, and the address that holds it."""
+
+    caption: str
+    uri: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """A plot as SVG text; a wide one scrolls on a phone instead of shrinking."""
+
+    kind: ClassVar[str] = "plot"
+    title: str
+    svg: str
+    wide: bool = False
+
+    @property
+    def uri(self) -> str:
+        """The address that holds it."""
+        return data_uri("svg+xml", self.svg.encode())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swipe:
+    """Pictures of one frame, of which two at a time are swiped across."""
+
+    kind: ClassVar[str] = "swipe"
+    title: str
+    layers: tuple[Picture, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panels:
+    """Pictures of one moment, side by side where there is room.
+
+    Attributes:
+        title: For example "night, 12.3 s".
+        panels: In reading order.
+        legend: The classes present, largest first.
+        link: Relative path of a larger version beside the page, empty for none.
+    """
+
+    kind: ClassVar[str] = "panels"
+    title: str
+    panels: tuple[Picture, ...]
+    legend: tuple[LegendEntry, ...] = ()
+    link: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """One wide picture."""
+
+    kind: ClassVar[str] = "sheet"
+    title: str
+    uri: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of a page.
+
+    Attributes:
+        title: Its heading.
+        text: What to know before looking at it.
+        lines: A list.
+        items: Plots and swipes come in columns, panels and sheets one below the other.
+        legend: Colours of the classes that the items show.
+    """
+
+    title: str
+    text: str = ""
+    lines: tuple[str, ...] = ()
+    items: tuple[Plot | Swipe | Panels | Sheet, ...] = ()
+    legend: tuple[LegendEntry, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page; all texts are escaped.
+
+    Attributes:
+        title: The heading.
+        lead: One or two sentences: what was run, and what came of it.
+        facts: (label, value) of the few figures that matter most, shown large.
+        remarks: What to know when reading the page.
+        sections: The page's own parts; empty ones are left out.
+        tables: All figures.
+        notes: (label, value) about the run: versions, weights, settings.
+    """
+
+    title: str
+    lead: str
+    facts: Sequence[tuple[str, str]] = ()
+    remarks: Sequence[str] = ()
+    sections: Sequence[Section] = ()
+    tables: Sequence[Table] = ()
+    notes: Sequence[tuple[str, str]] = ()
+
+
+def render(page: Page) -> str:
+    """Return a page as HTML text."""
+    return _environment().get_template("page.html.j2").render(page=page)
+
+
+def plots_section(drawn: Iterable[Plot]) -> Section:
+    """Return the section of a page's plots."""
+    return Section(title="Plots", items=tuple(drawn))
+
+
+def legend_of(label_set: LabelSet) -> tuple[LegendEntry, ...]:
+    """Return the colours of all classes of a label set."""
+    return legend(label_set.names, label_set.palette.tolist())
+
+
+def legend(names: Sequence[str], colours: Sequence[Sequence[int]]) -> tuple[LegendEntry, ...]:
+    """Return a legend of names and RGB colours (0..255)."""
+    return tuple(
+        LegendEntry(name=name, colour=(red, green, blue))
+        for name, (red, green, blue) in zip(names, colours, strict=True)
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("segmif_ros.reporting"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One encoder of pictures: JPEG for images, PNG for label maps, as files, as bytes, and as addresses in a page."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+
+_QUALITY = 85  # of JPEG
+
+
+def encode(image: npt.NDArray[Any], *, flat: bool = False, width: int = 0) -> bytes:
+    """Return an image as a file: JPEG, or PNG where no value may change.
+
+    Args:
+        image: (H, W) grey or (H, W, 3) RGB, uint8.
+        flat: Few colours and hard edges, such as a label map: PNG.
+        width: Scale down to this many pixels if it is wider; 0 leaves the size.
+
+    Raises:
+        ValueError: If it can't be encoded.
+    """
+    image = fitted(image, width, flat=flat) if width else image
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    suffix, options = (".png", []) if flat else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    done, data = cv2.imencode(suffix, image, options)
+    if not done:
+        raise ValueError(f"a picture of shape {image.shape} can't be encoded")
+    return data.tobytes()
+
+
+def fitted(image: npt.NDArray[Any], width: int, *, flat: bool = False) -> Image:
+    """Return an image at most ``width`` pixels wide, in its proportions."""
+    if image.shape[1] <= width:
+        return image
+    size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_NEAREST if flat else cv2.INTER_AREA), np.uint8)
+
+
+def write_picture(path: Path, image: npt.NDArray[Any]) -> None:
+    """Write an image, (H, W) grey or (H, W, 3) RGB uint8, as its suffix wants it; OSError if it can't be written."""
+    path.write_bytes(encode(image, flat=path.suffix == ".png"))
+
+
+def picture_uri(image: npt.NDArray[Any], *, flat: bool = False, width: int = 0) -> str:
+    """Return an image as an address that holds it; the arguments are those of `encode`."""
+    return data_uri("png" if flat else "jpeg", encode(image, flat=flat, width=width))
+
+
+def file_uri(path: Path) -> str:
+    """Return a JPEG or PNG file as an address that holds it; OSError if it can't be read."""
+    return data_uri("png" if path.suffix == ".png" else "jpeg", path.read_bytes())
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """Return an image of media type image/``kind`` as an address that holds it."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One progress bar, on stderr where that is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+@contextmanager
+def progress_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """Show a bar on stderr where that is a terminal; yield the function that advances it."""
+    if not sys.stderr.isatty():  # rich of Ubuntu 22.04 prints an empty line for a bar that is switched off
+        yield lambda _count: None
+        return
+    console = Console(stderr=True)
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total}"),  # rich of Ubuntu 22.04 has no column for it
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(what, total=total, completed=done)
+        yield lambda count: progress.advance(task, count)
