@@ -25,16 +25,15 @@ def encode(image: npt.NDArray[Any], *, flat: bool = False, width: int = 0) -> by
         width: Scale down to this many pixels if it is wider; 0 leaves the size.
 
     Raises:
-        ValueError: If it can't be encoded.
+        ValueError: If it has no pixel.
     """
+    if not image.size:
+        raise ValueError(f"a picture of shape {image.shape} can't be encoded")
     image = fitted(image, width, flat=flat) if width else image
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     suffix, options = (".png", []) if flat else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    done, data = cv2.imencode(suffix, image, options)
-    if not done:
-        raise ValueError(f"a picture of shape {image.shape} can't be encoded")
-    return data.tobytes()
+    return cv2.imencode(suffix, image, options)[1].tobytes()
 
 
 def fitted(image: npt.NDArray[Any], width: int, *, flat: bool = False) -> Image:

@@ -20,6 +20,7 @@ from segmif_ros.evaluation.card.tables import report_tables
 from segmif_ros.inference.models import describe
 from segmif_ros.labels import FMB, MFNET
 from segmif_ros.reporting.numbers import number
+from segmif_ros.reporting.sheet import GAP_PX
 from segmif_ros.result_folder import MARK_FILE
 
 FEW = Amounts(scenes=1, images=1, pairs=2, frames=2)
@@ -92,7 +93,7 @@ def test_the_page_holds_every_figure_of_the_tables_and_needs_no_other_file(outco
 
 def test_the_page_names_the_colour_of_every_class(outcome) -> None:
     page = (outcome[1] / "report.html").read_text()
-    assert '<i style="background: #ade5e5"></i>road' in page
+    assert '<i style="background: rgb(173, 229, 229)"></i>road' in page
     assert page.count("<i style=") == len(FMB)
 
 
@@ -103,7 +104,7 @@ def test_the_page_says_that_a_quick_run_is_no_measurement(outcome) -> None:
 def test_there_are_sheets_of_day_night_and_worst_cases(outcome) -> None:
     names = {path.stem for path in outcome[1].glob("*.jpg")}
     assert {"scenes-day", "scenes-night", "scenes-worst", "camvid-RGB", "roadscene", "roadscene-worst"} <= names
-    assert cv2.imread(str(outcome[1] / "roadscene.jpg")).shape[1] == 4 * 320
+    assert cv2.imread(str(outcome[1] / "roadscene.jpg")).shape[1] == 4 * 320 + 3 * GAP_PX
 
 
 def test_the_learning_curve_is_drawn(outcome) -> None:

@@ -77,17 +77,17 @@ def test_a_record_without_a_single_diagnostic_has_zero_counts() -> None:
 
 def test_labels_are_coloured_by_the_class_table_and_absent_classes_left_out(tmp_path: Path) -> None:
     picture = read_picture(tmp_path, _sample(tmp_path, CLASSES), 1, "after 2.0 s")
-    labels = picture.panels[3].image
+    labels = picture.panels["labels"]
     assert labels[0, 0].tolist() == [40, 50, 60]
     assert labels[59, 0].tolist() == [10, 20, 30]
     assert [(each.name, each.share) for each in picture.legend] == [("road", 0.75), ("car", 0.25)]
-    assert picture.panels[1].image[0, 0].tolist() == [250, 0, 0]
+    assert picture.panels["RGB"][0, 0].tolist() == [250, 0, 0]
     assert picture.file == "001_after_2_0_s.png"
 
 
 def test_without_a_class_table_labels_stay_grey_and_there_is_no_legend(tmp_path: Path) -> None:
     picture = read_picture(tmp_path, _sample(tmp_path, []), 1, "x")
-    assert picture.panels[3].image.ndim == 2
+    assert picture.panels["labels"].ndim == 2
     assert picture.legend == ()
 
 
