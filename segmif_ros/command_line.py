@@ -15,7 +15,7 @@ import errno
 import os
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
@@ -71,6 +71,30 @@ def finish(prog: str, run: Callable[[], int]) -> int:
             raise
         return _ended(prog, error)
     return status
+
+
+def run_module(
+    module: str,
+    description: str | None,
+    add_arguments: Callable[[argparse.ArgumentParser], object],
+    run: Callable[[argparse.Namespace], int],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Parse and run what `python -m MODULE` starts; return the exit status, as `finish`.
+
+    Args:
+        module: Its dotted name.
+        description: The module's docstring; its lines are kept.
+        add_arguments: Declares the options.
+        run: Takes them, returns the exit status.
+        arguments: The command line; None for the process's own.
+    """
+    parser = Parser(
+        prog=f"python -m {module}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    options = parser.parse_args(arguments)
+    return finish(parser.prog, lambda: run(options))
 
 
 def complain(prog: str, line: str) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import resource
+import sys
 import time
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.command_line import run_module
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file, read_costs
 from segmif_ros.grid.errors import GridError
@@ -84,14 +86,16 @@ def measure(frames: int, height: int, width: int, config: GridConfig) -> dict[st
     return found | {"memory_growth_kib": float(grew)}
 
 
-def main() -> int:
-    """Print the figures."""
-    parser = argparse.ArgumentParser(prog="python -m segmif_ros.grid.bench", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what is timed."""
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--size", default="640x480")
     parser.add_argument("--grid", type=float, default=20.0, help="metres a side (default: %(default)s)")
     parser.add_argument("--cell", type=float, default=0.1, help="metres (default: %(default)s)")
-    options = parser.parse_args()
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the figures."""
     width, _, height = options.size.partition("x")
     if not (width.isdecimal() and height.isdecimal() and options.frames > 0):
         raise GridError(f"--size {options.size} --frames {options.frames}: write them as 640x480 and over 0")
@@ -105,6 +109,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from segmif_ros.command_line import finish
-
-    raise SystemExit(finish("python -m segmif_ros.grid.bench", main))
+    sys.exit(run_module("segmif_ros.grid.bench", __doc__, add_arguments, run))

@@ -76,20 +76,30 @@ class Journal:
             self._stream.close()
 
     def _take_up(self) -> None:
-        content = self._path.read_bytes() if self._path.is_file() else b""
-        good = 0
-        for line in content.splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                record = json.loads(line)
-                self.records[record["key"]] = record
-            except (ValueError, KeyError, TypeError):
-                break
-            good += len(line)
-        if good < len(content):
+        records, good = read_lines(self._path)
+        self.records = {record["key"]: record for record in records}
+        if self._path.is_file() and good < self._path.stat().st_size:
             with self._path.open("r+b") as stream:
                 stream.truncate(good)
+
+
+def read_lines(path: Path, key: str = "key") -> tuple[list[dict[str, Any]], int]:
+    """Return the records of a file of JSON lines, and how many bytes they take.
+
+    A file that isn't there is empty. What follows a line that was cut off, or that has no ``key``, is left out.
+    """
+    records: list[dict[str, Any]] = []
+    good = 0
+    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else ():
+        try:
+            record = json.loads(line)
+            if not line.endswith(b"\n") or key not in record:
+                break
+        except (ValueError, TypeError):
+            break
+        records.append(record)
+        good += len(line)
+    return records, good
 
 
 def disk_error(folder: Path, error: OSError) -> RunError:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +35,6 @@ from segmif_ros.ros.grid_outputs import GridCounts, GridOutputs
 from segmif_ros.ros.messages import semantic_map_type, stamp_ns
 from segmif_ros.ros.parameter_sets import ParameterSets
 from segmif_ros.ros.pose_inputs import PoseInputs
-from segmif_ros.ros.process import run_node
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, overridable, profile
 
 MAP_TOPIC = "segmentation/semantic_map"
@@ -338,12 +336,3 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
                 part="grid",
             )
         )
-
-
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the node as a process; return its exit status."""
-    return run_node(NODE_NAME, GridNode, args)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -9,10 +9,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from segmif_ros.command_line import DONE, UNUSABLE, Parser, StoppedError, finish
+from segmif_ros.command_line import DONE, UNUSABLE, StoppedError, run_module
 from segmif_ros.result_folder import require_known
 from segmif_ros.training.distributed import ProcessError, ReportedElsewhereError, joined
 from segmif_ros.training.plan import SHEET_FILE, dry_run
@@ -65,13 +64,5 @@ def run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and train."""
-    parser = Parser(prog="python -m segmif_ros.training", description="Train SegMiF from a recipe")
-    add_arguments(parser)
-    options = parser.parse_args(arguments)
-    return finish(parser.prog, lambda: run(options))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_module("segmif_ros.training", __doc__, add_arguments, run))

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from segmif_ros.command_line import Parser, StoppedError, finish
+from segmif_ros.command_line import StoppedError, run_module
 from segmif_ros.data.mixture import SceneSource
+from segmif_ros.files import replace_file
 from segmif_ros.training.batches import open_source
 from segmif_ros.training.config import RecipeError, TrainingConfig
 from segmif_ros.training.recipe_file import from_mapping
@@ -65,9 +66,7 @@ def table(runs: Sequence[Path]) -> str:
     ]
     for run_name, source, record, scores in rows:
         figures = [f"{scores[name]:.3f}" if name in scores else "" for name in names]
-        lines.append(
-            " | ".join([f"| {run_name}", source, str(record["step"]), *figures, f"{record['seconds']:.0f} |"])
-        )
+        lines.append(" | ".join([f"| {run_name}", source, str(record["step"]), *figures, f"{record['seconds']:.0f} |"]))
     return "\n".join(lines)
 
 
@@ -101,18 +100,16 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return result
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Train all variants and print the table."""
-    parser = Parser(prog="python -m segmif_ros.training.compare", description="Compare recipes")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what is compared."""
     parser.add_argument("variants", type=Path, help="YAML file, such as config/training/compare/methods.yaml")
     parser.add_argument("--data", type=Path, default=Path(), help="folder that the recipes' paths are relative to")
     parser.add_argument("--output", type=Path, required=True, help="folder for the runs and table.md")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these variants alone")
-    options = parser.parse_args(arguments)
-    return finish(parser.prog, lambda: _compare(options))
 
 
-def _compare(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Train all variants and print the table."""
     recipes = read_variants(options.variants)
     unknown = sorted(set(options.only or ()) - set(recipes))
     if unknown:
@@ -127,10 +124,10 @@ def _compare(options: argparse.Namespace) -> int:
     except TrainingStopped as stopped:
         raise StoppedError(f"{stopped}; the same command goes on from there", stopped.status) from None
     text = table(runs)
-    (options.output / "table.md").write_text(text + "\n", encoding="utf-8")
+    replace_file(options.output / "table.md", text + "\n")
     print(text)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_module("segmif_ros.training.compare", __doc__, add_arguments, run))

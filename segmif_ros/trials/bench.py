@@ -7,7 +7,6 @@ import argparse
 import json
 import os
 import platform
-import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +19,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from segmif_ros.command_line import Parser, finish
 from segmif_ros.inference.backends import BACKENDS, TOLERANCES, available_backends, lacking
 from segmif_ros.inference.choice import mask_agreement, package_version, processor_name, psnr_db
 from segmif_ros.inference.networks import default_backend, runnable_backends
@@ -426,10 +424,3 @@ def _size(text: str) -> tuple[int, int]:
     if not separator or not width.isdigit() or not height.isdigit() or min(int(width), int(height)) < 1:
         raise BenchError(f"size '{text}': say WIDTHxHEIGHT, like 640x480")
     return int(height), int(width)
-
-
-if __name__ == "__main__":
-    _parser = Parser(prog="python -m segmif_ros.trials.bench")
-    add_arguments(_parser)
-    _options = _parser.parse_args()
-    sys.exit(finish(_parser.prog, lambda: run(_options)))

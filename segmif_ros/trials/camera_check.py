@@ -13,7 +13,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.data.images import IMAGE_SUFFIXES
+from segmif_ros.command_line import run_module
+from segmif_ros.data.images import IMAGE_SUFFIXES, DatasetError
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.stream.camera_health import CameraHealth, Condition
 
@@ -73,16 +74,14 @@ def called(camera: str, images: Iterator[Image], rate_hz: float) -> tuple[Counte
     return found, 1e3 * took_s / max(1, count)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m segmif_ros.trials.camera_check",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what is shown."""
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--rate-hz", type=float, default=10.0, help="of the frames (default: %(default)s)")
-    options = parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show all sequences; 1 if one was called a fault."""
     seen = faults = 0
     for root in options.folders:
         for name, camera in FOLDERS.items():
@@ -93,11 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 said = ", ".join(f"{condition.name.lower()} {count}" for condition, count in sorted(found.items()))
                 print(f"{camera:9s}{sequence:28s}{said}  ({each_ms:.2f} ms a frame)", flush=True)
     if not seen:
-        print("no image found: each FOLDER has to hold infrared/ and visible/", file=sys.stderr)
-        return 2
+        raise DatasetError("no image found: each FOLDER has to hold infrared/ and visible/")
     print(f"{seen} frames, {faults} of them called a fault")
     return 1 if faults else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_module("segmif_ros.trials.camera_check", __doc__, add_arguments, run))

@@ -12,7 +12,6 @@ itself paused, as on a busy machine, a camera that is called silent is no false 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import statistics
 import sys
@@ -23,8 +22,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from segmif_ros.command_line import run_module
+from segmif_ros.reporting.errors import WorkFailedError
+from segmif_ros.reporting.journal import read_lines
 from segmif_ros.scenes.faults import Fault, parse_faults
-from segmif_ros.trials.soak import Sample, slope_mib_per_hour
+from segmif_ros.trials.live import NodeStatus, listen
+from segmif_ros.trials.measuring import add_node_arguments, memory_mib, node_command, use_domain
+from segmif_ros.trials.processes import RIG, ros_arguments, running
+from segmif_ros.trials.soak import MemorySample, slope_mib_per_hour
 
 LASTS_S, QUIET_S = 4.0, 4.0
 BESIDE_S = 0.05  # after a frame at 10 Hz, so that jitter doesn't decide whether the fault has that frame
@@ -42,7 +47,7 @@ _PAUSE_BEFORE_S = 1.5  # a camera is called silent so soon after the beginning o
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class HealthReport:
     """One message on /diagnostics: when it came, in seconds from the rig's first frame, and what it said."""
 
     time_s: float
@@ -56,10 +61,10 @@ class Look:
 
 
 @dataclass
-class Seen:
+class Sightings:
     """What the listener saw; times in seconds from the rig's first frame."""
 
-    looks: list[Look] = field(default_factory=list)
+    looks: list[HealthReport] = field(default_factory=list)
     masks: list[float] = field(default_factory=list)
     frames: dict[str, list[float]] = field(default_factory=lambda: {"infrared": [], "rgb": []})
 
@@ -91,7 +96,7 @@ def one_of_each(kinds: Sequence[str] = KINDS, start_s: float = QUIET_S + BESIDE_
     return parse_faults(",".join(f"{each}@{start_s + i * every_s:g}s+{LASTS_S:g}s" for i, each in enumerate(kinds)))
 
 
-def judged(fault: Fault, seen: Seen) -> Found:
+def judged(fault: Fault, seen: Sightings) -> Found:
     """Return what became of a fault."""
     start, end = fault.start_s, fault.start_s + fault.duration_s
     other = "rgb" if fault.camera == "infrared" else "infrared"
@@ -107,7 +112,7 @@ def judged(fault: Fault, seen: Seen) -> Found:
     )
 
 
-def aligned(seen: Seen, silent: Fault) -> Seen:
+def aligned(seen: Sightings, silent: Fault) -> Sightings:
     """Return what was seen on the rig's clock: the listener may have missed the rig's first frames.
 
     ``silent`` is a fault that the frames themselves show: it began half a frame period after the last one before it.
@@ -118,14 +123,14 @@ def aligned(seen: Seen, silent: Fault) -> Seen:
         return seen
     period_s = statistics.median(after - before for before, after in pairwise(frames))
     shift_s = silent.start_s - (gaps[0] + period_s / 2)
-    return Seen(
+    return Sightings(
         looks=[replace(each, time_s=each.time_s + shift_s) for each in seen.looks],
         masks=[each + shift_s for each in seen.masks],
         frames={camera: [each + shift_s for each in times] for camera, times in seen.frames.items()},
     )
 
 
-def alarms(faults: Sequence[Fault], seen: Seen, from_s: float = 1.0) -> tuple[list[str], list[str]]:
+def alarms(faults: Sequence[Fault], seen: Sightings, from_s: float = 1.0) -> tuple[list[str], list[str]]:
     """Return what was said of a camera that had no fault, once for each time that it began.
 
     Args:
@@ -177,22 +182,16 @@ def table(rounds: Sequence[dict[str, Any]]) -> list[str]:
 
 def run(options: argparse.Namespace) -> int:
     """Run and watch; return the exit status."""
-    from segmif_ros.trials import measuring
-
-    measuring.use_domain(options.domain)
-    rounds = read_log(options.log)
+    use_domain(options.domain)
+    rounds = read_lines(options.log, "found")[0] if options.log else []
     done_s = sum(float(each["seconds"]) for each in rounds)
     if rounds:
         print(f"{options.log}: {len(rounds)} rounds, {done_s / 60:.1f} minutes done")
-    warm_up = {"warm_up_width": options.width, "warm_up_height": options.height, "diagnostics_period_s": 0.1}
-    if options.engine == "timed":
-        node = [*measuring.TIMED_NODE, "--infer-ms", str(options.infer_ms), *measuring.ros_arguments(**warm_up)]
-    else:
-        node = [*measuring.NODE, *measuring.ros_arguments(weights=options.weights, num_threads=1, **warm_up)]
-    memory: list[Sample] = []
+    node = node_command(options, 0.1)
+    memory: list[MemorySample] = []
     began = time.monotonic()
     first = True
-    with measuring.running(node) as (node_process,):
+    with running(node) as (node_process,):
         while first or done_s < 60 * options.minutes:
             first = False
             faults = one_of_each()
@@ -200,8 +199,7 @@ def run(options: argparse.Namespace) -> int:
             watched = _watch(options, faults, length_s)
             if watched is None or node_process.poll() is not None or not watched.masks:
                 # a round that was cut short says nothing: it isn't logged, and the next call goes on before it
-                print("FAIL: rig or node ended within a round, or no mask came", file=sys.stderr)
-                return 1
+                raise WorkFailedError("rig or node ended within a round, or no mask came")
             seen = aligned(watched, faults[0])
             false, pauses = alarms(faults, seen)
             one: dict[str, Any] = {
@@ -209,12 +207,14 @@ def run(options: argparse.Namespace) -> int:
                 "found": [asdict(judged(each, seen)) for each in faults],
                 "false_alarms": false,
                 "pauses": pauses,
-                "memory_mib": measuring.memory_mib(node_process.pid),
+                "memory_mib": memory_mib(node_process.pid),
             }
             rounds.append(one)
             done_s += length_s
             memory.append(
-                Sample(elapsed_s=time.monotonic() - began, memory_mib=one["memory_mib"], processed=len(seen.masks))
+                MemorySample(
+                    elapsed_s=time.monotonic() - began, memory_mib=one["memory_mib"], processed=len(seen.masks)
+                )
             )
             if options.log:
                 options.log.parent.mkdir(parents=True, exist_ok=True)
@@ -227,7 +227,9 @@ def run(options: argparse.Namespace) -> int:
     return 0 if passed else 1
 
 
-def verdict(rounds: Sequence[dict[str, Any]], memory: Sequence[Sample], limit_mib_per_hour: float) -> tuple[bool, str]:
+def verdict(
+    rounds: Sequence[dict[str, Any]], memory: Sequence[MemorySample], limit_mib_per_hour: float
+) -> tuple[bool, str]:
     """Return whether the run passes, and why in one line."""
     late = [
         str(each["fault"]) for one in rounds for each in one["found"]
@@ -249,28 +251,15 @@ def verdict(rounds: Sequence[dict[str, Any]], memory: Sequence[Sample], limit_mi
     return passed, f"{'PASS' if passed else 'FAIL'}: {said}"
 
 
-def read_log(path: Path | None) -> list[dict[str, Any]]:
-    """Return the rounds of an earlier run, none without a log; a line that was cut off is left out."""
-    rounds: list[dict[str, Any]] = []
-    if path is not None and path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
-                rounds.append(json.loads(line))
-    return rounds
-
-
-def _watch(options: argparse.Namespace, faults: Sequence[Fault], length_s: float) -> Seen | None:
+def _watch(options: argparse.Namespace, faults: Sequence[Fault], length_s: float) -> Sightings | None:
     """Show one round to the node and listen; None if the rig ended before it was over."""
     import rclpy
-    from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.node import Node
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import Image
 
-    from segmif_ros.trials import measuring
-
-    seen, began = Seen(), [0.0]
+    seen, began = Sightings(), [0.0]
 
     def now_s() -> float:
         return time.monotonic() - began[0]
@@ -279,11 +268,11 @@ def _watch(options: argparse.Namespace, faults: Sequence[Fault], length_s: float
         began[0] = began[0] or time.monotonic()
         seen.frames[camera].append(now_s())
 
-    def look(message: DiagnosticArray) -> None:
-        values = measuring.pipeline_values(message)
+    def look(status: NodeStatus) -> None:
+        values = status.values
         if began[0] and "cameras" in values:
             seen.looks.append(
-                Look(
+                HealthReport(
                     time_s=now_s(),
                     infrared=values["infrared_health"],
                     rgb=values["rgb_health"],
@@ -297,19 +286,19 @@ def _watch(options: argparse.Namespace, faults: Sequence[Fault], length_s: float
     listener.create_subscription(Image, "infrared/image_raw", lambda _m: frame("infrared"), quality, raw=True)
     listener.create_subscription(Image, "rgb/image_raw", lambda _m: frame("rgb"), quality, raw=True)
     listener.create_subscription(Image, "segmentation/mask", lambda _m: seen.masks.append(now_s()), 10, raw=True)
-    listener.create_subscription(DiagnosticArray, "/diagnostics", look, 10)
+    listen(listener, look)
     executor = SingleThreadedExecutor()
     executor.add_node(listener)
     while listener.count_publishers("segmentation/mask") == 0:  # until the model is loaded
         executor.spin_once(timeout_sec=0.2)
     rig = [
-        *measuring.RIG,
-        *measuring.ros_arguments(
+        *RIG,
+        *ros_arguments(
             rate_hz=float(options.rate_hz), jitter_s=0.002, width=options.width, height=options.height,
             lighting="day", scene_frames=1_000_000, loop_frames=60, faults=",".join(map(str, faults)),
         ),
     ]  # fmt: skip
-    with measuring.running(rig) as (rig_process,):
+    with running(rig) as (rig_process,):
         while (not began[0] or now_s() < length_s) and rig_process.poll() is None:
             executor.spin_once(timeout_sec=0.1)
         whole = rig_process.poll() is None
@@ -319,25 +308,12 @@ def _watch(options: argparse.Namespace, faults: Sequence[Fault], length_s: float
     return seen if whole else None
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m segmif_ros.trials.camera_faults",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how long, and what is run."""
     parser.add_argument("--minutes", type=float, default=2.0, help="of rounds, those in the log included (default 2)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="append rounds to it, and go on with what it holds")
-    parser.add_argument("--engine", choices=("timed", "real"), default="real", help="the network or a sleep")
-    parser.add_argument("--infer-ms", type=float, default=50.0, help="of the timed engine (default 50)")
-    parser.add_argument("--weights", default="segmif-rt", help="of the real engine")
-    parser.add_argument("--width", type=int, default=320, help="columns of both images (default 320)")
-    parser.add_argument("--height", type=int, default=240, help="rows of both images (default 240)")
-    parser.add_argument("--rate-hz", type=float, default=10.0, help="of the rig (default 10)")
-    parser.add_argument("--limit-mib-per-hour", type=float, default=30.0, help="largest slope that passes (default 30)")
-    parser.add_argument("--domain", type=int, default=63, help="ROS domain (default 63)")
-    return run(parser.parse_args(arguments))
+    add_node_arguments(parser, weights="segmif-rt", size=(320, 240), rate_hz=10.0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_module("segmif_ros.trials.camera_faults", __doc__, add_arguments, run))

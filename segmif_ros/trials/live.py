@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A running node seen from outside: what /diagnostics reports and which topics the ROS graph has.
+"""A running node seen from outside: the one reader of /diagnostics, and the topics of the ROS graph.
 
-`segmif status` prints it, `segmif view` shows it beside the pictures. The sums are plain functions of plain values;
-only `Listener` speaks ROS.
+`segmif status` prints it, `segmif view` shows it beside the pictures, and whatever measures a node counts with it. The
+sums are plain functions of plain values; only `listen` and `Listener` speak ROS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +47,38 @@ class NodeStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Work:
+    """What a node did between two statuses.
+
+    Attributes:
+        first: Values at the beginning; empty for the node's own start.
+        latest: Values at the end.
+    """
+
+    first: Mapping[str, str]
+    latest: Mapping[str, str]
+
+    def count(self, key: str) -> int:
+        """Return by how much a counter grew."""
+        return int(self.latest.get(key, 0)) - int(self.first.get(key, 0))
+
+    def dropped(self) -> dict[str, int]:
+        """Return counts by reason."""
+        keys = [key for key in self.latest if key.startswith("dropped_")]
+        return {key.removeprefix("dropped_"): self.count(key) for key in keys}
+
+    def stage_ms(self) -> dict[str, dict[str, float]]:
+        """Return percentiles by stage, in the order of the work."""
+        stages: dict[str, dict[str, float]] = {}
+        for key, value in self.latest.items():
+            if key.startswith("stage_") and "_ms_" in key:
+                stage, _, percentile = key.removeprefix("stage_").rpartition("_ms_")
+                stages.setdefault(stage, {})[percentile] = float(value)
+        return stages
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracked:
     """A node now and before, for rates.
 
     Attributes:
@@ -68,7 +100,7 @@ class Seen:
         return (last - first) / span_s
 
 
-def screen(seen: Seen, images: Sequence[str], now_s: float) -> list[str]:
+def screen(seen: Tracked, images: Sequence[str], now_s: float) -> list[str]:
     """Return the state of one node as lines for a terminal.
 
     Args:
@@ -93,7 +125,7 @@ def screen(seen: Seen, images: Sequence[str], now_s: float) -> list[str]:
     return lines
 
 
-def _rows(seen: Seen) -> list[tuple[str, str]]:
+def _rows(seen: Tracked) -> list[tuple[str, str]]:
     now = seen.now
     model = " ".join(filter(None, (now.values.get(key, "") for key in ("model", "device", "backend", "precision"))))
     inputs = []
@@ -102,8 +134,8 @@ def _rows(seen: Seen) -> list[tuple[str, str]]:
         shown = "rate not known yet" if rate is None else f"{rate:.1f} Hz"
         topic = now.values.get(f"topic_{camera}", "")
         inputs.append((camera, f"{topic}  {shown}, {now.values.get(f'frames_{camera}', '?')} frames".strip()))
-    dropped = {key.removeprefix("dropped_"): now.number(key) for key in now.values if key.startswith("dropped_")}
-    counted = ", ".join(f"{reason} {count:.0f}" for reason, count in dropped.items() if count)
+    dropped = Work(first={}, latest=now.values).dropped()
+    counted = ", ".join(f"{reason} {count}" for reason, count in dropped.items() if count)
     age = [(name, now.number(f"age_ms_{name}")) for name in ("p50", "p95", "p99")]
     ages = ", ".join(f"{name.upper()} {value:.0f} ms" for name, value in age if value is not None)
     pairs = f"{now.values.get('processed', '?')} of {now.values.get('pairs', '?')} processed"
@@ -117,7 +149,7 @@ def _rows(seen: Seen) -> list[tuple[str, str]]:
     ]
 
 
-def as_json(seen: Seen, images: Sequence[str]) -> dict[str, Any]:
+def as_json(seen: Tracked, images: Sequence[str]) -> dict[str, Any]:
     """Return the state of one node as values for JSON."""
     now = seen.now
     rates = {camera: seen.rate_hz(f"frames_{camera}") for camera in ("infrared", "rgb")}
@@ -131,6 +163,45 @@ def as_json(seen: Seen, images: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def statuses(message: Any, heard_s: float) -> list[NodeStatus]:
+    """Return what a message on /diagnostics reports of our nodes, without the leading slashes of their names."""
+    found = []
+    for each in message.status:
+        if each.name.endswith(PIPELINE):
+            level = each.level[0] if isinstance(each.level, bytes) else int(each.level)
+            found.append(
+                NodeStatus(
+                    node=each.name.removesuffix(PIPELINE),
+                    level=LEVELS[min(level, len(LEVELS) - 1)],
+                    message=each.message,
+                    values={value.key: value.value for value in each.values},
+                    heard_s=heard_s,
+                )
+            )
+    return found
+
+
+def listen(
+    node: Any, take: Callable[[NodeStatus], object], name: str = "", now_s: Callable[[], float] = time.monotonic
+) -> None:
+    """Call ``take`` with every status on /diagnostics of the node called ``name``; of every node of ours without one.
+
+    Args:
+        node: An rclpy node, which its user spins.
+        take: Called on the executor's thread.
+        name: With the namespace, without the leading slash.
+        now_s: A clock that never steps back.
+    """
+    from diagnostic_msgs.msg import DiagnosticArray
+
+    def hear(message: Any) -> None:
+        for each in statuses(message, now_s()):
+            if not name or each.node == name:
+                take(each)
+
+    node.create_subscription(DiagnosticArray, "/diagnostics", hear, 10)
+
+
 class Listener:
     """Hears /diagnostics and looks at the graph, on a node that its user spins.
 
@@ -141,19 +212,17 @@ class Listener:
     """
 
     def __init__(self, node: Any, now_s: Any, kept: int = 10) -> None:
-        from diagnostic_msgs.msg import DiagnosticArray
-
         self._node = node
         self._now_s = now_s
         self._kept = kept
         self._heard: dict[str, list[NodeStatus]] = {}
-        node.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 10)
+        listen(node, self._hear, now_s=now_s)
 
-    def seen(self) -> list[Seen]:
+    def seen(self) -> list[Tracked]:
         """Return what is known of each node that was heard of within `STALE_S`, by name."""
         now_s = self._now_s()
         fresh = {name: kept for name, kept in self._heard.items() if now_s - kept[-1].heard_s < STALE_S}
-        return [Seen(now=kept[-1], before=kept[0] if len(kept) > 1 else None) for _, kept in sorted(fresh.items())]
+        return [Tracked(now=kept[-1], before=kept[0] if len(kept) > 1 else None) for _, kept in sorted(fresh.items())]
 
     def image_topics(self) -> list[str]:
         """Return the image topics that somebody publishes."""
@@ -161,17 +230,7 @@ class Listener:
         images = [name for name, types in topics if set(types) & set(IMAGE_TYPES)]
         return sorted(name for name in images if self._node.count_publishers(name))
 
-    def _hear(self, message: Any) -> None:
-        for each in message.status:
-            if each.name.endswith(PIPELINE):
-                level = each.level[0] if isinstance(each.level, bytes) else int(each.level)
-                status = NodeStatus(
-                    node=each.name.removesuffix(PIPELINE),
-                    level=LEVELS[min(level, len(LEVELS) - 1)],
-                    message=each.message,
-                    values={value.key: value.value for value in each.values},
-                    heard_s=self._now_s(),
-                )
-                kept = self._heard.setdefault(status.node, [])
-                kept.append(status)
-                del kept[: -self._kept]
+    def _hear(self, status: NodeStatus) -> None:
+        kept = self._heard.setdefault(status.node, [])
+        kept.append(status)
+        del kept[: -self._kept]

@@ -1,27 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the measurements of the node share: its processes, and reading /diagnostics."""
+"""What the measurements of the node share: the commands of its processes, their options, and memory."""
 
 from __future__ import annotations
 
+import argparse
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
 
 from segmif_ros.ros import transport
 from segmif_ros.trials.domains import local_environment
-
-NODE = (sys.executable, "-c", "import sys; from segmif_ros.ros.entry import segmif_node; sys.exit(segmif_node())")
-TIMED_NODE = (sys.executable, "-m", "segmif_ros.trials.timed_engine")
-RIG = (sys.executable, "-c", "import sys; from segmif_ros.ros.entry import simulated_rig; sys.exit(simulated_rig())")
-_END_S = 10.0
+from segmif_ros.trials.processes import NODE, TIMED_NODE, ros_arguments
 
 
 def use_domain(domain: int) -> None:
@@ -40,33 +33,6 @@ def initialised(context: Context, domain_id: int | None = None) -> Iterator[Cont
         context.try_shutdown()
 
 
-@contextmanager
-def running(*commands: Sequence[str]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start processes, and end them in order; what they log is shown."""
-    with ExitStack() as stack:
-        started = []
-        for command in commands:
-            # a session of its own: a terminal's Ctrl-C reaches only us, and we end the children in order
-            started.append(subprocess.Popen(list(command), start_new_session=True))
-            stack.callback(_end, started[-1])
-        yield started
-
-
-def ros_arguments(**parameters: object) -> list[str]:
-    """Return the command line that sets parameters."""
-    given = [("-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}")
-             for name, value in parameters.items()]  # fmt: skip
-    return ["--ros-args", *(each for pair in given for each in pair)]
-
-
-def pipeline_values(message: DiagnosticArray) -> dict[str, str]:
-    """Return the node's values of a message on /diagnostics; empty if it is from another node."""
-    for status in message.status:
-        if status.name.endswith(": pipeline"):
-            return {each.key: each.value for each in status.values}
-    return {}
-
-
 def memory_mib(pid: int) -> float:
     """Return the anonymous memory of a process that is in RAM (its heap: what leaks), in MiB; Linux."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -75,11 +41,34 @@ def memory_mib(pid: int) -> float:
     raise OSError(f"process {pid} has ended")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    try:
-        process.wait(_END_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def add_node_arguments(parser: argparse.ArgumentParser, *, weights: str, size: tuple[int, int], rate_hz: float) -> None:
+    """Add the options of what is started and watched for minutes: engine, images, rate, memory and domain.
+
+    Args:
+        parser: Of the command.
+        weights: Default of the real engine.
+        size: Default width and height of both images.
+        rate_hz: Default rate of the rig.
+    """
+    parser.add_argument("--engine", choices=("timed", "real"), default="real", help="the network or a sleep")
+    parser.add_argument("--infer-ms", type=float, default=50.0, help="of the timed engine (default 50)")
+    parser.add_argument("--weights", default=weights, help="of the real engine")
+    add_rig_arguments(parser, size=size, rate_hz=rate_hz)
+    parser.add_argument("--limit-mib-per-hour", type=float, default=30.0, help="largest slope that passes (default 30)")
+
+
+def add_rig_arguments(parser: argparse.ArgumentParser, *, size: tuple[int, int], rate_hz: float) -> None:
+    """Add the options of the cameras and of the ROS domain."""
+    parser.add_argument("--width", type=int, default=size[0], help="columns of both images (default: %(default)s)")
+    parser.add_argument("--height", type=int, default=size[1], help="rows of both images (default: %(default)s)")
+    parser.add_argument("--rate-hz", type=float, default=rate_hz, help="of the cameras (default: %(default)g)")
+    parser.add_argument("--domain", type=int, default=63, help="ROS domain (default: %(default)s)")
+
+
+def node_command(options: argparse.Namespace, diagnostics_period_s: float) -> list[str]:
+    """Return the command of the node that `add_node_arguments` describes."""
+    warm_up = {"warm_up_width": options.width, "warm_up_height": options.height}
+    shared = {**warm_up, "diagnostics_period_s": diagnostics_period_s}
+    if options.engine == "timed":
+        return [*TIMED_NODE, "--infer-ms", str(options.infer_ms), *ros_arguments(**shared)]
+    return [*NODE, *ros_arguments(weights=options.weights, num_threads=1, **shared)]

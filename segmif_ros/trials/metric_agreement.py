@@ -11,20 +11,19 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from segmif_ros.command_line import Parser, finish
+from segmif_ros.command_line import run_module
 from segmif_ros.data.images import read_rgb
 from segmif_ros.evaluation.fusion import fusion_metrics, luma
 from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.reporting.errors import RunError
+from segmif_ros.reporting.tables import Table, print_tables, wide_console
 
 Grey = npt.NDArray[np.uint8]
 Triple = tuple[Grey, Grey, Grey]
@@ -80,30 +79,48 @@ def fusion_references() -> Iterator[tuple[str, str, Callable[[Grey, Grey, Grey],
             ),
         )
     if image := _module("torchmetrics.functional.image"):
-        yield "VIF", "torchmetrics", lambda a, b, f: 2 * _mean(
-            lambda x: float(image.visual_information_fidelity(_plane(f), _plane(x))), a, b
+        yield (
+            "VIF",
+            "torchmetrics",
+            lambda a, b, f: 2 * _mean(lambda x: float(image.visual_information_fidelity(_plane(f), _plane(x))), a, b),
         )
-        yield "SSIM", "torchmetrics", lambda a, b, f: _mean(
-            lambda x: float(image.structural_similarity_index_measure(_plane(f), _plane(x), data_range=255.0)), a, b
-        )
-        yield "MS_SSIM", "torchmetrics", lambda a, b, f: _mean(
-            lambda x: float(
-                image.multiscale_structural_similarity_index_measure(
-                    _plane(f), _plane(x), data_range=255.0, normalize="relu"
-                )
+        yield (
+            "SSIM",
+            "torchmetrics",
+            lambda a, b, f: _mean(
+                lambda x: float(image.structural_similarity_index_measure(_plane(f), _plane(x), data_range=255.0)), a, b
             ),
-            a,
-            b,
+        )
+        yield (
+            "MS_SSIM",
+            "torchmetrics",
+            lambda a, b, f: _mean(
+                lambda x: float(
+                    image.multiscale_structural_similarity_index_measure(
+                        _plane(f), _plane(x), data_range=255.0, normalize="relu"
+                    )
+                ),
+                a,
+                b,
+            ),
         )
     if piq := _module("piq"):
-        yield "VIF", "piq", lambda a, b, f: 2 * _mean(
-            lambda x: float(piq.vif_p(_plane(f), _plane(x), data_range=255.0)), a, b
+        yield (
+            "VIF",
+            "piq",
+            lambda a, b, f: 2 * _mean(lambda x: float(piq.vif_p(_plane(f), _plane(x), data_range=255.0)), a, b),
         )
-        yield "SSIM", "piq", lambda a, b, f: _mean(
-            lambda x: float(piq.ssim(_plane(f), _plane(x), data_range=255.0, downsample=False)), a, b
+        yield (
+            "SSIM",
+            "piq",
+            lambda a, b, f: _mean(
+                lambda x: float(piq.ssim(_plane(f), _plane(x), data_range=255.0, downsample=False)), a, b
+            ),
         )
-        yield "MS_SSIM", "piq", lambda a, b, f: _mean(
-            lambda x: float(piq.multi_scale_ssim(_plane(f), _plane(x), data_range=255.0)), a, b
+        yield (
+            "MS_SSIM",
+            "piq",
+            lambda a, b, f: _mean(lambda x: float(piq.multi_scale_ssim(_plane(f), _plane(x), data_range=255.0)), a, b),
         )
     if sewar := _module("sewar.full_ref"):
         yield "VIF", "sewar", lambda a, b, f: 2 * _mean(lambda x: float(sewar.vifp(x, f)), a, b)
@@ -147,37 +164,32 @@ def rows(triple: Triple) -> Iterator[tuple[str, str, float, float]]:
 
 def run(options: argparse.Namespace) -> int:
     """Print the table; 1 if a figure differs by more than its definition allows."""
+    if len(options.images) not in (0, 3):
+        raise RunError("give three images, infrared, visible and fused, or none")
     if options.images:
         infrared, visible, fused = (luma(read_rgb(path)) for path in options.images)
         triple = infrared, visible, fused
     else:
         triple = pattern()
-    table = Table("metric", "against", "ours", "theirs", "relative difference", "", box=box.SIMPLE_HEAD)
-    failed = 0
+    found, failed = [], 0
     for name, library, ours, theirs in rows(triple):
         difference = abs(ours - theirs) / max(abs(theirs), 1e-300)
         # torchmetrics counts windows over the border, too
         largest = _LARGEST.get(f"{name} {library}", _LARGEST.get(name, _LARGEST["default"]))
         failed += not difference <= largest
         mark = "" if difference <= largest else "DIFFERS"
-        table.add_row(name, library, f"{ours:.9g}", f"{theirs:.9g}", f"{difference:.1g}", mark)
-    console = Console()
-    (console if console.is_terminal else Console(width=100)).print(table)
+        found.append((name, library, f"{ours:.9g}", f"{theirs:.9g}", f"{difference:.1g}", mark))
+    columns = ("metric", "against", "ours", "theirs", "relative difference", "")
+    print_tables(wide_console(), [Table(title="", columns=columns, rows=tuple(found))])
     absent = [name for name in ("skimage", "sklearn", "torchmetrics", "piq", "sewar") if _module(name) is None]
     if absent:
         print(f"not installed, so not compared: {', '.join(absent)} (pip install 'segmif_ros[agreement]')")
     return 1 if failed else 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare; see the module."""
-    parser = Parser(prog="python -m segmif_ros.trials.metric_agreement", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the images."""
     parser.add_argument("images", type=Path, nargs="*", metavar="IMAGE", help="infrared, visible and fused; or none")
-    options = parser.parse_args(arguments)
-    if len(options.images) not in (0, 3):
-        parser.error("give three images, infrared, visible and fused, or none")
-    return finish(parser.prog, lambda: run(options))
 
 
 def _module(name: str) -> Any:
@@ -198,4 +210,4 @@ def _plane(image: Grey) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_module("segmif_ros.trials.metric_agreement", __doc__, add_arguments, run))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -35,11 +36,11 @@ from segmif_ros.stream.single_camera import Moment
 from segmif_ros.trials.domains import free_domain, local_environment
 from segmif_ros.trials.online_figures import facts_of, remarks_on, summarise, tables_of
 from segmif_ros.trials.player import compressed_cameras
+from segmif_ros.trials.processes import NODE, end_process, ros_arguments
 
 PROG = "segmif replay --online"
-NODE_COMMAND = ("-c", "import sys; from segmif_ros.ros.entry import segmif_node; sys.exit(segmif_node())")
+NODE_COMMAND = NODE[1:]
 _SAMPLE_S = 0.25
-_END_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,12 +229,12 @@ def _measure(path: Path, out: Path, config: OnlineConfig) -> tuple[dict[str, Any
         if watch:
             watch.stop()
         if player is not None:
-            _end(player)
-        status = _end(node) if node else 0
+            end_process(player, signal.SIGTERM)
+        status = end_process(node, signal.SIGTERM) if node else 0
     if player.returncode or not file.is_file():
         lines = [line for line in said.splitlines() if line.strip()] or ["the player ended without a word"]
         about = f" (the node's log: {out / 'node.log'})" if config.own_node else ""
-        raise WorkFailedError(f"{lines[-1].removeprefix('online replay: ')}{about}")
+        raise WorkFailedError(f"{lines[-1].removeprefix('python -m segmif_ros.trials.player: ')}{about}")
     if status:
         raise WorkFailedError(f"the node ended with status {status} when it was told to stop: see {out / 'node.log'}")
     return json.loads(file.read_text(encoding="utf-8")), watch.samples if watch else []
@@ -246,7 +247,7 @@ def _wait(player: subprocess.Popen[str], node_ended: Callable[[], str]) -> str:
             return player.communicate(timeout=_SAMPLE_S)[1]
         except subprocess.TimeoutExpired:  # noqa: PERF203  # waiting is all this loop does
             if line := node_ended():
-                _end(player)
+                end_process(player, signal.SIGTERM)
                 return line
 
 
@@ -258,23 +259,11 @@ def _end_of_node(node: subprocess.Popen[bytes] | None, pid: int | None) -> str:
     return f"the node, process {pid}, has ended" if pid is not None and not Path(f"/proc/{pid}").exists() else ""
 
 
-def _end(process: subprocess.Popen[Any]) -> int:
-    process.terminate()
-    try:
-        return process.wait(_END_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
-
-
 def _ros_arguments(config: OnlineConfig) -> list[str]:
     given = dict(config.node_parameters)
     if config.clock:
         given["use_sim_time"] = True
-    arguments = []
-    for name, value in given.items():
-        arguments += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
-    return ["--ros-args", *arguments] if arguments else []
+    return ros_arguments(**given) if given else []
 
 
 def _player_arguments(path: Path, file: Path, config: OnlineConfig) -> list[str]:

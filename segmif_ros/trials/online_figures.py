@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from segmif_ros.reporting.numbers import percentiles
+from segmif_ros.reporting.numbers import percentiles, significant
+from segmif_ros.trials.live import Work
 
 
 def summarise(
@@ -29,9 +30,8 @@ def summarise(
     # the pause between two passes is not the node's
     same_pass = np.asarray([b[3] == a[3] for a, b in pairwise(matched)], bool)
     gaps_ms = 1000 * np.diff(arrivals_s)[same_pass] if len(matched) > 1 else np.zeros(0)
-    first, last = measured["diagnostics_first"], measured["diagnostics_last"]
-    reasons = [key.removeprefix("dropped_") for key in last if key.startswith("dropped_")]
-    dropped = {each: int(last[f"dropped_{each}"]) - int(first.get(f"dropped_{each}", 0)) for each in reasons}
+    last = measured["diagnostics_last"]
+    work = Work(first=measured["diagnostics_first"], latest=last)
     offsets = [f"pair_offset_ms_{end}" for end in ("mean", "max")]
     masters = measured["masters"]
     loops = sorted({loop for _, _, loop in masters})
@@ -41,13 +41,13 @@ def summarise(
         "processed": len(matched),
         "share": len(matched) / offered if offered else None,
         "unmatched_outputs": len(outputs) - len(matched),
-        "dropped": dropped,
+        "dropped": work.dropped(),
         "rate_hz": float(1000 / gaps_ms.mean()) if gaps_ms.size else None,
         "age_ms": percentiles(ages_ms),
         "interval_ms": percentiles(gaps_ms.tolist()),
         "jitter_ms": float(gaps_ms.std()) if gaps_ms.size else None,
         "time_to_first_output_ms": 1000 * (float(arrivals_s[0]) - begin_s) if matched else None,
-        "stage_ms": _stages(last),
+        "stage_ms": work.stage_ms(),
         "pair_offset_ms": {name.rpartition("_")[2]: float(last[name]) for name in offsets if name in last},
         "player_lateness_ms": percentiles([1e-6 * each for each in measured["lateness_ns"]]),
         "loops": [
@@ -84,15 +84,6 @@ def summarise(
     return online, series
 
 
-def _stages(values: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for key, value in values.items():
-        if key.startswith("stage_") and "_ms_" in key:
-            stage, _, end = key.removeprefix("stage_").rpartition("_ms_")
-            found.setdefault(stage, {})[end] = float(value)
-    return found
-
-
 def _resources(samples: Sequence[tuple[float, float, float]], begin_s: float, end_s: float) -> dict[str, Any]:
     """CPU in percent of one core, and memory, while images came."""
     during = [each for each in samples if begin_s <= each[0] <= end_s]
@@ -122,12 +113,12 @@ def facts_of(online: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the few figures that matter most, as (name, value)."""
     age = online["age_ms"]
     return [
-        ("rate, Hz", _shown(online["rate_hz"])),
-        ("age P50, ms", _shown(age["p50"])),
-        ("age P95, ms", _shown(age["p95"])),
-        ("first output after, ms", _shown(online["time_to_first_output_ms"])),
-        ("CPU, % of a core", _shown(online["cpu_percent"])),
-        ("memory, MiB", _shown(online["memory_mib"]["max"])),
+        ("rate, Hz", significant(online["rate_hz"])),
+        ("age P50, ms", significant(age["p50"])),
+        ("age P95, ms", significant(age["p95"])),
+        ("first output after, ms", significant(online["time_to_first_output_ms"])),
+        ("CPU, % of a core", significant(online["cpu_percent"])),
+        ("memory, MiB", significant(online["memory_mib"]["max"])),
     ]
 
 
@@ -136,15 +127,16 @@ def tables_of(online: Mapping[str, Any]) -> list[dict[str, Any]]:
     ends = ("p50", "p95", "p99", "max")
     timed = [["age", online["age_ms"]], ["interval of outputs", online["interval_ms"]]]
     timed.append(["lateness of the player", online["player_lateness_ms"]])
-    times = [[name, *(_shown(values[end]) for end in ends)] for name, values in timed]
+    times = [[name, *(significant(values[end]) for end in ends)] for name, values in timed]
     times += [
-        [f"stage {name}", *(_shown(values.get(end)) for end in ends)] for name, values in online["stage_ms"].items()
+        [f"stage {name}", *(significant(values.get(end)) for end in ends)]
+        for name, values in online["stage_ms"].items()
     ]
     counts = [["pairs offered", online["offered"]], ["processed", online["processed"]]]
     counts += [[f"dropped, {reason}", count] for reason, count in online["dropped"].items()]
-    counts += [["jitter of intervals, ms", _shown(online["jitter_ms"])]]
-    counts += [[f"pair offset {end}, ms", _shown(value)] for end, value in online["pair_offset_ms"].items()]
-    counts += [[f"memory {end}, MiB", _shown(value)] for end, value in online["memory_mib"].items()]
+    counts += [["jitter of intervals, ms", significant(online["jitter_ms"])]]
+    counts += [[f"pair offset {end}, ms", significant(value)] for end, value in online["pair_offset_ms"].items()]
+    counts += [[f"memory {end}, MiB", significant(value)] for end, value in online["memory_mib"].items()]
     loops = [[str(i + 1), each["offered_masters"], each["processed"]] for i, each in enumerate(online["loops"])]
     stage_note = "Age is measured outside of the node; stages are the node's own figures on /diagnostics."
     return [
@@ -152,7 +144,3 @@ def tables_of(online: Mapping[str, Any]) -> list[dict[str, Any]]:
         {"title": "Times, ms", "columns": ["", "P50", "P95", "P99", "max"], "rows": times, "note": stage_note},
         {"title": "Passes", "columns": ["pass", "master images", "outputs"], "rows": loops},
     ]
-
-
-def _shown(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4g}"

@@ -19,7 +19,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from segmif_ros.stream.statistics import PERCENTILES
+from segmif_ros.command_line import run_module
+from segmif_ros.reporting.numbers import percentiles
+from segmif_ros.trials.live import listen
+from segmif_ros.trials.measuring import add_rig_arguments, initialised, use_domain
+from segmif_ros.trials.processes import TIMED_NODE, running
 
 NS_PER_S = 1_000_000_000
 _DISCOVERY_S = 2.0
@@ -27,7 +31,7 @@ _STAGES = ("decode", "gain", "publish")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class OverheadFigures:
     """Output rate, percentiles of the age in milliseconds, and the node's own stages (median milliseconds)."""
 
     rate_hz: float
@@ -35,15 +39,14 @@ class Figures:
     stage_ms: dict[str, float] = field(default_factory=dict)
 
 
-def figures(ages_ns: Sequence[int], span_s: float) -> Figures:
+def figures(ages_ns: Sequence[int], span_s: float) -> OverheadFigures:
     """Sum up the ages of the outputs that came within ``span_s``; all NaN without an output."""
-    if not ages_ns:
-        return Figures(rate_hz=0.0, age_ms=(float("nan"),) * len(PERCENTILES))
-    age_ms = 1e-6 * np.percentile(ages_ns, PERCENTILES)
-    return Figures(rate_hz=len(ages_ns) / span_s, age_ms=tuple(map(float, age_ms)))
+    found = percentiles([1e-6 * each for each in ages_ns])
+    age_ms = tuple(np.nan if (value := found[end]) is None else value for end in ("p50", "p95", "p99"))
+    return OverheadFigures(rate_hz=len(ages_ns) / span_s, age_ms=age_ms)
 
 
-def ideal(rate_hz: float, infer_ms: float, seconds: float) -> Figures:
+def ideal(rate_hz: float, infer_ms: float, seconds: float) -> OverheadFigures:
     """Simulate an engine that always takes the newest pair and costs nothing but its own time."""
     period_ns, infer_ns = round(NS_PER_S / rate_hz), round(1e6 * infer_ms)
     count = round(seconds * rate_hz)
@@ -59,17 +62,15 @@ def ideal(rate_hz: float, infer_ms: float, seconds: float) -> Figures:
 # --- the node --------------------------------------------------------------------------------------------------------
 
 
-def measure_node(infer_ms: float, options: argparse.Namespace) -> Figures:
+def measure_node(infer_ms: float, options: argparse.Namespace) -> OverheadFigures:
     """Start the node with an engine of this time and return what comes out of it."""
     import rclpy
-    from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.node import Node
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import Image
 
     from segmif_ros.ros.messages import image_message, make_header, stamp_ns
-    from segmif_ros.trials import measuring
 
     random = np.random.default_rng(0)
     infrared = random.integers(0, 16384, (options.height, options.width), np.uint16)
@@ -77,9 +78,9 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> Figures:
     offered: dict[int, int] = {}
     arrivals: list[tuple[int, int]] = []
     stop = threading.Event()
-    command = [*measuring.TIMED_NODE, "--infer-ms", f"{infer_ms:g}", "--ros-args", "--log-level", "error"]
+    command = [*TIMED_NODE, "--infer-ms", f"{infer_ms:g}", "--ros-args", "--log-level", "error"]
     context = rclpy.context.Context()
-    with measuring.initialised(context), measuring.running(command):
+    with initialised(context), running(command):
         node = Node("overhead", context=context)
         cameras = [
             (node.create_publisher(Image, f"{camera}/image_raw", qos_profile_sensor_data), image, encoding)
@@ -93,9 +94,7 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> Figures:
         for topic in ("fused/image", "segmentation/confidence"):
             node.create_subscription(Image, topic, lambda _serialized: None, qos_profile_sensor_data, raw=True)
         values: dict[str, str] = {}
-        node.create_subscription(
-            DiagnosticArray, "/diagnostics", lambda message: values.update(measuring.pipeline_values(message)), 1
-        )
+        listen(node, lambda status: values.update(status.values))
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
 
@@ -134,33 +133,24 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> Figures:
     return replace(figures(ages_ns, options.seconds), stage_ms=stage_ms)
 
 
-def row(infer_ms: float, best: Figures, found: Figures) -> str:
+def row(infer_ms: float, best: OverheadFigures, found: OverheadFigures) -> str:
     """Return a line of the table."""
-    ages = "  ".join(
-        f"{mine:6.1f} ({possible:6.1f})" for mine, possible in zip(found.age_ms, best.age_ms, strict=True)
-    )
+    ages = "  ".join(f"{mine:6.1f} ({possible:6.1f})" for mine, possible in zip(found.age_ms, best.age_ms, strict=True))
     over = found.age_ms[0] - best.age_ms[0]
     stages = "  ".join(f"{each:7.1f}" for each in found.stage_ms.values())
     return f"{infer_ms:9.0f}  {found.rate_hz:5.1f} ({best.rate_hz:5.1f})  {ages}  {over:8.1f}  {stages}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    from segmif_ros.trials import measuring
-
-    parser = argparse.ArgumentParser(
-        prog="python -m segmif_ros.trials.overhead",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the engines' times, and the cameras."""
     parser.add_argument("--infer-ms", type=float, nargs="+", default=[0.0, 20.0, 50.0, 100.0], help="engines' times")
     parser.add_argument("--seconds", type=float, default=20.0, help="per engine (default 20)")
-    parser.add_argument("--rate-hz", type=float, default=30.0, help="of the cameras (default 30)")
-    parser.add_argument("--width", type=int, default=640, help="columns (default 640)")
-    parser.add_argument("--height", type=int, default=480, help="rows (default 480)")
-    parser.add_argument("--domain", type=int, default=63, help="ROS domain (default 63)")
-    options = parser.parse_args(arguments)
-    measuring.use_domain(options.domain)
+    add_rig_arguments(parser, size=(640, 480), rate_hz=30.0)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure and print a line for each engine."""
+    use_domain(options.domain)
     print(f"{options.width}x{options.height} at {options.rate_hz:g} Hz; in brackets the best that is possible")
     print(
         f"{'engine ms':>9}  {'rate Hz':^13}  {'age p50 ms':^15}  {'age p95 ms':^15}  {'age p99 ms':^15}"
@@ -173,4 +163,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_module("segmif_ros.trials.overhead", __doc__, add_arguments, run))

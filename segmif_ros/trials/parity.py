@@ -10,7 +10,6 @@ prints one line a case: the largest absolute difference of every array, and pass
 import argparse
 import hashlib
 import re
-import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segmif_ros.command_line import Parser, finish
 from segmif_ros.model.colour import rgb_to_ycrcb, stretched_bytes, with_luma
 from segmif_ros.model.encoder import MINIMUM_SIDE
 from segmif_ros.model.network import SegMiF, SegMiFConfig
@@ -148,9 +146,7 @@ def words(state: int, count: int) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
-def weight(
-    network: str, key: str, shape: Sequence[int], case: ParityCase, tag: str = TAG
-) -> np.ndarray:
+def weight(network: str, key: str, shape: Sequence[int], case: ParityCase, tag: str = TAG) -> np.ndarray:
     """Weights of one state-dict entry.
 
     Args:
@@ -313,14 +309,6 @@ def check_file(path: Path, rules: ParityRules = _RULES) -> tuple[str, bool]:
     return f"{path.stem}: {'pass' if passed else 'FAIL'} ({details})", passed
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare every .npz of a folder; 0 when all pass."""
-    parser = Parser(prog="python -m segmif_ros.trials.parity", description="compare with vectors")
-    add_arguments(parser)
-    options = parser.parse_args(arguments)
-    return finish(parser.prog, lambda: run(options))
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `segmif parity`."""
     parser.add_argument("folder", type=Path, help="folder with .npz vectors")
@@ -388,7 +376,3 @@ def _subsample(full: Tensor) -> Tensor:
 
 def _enlarged(logits: Tensor, case: ParityCase) -> Tensor:
     return F.interpolate(logits, size=(case.height, case.width), mode="bilinear", align_corners=False)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

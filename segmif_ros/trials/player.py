@@ -18,13 +18,17 @@ import math
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from segmif_ros.bag.messages import COMPRESSED
-from segmif_ros.bag.reading import BagError, Topics, open_bag
+from segmif_ros.bag.reading import Topics, open_bag
+from segmif_ros.command_line import run_module
+from segmif_ros.files import replace_file
+from segmif_ros.trials.live import listen
+from segmif_ros.trials.processes import say
 
 OUTPUTS = ("fused/image", "segmentation/mask", "segmentation/confidence")
 MATCHED = "segmentation/mask"
@@ -37,6 +41,8 @@ _LEAST_DIAGNOSTICS = 2  # messages after the last output: the first may have bee
 
 class OnlineError(RuntimeError):
     """What ends a measurement before it began; one line."""
+
+    exit_status = 1
 
 
 @dataclass(kw_only=True)
@@ -121,7 +127,6 @@ class Player:
     """Publishes a bag at its pace, in passes, and listens meanwhile."""
 
     def __init__(self, node: Any, spin: Callable[[float], None], options: argparse.Namespace) -> None:
-        from diagnostic_msgs.msg import DiagnosticArray
         from rclpy.qos import QoSProfile, ReliabilityPolicy
         from sensor_msgs.msg import CompressedImage, Image
 
@@ -135,7 +140,7 @@ class Player:
         best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
         for topic in OUTPUTS:
             node.create_subscription(Image, topic, self._arrival(topic), reliable, raw=True)
-        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        listen(node, lambda status: self.seen.diagnostics.append(dict(status.values)), options.node)
         if options.attach:
             topic = getattr(options, options.master)  # as the other player publishes it
             node.create_subscription(Image, topic, self._on_master, best_effort, raw=True)
@@ -243,21 +248,9 @@ class Player:
         self.seen.offer(stamp_of(raw), time.monotonic_ns(), 0)
         self.seen.published[self._options.master] += 1
 
-    def _on_diagnostics(self, message: Any) -> None:
-        for status in message.status:
-            if status.name == f"{self._options.node}: pipeline":
-                values = {each.key: each.value for each in status.values}
-                self.seen.diagnostics.append(values)
 
-
-def say(event: str, **facts: Any) -> None:
-    """Print one event for the process that started this one."""
-    print(json.dumps({"event": event, **facts}), flush=True)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Play, measure, write; 0 done, 1 with a line on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m segmif_ros.trials.player", description=main.__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `segmif_ros.trials.online` gives."""
     parser.add_argument("bag", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--infrared", default="/infrared/image_raw")
@@ -269,7 +262,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clock", action="store_true", help="publish /clock")
     parser.add_argument("--attach", type=float, metavar="SECONDS", help="publish nothing, watch for so long")
     parser.add_argument("--wait", type=float, default=120.0, help="seconds that the node may take to be ready")
-    options = parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Play, measure, write; OnlineError or BagError where that can't be done."""
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
 
@@ -289,10 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             player.play()
         player.settle()
-        options.out.write_text(json.dumps(player.seen.as_values()) + "\n", encoding="utf-8")
-    except (OnlineError, BagError, OSError) as error:
-        print(f"online replay: {error}", file=sys.stderr)
-        return 1
+        replace_file(options.out, json.dumps(player.seen.as_values()) + "\n")
     finally:
         executor.shutdown()
         node.destroy_node()
@@ -301,4 +294,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_module("segmif_ros.trials.player", __doc__, add_arguments, run))

@@ -11,13 +11,17 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from segmif_ros.trials.domains import local_environment
 
+NODE = (sys.executable, "-c", "import sys; from segmif_ros.ros.entry import segmif_node; sys.exit(segmif_node())")
+TIMED_NODE = (sys.executable, "-m", "segmif_ros.trials.timed_engine")
+RIG = (sys.executable, "-c", "import sys; from segmif_ros.ros.entry import simulated_rig; sys.exit(simulated_rig())")
 _LAST_LINES = 8
 END_S = 10.0  # from SIGINT to giving up
 _GRACE_S = 3.0  # the same when the demo itself has failed or was interrupted
@@ -27,6 +31,41 @@ class DemoError(RuntimeError):
     """The demo can't go on; one line with what happened, and the last lines of the child that it happened to."""
 
     exit_status = 1
+
+
+@contextmanager
+def running(*commands: Sequence[str]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Start processes, and end them in order; what they log is shown."""
+    with ExitStack() as stack:
+        started = []
+        for command in commands:
+            # a session of its own: a terminal's Ctrl-C reaches only us, and we end the children in order
+            started.append(subprocess.Popen(list(command), start_new_session=True))
+            stack.callback(end_process, started[-1])
+        yield started
+
+
+def end_process(process: subprocess.Popen[Any], number: int = signal.SIGINT) -> int:
+    """End a process with a signal, and by force after `END_S`; return its exit status."""
+    if process.poll() is None:
+        process.send_signal(number)
+    try:
+        return process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def ros_arguments(**parameters: object) -> list[str]:
+    """Return the command line that sets parameters."""
+    given = [("-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}")
+             for name, value in parameters.items()]  # fmt: skip
+    return ["--ros-args", *(each for pair in given for each in pair)]
+
+
+def say(event: str, **facts: Any) -> None:
+    """Print one event for the process that started this one, which a `Child` gives to its ``on_event``."""
+    print(json.dumps({"event": event, **facts}), flush=True)
 
 
 class Child:

@@ -5,17 +5,16 @@ $ python -m segmif_ros.trials.rig_figures --out out/rig_figures
 $ python -m segmif_ros.trials.rig_figures --out out/rig_figures --parts board,scene --seeds 5
 $ python -m segmif_ros.trials.rig_figures --out out/rig_figures --parts drift --pairs FOLDER
 
-Each row is a function of its part and seed, and is kept in OUT/rows.jsonl as soon as it is there: a run that was
+Each row is a function of its part and seed, and is kept in OUT/records.jsonl as soon as it is there: a run that was
 interrupted goes on. The tables are printed, and in OUT/tables.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.command_line import run_module
 from segmif_ros.data.images import read_grey, read_rgb
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.files import replace_file
+from segmif_ros.reporting.errors import RunError
+from segmif_ros.reporting.journal import Journal
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.calibrating.board import Board
@@ -331,21 +334,25 @@ def _road(mount_m: float) -> Any:
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measure what isn't there yet and print the tables."""
-    parser = argparse.ArgumentParser(prog=PROG, description=__doc__.splitlines()[0] if __doc__ else "")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what is measured."""
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--parts", default=",".join(PARTS), help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=0, help="of each part; 0: as many as the documentation's tables")
     parser.add_argument("--pairs", type=Path, help="drift: a folder of registered pairs instead of scenes")
-    options = parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure what isn't there yet and print the tables."""
     parts = options.parts.split(",")
     if unknown := [each for each in parts if each not in PARTS]:
-        parser.error(f"--parts: there is no '{unknown[0]}', choose from {', '.join(PARTS)}")
+        raise RunError(f"--parts: there is no '{unknown[0]}', choose from {', '.join(PARTS)}")
     cv2.setNumThreads(1)
     with ResultFolder(options.out, PROG):
-        journal = options.out / "rows.jsonl"
-        rows = _read(journal)
+        journal = Journal(options.out, {"kind": PROG})
+        rows: dict[str, dict[int, Row]] = {}
+        for record in journal.records.values():
+            rows.setdefault(record["part"], {})[record["seed"]] = record["row"]
         for part in parts:
             name, measure, count = _measure_of(part, options)
             found = rows.setdefault(name, {})
@@ -353,11 +360,11 @@ def main(arguments: list[str] | None = None) -> int:
             with progress_bar(name, count, len(found)) as advance:
                 for seed in wanted:
                     found[seed] = measure(seed)
-                    with journal.open("a", encoding="utf-8") as stream:
-                        stream.write(json.dumps({"part": name, "seed": seed, "row": found[seed]}) + "\n")
+                    journal.add({"key": f"{name} {seed}", "part": name, "seed": seed, "row": found[seed]})
                     advance(1)
+        journal.close()
         text = tables({name: found for name, found in rows.items() if found})
-        (options.out / "tables.md").write_text(text, encoding="utf-8")
+        replace_file(options.out / "tables.md", text)
     print(text)
     return 0
 
@@ -379,17 +386,5 @@ def _measure_of(part: str, options: argparse.Namespace) -> tuple[str, Callable[[
     return part, measures[part], count
 
 
-def _read(journal: Path) -> dict[str, dict[int, Row]]:
-    rows: dict[str, dict[int, Row]] = {}
-    lines: Iterable[str] = journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # the run was ended within this line
-        rows.setdefault(entry["part"], {})[entry["seed"]] = entry["row"]
-    return rows
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_module("segmif_ros.trials.rig_figures", __doc__, add_arguments, run))

@@ -17,13 +17,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from segmif_ros.command_line import run_module
+from segmif_ros.reporting.errors import WorkFailedError
 from segmif_ros.stream.statistics import DROP_REASONS
+from segmif_ros.trials.live import listen
+from segmif_ros.trials.measuring import add_node_arguments, memory_mib, node_command, use_domain
+from segmif_ros.trials.processes import RIG, ros_arguments, running
 
 _TOPICS = ("fused/image", "segmentation/mask", "segmentation/confidence", "segmentation/overlay")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class MemorySample:
     """One look at the node."""
 
     elapsed_s: float
@@ -31,7 +36,7 @@ class Sample:
     processed: int
 
 
-def slope_mib_per_hour(samples: Sequence[Sample]) -> float:
+def slope_mib_per_hour(samples: Sequence[MemorySample]) -> float:
     """Return the slope of the straight line that fits the memory best; 0 for fewer than three samples."""
     if len(samples) < 3:
         return 0.0
@@ -41,7 +46,7 @@ def slope_mib_per_hour(samples: Sequence[Sample]) -> float:
     return 3600 * sum((each.elapsed_s - mean_s) * (each.memory_mib - mean_mib) for each in samples) / spread
 
 
-def verdict(samples: Sequence[Sample], limit_mib_per_hour: float) -> tuple[bool, str]:
+def verdict(samples: Sequence[MemorySample], limit_mib_per_hour: float) -> tuple[bool, str]:
     """Return whether the run passes, and why in one line."""
     # what is loaded and buffered in the beginning is no leak
     half = [each for each in samples if each.elapsed_s >= samples[-1].elapsed_s / 2] if samples else []
@@ -59,43 +64,33 @@ def verdict(samples: Sequence[Sample], limit_mib_per_hour: float) -> tuple[bool,
 
 def run(options: argparse.Namespace) -> int:
     """Run and watch; return the exit status."""
-    from segmif_ros.trials import measuring
-
-    measuring.use_domain(options.domain)
+    use_domain(options.domain)
     import rclpy
-    from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.node import Node
     from sensor_msgs.msg import Image
 
     size = {"width": options.width, "height": options.height}
-    warm_up = {"warm_up_width": options.width, "warm_up_height": options.height, "diagnostics_period_s": 0.5}
-    if options.engine == "timed":
-        node = [*measuring.TIMED_NODE, "--infer-ms", str(options.infer_ms), *measuring.ros_arguments(**warm_up)]
-    else:
-        node = [*measuring.NODE, *measuring.ros_arguments(weights=options.weights, num_threads=1, **warm_up)]
+    node = node_command(options, 0.5)
     rig = [
-        *measuring.RIG,
-        *measuring.ros_arguments(rate_hz=float(options.rate_hz), drop_probability=0.01, jitter_s=0.002, **size),
+        *RIG,
+        *ros_arguments(rate_hz=float(options.rate_hz), drop_probability=0.01, jitter_s=0.002, **size),
     ]
     values: dict[str, str] = {}
-    samples: list[Sample] = []
+    samples: list[MemorySample] = []
     rclpy.init(args=[])
-    with measuring.running(node, rig) as (node_process, rig_process):
+    with running(node, rig) as (node_process, rig_process):
         listener = Node("soak")
         # so that every output is made
         for topic in _TOPICS:
             listener.create_subscription(Image, topic, lambda _message: None, 1, raw=True)
-        listener.create_subscription(
-            DiagnosticArray, "/diagnostics", lambda message: values.update(measuring.pipeline_values(message)), 10
-        )
+        listen(listener, lambda status: values.update(status.values))
         executor = SingleThreadedExecutor()
         executor.add_node(listener)
         while "processed" not in values or values["processed"] == "0":  # until the model is loaded
             executor.spin_once(timeout_sec=0.5)
             if node_process.poll() is not None or rig_process.poll() is not None:
-                print("FAIL: a process ended before the first pair was processed", file=sys.stderr)
-                return 1
+                raise WorkFailedError("a process ended before the first pair was processed")
         began = time.monotonic()
         due_s = 0.0
         while due_s <= 60 * options.minutes:
@@ -104,11 +99,10 @@ def run(options: argparse.Namespace) -> int:
             if elapsed_s < due_s:
                 continue
             if node_process.poll() is not None or rig_process.poll() is not None:
-                print(f"FAIL: a process ended after {elapsed_s:.0f} s", file=sys.stderr)
-                return 1
-            sample = Sample(
+                raise WorkFailedError(f"a process ended after {elapsed_s:.0f} s")
+            sample = MemorySample(
                 elapsed_s=elapsed_s,
-                memory_mib=measuring.memory_mib(node_process.pid),
+                memory_mib=memory_mib(node_process.pid),
                 processed=int(values["processed"]),
             )
             samples.append(sample)
@@ -122,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
     return 0 if passed else 1
 
 
-def _line(sample: Sample, values: dict[str, str]) -> str:
+def _line(sample: MemorySample, values: dict[str, str]) -> str:
     drops = ", ".join(f"{each} {values.get(f'dropped_{each}', '?')}" for each in DROP_REASONS)
     return (
         f"{sample.elapsed_s:6.0f} s  memory {sample.memory_mib:7.1f} MiB  processed {sample.processed:6d}  "
@@ -130,25 +124,12 @@ def _line(sample: Sample, values: dict[str, str]) -> str:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m segmif_ros.trials.soak",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how long, and what is run."""
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
     parser.add_argument("--interval-s", type=float, default=10.0, help="between two lines (default 10)")
-    parser.add_argument("--engine", choices=("timed", "real"), default="real", help="the network or a sleep")
-    parser.add_argument("--infer-ms", type=float, default=50.0, help="of the timed engine (default 50)")
-    parser.add_argument("--weights", default="segmif-s", help="of the real engine")
-    parser.add_argument("--width", type=int, default=640, help="columns of both images (default 640)")
-    parser.add_argument("--height", type=int, default=480, help="rows of both images (default 480)")
-    parser.add_argument("--rate-hz", type=float, default=30.0, help="of the rig (default 30)")
-    parser.add_argument("--limit-mib-per-hour", type=float, default=30.0, help="largest slope that passes (default 30)")
-    parser.add_argument("--domain", type=int, default=64, help="ROS domain (default 64)")
-    return run(parser.parse_args(arguments))
+    add_node_arguments(parser, weights="segmif-s", size=(640, 480), rate_hz=30.0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_module("segmif_ros.trials.soak", __doc__, add_arguments, run))

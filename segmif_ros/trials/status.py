@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from segmif_ros.command_line import DONE, FAILED
-from segmif_ros.trials.live import Listener, Seen, as_json, screen
+from segmif_ros.trials.live import Listener, Tracked, as_json, screen
 
 _HOME_AND_CLEAR = "\x1b[H\x1b[J"
 
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         rclpy.try_shutdown(context=context)
 
 
-def _wait(listener: Listener, executor: Any, options: argparse.Namespace) -> list[Seen]:
+def _wait(listener: Listener, executor: Any, options: argparse.Namespace) -> list[Tracked]:
     """Wait until every node was heard of twice, so that rates are known, or for as long as was asked."""
     until_s = time.monotonic() + options.timeout
     while time.monotonic() < until_s:
@@ -89,6 +89,6 @@ def _wait(listener: Listener, executor: Any, options: argparse.Namespace) -> lis
     )
 
 
-def _chosen(listener: Listener, name: str | None) -> list[Seen]:
+def _chosen(listener: Listener, name: str | None) -> list[Tracked]:
     seen = listener.seen()
     return seen if name is None else [each for each in seen if each.now.node == name.lstrip("/")]

@@ -13,10 +13,9 @@ moves among them.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.command_line import run_module
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.files import write_json
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
 from segmif_ros.labels import FMB, IGNORE_ID
 from segmif_ros.scenes import RoadScene
@@ -43,7 +44,7 @@ _SURE_PX = 1.5  # between the flow there and back
 
 
 @dataclass
-class Steadiness:
+class FilterEffect:
     """What became of a sequence, without the filter and with it."""
 
     changes: list[list[float]] = field(default_factory=lambda: [[], []])  # along the flow
@@ -63,9 +64,9 @@ class Steadiness:
         }
 
 
-def measured(engine: EngineProtocol, frames: Iterator[Frame], rate_hz: float) -> Steadiness:
+def measured(engine: EngineProtocol, frames: Iterator[Frame], rate_hz: float) -> FilterEffect:
     """Run a sequence through the network and the filter."""
-    found, steady = Steadiness(), TemporalFilter()
+    found, steady = FilterEffect(), TemporalFilter()
     to_fmb = LabelMapping(engine.label_set, FMB)
     before: tuple[Image, list[Image], Image | None] | None = None
     for number, (infrared, rgb, truth) in enumerate(frames):
@@ -136,13 +137,8 @@ def row(name: str, figures: dict[str, Any]) -> str:
     return f"{name:24s}{changes:>24s}{everything:>24s}{scores:>16s}{figures['filter_cpu_ms']:8.1f}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m segmif_ros.trials.steadiness",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what is measured."""
     parser.add_argument("--weights", default="segmif-rt", help="default: %(default)s")
     parser.add_argument("--frames", type=int, default=14, help="of each sequence (default: %(default)s)")
     parser.add_argument("--scenes", type=int, default=2, help="drives of each lighting and rate (default: %(default)s)")
@@ -151,7 +147,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sequence", type=Path, action="append", default=[], metavar="FOLDER", help="of real pairs")
     parser.add_argument("--threads", type=int, default=0, help="of torch and OpenCV (default: theirs)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
-    options = parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure and print."""
     if options.threads:
         cv2.setNumThreads(options.threads)
     engine = Engine(EngineConfig(weights=tuple(options.weights.split(",")), num_threads=options.threads))
@@ -161,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = {}
     for rate_hz in options.rates:
         for lighting in LIGHTINGS:
-            total = Steadiness()
+            total = FilterEffect()
             for seed in range(options.scenes):
                 frames = scene_frames(FIRST_SEED + seed, lighting, options.frames, rate_hz, size)
                 _add(total, measured(engine, frames, rate_hz))
@@ -173,11 +172,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report[folder.name] = found.figures()
         print(row(folder.name, report[folder.name]), flush=True)
     if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(options.json, report)
     return 0
 
 
-def _add(total: Steadiness, part: Steadiness) -> None:
+def _add(total: FilterEffect, part: FilterEffect) -> None:
     for i in range(2):
         total.changes[i] += part.changes[i]
         total.all_changes[i] += part.all_changes[i]
@@ -186,4 +185,4 @@ def _add(total: Steadiness, part: Steadiness) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_module("segmif_ros.trials.steadiness", __doc__, add_arguments, run))

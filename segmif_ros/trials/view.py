@@ -18,7 +18,7 @@ from segmif_ros.grid.evidence import Square
 from segmif_ros.grid.picture import draw_cost
 from segmif_ros.imaging.encodings import EncodingError, ImageBuffer, to_infrared, to_rgb
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
-from segmif_ros.trials.live import Listener, Seen, screen
+from segmif_ros.trials.live import Listener, Tracked, screen
 from segmif_ros.trials.view_server import ADDRESS, LegendClass, Picture, UInt8Image, View, serve
 
 # panel -> title, topic of the node where its status doesn't name another
@@ -93,7 +93,7 @@ class _Topics:
         self._gain = ThermalGain(GainConfig())
         self._subscribed: dict[str, tuple[str, Any]] = {}
 
-    def follow(self, seen: Seen) -> None:
+    def follow(self, seen: Tracked) -> None:
         """Subscribe to the node's topics, and anew where one has changed."""
         from rclpy.qos import qos_profile_sensor_data
         from sensor_msgs.msg import Image

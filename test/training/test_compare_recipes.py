@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from module_command import command_of
 
-from segmif_ros.training.compare import main, read_variants, table
+from segmif_ros.training import compare
+from segmif_ros.training.compare import read_variants, table
 from segmif_ros.training.config import RecipeError
+
+main = command_of(compare)
+
 
 PACKAGED = Path(__file__).parents[2] / "config" / "training" / "compare" / "methods.yaml"
 

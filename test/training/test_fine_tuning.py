@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from module_command import command_of
 
 from segmif_ros.cli import main as segmif
 from segmif_ros.inference.engine import Engine, EngineConfig
 from segmif_ros.labels import FMB, label_metadata, label_set
 from segmif_ros.model import SegMiF, load_checkpoint, save_checkpoint
-from segmif_ros.training.__main__ import main as train
+from segmif_ros.training import __main__ as training
 from segmif_ros.training.recipe_file import from_mapping, read_recipe
 from segmif_ros.training.starting import start_from
+
+train = command_of(training)
+
 
 RECIPE = Path(__file__).parents[2] / "config/training/fine-tune.yaml"
 FIRST_STAGE = "segmentation.denoise_net.encoder.patch_embed1.proj.weight"

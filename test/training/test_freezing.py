@@ -32,8 +32,10 @@ def test_a_stage_of_the_encoder_is_frozen_alone(sizes):
     freeze(model, ["encoder.stages.1"])
     stopped = every - moving(model)
     assert f"{NET}encoder.norm1.weight" in stopped
-    assert all(name.startswith(tuple(f"{NET}encoder.{part}1." for part in ("patch_embed", "block", "norm")))
-               for name in stopped)
+    assert all(
+        name.startswith(tuple(f"{NET}encoder.{part}1." for part in ("patch_embed", "block", "norm")))
+        for name in stopped
+    )
 
 
 def test_the_stages_are_all_of_the_encoder(sizes):

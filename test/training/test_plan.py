@@ -7,14 +7,18 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from module_command import command_of
 
 from segmif_ros.data.transforms import AugmentConfig
 from segmif_ros.labels import FMB
 from segmif_ros.model import SegMiFConfig
-from segmif_ros.training.__main__ import main
+from segmif_ros.training import __main__ as train
 from segmif_ros.training.config import SourceConfig, TrainingConfig
 from segmif_ros.training.plan import dry_run
 from segmif_ros.training.trainer import Trainer
+
+main = command_of(train)
+
 
 CROP = AugmentConfig(crop_height=64, crop_width=64)
 TINY = TrainingConfig(

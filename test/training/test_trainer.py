@@ -11,18 +11,22 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from module_command import command_of
 
 from segmif_ros.data.transforms import AugmentConfig
 from segmif_ros.evaluation.card import learning_curve as weights_curve
 from segmif_ros.model import SegMiF, SegMiFConfig, load_checkpoint, save_checkpoint
 from segmif_ros.training import RecipeError, TrainingError
-from segmif_ros.training.__main__ import main
+from segmif_ros.training import __main__ as train
 from segmif_ros.training.batches import as_tensors, batches
 from segmif_ros.training.config import OptimiserConfig, RoundsConfig, SourceConfig, TrainingConfig
 from segmif_ros.training.distributed import Processes
 from segmif_ros.training.losses import labelled_weight
 from segmif_ros.training.phases import Truth
 from segmif_ros.training.trainer import Trainer, compile_networks
+
+main = command_of(train)
+
 
 CROP = AugmentConfig(crop_height=64, crop_width=64, dark=0.3, thermal_noise=0.3)
 TINY = TrainingConfig(
@@ -214,7 +218,7 @@ def test_the_exported_weights_carry_the_facts_of_the_recipe(tmp_path, data):
 def test_the_log_of_a_run_is_a_learning_curve_and_so_are_those_of_its_stages(tmp_path, data):
     Trainer(TINY, data_root=data, output=tmp_path).run()
     log, curve = tmp_path / "log.jsonl", tmp_path / "x.curve.json"
-    assert weights_curve.main([str(log), str(log), str(curve)]) == 0
+    assert command_of(weights_curve)([str(log), str(log), str(curve)]) == 0
     points = weights_curve.read_curve(curve)
     assert [point["step"] for point in points if "loss" in point] == list(range(1, 9))
     assert [point["step"] for point in points if "validation" in point] == [4, 8]
@@ -260,7 +264,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path, data, capsys):
 
 def test_validation_uses_held_out_pairs_alone(tmp_path, data):
     trainer = Trainer(TINY, data_root=data, output=tmp_path)
-    (_, held_out), = trainer.validation._sources
+    ((_, held_out),) = trainer.validation._sources
     assert held_out.names == ("2",)
     names = {name for batch in first_batches(trainer, 20) for name in batch.names}
     assert not any(name.endswith("/2.png") for name in names)
@@ -284,9 +288,7 @@ def test_the_command_reports_missing_data_in_one_line(tmp_path, capsys):
 
 
 def test_training_the_segmentation_network_alone_leaves_the_fusion_network_as_it_was(tmp_path, data, labelled):
-    trainer = Trainer(
-        dataclasses.replace(labelled, method="segmentation"), data_root=data, output=tmp_path / "run"
-    )
+    trainer = Trainer(dataclasses.replace(labelled, method="segmentation"), data_root=data, output=tmp_path / "run")
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.run()
     moved = {name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])}

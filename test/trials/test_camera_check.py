@@ -4,8 +4,11 @@
 import cv2
 import numpy as np
 import pytest
+from module_command import command_of
 
-from segmif_ros.trials.camera_check import main
+from segmif_ros.trials import camera_check
+
+main = command_of(camera_check)
 
 
 @pytest.fixture

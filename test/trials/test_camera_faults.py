@@ -5,28 +5,27 @@ from dataclasses import asdict
 
 from segmif_ros.scenes.faults import parse_faults
 from segmif_ros.trials.camera_faults import (
-    Look,
-    Seen,
+    HealthReport,
+    Sightings,
     alarms,
     aligned,
     judged,
     one_of_each,
-    read_log,
     table,
     verdict,
 )
-from segmif_ros.trials.soak import Sample
+from segmif_ros.trials.soak import MemorySample
 
 (FAULT,) = parse_faults("infrared:freeze@10s+4s")
 
 
-def seen(ill_from: float, ill_until: float, *, condition="frozen") -> Seen:
-    found = Seen()
+def seen(ill_from: float, ill_until: float, *, condition="frozen") -> Sightings:
+    found = Sightings()
     for tenth in range(300):
         now = tenth / 10
         ill = ill_from <= now < ill_until
         found.looks.append(
-            Look(
+            HealthReport(
                 time_s=now,
                 infrared=condition if ill else "ok",
                 rgb="ok",
@@ -69,8 +68,8 @@ def test_a_pause_of_the_rig_itself_is_no_false_alarm() -> None:
 
 def test_memory_that_grows_fails() -> None:
     one = {"seconds": 20.0, "found": [asdict(judged(FAULT, seen(10.6, 14.3)))], "false_alarms": []}
-    flat = [Sample(elapsed_s=60.0 * i, memory_mib=300.0, processed=1) for i in range(8)]
-    grows = [Sample(elapsed_s=60.0 * i, memory_mib=300.0 + i, processed=1) for i in range(8)]
+    flat = [MemorySample(elapsed_s=60.0 * i, memory_mib=300.0, processed=1) for i in range(8)]
+    grows = [MemorySample(elapsed_s=60.0 * i, memory_mib=300.0 + i, processed=1) for i in range(8)]
     assert verdict([one], flat, 30)[0]
     assert not verdict([one], grows, 30)[0]
 
@@ -79,13 +78,6 @@ def test_a_round_has_every_fault_once_with_quiet_between() -> None:
     faults = one_of_each()
     ends = [each.start_s + each.duration_s for each in faults]
     assert all(after.start_s >= end + 4 for after, end in zip(faults[1:], ends, strict=False))
-
-
-def test_a_log_that_was_cut_off_is_gone_on_with(tmp_path) -> None:
-    log = tmp_path / "log.jsonl"
-    log.write_text('{"seconds": 3}\n{"secon')
-    assert read_log(log) == [{"seconds": 3}]
-    assert read_log(None) == []
 
 
 def test_times_are_on_the_rigs_clock_also_where_the_listener_came_late() -> None:

@@ -5,9 +5,14 @@ import subprocess
 import sys
 
 import pytest
+from module_command import command_of
 
-from segmif_ros.trials.fuzz.__main__ import KINDS, main, run_kind
+from segmif_ros.trials.fuzz import __main__ as fuzz
+from segmif_ros.trials.fuzz.__main__ import KINDS, run_kind
 from segmif_ros.trials.fuzz.tally import Tally
+
+main = command_of(fuzz)
+
 
 SHORT = {"images": 400, "yaml": 120, "camera_info": 60, "weights": 60, "bags": 12}
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from segmif_ros.trials.live import Listener, NodeStatus, Seen, as_json, screen
+from segmif_ros.trials.live import Listener, NodeStatus, Tracked, as_json, screen
 
 VALUES = {
     "model": "segmif-s 5c52",
@@ -26,22 +26,22 @@ def _status(level: str = "OK", message: str = "active", heard_s: float = 10.0, *
     return NodeStatus(node="segmif_node", level=level, message=message, values={**VALUES, **values}, heard_s=heard_s)
 
 
-def _text(seen: Seen) -> str:
+def _text(seen: Tracked) -> str:
     return "\n".join(screen(seen, IMAGES, 10.5))
 
 
 def test_a_rate_is_the_growth_of_a_counter_over_time() -> None:
     before = _status(heard_s=5.0, frames_infrared="50")
-    assert Seen(now=_status(), before=before).rate_hz("frames_infrared") == pytest.approx(10.0)
+    assert Tracked(now=_status(), before=before).rate_hz("frames_infrared") == pytest.approx(10.0)
 
 
 @pytest.mark.parametrize("before", [None, _status(heard_s=10.0), _status(heard_s=5.0, frames_infrared="200")])
 def test_a_rate_is_unknown_with_one_message_or_after_a_restart(before: NodeStatus | None) -> None:
-    assert Seen(now=_status(), before=before).rate_hz("frames_infrared") is None
+    assert Tracked(now=_status(), before=before).rate_hz("frames_infrared") is None
 
 
 def test_the_screen_has_inputs_pairs_drops_and_ages() -> None:
-    text = _text(Seen(now=_status(topic_infrared="/boson/image_raw"), before=_status(heard_s=5.0, frames_rgb="150")))
+    text = _text(Tracked(now=_status(topic_infrared="/boson/image_raw"), before=_status(heard_s=5.0, frames_rgb="150")))
     assert "segmif_node  OK  active  (0.5 s ago)" in text
     assert "/boson/image_raw" in text
     assert "30.0 Hz, 300 frames" in text
@@ -52,19 +52,19 @@ def test_the_screen_has_inputs_pairs_drops_and_ages() -> None:
 
 
 def test_every_problem_has_a_line() -> None:
-    text = _text(Seen(now=_status("WARN", "rgb: /rgb fell silent; the machine is too slow")))
+    text = _text(Tracked(now=_status("WARN", "rgb: /rgb fell silent; the machine is too slow")))
     assert text.count("  problem ") == 2
 
 
 def test_a_topic_that_nobody_publishes_is_shown_beside_those_that_exist() -> None:
     line = "infrared: nobody publishes /boson/image; start the camera"
-    text = _text(Seen(now=_status("WARN", line)))
+    text = _text(Tracked(now=_status("WARN", line)))
     assert "for /boson/image there is /boson/image_raw" in text
     assert "/camera/color/image_raw" in text
 
 
 def test_json_holds_rates_and_all_values() -> None:
-    made = as_json(Seen(now=_status()), IMAGES)
+    made = as_json(Tracked(now=_status()), IMAGES)
     assert made["values"]["processed"] == "60"
     assert made["input_rate_hz"] == {"infrared": None, "rgb": None}
     assert made["image_topics"] == IMAGES

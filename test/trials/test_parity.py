@@ -9,6 +9,7 @@ import network_reference
 import numpy as np
 import pytest
 import torch
+from module_command import command_of
 from torch import nn
 from torch.nn import functional as F
 
@@ -251,7 +252,7 @@ def test_a_context_softmax_over_the_wrong_axis_fails(monkeypatch: pytest.MonkeyP
 
 def test_the_command_prints_one_line_a_case_and_succeeds(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     np.savez(tmp_path / "b0_3_29x32.npz", **_vectors("b0_3_29x32"))
-    assert parity.main([str(tmp_path)]) == 0
+    assert command_of(parity)([str(tmp_path)]) == 0
     case, summary = capsys.readouterr().out.splitlines()
     assert case.startswith("b0_3_29x32: pass (")
     assert all(f"{name} " in case for name in _vectors("b0_3_29x32"))
@@ -261,7 +262,7 @@ def test_the_command_prints_one_line_a_case_and_succeeds(tmp_path: Path, capsys:
 def test_the_command_fails_when_one_array_differs(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     vectors = _vectors("b0_3_29x32")
     np.savez(tmp_path / "b0_3_29x32.npz", **(vectors | {"fused_from_Y": vectors["fused_from_Y"] + 2e-4}))
-    assert parity.main([str(tmp_path)]) == 1
+    assert command_of(parity)([str(tmp_path)]) == 1
     case, summary = capsys.readouterr().out.splitlines()
     assert case.startswith("b0_3_29x32: FAIL (")
     assert case.count(" FAIL,") == 1
@@ -273,15 +274,15 @@ def test_another_set_is_compared_by_its_own_tag(tmp_path: Path, capsys: pytest.C
     case = parity.ParityCase.from_name("b0_3_29x32")
     vectors = parity.outputs(case, parity.build_model(case, "other"), tag="other")
     np.savez(tmp_path / "b0_3_29x32.npz", **vectors)
-    assert parity.main([str(tmp_path), "--tag", "other"]) == 0
-    assert parity.main([str(tmp_path)]) == 1
+    assert command_of(parity)([str(tmp_path), "--tag", "other"]) == 0
+    assert command_of(parity)([str(tmp_path)]) == 1
 
 
 def test_the_tolerances_are_those_that_are_given(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     vectors = _vectors("b0_3_29x32")
     np.savez(tmp_path / "b0_3_29x32.npz", **(vectors | {"fused_from_Y": vectors["fused_from_Y"] + 2e-4}))
-    assert parity.main([str(tmp_path), "--tolerance", "1e-3"]) == 0
-    assert parity.main([str(tmp_path), "--tolerance", "0"]) == 2
+    assert command_of(parity)([str(tmp_path), "--tolerance", "1e-3"]) == 0
+    assert command_of(parity)([str(tmp_path), "--tolerance", "0"]) == 2
     assert "tolerance is 0.0: it must be above 0" in capsys.readouterr().err
 
 
@@ -321,7 +322,7 @@ def test_a_file_that_cannot_be_used_is_one_failing_line(
     tmp_path: Path, capsys: pytest.CaptureFixture, name: str, content: bytes, words: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    assert parity.main([str(tmp_path)]) == 1
+    assert command_of(parity)([str(tmp_path)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert words in lines[0]
@@ -329,7 +330,7 @@ def test_a_file_that_cannot_be_used_is_one_failing_line(
 
 @pytest.mark.parametrize("folder", [".", "nowhere"])
 def test_a_folder_without_vectors_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture, folder: str) -> None:
-    assert parity.main([str(tmp_path / folder)]) == 2
+    assert command_of(parity)([str(tmp_path / folder)]) == 2
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.count("\n") == 1

@@ -82,9 +82,7 @@ def test_two_bags_of_one_name_are_refused(make_bag: MakeBag, tmp_path: Path) -> 
         replay_bags([make_bag("a"), tmp_path / "other" / "a"], tmp_path / "out", FakeEngine, QUICK)
 
 
-def test_the_command_replays_what_record_synthetic_wrote(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_replays_what_record_synthetic_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bag, out = tmp_path / "street", tmp_path / "out"
     assert run("record-synthetic", bag, "--frames", 3, "--size", "64x64") == 0
     with open_bag(bag, Topics(labels=LABELS_TOPIC)) as opened:

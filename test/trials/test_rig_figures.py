@@ -4,6 +4,7 @@
 import json
 
 import numpy as np
+from module_command import command_of
 
 from segmif_ros.trials import rig_figures
 
@@ -13,10 +14,10 @@ def test_a_run_keeps_its_rows_and_goes_on_where_it_was(tmp_path, monkeypatch, ca
     monkeypatch.setattr(
         rig_figures, "measure_drift", lambda seed: asked.append(seed) or {"0": 0.0, "2": 1, "4": 1, "8": 1}
     )
-    assert rig_figures.main(["--out", str(tmp_path), "--parts", "drift", "--seeds", "2"]) == 0
-    with (tmp_path / "rows.jsonl").open("a") as stream:
+    assert command_of(rig_figures)(["--out", str(tmp_path), "--parts", "drift", "--seeds", "2"]) == 0
+    with (tmp_path / "records.jsonl").open("a") as stream:
         stream.write('{"part": "drift", "se')  # ended within a line
-    assert rig_figures.main(["--out", str(tmp_path), "--parts", "drift", "--seeds", "3"]) == 0
+    assert command_of(rig_figures)(["--out", str(tmp_path), "--parts", "drift", "--seeds", "3"]) == 0
     assert asked == [0, 1, 2]
     assert "| | 1.000 | 1.000 | 1.000 |" in capsys.readouterr().out
     assert "drift, 3 seeds" in (tmp_path / "tables.md").read_text()

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from segmif_ros.trials.soak import Sample, slope_mib_per_hour, verdict
+from segmif_ros.trials.soak import MemorySample, slope_mib_per_hour, verdict
 
 
-def samples(memory, processed=None) -> list[Sample]:
+def samples(memory, processed=None) -> list[MemorySample]:
     processed = processed or range(100, 100 * len(memory) + 100, 100)
     return [
-        Sample(elapsed_s=10.0 * i, memory_mib=each, processed=count)
+        MemorySample(elapsed_s=10.0 * i, memory_mib=each, processed=count)
         for i, (each, count) in enumerate(zip(memory, processed, strict=True))
     ]
 

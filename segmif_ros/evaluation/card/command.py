@@ -31,7 +31,6 @@ from typing import Any
 
 from rich.console import Console
 
-from segmif_ros.command_line import Parser, finish
 from segmif_ros.data.camvid import CamVid
 from segmif_ros.data.mixture import PairSource
 from segmif_ros.data.object_truth import ObjectFolder, object_table
@@ -328,15 +327,3 @@ def _amounts(options: argparse.Namespace) -> Amounts:
     if options.scenes < 1:
         raise EvaluationError(f"--scenes is {options.scenes}: it must be at least 1")
     return replace(amounts, scenes=options.scenes)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and measure."""
-    parser = Parser(prog="python -m segmif_ros.evaluation.card.command")
-    add_arguments(parser)
-    options = parser.parse_args(arguments)
-    return finish(parser.prog, lambda: run(options))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

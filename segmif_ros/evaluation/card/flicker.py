@@ -71,9 +71,7 @@ class Steadiness:
         return {
             "largest_step": {name: max(values) for name, values in self._steps.items()},
             "change": change,
-            "relative_change": {
-                name: change[name] / sources if sources > 0 else None for name in ("fused", "average")
-            },
+            "relative_change": {name: change[name] / sources if sources > 0 else None for name in ("fused", "average")},
             "relabelled": float(np.mean(self._relabelled)),
         }
 

@@ -17,8 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segmif_ros.command_line import Parser, finish
+from segmif_ros.command_line import run_module
 from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.files import replace_file
 from segmif_ros.reporting import plots
 
 FORMAT = 1
@@ -135,22 +136,19 @@ def curve_plots(points: Sequence[Point]) -> dict[str, str]:
     return found
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Make a curve file of a log; errors are one line."""
-    parser = Parser(prog="python -m segmif_ros.evaluation.card.learning_curve", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the logs and the file."""
     parser.add_argument("log", type=Path, nargs="+", help="log.jsonl of a run; of a run's stages in their order")
     parser.add_argument("curve", type=Path, help="the file to write, NAME.curve.json")
-    options = parser.parse_args(arguments)
 
-    def run() -> int:
-        points = join_stages([read_curve(log) for log in options.log])
-        kept = thin(points)
-        options.curve.write_text(json.dumps({"format": FORMAT, "points": kept}) + "\n", encoding="utf-8")
-        print(f"{options.curve}: {len(kept)} of {len(points)} points")
-        return 0
 
-    return finish(parser.prog, run)
+def run(options: argparse.Namespace) -> int:
+    """Make a curve file of logs."""
+    points = join_stages([read_curve(log) for log in options.log])
+    kept = thin(points)
+    replace_file(options.curve, json.dumps({"format": FORMAT, "points": kept}) + "\n")
+    print(f"{options.curve}: {len(kept)} of {len(points)} points")
+    return 0
 
 
 def join_stages(stages: Sequence[Sequence[Point]]) -> list[Point]:
@@ -164,4 +162,4 @@ def join_stages(stages: Sequence[Sequence[Point]]) -> list[Point]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_module("segmif_ros.evaluation.card.learning_curve", __doc__, add_arguments, run))

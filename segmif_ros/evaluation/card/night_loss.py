@@ -132,7 +132,8 @@ def _beside(lost: float, other: float) -> dict[str, Any]:
 def _prediction_table(labels: LabelSet) -> npt.NDArray[np.uint8]:
     """Return CamVid's id by predicted id; what has no counterpart is unlabelled there, which no truth is."""
     coarser = {
-        name: _COARSER[common_name(name)] for name in labels.names
+        name: _COARSER[common_name(name)]
+        for name in labels.names
         if common_name(name) in _COARSER and name not in CAMVID.names
     }
     table = np.full(256, CAMVID.ignore_id, np.uint8)

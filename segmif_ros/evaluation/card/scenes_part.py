@@ -134,9 +134,7 @@ def report_scenes(engine: EngineProtocol, count: int, gallery: Gallery, advance:
 def _scene_inputs(sample: Sample, index: int) -> dict[str, tuple[Image, Image]]:
     """Return the pairs that a scene is shown as, by name."""
     inputs = {name: choose(sample.infrared, sample.rgb) for name, choose in INPUTS.items()}
-    moved = {
-        _moved(shift): (shift_infrared(sample.infrared, shift, index), sample.rgb) for shift in SHIFTS_PX if shift
-    }
+    moved = {_moved(shift): (shift_infrared(sample.infrared, shift, index), sample.rgb) for shift in SHIFTS_PX if shift}
     return inputs | moved
 
 

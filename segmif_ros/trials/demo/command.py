@@ -32,7 +32,7 @@ from segmif_ros.scenes.faults import parse_faults
 from segmif_ros.trials.demo.report import Figures, ShownMoment, figures, read_picture, tables, write_report
 from segmif_ros.trials.demo.timeline import points
 from segmif_ros.trials.domains import free_domain
-from segmif_ros.trials.processes import END_S, Child, Children, DemoError, child_environment
+from segmif_ros.trials.processes import END_S, Child, Children, DemoError, child_environment, ros_arguments
 
 LIGHTINGS = ("cycle", "day", "dusk", "night")
 _START_TIMEOUT_S = 120.0  # a large model on a slow disk
@@ -306,8 +306,7 @@ def _rig(run: _Run, name: str, rate_hz: float) -> Child:
 
 
 def _ros_command(command: str, parameters: Mapping[str, str]) -> list[str]:
-    given = [each for name, value in parameters.items() for each in ("-p", f"{name}:={value}")]
-    return ["-m", "segmif_ros.cli", command, "--ros-args", *given]
+    return ["-m", "segmif_ros.cli", command, *ros_arguments(**parameters)]
 
 
 def _ended_well(child: Child, timeout_s: float = END_S) -> None:

@@ -18,6 +18,7 @@ from segmif_ros.reporting.pictures import Image, picture_uri, write_picture
 from segmif_ros.reporting.sheet import draw_sheet
 from segmif_ros.reporting.tables import Table
 from segmif_ros.trials.demo.timeline import plots
+from segmif_ros.trials.live import Work
 
 _MIN_SHARE = 0.001  # classes with less of the picture are left out of legends
 _PANEL_WIDTH = 480  # of what is embedded in the page, pixels
@@ -59,24 +60,15 @@ class Figures:
 
 def figures(record: Mapping[str, Any]) -> Figures:
     """Return the figures of a record.json; counts of the node are those since the recorder's start."""
-    first, latest = record["diagnostics_first"], record["diagnostics"]
-
-    def count(key: str) -> int:
-        return int(latest.get(key, 0)) - int(first.get(key, 0))
-
-    stages: dict[str, dict[str, float]] = {}
-    for key, value in latest.items():
-        if key.startswith("stage_"):
-            stage, _, percentile = key.removeprefix("stage_").rpartition("_ms_")
-            stages.setdefault(stage, {})[percentile] = float(value)
+    work = Work(first=record["diagnostics_first"], latest=record["diagnostics"])
     fused = record["outputs"]["fused/image"]
     return Figures(
-        pairs=count("pairs") + count("single_infrared") + count("single_rgb"),
-        processed=count("processed"),
-        dropped={key.removeprefix("dropped_"): count(key) for key in latest if key.startswith("dropped_")},
+        pairs=sum(map(work.count, ("pairs", "single_infrared", "single_rgb"))),
+        processed=work.count("processed"),
+        dropped=work.dropped(),
         rate_hz=fused["rate_hz"],
         age_ms=fused["age_ms"],
-        stage_ms=stages,
+        stage_ms=work.stage_ms(),
         topics={**record["inputs"], **record["outputs"]},
     )
 

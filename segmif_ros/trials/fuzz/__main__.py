@@ -10,10 +10,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from segmif_ros.command_line import DONE, FAILED, Parser, finish
+from segmif_ros.command_line import DONE, FAILED, run_module
 from segmif_ros.trials.fuzz.tally import Tally
 
 # kind -> what it throws at which reader, and how many make a full run
@@ -35,31 +34,26 @@ def run_kind(kind: str, count: int, seed: int, keep: Path | None = None) -> Tall
     return tally
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, run one kind, and print its counts."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what is thrown at the readers."""
     kinds = "\n".join(f"  {kind:12} {what}; {count} make a full run" for kind, (what, count) in KINDS.items())
-    parser = Parser(
-        prog="python -m segmif_ros.trials.fuzz",
-        description=f"Throw damaged inputs at the readers.\n\n{kinds}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser.description = f"Throw damaged inputs at the readers.\n\n{kinds}"
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--count", type=int, help="inputs (default: a full run)")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     parser.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="write the first input of each unexpected kind here"
     )
-    options = parser.parse_args(arguments)
 
-    def run() -> int:
-        count = KINDS[options.kind][1] if options.count is None else options.count
-        tally = run_kind(options.kind, count, options.seed, options.keep)
-        print(f"{options.kind}: {count} inputs from seed {options.seed}")
-        print(tally.text())
-        return FAILED if tally.unexpected else DONE
 
-    return finish(parser.prog, run)
+def run(options: argparse.Namespace) -> int:
+    """Run one kind, and print its counts."""
+    count = KINDS[options.kind][1] if options.count is None else options.count
+    tally = run_kind(options.kind, count, options.seed, options.keep)
+    print(f"{options.kind}: {count} inputs from seed {options.seed}")
+    print(tally.text())
+    return FAILED if tally.unexpected else DONE
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_module("segmif_ros.trials.fuzz", None, add_arguments, run))

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from module_command import command_of
 
 from segmif_ros.evaluation.card import command as weights_report
 from segmif_ros.evaluation.card.card_page import render_page
@@ -61,7 +62,7 @@ def outcome(
     few.setattr(weights_report, "QUICK", FEW)
     command = ["--weights", str(tiny_file), "--data", str(roadscene.parent), "--quick", "--device", "cpu"]
     command += ["--streets", str(labelled), "--sequences", str(roadscene)]
-    status = weights_report.main([*command, "--out", str(out)])
+    status = command_of(weights_report)([*command, "--out", str(out)])
     few.undo()
     curve.unlink()
     (folder,) = out.iterdir()
@@ -115,7 +116,7 @@ def test_the_terminal_shows_the_figures_that_are_written(
     tiny_file: Path, roadscene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["--weights", str(tiny_file), "--only", "pairs", "--pairs", str(roadscene), "--device", "cpu"]
-    assert weights_report.main([*command, "--out", str(tmp_path)]) == 0
+    assert command_of(weights_report)([*command, "--out", str(tmp_path)]) == 0
     captured = capsys.readouterr()
     (folder,) = tmp_path.iterdir()
     report = json.loads((folder / "report.json").read_text())
@@ -146,7 +147,7 @@ def test_a_part_that_was_asked_for_and_cannot_be_measured_is_an_error(
     tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["--weights", str(tiny_file), "--only", "camvid", "--device", "cpu", "--out", str(tmp_path / "out")]
-    assert weights_report.main(command) == 2
+    assert command_of(weights_report)(command) == 2
     assert "camvid can't be measured: no --camvid" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == [MARK_FILE]
 
@@ -181,7 +182,7 @@ def test_the_samples_that_nothing_is_trained_on_are_all_taken(tmp_path: Path) ->
 def test_what_cannot_be_used_is_one_line_before_anything_is_measured(
     arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert weights_report.main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert command_of(weights_report)([*arguments, "--out", str(tmp_path / "out")]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("python -m segmif_ros.evaluation.card.command: ")
     assert said in captured.err
@@ -198,7 +199,7 @@ def test_all_packaged_weights_are_measured_by_default(
         (packaged / f"{name}.safetensors").write_bytes(tiny_file.read_bytes())
     monkeypatch.setattr("segmif_ros.inference.weights.PACKAGED_FOLDER", packaged)
     command = ["--only", "pairs", "--pairs", str(roadscene), "--device", "cpu", "--out", str(tmp_path / "out")]
-    assert weights_report.main(command) == 0
+    assert command_of(weights_report)(command) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"one", "two"}
 
 
@@ -244,7 +245,7 @@ def test_camvids_train_split_is_not_held_out(engine, facts, camvid_root, tmp_pat
 
 def test_an_rgb_only_model_is_compared_with_by_option(tiny_file, camvid_root, tmp_path, capsys) -> None:
     command = ["--weights", str(tiny_file), "--only", "camvid", "--camvid", str(camvid_root), "--device", "cpu"]
-    assert weights_report.main([*command, "--rgb-reference", str(tiny_file), "--out", str(tmp_path)]) == 0
+    assert command_of(weights_report)([*command, "--rgb-reference", str(tiny_file), "--out", str(tmp_path)]) == 0
     (folder,) = tmp_path.iterdir()
     found = json.loads((folder / "report.json").read_text())["camvid"]["rgb_reference"]
     assert found["name"] == "tiny"

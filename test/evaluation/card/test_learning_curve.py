@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from module_command import command_of
 
+from segmif_ros.evaluation.card import learning_curve
 from segmif_ros.evaluation.card.learning_curve import (
     curve_plots,
     join_stages,
-    main,
     parse_points,
     read_curve,
     score_series,
@@ -19,6 +20,7 @@ from segmif_ros.evaluation.card.learning_curve import (
 )
 from segmif_ros.evaluation.errors import EvaluationError
 
+main = command_of(learning_curve)
 NUMBERS = st.floats(-1e6, 1e6)
 LOSSES = st.fixed_dictionaries({"step": st.integers(0, 10**6), "loss": NUMBERS, "fusion": NUMBERS})
 SCORES = st.fixed_dictionaries(
@@ -29,8 +31,10 @@ SCORES = st.fixed_dictionaries(
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["step", "loss", "validation", "x"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["step", "loss", "validation", "x"]), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 

@@ -152,8 +152,9 @@ def test_an_rgb_only_reference_is_scored_by_day_and_night_over_the_classes_of_bo
     found = report_camvid(engine, data, None, Gallery(FMB), advance, reference())["rgb_reference"]
     sky_of_all = 20 / (20 + 42)  # at night all is called sky; the strip of fence is no truth
     assert len(found["classes"]) == 10
-    assert found["night"]["RGB-only model"] == pytest.approx({"day": 0.2, "night": sky_of_all / 10,
-                                                              "lost": 0.2 - sky_of_all / 10})
+    assert found["night"]["RGB-only model"] == pytest.approx(
+        {"day": 0.2, "night": sky_of_all / 10, "lost": 0.2 - sky_of_all / 10}
+    )
     assert found["night"]["with infrared"] == pytest.approx(found["night"]["RGB-only model"])
     assert found["ratio"] == pytest.approx(1)
     assert found["less_than_half"] is False

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from segmif_ros.imaging.encodings import ImageBuffer
-from segmif_ros.trials import watcher as recorder
-from segmif_ros.trials.watcher import (
+from segmif_ros.reporting.numbers import percentiles
+from segmif_ros.trials import samples as recorder
+from segmif_ros.trials.samples import (
     ClassShare,
     Diagnostics,
     EachOnceChoice,
     Record,
     SpreadChoice,
-    percentiles,
     streaming_s,
     write_record,
 )
