@@ -11,8 +11,8 @@ import pytest
 from segmif_ros import cli
 from segmif_ros.command_line import Parser
 from segmif_ros.ros.node_config import NodeConfig
-from segmif_ros.ros.parameters import rows
 from segmif_ros.ros.simulator.config import RigConfig
+from segmif_ros.settings import settings_of
 
 PAGE = Path(__file__).parent.parent / "docs" / "first_fused_frame.md"
 COMMANDS = [line.strip() for line in PAGE.read_text().splitlines() if re.match(r" {4}(segmif|ros2) ", line)]
@@ -39,7 +39,7 @@ def test_a_command_is_taken_as_it_stands(command) -> None:
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if "-p " in each])
 def test_parameters_are_those_of_the_node_that_is_started(command) -> None:
-    table = {row.name: row for row in rows(RigConfig if command.startswith("segmif rig") else NodeConfig)}
+    table = {row.name: row for row in settings_of(RigConfig if command.startswith("segmif rig") else NodeConfig)}
     for name, value in parameters(command).items():
         assert name in table, name
         if table[name].choices:
@@ -48,7 +48,7 @@ def test_parameters_are_those_of_the_node_that_is_started(command) -> None:
 
 def test_the_rehearsed_rig_can_be_had() -> None:
     (command,) = [each for each in COMMANDS if each.startswith("segmif rig")]
-    kinds = {row.name: row.type for row in rows(RigConfig)}
+    kinds = {row.name: row.type for row in settings_of(RigConfig)}
     config = RigConfig(**{name: kinds[name](value) for name, value in parameters(command).items()})
     truth = config.calibration()
     assert truth.infrared.size == (384, 288)
@@ -58,5 +58,5 @@ def test_the_rehearsed_rig_can_be_had() -> None:
 
 def test_the_simulated_bracket_bends_while_it_runs() -> None:
     (command,) = [each for each in COMMANDS if each.startswith("ros2 param set")]
-    assert command.split()[4] in {row.name for row in rows(RigConfig)}
+    assert command.split()[4] in {row.name for row in settings_of(RigConfig)}
     assert cli.COMMANDS["rig"]

@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "segmif_ros"
 # room -> what of ours it may import besides itself; cli and trials stand on top of everything
 GROUND: frozenset[str] = frozenset()
 FILES = {"paths", "yaml_file", "files"}  # which every layer may read and write files with
-EVERYWHERE = {"command_line", "result_folder"}  # how `python -m` of any room ends, and where it writes
+# how `python -m` of any room ends, where it writes, and how its settings are declared
+EVERYWHERE = {"command_line", "result_folder", "settings"}
 ALLOWED = {
     "paths": GROUND,
     "yaml_file": {"paths"},
@@ -22,6 +23,7 @@ ALLOWED = {
     "imaging": GROUND,
     "command_line": GROUND,
     "result_folder": GROUND,
+    "settings": FILES,
     "scenes": {"imaging", "labels"},
     "rig": {"imaging"},
     "grid": {"rig", "labels", *FILES},

@@ -15,7 +15,7 @@ from segmif_ros import cli
 from segmif_ros.data.transforms import AugmentConfig
 from segmif_ros.model import SegMiFConfig
 from segmif_ros.ros.node_config import NodeConfig
-from segmif_ros.ros.parameters import from_values
+from segmif_ros.settings import from_values
 from segmif_ros.training.config import OptimiserConfig, RoundsConfig, SourceConfig, TrainingConfig
 
 
@@ -81,7 +81,7 @@ def test_the_foxglove_layout_shows_topics_that_exist_in_panels_that_are_configur
 def test_the_params_file_of_the_readme_is_one() -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     config = from_values(NodeConfig, yaml.safe_load(text)["/**"]["ros__parameters"])
-    assert config.registration == "homography"
+    assert config.pipeline.registration == "homography"
 
 
 _RECIPES = ROOT / "docs" / "training_recipes.md"

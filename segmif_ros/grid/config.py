@@ -6,26 +6,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segmif_ros.grid.errors import GridError
+from segmif_ros.settings import Changes, setting
 
 MAX_CELLS = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridConfig:
-    """The settings of `segmif_ros.grid.mapper.GroundMapper`.
+    """The settings of `segmif_ros.grid.mapper.GroundMapper`; those without a description are for experiments.
 
     Attributes:
-        size_m: Length of the square's sides; the robot is in its middle.
-        cell_m: Length of a cell's sides.
-        max_range_m: How far from the camera evidence is taken.
-        ground_z_m: Height of the ground in the base frame.
-        pitch_error_deg: Standard deviation of the camera's pitch against the ground; errors grow with it.
-        min_confidence: Ground pixels of less confidence say nothing, 0 to 1.
         gain: Share of a frame's log odds that counts for ground, because frames repeat each other's errors, 0 to 1.
         object_gain: The same for obstacles; higher, so that what comes into view counts at once.
         min_evidence: Log odds in a cell before it is known.
-        memory_s: Time constant of forgetting what isn't seen.
-        movable_memory_s: The same for classes that move.
         min_object_px: Rows that an object must have above its foot.
         clearance_m: Points higher than that over the ground are no obstacles; with depth only.
         step_m: Points lower than that over the ground are ground; with depth only.
@@ -34,17 +27,58 @@ class GridConfig:
         GridError: Values that make no grid.
     """
 
-    size_m: float = 20.0
-    cell_m: float = 0.1
-    max_range_m: float = 20.0
-    ground_z_m: float = 0.0
-    pitch_error_deg: float = 0.3
-    min_confidence: float = 0.5
+    size_m: float = setting(
+        20.0,
+        "Length of the grid's sides in metres; the robot is in the middle.",
+        minimum=1.0,
+        maximum=200.0,
+        changes=Changes.UNCONFIGURED,
+    )
+    cell_m: float = setting(
+        0.1, "Length of a cell's sides in metres.", minimum=0.01, maximum=5.0, changes=Changes.UNCONFIGURED
+    )
+    max_range_m: float = setting(
+        20.0,
+        "How far from the camera anything is taken for known, in metres.",
+        minimum=0.5,
+        maximum=200.0,
+        changes=Changes.UNCONFIGURED,
+    )
+    ground_z_m: float = setting(
+        0.0,
+        "Height of the ground in base_frame, in metres.",
+        minimum=-5.0,
+        maximum=5.0,
+        changes=Changes.UNCONFIGURED,
+    )
+    pitch_error_deg: float = setting(
+        0.3,
+        "Standard deviation of the camera's pitch against the ground in degrees, from its mounting and from driving: "
+        "what is farther away counts for less, and obstacles get longer along their ray.",
+        minimum=0.0,
+        maximum=10.0,
+        changes=Changes.UNCONFIGURED,
+    )
+    min_confidence: float = setting(
+        0.5,
+        "Ground pixels of less confidence make no cell free.",
+        minimum=0.0,
+        maximum=1.0,
+        changes=Changes.UNCONFIGURED,
+    )
+    memory_s: float = setting(
+        20.0,
+        "Time constant in seconds at which what isn't seen any more is forgotten.",
+        minimum=0.1,
+        maximum=3600.0,
+        changes=Changes.UNCONFIGURED,
+    )
+    movable_memory_s: float = setting(
+        1.5, "The same for classes that move.", minimum=0.1, maximum=3600.0, changes=Changes.UNCONFIGURED
+    )
     gain: float = 0.3
     object_gain: float = 0.8
     min_evidence: float = 0.8
-    memory_s: float = 20.0
-    movable_memory_s: float = 1.5
     min_object_px: int = 3
     clearance_m: float = 2.0
     step_m: float = 0.2

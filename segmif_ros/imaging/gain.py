@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.settings import setting
+
 Array = npt.NDArray[Any]  # docstrings say shape, type and range
 _Range = tuple[float, float]
 
@@ -45,31 +47,36 @@ _LARGE = 1e30  # values beyond are computed in double precision
 class GainConfig:
     """How raw values become 0..255.
 
-    Attributes:
-        policy: "plateau": grey values are given to the values that occur, each level counting up to a plateau, and
-            not to the gaps between them: a cold sky doesn't press the street into a few grey values, and a few hot
-            pixels keep theirs. Smoothed over time. It is the usual automatic gain of thermal cameras.
-            "percentile": the range between two percentiles, smoothed over time, so that one hot object that passes
-            doesn't make the picture flicker. "fixed": ``fixed_low`` to ``fixed_high``. "minmax": this frame's range.
-            "clahe": as percentile, then contrast limited adaptive histogram equalisation of the 8-bit image (of 16-bit
-            values it would take 20 ms at 640x480).
-        low_percentile: Becomes 0 (percentile, clahe).
-        high_percentile: Becomes 255 (percentile, clahe).
-        time_constant_s: After this time the smoothed range or mapping has followed 63 % of a step; 0 follows at once.
-        fixed_low: Raw value (counts or the unit of 32FC1) that becomes 0.
-        fixed_high: Raw value that becomes 255.
-        clahe_clip_limit: OpenCV's clip limit.
-        clahe_tiles: Tiles in each direction.
+    "plateau" is the usual automatic gain of thermal cameras, smoothed over time. Grey values go to the values that
+    occur, each level counting up to a plateau, and not to the gaps between them. So a cold sky doesn't press the street
+    into a few grey values, and a few hot pixels keep theirs. "percentile" is smoothed over time, so that one hot object
+    that passes doesn't make the picture flicker. "clahe" equalises the 8-bit image of "percentile" (of 16-bit values it
+    would take 20 ms at 640x480).
+
+    Raises:
+        ValueError: Values that don't go together.
     """
 
-    policy: str = "plateau"
-    low_percentile: float = 1.0
-    high_percentile: float = 99.0
-    time_constant_s: float = 1.0
-    fixed_low: float = 0.0
-    fixed_high: float = 16383.0
-    clahe_clip_limit: float = 2.0
-    clahe_tiles: int = 8
+    policy: str = setting(
+        "plateau",
+        "How raw thermal values become 8-bit: plateau (equalised and smoothed over time, the usual gain of thermal "
+        "cameras), percentile (linear, smoothed over time), fixed range, minmax a frame, clahe.",
+        choices=GAIN_POLICIES,
+        group="Thermal gain (16-bit and float infrared)",
+    )
+    low_percentile: float = setting(
+        1.0, "Percentile that becomes 0 (percentile, clahe).", minimum=0.0, maximum=100.0
+    )
+    high_percentile: float = setting(
+        99.0, "Percentile that becomes 255 (percentile, clahe).", minimum=0.0, maximum=100.0
+    )
+    time_constant_s: float = setting(
+        1.0, "How slowly the percentile range follows the scene, in seconds; 0 at once.", minimum=0.0, maximum=600.0
+    )
+    fixed_low: float = setting(0.0, "Raw value (counts, or the unit of 32FC1) that becomes 0 (fixed).")
+    fixed_high: float = setting(16383.0, "Raw value that becomes 255 (fixed).")
+    clahe_clip_limit: float = setting(2.0, "Contrast limit (clahe).", minimum=0.1, maximum=100.0)
+    clahe_tiles: int = setting(8, "Tiles in each direction (clahe).", minimum=1, maximum=64)
 
     def __post_init__(self) -> None:
         if self.policy not in GAIN_POLICIES:

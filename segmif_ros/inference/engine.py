@@ -11,7 +11,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, cast, get_args
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,57 +30,18 @@ from segmif_ros.inference.backends import (
 )
 from segmif_ros.inference.backends.device_runtime import device_facts, give_memory_back
 from segmif_ros.inference.choice import ChoiceCache, choice_key, try_backends
+from segmif_ros.inference.config import CHOICES, MODES, PRECISIONS, PRIOR_METHODS, EngineConfig
 from segmif_ros.inference.device_frame import DEVICE_PRIORS
 from segmif_ros.inference.errors import EngineError
-from segmif_ros.inference.networks import AUTHORS_PRIOR, MIN_SIDE, PRIOR_METHODS, installed_first, open_network, require
+from segmif_ros.inference.networks import AUTHORS_PRIOR, MIN_SIDE, installed_first, open_network, require
 from segmif_ros.inference.pairs import pattern_pairs
-from segmif_ros.inference.weights import DEFAULT_WEIGHTS
 from segmif_ros.labels import LabelSet
 from segmif_ros.model import Mode
 from segmif_ros.paths import user_path
 
 UInt8Image = npt.NDArray[np.uint8]
 
-MODES: tuple[str, ...] = get_args(Mode)
-CHOICES: tuple[str, ...] = ("auto", "fastest")
-PRECISIONS: tuple[str, ...] = ("float32", "bfloat16", "float16", "int8")
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineConfig:
-    """What to run and where.
-
-    Attributes:
-        weights: A packaged name, one file, the authors' two files, or a model folder.
-        device: "auto" (CUDA where there is one and the backend runs on it), "cpu", "cuda", "cuda:N" or "N".
-        backend: A name of `segmif_ros.inference.backends.BACKENDS`; "auto" (torch, on every device; of a model folder
-            what is installed of what runs its file), or "fastest":
-            what a short trial in `warm_up` finds fastest of all that is installed and starts within seconds,
-            remembered in the user's cache folder.
-        precision: "float32", "bfloat16", "float16" (CUDA only), or "int8" (backend "openvino": the fusion network's
-            large convolutions in int8, the rest in bfloat16; "fastest" tries int8 only if this asks for it).
-        prior: How the prior image is made: "auto" (as the weights were trained), "vsm_wls", "visible" or "mean".
-        mode: "robot" (luma in, no frame-dependent stretch) or "authors" (their test script); see docs/modes.md.
-        label_set: "auto" (the checkpoint's own, or by class count), a name of `segmif_ros.labels` or a .yaml file.
-        expected_classes: Refuse weights with another class count; 0 takes any.
-        num_threads: Threads of the backend (and of torch) on the CPU; 0 leaves its choice.
-        tune_allocator: On the CPU, let glibc keep freed blocks; see `keep_large_blocks`. Off only to measure it.
-        calibration_pairs: Folder of infrared/ and visible/ whose pairs int8 is calibrated with; "" takes built-in
-            patterns.
-    """
-
-    weights: tuple[str, ...] = (DEFAULT_WEIGHTS,)
-    device: str = "auto"
-    backend: str = "auto"
-    precision: str = "float32"
-    prior: str = "auto"
-    mode: str = "robot"
-    label_set: str = "auto"
-    expected_classes: int = 0
-    num_threads: int = 0
-    tune_allocator: bool = True
-    calibration_pairs: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

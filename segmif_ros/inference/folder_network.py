@@ -16,10 +16,11 @@ from segmif_ros.imaging.fusion_rules import FUSION_RULES, with_fused_luma
 from segmif_ros.imaging.prior import PriorMethod, prior_image
 from segmif_ros.inference.backends import Backend, BackendOptions, Session, open_session
 from segmif_ros.inference.backends.base import Array, FrameArrays, TensorFacts, UInt8Image
+from segmif_ros.inference.config import PRIOR_METHODS
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.frame import labels_and_confidence
 from segmif_ros.inference.model_folder import InputSpec, ModelFolderError, ModelSpec, OutputSpec, read_model_folder
-from segmif_ros.inference.networks import PRIOR_METHODS, chosen_labels, require
+from segmif_ros.inference.networks import chosen_labels, require
 from segmif_ros.inference.resizing import Size, enlarged_fused, resized, resized_ids
 from segmif_ros.inference.weights import weights_hash
 

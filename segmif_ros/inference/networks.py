@@ -5,17 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, cast, get_args
+from typing import Protocol, cast
 
 from segmif_ros.imaging.prior import PriorMethod
 from segmif_ros.inference.backends import BACKENDS, Backend, BackendOptions, create_backend, lacking
+from segmif_ros.inference.config import PRIOR_METHODS
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.frame import FrameNetwork
 from segmif_ros.inference.weights import model_folder, resolve_weights, weights_hash
 from segmif_ros.labels import LabelSet, label_set, label_set_of
 from segmif_ros.model import Mode, load_checkpoint
 
-PRIOR_METHODS: tuple[str, ...] = get_args(PriorMethod)
 # What the authors' checkpoints were trained with; our own checkpoints say it in their metadata.
 AUTHORS_PRIOR = "vsm_wls"
 MIN_SIDE = 29  # the encoder's first stage must keep 8 rows for its 8x8 reduction

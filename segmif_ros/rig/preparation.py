@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy.typing as npt
 
 from segmif_ros.imaging.crop import Crop
-from segmif_ros.imaging.gain import GAIN_POLICIES, GainConfig, ThermalGain
+from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml, load_calibration
 from segmif_ros.rig.errors import RegistrationError
@@ -27,26 +27,47 @@ from segmif_ros.rig.registration import (
     Registration,
     RegistrationConfig,
 )
+from segmif_ros.settings import add_options, from_values, given, part, setting, settings_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparationConfig:
-    """How to make a pair ready; the values are those of the node's parameters of the same names.
+    """How to make a pair ready.
 
     Attributes:
-        registration: "none", "resize", "homography" or "stereo".
-        calibration_file: What is known of the rig, for the last two.
-        reference_depth_m: For "stereo"; 0 takes the file's plane.
-        master: "rgb" or "infrared", the camera whose view the pair gets.
-        infrared_crop: What is cut off infrared images, "top,bottom,left,right".
         gain: For 16-bit and float infrared; each image stands for itself. None refuses such images.
     """
 
-    registration: str = "none"
-    calibration_file: str = ""
-    reference_depth_m: float = DEFAULT_DEPTH_M
-    master: str = "rgb"
-    infrared_crop: str = ""
+    master: str = setting(
+        "rgb", "Camera whose view, stamp and frame_id all outputs have.", choices=VIEWS, group="Pairing"
+    )
+    registration: str = setting(
+        "none",
+        "How the other camera's image gets into the master's view: none (they show the same at one size), resize (at "
+        "two sizes), homography, stereo (two calibrated cameras, one plane), ground (the road exactly), depth (by a "
+        "depth image), adaptive (distances are estimated from both images). See docs/calibration.md.",
+        choices=MODES,
+        group="Registration",
+    )
+    calibration_file: str = setting(
+        "",
+        "Calibration of the rig, for homography and stereo; what it leaves out for stereo, ground, depth and adaptive "
+        "is taken from camera_info. "
+        "Read when it is set and when the node is configured.",
+    )
+    reference_depth_m: float = setting(
+        DEFAULT_DEPTH_M,
+        "Distance in metres at which stereo registers exactly, 0 takes the calibration's plane; of what stands on the "
+        "ground (0: far away); where depth and adaptive can't tell.",
+        minimum=0.0,
+        maximum=100_000.0,
+    )
+    infrared_crop: str = setting(
+        "",
+        "Rows and columns to cut off infrared images, for telemetry lines: top, bottom, left, right, for example "
+        "'0, 2, 0, 0'. Calibration and camera_info are of what is left.",
+        group="Images",
+    )
     gain: GainConfig | None = None
 
     def calibration(self) -> RigCalibration:
@@ -109,16 +130,21 @@ class Preparation:
         return self._registration.apply(grey, rgb)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _FileConfig(PreparationConfig):
+    """The settings of files: no image follows another one in time."""
+
+    gain: GainConfig = part(
+        GainConfig,
+        prefix="gain_",
+        only=[each.name for each in settings_of(GainConfig) if each.name != "time_constant_s"],
+        time_constant_s=0.0,
+    )
+
+
 def add_preparation_arguments(group: argparse._ActionsContainer) -> None:
     """Add the options of gain and registration, called as the node's parameters; see `preparation_config`."""
-    group.add_argument("--registration", choices=MODES, help="default: none")
-    group.add_argument("--calibration-file", metavar="FILE", help="of the rig, for homography and stereo")
-    group.add_argument("--reference-depth", dest="reference_depth_m", type=float, help="metres (default: 10)")
-    group.add_argument("--master", choices=VIEWS, help="the camera whose view results have (default: rgb)")
-    group.add_argument("--infrared-crop", metavar="T,B,L,R", help="rows and columns to cut off: telemetry")
-    group.add_argument("--gain-policy", choices=GAIN_POLICIES, help="how 16-bit and float infrared becomes 8 bits")
-    group.add_argument("--gain-fixed-low", type=float, help="for fixed: the raw value that becomes 0")
-    group.add_argument("--gain-fixed-high", type=float, help="for fixed: the raw value that becomes 255")
+    add_options(group, _FileConfig)
 
 
 def preparation_config(arguments: argparse.Namespace) -> PreparationConfig:
@@ -127,14 +153,10 @@ def preparation_config(arguments: argparse.Namespace) -> PreparationConfig:
     Raises:
         RegistrationError: If a value isn't one.
     """
-    given = {name: getattr(arguments, name, None) for name in (each.name for each in fields(PreparationConfig))}
-    gain = {name: getattr(arguments, f"gain_{name}", None) for name in ("policy", "fixed_low", "fixed_high")}
+    values = given(arguments, _FileConfig)
     try:
-        # time means nothing here: the range of an image is that image's
-        made = replace(GainConfig(time_constant_s=0.0), **{n: v for n, v in gain.items() if v is not None})
-        return PreparationConfig(
-            **{name: value for name, value in given.items() if value is not None and name != "gain"},
-            gain=made if gain["policy"] is not None else None,
-        )
+        made = from_values(_FileConfig, values)
     except ValueError as error:
         raise RegistrationError(str(error)) from None
+    own = {each.name: getattr(made, each.name) for each in settings_of(PreparationConfig)}
+    return PreparationConfig(**own, gain=made.gain if "gain_policy" in values else None)

@@ -36,6 +36,7 @@ from segmif_ros.ros.messages import semantic_map_type, stamp_ns
 from segmif_ros.ros.parameter_sets import ParameterSets
 from segmif_ros.ros.pose_inputs import PoseInputs
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, overridable, profile
+from segmif_ros.settings import Changes, Setting, SettingError
 
 MAP_TOPIC = "segmentation/semantic_map"
 INFO_TOPIC = "segmentation/camera_info"
@@ -59,7 +60,7 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
         options: Of `rclpy.lifecycle.LifecycleNode`.
 
     Raises:
-        segmif_ros.ros.parameters.ParameterError: If a parameter's value is not acceptable.
+        segmif_ros.settings.SettingError: If a parameter's value is not acceptable.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -81,7 +82,7 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
         self._conditions = health.Conditions()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(self._config.diagnostics_period_s, self._report, clock=steady)
+        self.create_timer(self._config.life.diagnostics_period_s, self._report, clock=steady)
         self._retry = self.create_timer(RETRY_S, self._use_waiting, clock=steady)
         self._retry.cancel()
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-JUMP_BACK_NS), on_clock_change=False)
@@ -90,7 +91,7 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
 
     def start(self) -> bool:
         """Configure and activate, if the parameter autostart says so; False if that failed."""
-        if not self._config.autostart:
+        if not self._config.life.autostart:
             self.get_logger().info("unconfigured: waiting for lifecycle transitions, because autostart is false")
             return True
         success = TransitionCallbackReturn.SUCCESS
@@ -136,7 +137,7 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
                 base_frame=config.base_frame,
             )
             self._inputs.append(CameraInfoInput(self, "segmentation", profile("reliable", 5), self._take_info))
-            self._subscribe(semantic_map_type()[0], MAP_TOPIC, self._take_map, config.input_reliability, 5)
+            self._subscribe(semantic_map_type()[0], MAP_TOPIC, self._take_map, config.input_qos.reliability, 5)
             if config.depth_topic:
                 kind = Image if config.depth_source == "image" else PointCloud2
                 self._subscribe(kind, config.depth_topic, self._take_depth, "best_effort", 5)
@@ -266,8 +267,8 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
 
     # --- parameters and health ---------------------------------------------------------------------------------------
 
-    def _why_not_now(self, row: parameters.ParameterRow) -> str | None:
-        if row.changes is parameters.Changes.UNCONFIGURED and self._outputs is not None:
+    def _why_not_now(self, row: Setting) -> str | None:
+        if row.changes is Changes.UNCONFIGURED and self._outputs is not None:
             return "can change only while the node is unconfigured: deactivate and clean up first"
         return None
 
@@ -277,7 +278,7 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
                 try:
                     config.mount()
                 except GridError as error:
-                    raise parameters.ParameterError(str(error)) from error
+                    raise SettingError(str(error)) from error
             self._outputs.config = config
         self._config = config
 

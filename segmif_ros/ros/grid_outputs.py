@@ -134,7 +134,7 @@ class GridOutputs:
         mapper = self.mapper_for(label_set)
         frame = LabelFrame(labels=labels, confidence=confidence, stamp_ns=stamp)
         pinhole = mapper.pinhole(self.camera, frame)
-        view = GroundView.of(pinhole.K, mount, base, self.config.ground_z_m)
+        view = GroundView.of(pinhole.K, mount, base, self.config.grid.ground_z_m)
         if not self.config.remembers:
             mapper.clear()
         rays = self._rays_of(pinhole)
@@ -167,8 +167,8 @@ class GridOutputs:
                     view,
                     mount,
                     mapper.table,
-                    ground_z_m=self.config.ground_z_m,
-                    max_range_m=self.config.max_range_m,
+                    ground_z_m=self.config.grid.ground_z_m,
+                    max_range_m=self.config.grid.max_range_m,
                 )
             self._publishers["segmentation/points"].publish(point_cloud(points, labels, confidence, message.header))
         self._counts.last_ms = 1e3 * (time.perf_counter() - started_s)
@@ -177,7 +177,7 @@ class GridOutputs:
     def mapper_for(self, label_set: LabelSet) -> GroundMapper:
         """Return the grid of a label set; other classes than before begin a new one."""
         if self._mapper is None or self._mapper.table.names != label_set.names:
-            self._mapper = GroundMapper(self.config.grid(), self._costs, label_set.names)
+            self._mapper = GroundMapper(self.config.mapped(), self._costs, label_set.names)
         return self._mapper
 
     def _publish(self, grid: GridMap, label_set: LabelSet, stamp: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segmif_ros.ros.parameters import ParameterError, ParameterRow, rows
+from segmif_ros.settings import Setting, SettingError, settings_of
 
 BOOLEAN = ("true", "false")
 # An included file sees the launch configurations of the file that includes it: only a slip of the pen is refused there.
@@ -41,7 +41,7 @@ def parameter_arguments(config: type[Any], prefix: str = "", source: str = "para
     """Return an argument for each parameter of a table; an empty one leaves the parameter to ``source``."""
     return [
         LaunchArgument(prefix + row.name, "", f"{row.description} ({_allowed(row)}; empty: as in {source})")
-        for row in rows(config)
+        for row in settings_of(config)
     ]
 
 
@@ -54,16 +54,15 @@ def parameter_values(config: type[Any], values: Mapping[str, str], prefix: str =
         prefix: What the arguments' names begin with.
 
     Raises:
-        ParameterError: One line that names the argument and what is allowed.
+        SettingError: One line that names the argument and what is allowed.
     """
     given = {}
-    for row in rows(config):
+    for row in settings_of(config):
         if text := values.get(prefix + row.name, ""):
             try:
-                given[row.name] = row.accept(_typed(row, text))
-            except ValueError as error:
-                reason = str(error).partition(": ")[2] if isinstance(error, ParameterError) else _needed(row)
-                raise ParameterError(f"{prefix}{row.name}:={text}: {reason}") from None
+                given[row.name] = row.parse(text)
+            except SettingError as reason:
+                raise SettingError(f"{prefix}{row.name}:={text}: {reason}") from None
     return given
 
 
@@ -99,15 +98,5 @@ def unknown_argument(names: Collection[str], known: Collection[str], *, top: boo
     return None
 
 
-def _typed(row: ParameterRow, text: str) -> Any:
-    if row.type is bool:
-        return {"true": True, "false": False}.get(text.lower(), text)
-    return row.type(text)
-
-
-def _needed(row: ParameterRow) -> str:
-    return "a whole number is needed" if row.type is int else "a number is needed"
-
-
-def _allowed(row: ParameterRow) -> str:
+def _allowed(row: Setting) -> str:
     return row.allowed or {bool: "true or false", int: "integer", float: "number", str: "text"}[row.type]

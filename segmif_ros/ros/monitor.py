@@ -150,8 +150,8 @@ class Monitor:
             ),
         ]
         pairing = [
-            health.pairing_problem(pipeline.misses, pipeline.slop_s, config.time_offset_s),
-            health.delay_problem(pipeline.delays, config.queue_size, infrared, rgb),
+            health.pairing_problem(pipeline.misses, pipeline.slop_s, config.pipeline.time_offset_s),
+            health.delay_problem(pipeline.delays, config.pipeline.queue_size, infrared, rgb),
             watched.rig.problem,
         ]
         known = [each for each in (*inputs, *pairing) if each is not None]
@@ -162,7 +162,7 @@ class Monitor:
             *cameras,
             health.starved_problem(infrared, rgb),
             health.starved_problem(rgb, infrared),
-            health.offset_problem(pipeline.offsets, pipeline.slop_s, config.time_offset_s),
+            health.offset_problem(pipeline.offsets, pipeline.slop_s, config.pipeline.time_offset_s),
             watched.time_offset.problem(watched.time_offset_s) if config.estimates_time_offset else None,
             watched.registration_watch.problem() if config.watch_registration else None,
             watched.rig.depth_problem,
@@ -176,7 +176,7 @@ class Monitor:
     def _calibrated(self, camera: str) -> bool:
         """Whether the confidence with a camera alone is known for these weights, or given."""
         config, engine = self._watched.config, self._watched.engine
-        if engine is None or config.pipeline().single_confidence()[camera]:
+        if engine is None or config.pipeline.single_confidence()[camera]:
             return True
         from segmif_ros.inference.single_confidence import is_calibrated  # torch comes with it, and has come
 
@@ -227,7 +227,7 @@ class Monitor:
 
     def _tell_slop(self, infrared: health.InputFacts, rgb: health.InputFacts) -> None:
         """Say once that the slop is so large that it pairs frames of different moments."""
-        line = health.slop_line(self._watched.config.slop_s, infrared.rhythm, rgb.rhythm)
+        line = health.slop_line(self._watched.config.pipeline.slop_s, infrared.rhythm, rgb.rhythm)
         if line and not self._slop_told:
             self._slop_told = True
             self._node.get_logger().warning(line)

@@ -83,7 +83,7 @@ class NodeRig:
         if self.pipeline is None or self.outputs is None:
             return
         self.pipeline.replace_registration(rig.registration)
-        own = self._infos.get(self.config.master)
+        own = self._infos.get(self.config.pipeline.master)
         self.outputs.info.use(own if rig.camera is None else info_of(rig.camera))
         if changed and not isinstance(rig.registration, Unregistered) and rig.registration.config.mode != "none":
             self.get_logger().info(rig.registration.describe())
@@ -108,7 +108,7 @@ class NodeRig:
         self._depth = None if source is None else DepthInput(
             self,
             source,
-            profile(self.config.input_reliability, self.config.input_depth),
+            profile(self.config.input_qos.reliability, self.config.input_qos.depth),
             camera=lambda: self.rig.camera_of("rgb"),
             take=self._take_depth,
             say=lambda _kind, line: self.get_logger().warning(line, throttle_duration_sec=10.0),
@@ -130,7 +130,7 @@ class NodeRig:
     @property
     def time_offset_s(self) -> float:
         """The offset in force."""
-        return self.config.time_offset_s if self._auto_offset_s is None else self._auto_offset_s
+        return self.config.pipeline.time_offset_s if self._auto_offset_s is None else self._auto_offset_s
 
     def follow_time_offset(self) -> None:
         """Take the estimated time offset into force, if the parameters ask for it and it is certain."""
@@ -148,5 +148,5 @@ class NodeRig:
 
     def _pipeline_config(self, config: NodeConfig) -> PipelineConfig:
         if config.time_offset != "auto" or self._auto_offset_s is None:
-            return config.pipeline()
-        return replace(config.pipeline(), time_offset_s=self._auto_offset_s)
+            return config.pipeline
+        return replace(config.pipeline, time_offset_s=self._auto_offset_s)

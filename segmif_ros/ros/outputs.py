@@ -28,8 +28,8 @@ from segmif_ros.ros.messages import (
     semantic_map_message,
     semantic_map_type,
 )
-from segmif_ros.ros.parameters import ParameterError
 from segmif_ros.ros.qos import PUBLISHER_EVENTS, mismatch, overridable, profile
+from segmif_ros.settings import SettingError
 
 if TYPE_CHECKING:
     from segmif_ros.inference.engine import EngineProtocol
@@ -58,7 +58,7 @@ class Outputs:
         info: What fused/camera_info and segmentation/camera_info say.
 
     Raises:
-        segmif_ros.ros.parameters.ParameterError: If the engine doesn't have a class that the configuration names.
+        segmif_ros.settings.SettingError: If the engine doesn't have a class that the configuration names.
         RuntimeError: If a QoS override is wrong.
     """
 
@@ -101,7 +101,7 @@ class Outputs:
             self._label_info = self._publisher(message_type, LABEL_INFO, LATCHED)
 
     def configure(self, config: NodeConfig, engine: EngineProtocol) -> None:
-        """Change settings from the next output on; ParameterError leaves them as they are."""
+        """Change settings from the next output on; SettingError leaves them as they are."""
         self._chosen[engine] = chosen_classes(config.mask_classes, engine.label_set)
         self._config = config
 
@@ -175,7 +175,7 @@ class Outputs:
             found.append(Problem(CLASSES_MASK, f"{full} has a subscriber but no classes: set mask_classes"))
         infos = {"fused/camera_info": self._fused_info, "segmentation/camera_info": self._mask_info}
         wanted = [self._node.resolve_topic_name(topic) for topic, each in infos.items() if _wanted(each)]
-        if problem := self.info.problem(self._config.master, wanted):
+        if problem := self.info.problem(self._config.pipeline.master, wanted):
             found.append(problem)
         if self._label_info is None:
             full = self._node.resolve_topic_name(LABEL_INFO)
@@ -203,7 +203,7 @@ class Outputs:
 
     def _publisher(self, message_type: Any, topic: str, qos: QoSProfile | None = None) -> Any:
         options = None if qos else overridable()
-        qos = qos or profile(self._config.output_reliability, self._config.output_depth)
+        qos = qos or profile(self._config.output_qos.reliability, self._config.output_qos.depth)
         publisher = self._node.create_lifecycle_publisher(
             message_type, topic, qos, event_callbacks=PUBLISHER_EVENTS, qos_overriding_options=options
         )
@@ -215,25 +215,22 @@ def chosen_classes(names: str, label_set: LabelSet) -> Array:
     """Return (256,) uint8 that is 255 at the ids of the classes named, else 0.
 
     Raises:
-        ParameterError: If there is no such class.
+        SettingError: If there is no such class.
     """
     table = np.zeros(256, np.uint8)
     for name in filter(None, (each.strip() for each in names.split(","))):
         if name not in label_set.names:
             close = difflib.get_close_matches(name, label_set.names, n=1)
             meant = f", did you mean '{close[0]}'?" if close else f": they are {', '.join(label_set.names)}"
-            raise ParameterError(f"mask_classes: there is no class {name!r} in {label_set.name}{meant}")
+            raise SettingError(f"mask_classes: there is no class {name!r} in {label_set.name}{meant}")
         table[label_set.names.index(name)] = 255
     return table
 
 
 def _sized(image: Array, config: NodeConfig) -> Array:
     """Return (H, W) at the size that the configuration asks for, by the nearest pixel's centre."""
-    height, width = image.shape
-    size = (
-        config.output_width or max(1, round(width * (config.output_height or height) / height)),
-        config.output_height or max(1, round(height * (config.output_width or width) / width)),
-    )
+    width, height = image.shape[::-1]
+    size = config.output.of(width, height)
     return image if size == (width, height) else cv2.resize(image, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
 

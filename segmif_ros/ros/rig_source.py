@@ -13,7 +13,7 @@ from segmif_ros.rig.depth_registration import AnyRegistration, make_registration
 from segmif_ros.rig.errors import CalibrationError, RegistrationError
 from segmif_ros.rig.registration import CALIBRATED_MODES, Unregistered
 from segmif_ros.ros.health import Problem
-from segmif_ros.ros.parameters import ParameterError
+from segmif_ros.settings import SettingError
 
 if TYPE_CHECKING:
     from segmif_ros.ros.node_config import NodeConfig
@@ -34,11 +34,11 @@ class RigSource:
         registration: The one to use.
 
     Raises:
-        ParameterError: If the calibration file can't be used, or lacks what only it can give.
+        SettingError: If the calibration file can't be used, or lacks what only it can give.
     """
 
     def __init__(self, config: NodeConfig, said: Said | None = None) -> None:
-        self._pipeline = config.pipeline()
+        self._pipeline = config.pipeline
         self._said: Said = said or {}
         self._correction_px = (0.0, 0.0)
         wanted = self._pipeline.registration_config()
@@ -52,14 +52,14 @@ class RigSource:
             if wanted.mode == "homography" or (wanted.mode in CALIBRATED_MODES and complete):
                 make_registration(wanted, self._file)
         except CalibrationError as error:
-            raise ParameterError(f"parameter 'calibration_file': {error}") from error
+            raise SettingError(f"parameter 'calibration_file': {error}") from error
         except RegistrationError as error:
-            raise ParameterError(str(error)) from error
+            raise SettingError(str(error)) from error
         self.registration = self._registration()
 
     def after(self, config: NodeConfig) -> RigSource:
         """Return what is known after parameters have changed; itself if they have nothing to do with the rig."""
-        new, old = config.pipeline(), self._pipeline
+        new, old = config.pipeline, self._pipeline
         same = new.registration_config() == old.registration_config() and new.calibration_file == old.calibration_file
         return self if same else RigSource(config, self._said)
 

@@ -42,6 +42,7 @@ from segmif_ros.ros.qos import profile
 from segmif_ros.ros.rig_source import RigSource
 from segmif_ros.ros.services import Services
 from segmif_ros.ros.synchronizers import pairer_maker
+from segmif_ros.settings import Changes, Setting
 from segmif_ros.stream.pairing import JUMP_BACK_NS
 from segmif_ros.stream.pipeline import Pipeline
 from segmif_ros.stream.processing import Frame, Output, PairRefusedError
@@ -59,7 +60,7 @@ def load_engine(config: NodeConfig) -> EngineProtocol:
     """Return the engine that the parameters ask for; ValueError or RuntimeError with one line if there can't be one."""
     from segmif_ros.inference.engine import Engine  # torch takes seconds to import: only once it is needed
 
-    return Engine(config.engine())
+    return Engine(config.engine)
 
 
 class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
@@ -80,7 +81,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
         registration_watch: Whether they moved since calibration.
 
     Raises:
-        segmif_ros.ros.parameters.ParameterError: If a parameter's value is not acceptable.
+        segmif_ros.settings.SettingError: If a parameter's value is not acceptable.
     """
 
     def __init__(self, make_engine: Callable[[NodeConfig], EngineProtocol] = load_engine, **options: Any) -> None:
@@ -105,7 +106,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
         self._control = Services(self, self)
         # steady time, so that a paused or jumping simulation doesn't silence the diagnostics
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(self.config.diagnostics_period_s, Monitor(self, self).report, clock=steady)
+        self.create_timer(self.config.life.diagnostics_period_s, Monitor(self, self).report, clock=steady)
         self.create_timer(LOOK_S, self._advance, clock=steady)
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-JUMP_BACK_NS), on_clock_change=False)
         self._jumps = self.get_clock().create_jump_callback(
@@ -114,7 +115,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
 
     def start(self) -> bool:
         """Configure and activate, if the parameter autostart says so; False if that failed."""
-        if not self.config.autostart:
+        if not self.config.life.autostart:
             self.get_logger().info("unconfigured: waiting for lifecycle transitions, because autostart is false")
             return True
         success = TransitionCallbackReturn.SUCCESS
@@ -153,7 +154,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         self.engine = engine
         self.pipeline = Pipeline(
-            config.pipeline(),
+            config.pipeline,
             engine,
             observed(self._publish, time.monotonic_ns),
             now_ns=time.monotonic_ns,
@@ -169,7 +170,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
             f"{engine.label_set.name}, on {engine.device_name} by {engine.backend_name} in "
             f"{engine.precision}, ready after {time.monotonic() - started:.1f} s"
         )
-        if note := weights_note(config.weights):
+        if note := weights_note(",".join(config.engine.weights)):
             self.get_logger().info(f"{engine.model_name} is good for {note}")
         self._use_rig(self.rig)
         return super().on_configure(state)
@@ -180,7 +181,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
         result = super().on_activate(state)
         self._first_result = True
         self.pipeline.start()
-        qos = self.config.input_reliability, self.config.input_depth
+        qos = self.config.input_qos.reliability, self.config.input_qos.depth
         try:
             for camera, offer, transport in (
                 ("infrared", self.pipeline.offer_infrared, self.config.infrared_transport),
@@ -296,7 +297,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
 
     def _warm_engine(self, config: NodeConfig) -> EngineProtocol:
         engine = within_budget(
-            self._make_engine(config), config.frame_budget_ms, (config.inference_height, config.inference_width)
+            self._make_engine(config), config.frame_budget_ms, (config.inference.height, config.inference.width)
         )
         engine.warm_up(config.warm_up_height, config.warm_up_width)
         return engine
@@ -313,8 +314,8 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
 
     # --- parameters --------------------------------------------------------------------------------------------------
 
-    def _why_not_now(self, row: parameters.ParameterRow) -> str | None:
-        if row.changes is parameters.Changes.UNCONFIGURED and self.pipeline is not None:
+    def _why_not_now(self, row: Setting) -> str | None:
+        if row.changes is Changes.UNCONFIGURED and self.pipeline is not None:
             return "can change only while the node is unconfigured: deactivate and clean up first"
         return None
 

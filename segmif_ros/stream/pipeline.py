@@ -12,17 +12,17 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from segmif_ros.imaging.crop import Crop
 from segmif_ros.imaging.encodings import MAX_PIXELS
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
-from segmif_ros.rig.calibration import RigCalibration
-from segmif_ros.rig.calibration_file import load_calibration
 from segmif_ros.rig.depth_registration import AnyRegistration, DepthRegistration, make_registration
-from segmif_ros.rig.registration import DEFAULT_DEPTH_M, Registration, RegistrationConfig
+from segmif_ros.rig.preparation import PreparationConfig
+from segmif_ros.rig.registration import Registration, RegistrationConfig
+from segmif_ros.settings import check, part, setting
 from segmif_ros.stream.intake import Intake, MakePairer
 from segmif_ros.stream.notices import Notices
 from segmif_ros.stream.pairing import INITIAL_SLOP_S, Item, NearestStampPairer, OffsetSummary, Pair
@@ -36,7 +36,7 @@ from segmif_ros.stream.processing import (
     PairRefusedError,
     in_one_line,
 )
-from segmif_ros.stream.single_camera import CameraReport, Moment, SingleCameraConfig
+from segmif_ros.stream.single_camera import POLICIES, CameraReport, Moment, SingleCameraConfig
 from segmif_ros.stream.statistics import Progress, Snapshot, Statistics
 from segmif_ros.stream.temporal import FILTERS, TemporalFilter
 from segmif_ros.stream.work_run import WorkRun
@@ -46,57 +46,72 @@ if TYPE_CHECKING:  # torch would come with it
 
 
 @dataclass(frozen=True, kw_only=True)
-class PipelineConfig:
+class PipelineConfig(PreparationConfig):
     """How to pair and to prepare.
 
-    Attributes:
-        slop_s: Largest difference of the stamps of a pair; 0 derives it from the frame periods.
-        queue_size: Frames of one camera that wait for a partner at most.
-        time_offset_s: Taken off the infrared stamps before pairing.
-        master: "rgb" or "infrared", the camera whose view and header the outputs have.
-        registration: One of `segmif_ros.rig.registration.MODES`.
-        calibration_file: What is known of the rig, for the last two.
-        reference_depth_m: For "stereo"; 0 takes the file's plane.
-        gain: For 16-bit and float infrared.
-        infrared_crop: What is cut off infrared images, see `segmif_ros.imaging.crop.Crop.parse`.
-        max_pixels: Larger images are refused.
-        single_camera: "continue" with one camera where the other one is silent or blind, "stop", or "none": pairs pass
-            whatever the cameras are like, and nobody looks.
-        single_camera_after_s: Silence, or a frozen picture, for so long makes a camera missing.
-        frozen_images: Whether a picture that doesn't change is a fault.
-        infrared_alone_confidence: Factor of the confidence with infrared alone; 0 takes the one of the weights.
-        rgb_alone_confidence: The same with RGB alone.
-        temporal: "none", or "filter": labels are steadied over time.
-
     Raises:
-        ValueError: If ``infrared_crop`` can't be read.
-        segmif_ros.rig.errors.RegistrationError: If a value of the registration isn't one.
-        ValueError: If another value isn't acceptable.
+        ValueError: A value that isn't acceptable.
+        segmif_ros.rig.errors.RegistrationError: A value of the registration that isn't.
     """
 
-    slop_s: float = 0.0
-    queue_size: int = 10
-    time_offset_s: float = 0.0
-    master: str = "rgb"
-    registration: str = "none"
-    calibration_file: str = ""
-    reference_depth_m: float = DEFAULT_DEPTH_M
-    gain: GainConfig = field(default_factory=GainConfig)
-    infrared_crop: str = ""
-    max_pixels: int = MAX_PIXELS
-    single_camera: str = "none"
-    single_camera_after_s: float = 0.5
-    frozen_images: bool = True
-    infrared_alone_confidence: float = 0.0
-    rgb_alone_confidence: float = 0.0
-    temporal: str = "none"
+    slop_s: float = setting(
+        0.0,
+        "Largest difference of the stamps of a pair in seconds; half a frame period or more pairs wrongly. 0 takes "
+        "half the frame period that the stamps show, at most 0.05 (0.02 with sync_policy approximate).",
+        minimum=0.0,
+        maximum=10.0,
+        group="Pairing",
+    )
+    queue_size: int = setting(10, "Frames of each camera that wait for a partner at most.", minimum=1, maximum=1000)
+    time_offset_s: float = setting(
+        0.0,
+        "Taken off the infrared stamps before pairing, in seconds: positive where the driver stamps late (on arrival).",
+        minimum=-10.0,
+        maximum=10.0,
+    )
+    single_camera: str = setting(
+        "none",
+        "Where one camera is silent or blind (frozen, flat, black, white): continue with the other one, with lowered "
+        "confidence; stop, so that nothing comes out; none: nobody looks, and pairs are processed whatever they show.",
+        choices=POLICIES,
+    )
+    single_camera_after_s: float = setting(
+        0.5,
+        "Silence, or a frozen picture, for so long makes a camera missing, in seconds; a slow camera gets three of "
+        "its own frame periods.",
+        minimum=0.05,
+        maximum=60.0,
+    )
+    frozen_images: bool = setting(
+        True, "A picture that doesn't change is a fault; false for a simulation whose images have no noise."
+    )
+    infrared_alone_confidence: float = setting(
+        0.0,
+        "Factor of the confidence while infrared is alone; 0 takes what was calibrated for the weights (0.5 where "
+        "nothing was: segmif single-camera does it).",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    rgb_alone_confidence: float = setting(0.0, "The same while RGB is alone.", minimum=0.0, maximum=1.0)
+    temporal: str = setting(
+        "none",
+        "filter steadies the labels over time: evidence for each pixel's class, carried along by optical flow; none "
+        "takes each frame by itself.",
+        choices=FILTERS,
+    )
+    max_pixels: int = setting(
+        MAX_PIXELS,
+        "Largest image that is taken, in pixels; a compressed one is refused by its header, before it is decoded.",
+        minimum=1024,
+        maximum=1 << 30,
+        group="Images",
+    )
+    gain: GainConfig = part(GainConfig, prefix="gain_")
 
     def __post_init__(self) -> None:
         self.registration_config()
         self.decoding()
-        self.single_camera_config()
-        if self.temporal not in FILTERS:
-            raise ValueError(f"temporal '{self.temporal}' is unknown: use {' or '.join(FILTERS)}")
+        check(self)
 
     def decoding(self) -> DecodeConfig:
         """Return how images are taken."""
@@ -138,10 +153,6 @@ class PipelineConfig:
         return RegistrationConfig(
             mode=self.registration, view=self.master, reference_depth_m=self.reference_depth_m
         )
-
-    def calibration(self) -> RigCalibration:
-        """Return what the calibration file says, nothing if there is none; CalibrationError says what is wrong."""
-        return load_calibration(self.calibration_file) if self.calibration_file else RigCalibration()
 
     def make_registration(self) -> Registration | DepthRegistration:
         """Return the registration by parameters and file; CalibrationError or RegistrationError say what is wrong."""

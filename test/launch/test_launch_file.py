@@ -17,8 +17,8 @@ from launch_stand_in import Context, exited, named
 
 from segmif_ros.ros.grid_config import GridNodeConfig
 from segmif_ros.ros.node_config import NodeConfig
-from segmif_ros.ros.parameters import ParameterError, rows
 from segmif_ros.ros.simulator.config import RigConfig
+from segmif_ros.settings import SettingError, settings_of
 
 FILE = Path(__file__).parents[2] / "launch" / "segmif.launch.py"
 Start = Callable[..., list[Any]]
@@ -75,8 +75,8 @@ def test_every_default_is_among_the_choices(launch_file: dict) -> None:
 
 def test_every_parameter_of_node_and_rig_is_an_argument(launch_file: dict) -> None:
     names = {each.name for each in _declared(launch_file)}
-    assert names >= {row.name for row in rows(NodeConfig)} | {f"rig_{row.name}" for row in rows(RigConfig)}
-    assert names >= {f"grid_{row.name}" for row in rows(GridNodeConfig)}
+    for prefix, config in (("", NodeConfig), ("rig_", RigConfig), ("grid_", GridNodeConfig)):
+        assert names >= {prefix + each.name for each in settings_of(config)}
 
 
 def test_all_arguments_are_declared(launch_file: dict, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ def test_rviz_is_looked_up_before_anything_starts(
 
 
 def test_a_wrong_parameter_is_refused_before_anything_starts(start: Start) -> None:
-    with pytest.raises(ParameterError, match=r"^slop_s:=abc: a number is needed$"):
+    with pytest.raises(SettingError, match=r"^slop_s:=abc: a number is needed$"):
         start(slop_s="abc")
 
 

@@ -23,7 +23,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from segmif_ros.labels import FMB
 from segmif_ros.ros.messages import stamp_ns
 from segmif_ros.ros.outputs import chosen_classes
-from segmif_ros.ros.parameters import ParameterError
+from segmif_ros.settings import SettingError
 from segmif_ros.trials.measuring import initialised
 
 LATCHED = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
@@ -233,5 +233,5 @@ def test_chosen_classes_are_255_and_all_else_0() -> None:
     table = chosen_classes(" person ,, road", FMB)
     assert [i for i in range(256) if table[i]] == sorted(FMB.names.index(each) for each in ("person", "road"))
     assert set(table) == {0, 255}
-    with pytest.raises(ParameterError, match="they are"):
+    with pytest.raises(SettingError, match="they are"):
         chosen_classes("xyzzy", FMB)

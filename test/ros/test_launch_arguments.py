@@ -12,17 +12,17 @@ from segmif_ros.ros.launch_arguments import (
     parameter_values,
     unknown_argument,
 )
-from segmif_ros.ros.parameters import ParameterError, parameter
+from segmif_ros.settings import SettingError, setting
 
 KNOWN = ("infrared_topic", "rgb_topic", "registration", "slop_s", "params_file", "namespace", "use_sim_time")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    rate: float = parameter(1.0, "A rate.", minimum=0.0, maximum=10.0)
-    count: int = parameter(2, "A count.")
-    on: bool = parameter(True, "A switch.")
-    mode: str = parameter("a", "A choice.", choices=("a", "b"))
+    rate: float = setting(1.0, "A rate.", minimum=0.0, maximum=10.0)
+    count: int = setting(2, "A count.")
+    on: bool = setting(True, "A switch.")
+    mode: str = setting("a", "A choice.", choices=("a", "b"))
 
 
 def test_every_parameter_is_an_argument_that_is_empty_by_default() -> None:
@@ -48,7 +48,7 @@ def test_values_get_the_parameters_types_and_empty_ones_are_left_out() -> None:
     ],
 )
 def test_a_wrong_value_is_refused_with_the_argument_and_what_is_allowed(name: str, text: str, line: str) -> None:
-    with pytest.raises(ParameterError, match=f"^{line}$"):
+    with pytest.raises(SettingError, match=f"^{line}$"):
         parameter_values(Table, {name: text})
 
 

@@ -16,7 +16,7 @@ from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.rig.camera import CameraModel
 from segmif_ros.ros.camera_infos import info_of
 from segmif_ros.ros.messages import image_buffer, image_message, make_header, stamp_ns
-from segmif_ros.ros.parameters import ParameterError
+from segmif_ros.settings import SettingError
 
 K = np.array([[8.0, 0, 3.5], [0, 8.0, 2.5], [0, 0, 1]])
 P = np.hstack([K, np.zeros((3, 1))])
@@ -115,7 +115,7 @@ def test_a_registration_that_cannot_be_had_is_refused_with_the_reason_and_change
 def test_a_wrong_calibration_ends_the_start_with_the_reason(bench, tmp_path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("extrinsics: {rotation: [1, 0, 0, 0, 1, 0, 0, 0, 1], translation_m: [120, 0, 0]}")
-    with pytest.raises(ParameterError, match=r"bad.yaml: line 1: extrinsics: translation_m is 120 m long"):
+    with pytest.raises(SettingError, match=r"bad.yaml: line 1: extrinsics: translation_m is 120 m long"):
         bench(calibration_file=str(bad))
 
 

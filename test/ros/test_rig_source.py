@@ -13,8 +13,8 @@ from segmif_ros.rig.camera import CameraModel
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.registration import Registration, Unregistered
 from segmif_ros.ros.node_config import NodeConfig
-from segmif_ros.ros.parameters import ParameterError
 from segmif_ros.ros.rig_source import RigSource
+from segmif_ros.settings import SettingError, from_values
 
 K = np.array([[50.0, 0, 31.5], [0, 50.0, 23.5], [0, 0, 1]])
 P = np.hstack([K, np.zeros((3, 1))])
@@ -29,7 +29,7 @@ def source(tmp_path: Path, calibration: RigCalibration | None = None, **values) 
     if calibration is not None:
         (tmp_path / "rig.yaml").write_text(calibration_yaml(calibration))
         values["calibration_file"] = str(tmp_path / "rig.yaml")
-    return RigSource(NodeConfig(**values))
+    return RigSource(from_values(NodeConfig, values))
 
 
 def baseline_px(made: RigSource) -> float:
@@ -133,21 +133,21 @@ REFUSED = {
 
 @pytest.mark.parametrize(("values", "calibration", "line"), REFUSED.values(), ids=REFUSED)
 def test_what_only_parameters_can_cure_is_refused(tmp_path, values, calibration, line) -> None:
-    with pytest.raises(ParameterError) as caught:
+    with pytest.raises(SettingError) as caught:
         source(tmp_path, calibration, **values)
     assert line in str(caught.value)
 
 
 def test_parameters_that_have_nothing_to_do_with_the_rig_leave_the_maps_as_they_are(tmp_path) -> None:
     made = source(tmp_path, registration="resize")
-    assert made.after(NodeConfig(registration="resize", slop_s=0.5)) is made
+    assert made.after(from_values(NodeConfig, {"registration": "resize", "slop_s": 0.5})) is made
 
 
 def test_what_the_cameras_said_outlives_a_change_of_parameters(tmp_path) -> None:
     made = source(tmp_path)
     made.told("infrared", INFRARED)
     made.told("rgb", RGB)
-    changed = made.after(NodeConfig(registration="stereo", master="infrared"))
+    changed = made.after(from_values(NodeConfig, {"registration": "stereo", "master": "infrared"}))
     assert changed.problem is None
     assert changed.registration.config.view == "infrared"
     assert made.registration.config.mode == "none"

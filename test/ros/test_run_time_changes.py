@@ -11,9 +11,9 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
 from segmif_ros.ros.node_config import NodeConfig
-from segmif_ros.ros.parameters import Changes, rows
+from segmif_ros.settings import Changes, settings_of, values_of
 
-TABLE = rows(NodeConfig)
+TABLE = settings_of(NodeConfig)
 # texts that are checked further, and numbers that go together
 ANOTHER = {
     "mask_classes": {"mask_classes": "person,car"},
@@ -60,7 +60,7 @@ def test_what_may_change_at_any_time_is_accepted_by_an_active_node_and_in_force(
             result = change(active, values)
             assert result.successful, (row.name, result.reason)
             for name, value in values.items():
-                assert getattr(active.node.config, name) == value
+                assert values_of(active.node.config)[name] == value
                 assert active.node.get_parameter(name).value == value
     active.send(1)
     active.until(lambda: int(active.value("frames_rgb") or 0) == 1)
@@ -78,7 +78,7 @@ def test_what_needs_an_unconfigured_node_is_refused_by_an_active_one_and_accepte
     for row in bound:
         result = change(active, another(row))
         assert result.successful, (row.name, result.reason)
-        assert getattr(active.node.config, row.name) == another(row)[row.name]
+        assert values_of(active.node.config)[row.name] == another(row)[row.name]
 
 
 def test_what_is_set_at_start_only_is_refused_always(bench) -> None:
@@ -173,7 +173,8 @@ def test_a_value_that_is_so_already_is_never_refused_and_another_one_is(active) 
 def test_values_that_go_together_are_judged_together(active) -> None:
     results = set_by_service(active, {"gain_fixed_low": 20000.0, "gain_fixed_high": 30000.0})
     assert all(each.successful for each in results.values()), results
-    assert (active.node.config.gain_fixed_low, active.node.config.gain_fixed_high) == (20000.0, 30000.0)
+    gain = active.node.config.pipeline.gain
+    assert (gain.fixed_low, gain.fixed_high) == (20000.0, 30000.0)
 
 
 def test_an_unknown_name_in_a_set_is_said_and_costs_no_other_value(active) -> None:
@@ -196,5 +197,5 @@ def test_one_side_of_the_output_follows_from_the_other(bench, values, size) -> N
 
 def test_the_number_of_a_device_is_that_cuda_device(bench) -> None:
     asked = []
-    bench(device=0, make_engine=lambda config: asked.append(config.engine().device) or FakeEngine())
+    bench(device=0, make_engine=lambda config: asked.append(config.engine.device) or FakeEngine())
     assert asked == ["0"]

@@ -21,8 +21,8 @@ from sensor_msgs.msg import Image
 
 from segmif_ros.imaging.encodings import view
 from segmif_ros.ros.messages import image_buffer, image_message, make_header, stamp_ns
-from segmif_ros.ros.parameters import ParameterError
 from segmif_ros.ros.segmif_node import SegmifNode
+from segmif_ros.settings import SettingError
 from segmif_ros.trials.measuring import initialised
 
 # --- outputs ---------------------------------------------------------------------------------------------------------
@@ -359,7 +359,7 @@ def test_a_defect_while_configuring_is_said_with_its_traceback(bench) -> None:
 
 
 def test_a_bad_value_stops_the_node_from_being_made(ros_context) -> None:
-    with pytest.raises(ParameterError, match=r"parameter 'slop_s' is -1\.0: allowed is 0 to 10"):
+    with pytest.raises(SettingError, match=r"parameter 'slop_s' is -1\.0: allowed is 0 to 10"):
         SegmifNode(context=ros_context, parameter_overrides=[Parameter("slop_s", value=-1.0)])
 
 
@@ -415,7 +415,7 @@ def test_the_weights_may_change_while_the_node_is_unconfigured(bench) -> None:
     seen = []
 
     def make_engine(config):
-        seen.append(config.weights)
+        seen.extend(config.engine.weights)
         return FakeEngine()
 
     table = bench(start=False, make_engine=make_engine)

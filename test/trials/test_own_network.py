@@ -90,6 +90,7 @@ def test_the_node_loads_a_model_folder_as_it_loads_weights_and_so_does_a_reload(
     pytest.importorskip("rclpy", reason="no ROS 2 here")
     from segmif_ros.ros.node_config import NodeConfig
     from segmif_ros.ros.segmif_node import load_engine
+    from segmif_ros.settings import from_values
 
-    engine = load_engine(NodeConfig(weights=str(folder), device="cpu"))
+    engine = load_engine(from_values(NodeConfig, {"weights": str(folder), "device": "cpu"}))
     assert (engine.model_name, engine.backend_name) == ("early-fusion", "onnxruntime")

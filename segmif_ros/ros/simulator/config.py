@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segmif_ros.imaging.size import ImageSize
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.ros.node_config import RELIABILITIES
-from segmif_ros.ros.parameters import Changes, parameter
+from segmif_ros.ros.common_config import QosConfig
 from segmif_ros.ros.simulator.rigs import LENSES, CameraPlan, rotation_of
 from segmif_ros.scenes import LIGHTINGS, WEATHERS
 from segmif_ros.scenes.faults import KINDS, parse_faults
+from segmif_ros.settings import Changes, part, setting
 
 NODE_NAME = "simulated_rig"
 DEFAULT_WIDTH, DEFAULT_HEIGHT = 640, 480
@@ -24,20 +25,20 @@ _NEVER = Changes.NEVER
 
 @dataclass(frozen=True, kw_only=True)
 class RigConfig:
-    """What each parameter means is said in its description."""
+    """The parameters; what each means is in its description."""
 
     # what is seen
-    pairs_folder: str = parameter(
+    pairs_folder: str = setting(
         "", "Folder with infrared/ and visible/ whose pairs are shown in a loop; empty: synthetic road.", changes=_NEVER
     )
-    width: int = parameter(
+    width: int = setting(
         0,
         "Image width in pixels; 0: 640 for the synthetic road, pairs from a folder as they are.",
         minimum=0,
         maximum=8192,
         changes=_NEVER,
     )
-    height: int = parameter(
+    height: int = setting(
         0,
         "Image height in pixels; 0: 480 for the synthetic road, pairs from a folder as they are. With only one of the "
         "two given, the other keeps the proportions.",
@@ -45,26 +46,26 @@ class RigConfig:
         maximum=8192,
         changes=_NEVER,
     )
-    lighting: str = parameter(
+    lighting: str = setting(
         CYCLE,
         "Light of the synthetic road; cycle: another one every scene_frames.",
         choices=(*LIGHTINGS, CYCLE),
         changes=_NEVER,
     )
-    weather: str = parameter(
+    weather: str = setting(
         "clear", "Weather of the synthetic road; any: drawn by the seed.", choices=(*WEATHERS, "any"), changes=_NEVER
     )
-    seed: int = parameter(
+    seed: int = setting(
         0, "Seed of the synthetic road, the jitter and the drops.", minimum=0, maximum=2**31 - 1, changes=_NEVER
     )
-    scene_frames: int = parameter(
+    scene_frames: int = setting(
         30,
         "Frames until the next synthetic street (the next seed) begins.",
         minimum=1,
         maximum=1_000_000,
         changes=_NEVER,
     )
-    loop_frames: int = parameter(
+    loop_frames: int = setting(
         90,
         "Synthetic frames that are rendered once and then played forth and back, as many as fit 256 MiB; 0 renders "
         "every frame afresh, which needs most of a core at 640x480.",
@@ -72,14 +73,14 @@ class RigConfig:
         maximum=100_000,
         changes=_NEVER,
     )
-    infrared_shift_x_px: float = parameter(
+    infrared_shift_x_px: float = setting(
         0.0,
         "Displaces the synthetic infrared image to the right, in pixels.",
         minimum=-500.0,
         maximum=500.0,
         changes=_NEVER,
     )
-    infrared_shift_y_px: float = parameter(
+    infrared_shift_y_px: float = setting(
         0.0,
         "Displaces the synthetic infrared image downwards, in pixels.",
         minimum=-500.0,
@@ -88,152 +89,151 @@ class RigConfig:
     )
 
     # the rig: two cameras of their own; at the defaults both share one view
-    infrared_width: int = parameter(
+    infrared_width: int = setting(
         0,
         "Width of the synthetic infrared image; 0: as the RGB image, or in its proportions to the height.",
         minimum=0,
         maximum=4096,
         changes=_NEVER,
     )
-    infrared_height: int = parameter(
+    infrared_height: int = setting(
         0,
         "Height of the synthetic infrared image; 0: as the RGB image, or in its proportions to the width.",
         minimum=0,
         maximum=4096,
         changes=_NEVER,
     )
-    rgb_fov_deg: float = parameter(
+    rgb_fov_deg: float = setting(
         DEFAULT_FOV_DEG,
         "Horizontal field of view of the synthetic RGB camera in degrees.",
         minimum=10.0,
         maximum=120.0,
         changes=_NEVER,
     )
-    infrared_fov_deg: float = parameter(
+    infrared_fov_deg: float = setting(
         0.0,
         "Horizontal field of view of the synthetic infrared camera in degrees; 0: as the RGB camera.",
         minimum=0.0,
         maximum=120.0,
         changes=_NEVER,
     )
-    rgb_lens: str = parameter("none", "Distortion of the synthetic RGB camera.", choices=LENSES, changes=_NEVER)
-    infrared_lens: str = parameter("none", "Distortion of the infrared camera.", choices=LENSES, changes=_NEVER)
-    infrared_right_m: float = parameter(
+    rgb_lens: str = setting("none", "Distortion of the synthetic RGB camera.", choices=LENSES, changes=_NEVER)
+    infrared_lens: str = setting("none", "Distortion of the infrared camera.", choices=LENSES, changes=_NEVER)
+    infrared_right_m: float = setting(
         0.0,
         "How far to the right of the RGB camera the infrared one sits, in metres (stereo baseline).",
         minimum=-1.0,
         maximum=1.0,
         changes=_NEVER,
     )
-    infrared_down_m: float = parameter(
+    infrared_down_m: float = setting(
         0.0, "How far below the RGB camera the infrared one sits, in metres.", minimum=-1.0, maximum=1.0, changes=_NEVER
     )
-    infrared_yaw_deg: float = parameter(
+    infrared_yaw_deg: float = setting(
         0.0, "Turn of the mounted infrared camera to the right.", minimum=-30.0, maximum=30.0, changes=_NEVER
     )
-    infrared_pitch_deg: float = parameter(
+    infrared_pitch_deg: float = setting(
         0.0, "Turn of the mounted infrared camera upwards.", minimum=-30.0, maximum=30.0, changes=_NEVER
     )
-    infrared_roll_deg: float = parameter(
+    infrared_roll_deg: float = setting(
         0.0, "Turn of the mounted infrared camera clockwise.", minimum=-30.0, maximum=30.0, changes=_NEVER
     )
-    camera_info: str = parameter(
+    camera_info: str = setting(
         "exact",
         "What camera_info tells of the rig: exact (intrinsics, and the mounting in R and P), intrinsics, or none (K is "
         "0, as of cameras that nobody has calibrated).",
         choices=("exact", "intrinsics", "none"),
         changes=_NEVER,
     )
-    publish_depth: bool = parameter(
+    publish_depth: bool = setting(
         False,
         "Publishes rig/depth: exact depth in the RGB view, 32FC1 in metres, infinite for the sky.",
         changes=_NEVER,
     )
-    board: str = parameter(
+    board: str = setting(
         "",
         "Calibration board that somebody shows to both cameras, as KIND:COLUMNSxROWS:METRES, for example "
         "checkerboard:8x6:0.06; empty: none.",
         changes=_NEVER,
     )
-    board_hot: bool = parameter(True, "Whether the board's printed parts are warmer than its paper.", changes=_NEVER)
-    board_pose_frames: int = parameter(
+    board_hot: bool = setting(True, "Whether the board's printed parts are warmer than its paper.", changes=_NEVER)
+    board_pose_frames: int = setting(
         10, "Frames that the board is held still, then shown elsewhere.", minimum=1, maximum=1000, changes=_NEVER
     )
 
     # what goes wrong, from one frame to the next
-    bracket_yaw_deg: float = parameter(
+    bracket_yaw_deg: float = setting(
         0.0, "Turns the infrared camera to the right, unknown to camera_info.", minimum=-20.0, maximum=20.0
     )
-    bracket_pitch_deg: float = parameter(0.0, "The same upwards.", minimum=-20.0, maximum=20.0)
-    bracket_roll_deg: float = parameter(0.0, "The same clockwise.", minimum=-20.0, maximum=20.0)
-    bracket_drift_deg_per_min: float = parameter(
+    bracket_pitch_deg: float = setting(0.0, "The same upwards.", minimum=-20.0, maximum=20.0)
+    bracket_roll_deg: float = setting(0.0, "The same clockwise.", minimum=-20.0, maximum=20.0)
+    bracket_drift_deg_per_min: float = setting(
         0.0, "Turns the infrared camera on to the right, in degrees a minute.", minimum=-60.0, maximum=60.0
     )
-    shutter_period_s: float = parameter(
+    shutter_period_s: float = setting(
         0.0, "Time between two shutter events of the infrared camera, in seconds; 0: none.", minimum=0.0, maximum=3600.0
     )
-    shutter_s: float = parameter(
+    shutter_s: float = setting(
         0.4, "How long a shutter event freezes the infrared image, in seconds.", minimum=0.0, maximum=10.0
     )
 
-    faults: str = parameter(
+    faults: str = setting(
         "",
         "Faults of the cameras: CAMERA:KIND@START+DURATION, for example infrared:freeze@10s+5s, several with commas; "
         f"/PERIOD repeats one. Kinds: {', '.join(KINDS)}.",
     )
 
     # a robot's drive
-    drive: bool = parameter(
+    drive: bool = setting(
         False,
         "Drives along straight, level streets and publishes where the robot is: odom, and tf where tf2_msgs is "
         "installed. The cameras share one view, and camera_info is exact: for grid_node.",
         changes=_NEVER,
     )
-    drive_mps: float = parameter(
+    drive_mps: float = setting(
         1.5, "Speed of that drive in metres a second.", minimum=0.0, maximum=15.0, changes=_NEVER
     )
 
     # when
-    rate_hz: float = parameter(10.0, "Pairs per second.", minimum=0.1, maximum=240.0)
-    jitter_s: float = parameter(
+    rate_hz: float = setting(10.0, "Pairs per second.", minimum=0.1, maximum=240.0)
+    jitter_s: float = setting(
         0.0,
         "Standard deviation of the stamps' jitter, and of the delay of publishing after it, in seconds; cut so that "
         "frames stay in order.",
         minimum=0.0,
         maximum=1.0,
     )
-    drop_probability: float = parameter(
+    drop_probability: float = setting(
         0.0, "Share of the frames of each camera that go missing.", minimum=0.0, maximum=1.0
     )
-    infrared_time_offset_s: float = parameter(
+    infrared_time_offset_s: float = setting(
         0.0,
         "Added to the infrared stamps, in seconds, as by a driver that stamps arrival.",
         minimum=-10.0,
         maximum=10.0,
     )
-    max_frames: int = parameter(
+    max_frames: int = setting(
         0, "Ends after so many frames with status 0; 0 goes on.", minimum=0, maximum=2**31 - 1, changes=_NEVER
     )
 
     # how it is sent
-    infrared_encoding: str = parameter(
+    infrared_encoding: str = setting(
         "auto",
         "auto: mono16 with 14-bit counts for the synthetic road, pairs from a folder in their own depth.",
         choices=("auto", "mono16", "mono8"),
         changes=_NEVER,
     )
-    rgb_encoding: str = parameter("rgb8", "Encoding of rgb/image_raw.", choices=("rgb8", "bgr8"), changes=_NEVER)
-    infrared_frame_id: str = parameter("infrared_optical_frame", "frame_id of the infrared camera.", changes=_NEVER)
-    rgb_frame_id: str = parameter("rgb_optical_frame", "frame_id of the RGB camera and the labels.", changes=_NEVER)
-    reliability: str = parameter("best_effort", "QoS of all topics.", choices=RELIABILITIES, changes=_NEVER)
-    depth: int = parameter(5, "Queue depth of all topics.", minimum=1, maximum=1000, changes=_NEVER)
+    rgb_encoding: str = setting("rgb8", "Encoding of rgb/image_raw.", choices=("rgb8", "bgr8"), changes=_NEVER)
+    infrared_frame_id: str = setting("infrared_optical_frame", "frame_id of the infrared camera.", changes=_NEVER)
+    rgb_frame_id: str = setting("rgb_optical_frame", "frame_id of the RGB camera and the labels.", changes=_NEVER)
+    qos: QosConfig = part(QosConfig, what="all topics")
 
     def __post_init__(self) -> None:
         parse_faults(self.faults)  # says which one can't be understood
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Return the (width, height) asked for, for an image that is width x height by itself."""
-        return _size(self.width, self.height, width, height)
+        return ImageSize(width=self.width, height=self.height).of(width, height)
 
     @property
     def shares_view(self) -> bool:
@@ -250,7 +250,7 @@ class RigConfig:
         """Return the truth about the two synthetic cameras."""
         width, height = self.size(DEFAULT_WIDTH, DEFAULT_HEIGHT)
         rgb = CameraPlan(width=width, height=height, fov_deg=self.rgb_fov_deg, lens=self.rgb_lens)
-        infrared_size = _size(self.infrared_width, self.infrared_height, width, height)
+        infrared_size = ImageSize(width=self.infrared_width, height=self.infrared_height).of(width, height)
         infrared = CameraPlan(
             width=infrared_size[0],
             height=infrared_size[1],
@@ -264,13 +264,3 @@ class RigConfig:
             rgb=rgb.model(),
             extrinsics=Extrinsics(rotation=turn, translation_m=translation),
         )
-
-
-def _size(wanted_width: int, wanted_height: int, width: int, height: int) -> tuple[int, int]:
-    if wanted_width and wanted_height:
-        return wanted_width, wanted_height
-    if wanted_width:
-        return wanted_width, max(1, round(wanted_width * height / width))
-    if wanted_height:
-        return max(1, round(wanted_height * width / height)), wanted_height
-    return width, height

@@ -178,7 +178,7 @@ class SimulatedRig(Node):
         return self.create_publisher(
             kind,
             topic,
-            profile(self._config.reliability, self._config.depth),
+            profile(self._config.qos.reliability, self._config.qos.depth),
             event_callbacks=PUBLISHER_EVENTS,
             qos_overriding_options=overridable(),
         )

@@ -20,7 +20,7 @@ from segmif_ros.labels import LabelSetError, read_label_set
 from segmif_ros.rig.calibration_file import load_calibration, load_camera
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.ros.node_config import NodeConfig
-from segmif_ros.ros.parameters import ParameterError, from_values
+from segmif_ros.settings import SettingError, from_values
 from segmif_ros.training.config import RecipeError
 from segmif_ros.training.recipe_file import read_recipe
 from segmif_ros.trials.fuzz.tally import Tally
@@ -145,7 +145,7 @@ def run(tally: Tally, count: int, seed: int) -> None:
             said = f"number {number}"
             tally.attempt(kind, partial(read, path), refusals, said, path.read_bytes)
             if kind == "params":
-                tally.attempt("node", partial(_node, path), (YamlError, ParameterError), said, path.read_bytes)
+                tally.attempt("node", partial(_node, path), (YamlError, SettingError), said, path.read_bytes)
 
 
 def _text(content: Any, rng: random.Random) -> str:

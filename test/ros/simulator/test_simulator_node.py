@@ -18,9 +18,9 @@ from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
 from segmif_ros.rig.calibration import stereo_extrinsics  # noqa: E402
 from segmif_ros.ros.camera_infos import camera_model  # noqa: E402
-from segmif_ros.ros.parameters import rows  # noqa: E402
 from segmif_ros.ros.simulator.config import RigConfig  # noqa: E402
 from segmif_ros.ros.simulator.node import SimulatedRig, camera_infos  # noqa: E402
+from segmif_ros.settings import settings_of  # noqa: E402
 from segmif_ros.trials.domains import local_environment  # noqa: E402
 
 DOMAIN = str(take_domain())
@@ -174,7 +174,7 @@ def test_bad_values_are_refused_by_name(make_rig, given):
 
 def test_every_parameter_has_a_descriptor_with_its_meaning(make_rig):
     rig = make_rig(*SMALL)
-    for row in rows(RigConfig):
+    for row in settings_of(RigConfig):
         assert rig.describe_parameter(row.name).description == row.description
 
 

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of backends: what each needs and can do. A new backend is a row here, and its module in backends/."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendEntry:
+    """One row of the table of backends.
+
+    Attributes:
+        module: Where its factory `create` is, and `open_session` if it runs files.
+        devices: Device types that it runs on.
+        precisions: What it computes in.
+        packages: Python packages that it needs besides torch, by import name.
+        exporters: Packages that it needs besides these to run a `FrameNetwork`; a network's file needs none of them.
+        providers: By device type: the provider of ONNX Runtime that it needs there.
+        extra: What `pip install segmif_ros[...]` calls them.
+        on_trial: Whether "fastest" tries it; not what compiles for minutes.
+    """
+
+    module: str
+    devices: tuple[str, ...]
+    precisions: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+    exporters: tuple[str, ...] = ()
+    providers: Mapping[str, str] = field(default_factory=dict)
+    extra: str = ""
+    on_trial: bool = True
+
+
+_HERE = "segmif_ros.inference.backends."
+BACKENDS: dict[str, BackendEntry] = {
+    "torch": BackendEntry(
+        module=_HERE + "torch_eager",
+        devices=("cpu", "cuda"),
+        precisions=("float32", "bfloat16", "float16"),
+    ),
+    "compile": BackendEntry(
+        module=_HERE + "torch_compile",
+        devices=("cpu", "cuda"),
+        precisions=("float32", "bfloat16", "float16"),
+        on_trial=False,
+    ),
+    "cuda_graph": BackendEntry(
+        module=_HERE + "cuda_graph",
+        devices=("cuda",),
+        precisions=("float32", "bfloat16", "float16"),
+    ),
+    "tensorrt": BackendEntry(
+        module=_HERE + "tensorrt",
+        devices=("cuda",),
+        precisions=("float32", "float16"),
+        packages=("onnxruntime",),
+        exporters=("onnx", "onnxscript"),
+        providers={"cuda": "TensorrtExecutionProvider"},
+        extra="onnxruntime",
+        on_trial=False,
+    ),
+    "openvino": BackendEntry(
+        module=_HERE + "openvino_cpu",
+        devices=("cpu",),
+        precisions=("float32", "bfloat16", "int8"),
+        packages=("openvino",),
+        extra="openvino",
+    ),
+    "onnxruntime": BackendEntry(
+        module=_HERE + "onnx_runtime",
+        devices=("cpu", "cuda"),
+        precisions=("float32",),
+        packages=("onnxruntime",),
+        exporters=("onnx", "onnxscript"),
+        providers={"cuda": "CUDAExecutionProvider"},
+        extra="onnxruntime",
+    ),
+}

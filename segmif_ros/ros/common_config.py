@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings that several nodes have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from segmif_ros.settings import Changes, setting
+
+DEPTH_SOURCES = ("image", "points")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QosConfig:
+    """Quality of service of some topics."""
+
+    reliability: str = setting(
+        "best_effort",
+        "QoS of {what}. A best_effort subscription receives from every publisher, a reliable one only from reliable "
+        "ones; a reliable publisher suits every subscription.",
+        choices=("best_effort", "reliable"),
+        changes=Changes.NEVER,
+    )
+    depth: int = setting(5, "Queue depth of {what}.", minimum=1, maximum=1000, changes=Changes.NEVER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LifeConfig:
+    """How a lifecycle node starts and reports."""
+
+    autostart: bool = setting(
+        True, "Configure and activate at start; false waits for lifecycle transitions.", changes=Changes.NEVER
+    )
+    diagnostics_period_s: float = setting(
+        1.0, "Time between two messages on /diagnostics in seconds.", minimum=0.05, maximum=60.0, changes=Changes.NEVER
+    )

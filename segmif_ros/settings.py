@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings that are declared once: fields of a component's frozen dataclass, each with its description and range.
+
+A component owns its configuration; a node, a command or a recipe is composed of those of its components (`part`) and
+adds its own. From the fields follow ROS parameters, params files, launch arguments, command-line options and tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from typing import Any, TypeVar, get_origin, get_type_hints
+
+from segmif_ros.paths import one_line
+
+Config = TypeVar("Config")
+
+_SETTING, _PART = "setting", "part"  # keys of a field's metadata
+_NEEDED = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_BOOLEANS = {"true": True, "false": False}
+# endings of names that state the unit; options leave them out
+_UNITS = {
+    "_s": "seconds", "_ms": "milliseconds", "_m": "metres", "_px": "pixels", "_deg": "degrees", "_hz": "hertz",
+    "_mps": "metres per second",
+}  # fmt: skip
+
+
+class SettingError(ValueError):
+    """A value that is not acceptable, or a name that doesn't exist; one line."""
+
+
+class Changes(Enum):
+    """When a running node takes a new value."""
+
+    ANY_TIME = "at any time"
+    RELOAD = "at any time, in force after ~/reload_weights"
+    UNCONFIGURED = "while unconfigured"
+    NEVER = "at start only"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One setting of a configuration.
+
+    Attributes:
+        name: As in params files; with the prefixes of the parts that it is in.
+        type: bool, int, float or str; an int is taken where a float is meant.
+        default: Its value if nobody sets it.
+        description: Plain text, in sentences.
+        minimum: Smallest number allowed, None for no limit.
+        maximum: Largest number allowed, None for no limit.
+        choices: The texts allowed, empty for any.
+        changes: When a running node takes a new value.
+        takes_number: Whether a text may be given as a whole number, as YAML makes it of ``device: 0``.
+        group: Heading that it stands under.
+        path: Names of the fields that lead to it.
+        listed: Whether the field is a tuple of texts, given as one text with commas.
+    """
+
+    name: str
+    type: type
+    default: Any
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    changes: Changes = Changes.ANY_TIME
+    takes_number: bool = False
+    group: str = ""
+    path: tuple[str, ...] = ()
+    listed: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """What values are allowed, in words; empty if the type says it all."""
+        if self.choices:
+            return ", ".join(self.choices)
+        if self.minimum is not None and self.maximum is not None:
+            return f"{self.minimum:g} to {self.maximum:g}"
+        if self.minimum is not None:
+            return f"{self.minimum:g} or more"
+        return "" if self.maximum is None else f"{self.maximum:g} or less"
+
+    @property
+    def unit(self) -> str:
+        """The unit that the name ends with, in words; empty without one."""
+        return _UNITS.get(f"_{self.name.rpartition('_')[2]}", "")
+
+    @property
+    def option(self) -> str:
+        """The command-line option, such as "--time-offset" for time_offset_s."""
+        name = self.name.rpartition("_")[0] if self.unit else self.name
+        return "--" + name.replace("_", "-")
+
+    def reason(self, value: Any) -> str | None:
+        """Return what is needed where ``value`` is not acceptable, or None."""
+        # bool is a kind of int for Python, not for a person who writes a params file
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = number if self.type is float else type(value) is self.type
+        if self.type is int and isinstance(value, float):
+            fits = value.is_integer()
+        if self.takes_number and type(value) is int:
+            return None
+        if not fits:
+            return f"{_NEEDED[self.type]} is needed"
+        finite = not number or abs(value) <= sys.float_info.max  # also of a whole number that no float can hold
+        above = self.minimum is None or value >= self.minimum
+        below = self.maximum is None or value <= self.maximum
+        if finite and above and below and (not self.choices or value in self.choices):
+            return None
+        return f"allowed is {self.allowed or 'a finite number'}"
+
+    def problem(self, value: Any) -> str | None:
+        """Return one line that says why ``value`` is not acceptable, or None."""
+        reason = self.reason(value)
+        return f"parameter '{self.name}' is {_shown(value)}: {reason}" if reason else None
+
+    def accept(self, value: Any) -> Any:
+        """Return ``value`` in the setting's type; SettingError says why it can't be."""
+        if problem := self.problem(value):
+            raise SettingError(problem)
+        return self.type(value)
+
+    def parse(self, text: str) -> Any:
+        """Return the value that a text on a command line stands for; SettingError says what is needed instead."""
+        try:
+            value = _BOOLEANS.get(text.lower(), text) if self.type is bool else self.type(text)
+        except ValueError:
+            raise SettingError(f"{_NEEDED[self.type]} is needed") from None
+        if reason := self.reason(value):
+            raise SettingError(reason)
+        return value
+
+
+def setting(
+    default: Any,
+    description: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    changes: Changes = Changes.ANY_TIME,
+    takes_number: bool = False,
+    group: str = "",
+    name: str = "",
+) -> Any:
+    """Return the dataclass field of one setting; its arguments are `Setting`'s.
+
+    A ``group`` holds for the fields from this one on, and ``name`` is given where it isn't the field's.
+    """
+    facts = {
+        "description": description, "minimum": minimum, "maximum": maximum, "choices": choices, "changes": changes,
+        "takes_number": takes_number, "group": group, "name": name,
+    }  # fmt: skip
+    return dataclasses.field(default=default, metadata={_SETTING: {k: v for k, v in facts.items() if v != ""}})
+
+
+def part(
+    kind: type[Any],
+    *,
+    prefix: str = "",
+    only: Collection[str] = (),
+    what: str = "",
+    group: str = "",
+    changes: Changes | None = None,
+    **defaults: Any,
+) -> Any:
+    """Return the dataclass field that holds a component's configuration, whose settings become those of the whole.
+
+    Args:
+        kind: The component's dataclass.
+        prefix: What the settings' names begin with in the whole.
+        only: Names of the component's settings that the whole offers; empty for all.
+        what: What the descriptions' ``{what}`` stands for.
+        group: As `setting`'s.
+        changes: When a running node takes new values, where that isn't as the component says.
+        **defaults: Values that differ from the component's own defaults.
+    """
+    facts = {"prefix": prefix, "only": tuple(only), "what": what, "group": group, "changes": changes}
+    return dataclasses.field(default_factory=lambda: kind(**defaults), metadata={_PART: facts})
+
+
+def settings_of(kind: type[Any]) -> tuple[Setting, ...]:
+    """Return the settings of a configuration and of its parts, those of one group together."""
+    found: tuple[Setting, ...] = _settings_of(kind)  # type: ignore[arg-type]
+    return found
+
+
+@cache
+def _settings_of(kind: Any) -> tuple[Setting, ...]:
+    found = list(_walk(kind, None, "", (), ""))
+    groups = list(dict.fromkeys(each.group for each in found))
+    return tuple(sorted(found, key=lambda each: groups.index(each.group)))
+
+
+def _walk(kind: type[Any], config: Any, prefix: str, path: tuple[str, ...], group: str) -> Iterator[Setting]:
+    """Yield the settings of ``kind`` with the values of ``config``, its own defaults where that is None."""
+    types = get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        if facts := field.metadata.get(_PART):
+            below = _default(field) if config is None else getattr(config, field.name)
+            inner = (*path, field.name)
+            for each in _walk(type(below), below, prefix + facts["prefix"], inner, facts["group"] or group):
+                group = each.group
+                if not facts["only"] or each.path[-1] in facts["only"]:
+                    text = each.description.replace("{what}", facts["what"])
+                    yield dataclasses.replace(each, description=text, changes=facts["changes"] or each.changes)
+        elif facts := field.metadata.get(_SETTING):
+            value = _default(field) if config is None else getattr(config, field.name)
+            group = facts.get("group", group)
+            listed = get_origin(types[field.name]) is tuple
+            yield Setting(
+                **{**facts, "name": prefix + facts.get("name", field.name), "group": group},
+                type=str if listed else types[field.name],
+                default=", ".join(value) if listed else value,
+                path=(*path, field.name),
+                listed=listed,
+            )
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    made: Any = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
+
+
+def values_of(config: Any) -> dict[str, Any]:
+    """Return the settings' values of a configuration by name, tuples as texts with commas."""
+    values = {}
+    for each in settings_of(type(config)):
+        value = config
+        for name in each.path:
+            value = getattr(value, name)
+        values[each.name] = ", ".join(value) if each.listed else value
+    return values
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return a configuration with new values for some of its settings.
+
+    Args:
+        config: A dataclass of settings and parts.
+        values: By the settings' names.
+
+    Raises:
+        SettingError: One line with every value that is not acceptable, and every name that doesn't exist.
+    """
+    table = {each.name: each for each in settings_of(type(config))}
+    problems = [unknown_name(name, table) for name in values if name not in table]
+    problems += [line for name, value in values.items() if name in table and (line := table[name].problem(value))]
+    if problems:
+        raise SettingError("; ".join(problems))
+    changes = {}
+    for name, value in values.items():
+        accepted = table[name].accept(value)
+        changes[table[name].path] = _split(accepted) if table[name].listed else accepted
+    try:
+        return _replaced(config, changes)
+    except ValueError as error:  # values that don't go together
+        raise SettingError(str(error)) from error
+
+
+def from_values(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    """Return a configuration; what ``values`` leaves out keeps its default. Raises as `with_values`."""
+    return with_values(kind(), values)
+
+
+def check(config: Any) -> None:
+    """Refuse a configuration with a value outside its setting's range; SettingError names them all."""
+    values = values_of(config)
+    if problems := [line for each in settings_of(type(config)) if (line := each.problem(values[each.name]))]:
+        raise SettingError("; ".join(problems))
+
+
+def unknown_name(name: str, known: Collection[str]) -> str:
+    """Return the line that says that a parameter doesn't exist, with the likeliest name meant."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"there is no parameter '{one_line(name, 200)}'" + (f", did you mean '{close[0]}'?" if close else "")
+
+
+def _replaced(config: Any, changes: Mapping[tuple[str, ...], Any]) -> Any:
+    made = {path[0]: value for path, value in changes.items() if len(path) == 1}
+    for name in dict.fromkeys(path[0] for path in changes if len(path) > 1):
+        below = {path[1:]: value for path, value in changes.items() if path[0] == name}
+        made[name] = _replaced(getattr(config, name), below)
+    return dataclasses.replace(config, **made) if made else config
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in text.split(",") if each.strip())
+
+
+# --- on a command line -----------------------------------------------------------------------------------------------
+
+
+def add_options(
+    group: argparse._ActionsContainer, kind: type[Any], names: Collection[str] = (), **options: str
+) -> None:
+    """Add an option for each setting; one that isn't given is None in the namespace, see `given`.
+
+    Args:
+        group: A parser, or a group of one.
+        kind: The configuration.
+        names: Of settings; empty for all.
+        **options: By name of a setting: the option's name where it differs, without dashes.
+    """
+    for each in settings_of(kind):
+        if names and each.name not in names:
+            continue
+        flag = f"--{options[each.name]}" if each.name in options else each.option
+        shown = "none" if each.default == "" else each.default
+        text = f"{each.description.rstrip('.')} (default: {shown})".replace("%", "%%")
+        more: dict[str, Any] = {}
+        if each.type is bool:
+            more["action"] = argparse.BooleanOptionalAction
+        elif each.choices:
+            more["choices"] = each.choices
+        else:
+            more |= {"type": _parser_of(each), "metavar": each.unit.upper().replace(" ", "_") or _METAVARS[each.type]}
+        group.add_argument(flag, dest=each.name, default=None, help=text, **more)
+
+
+_METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}
+
+
+def given(arguments: argparse.Namespace, kind: type[Any]) -> dict[str, Any]:
+    """Return the values of ``kind``'s settings that a command line gives, by name."""
+    values = vars(arguments)
+    return {each.name: values[each.name] for each in settings_of(kind) if values.get(each.name) is not None}
+
+
+def _parser_of(setting: Setting) -> Any:
+    def parse(text: str) -> Any:
+        try:
+            return setting.parse(text)
+        except SettingError as error:
+            raise argparse.ArgumentTypeError(f"{one_line(text, 200)!r}: {error}") from None
+
+    return parse
+
+
+def _shown(value: Any) -> str:
+    return one_line(repr(value) if isinstance(value, str) else "not set" if value is None else str(value).lower(), 200)
