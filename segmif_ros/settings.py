@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from types import MappingProxyType
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 from segmif_ros.paths import one_line
@@ -24,6 +25,7 @@ Config = TypeVar("Config")
 _SETTING, _PART = "setting", "part"  # keys of a field's metadata
 _NEEDED = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 _BOOLEANS = {"true": True, "false": False}
+_METAVARS = {"_file": "FILE", "_folder": "FOLDER", "_pairs": "FOLDER", "width": "PIXELS", "height": "PIXELS"}
 # endings of names that state the unit; options leave them out
 _UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_m": "metres", "_px": "pixels", "_deg": "degrees", "_hz": "hertz",
@@ -299,7 +301,13 @@ def _split(text: str) -> tuple[str, ...]:
 
 
 def add_options(
-    group: argparse._ActionsContainer, kind: type[Any], names: Collection[str] = (), **options: str
+    group: argparse._ActionsContainer,
+    kind: type[Any],
+    names: Collection[str] = (),
+    *,
+    options: Mapping[str, str] = MappingProxyType({}),
+    choices: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    defaults: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Add an option for each setting; one that isn't given is None in the namespace, see `given`.
 
@@ -307,31 +315,38 @@ def add_options(
         group: A parser, or a group of one.
         kind: The configuration.
         names: Of settings; empty for all.
-        **options: By name of a setting: the option's name where it differs, without dashes.
+        options: The option's name, such as "--threads", by the setting's name, where it differs.
+        choices: The texts allowed, by the setting's name, where the command takes fewer.
+        defaults: What help calls the default, by the setting's name, where the command has another one.
     """
     for each in settings_of(kind):
         if names and each.name not in names:
             continue
-        flag = f"--{options[each.name]}" if each.name in options else each.option
-        shown = "none" if each.default == "" else each.default
+        shown = "none" if each.default == "" else str(each.default).lower() if each.type is bool else each.default
+        shown = defaults.get(each.name, shown)
         text = f"{each.description.rstrip('.')} (default: {shown})".replace("%", "%%")
         more: dict[str, Any] = {}
         if each.type is bool:
             more["action"] = argparse.BooleanOptionalAction
         elif each.choices:
-            more["choices"] = each.choices
+            more["choices"] = choices.get(each.name, each.choices)
         else:
-            more |= {"type": _parser_of(each), "metavar": each.unit.upper().replace(" ", "_") or _METAVARS[each.type]}
+            more |= {"type": _parser_of(each), "metavar": _metavar(each)}
+        flag = options.get(each.name, each.option)
         group.add_argument(flag, dest=each.name, default=None, help=text, **more)
 
 
-_METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}
+def _metavar(setting: Setting) -> str:
+    for ending, shown in _METAVARS.items():
+        if setting.name.endswith(ending):
+            return shown
+    return setting.unit.upper().replace(" ", "_") or {int: "N", float: "NUMBER", str: "TEXT"}[setting.type]
 
 
-def given(arguments: argparse.Namespace, kind: type[Any]) -> dict[str, Any]:
-    """Return the values of ``kind``'s settings that a command line gives, by name."""
-    values = vars(arguments)
-    return {each.name: values[each.name] for each in settings_of(kind) if values.get(each.name) is not None}
+def given(arguments: argparse.Namespace, kind: type[Any], names: Collection[str] = ()) -> dict[str, Any]:
+    """Return the values of ``kind``'s settings that a command line gives, by name; ``names`` as in `add_options`."""
+    values = {each.name: getattr(arguments, each.name, None) for each in settings_of(kind)}
+    return {name: value for name, value in values.items() if value is not None and (not names or name in names)}
 
 
 def _parser_of(setting: Setting) -> Any:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from segmif_ros.bag.node_options import (
     add_replay_arguments,
     expected_pairs,
-    node_parameters,
+    follow_params_file,
     offline_pipeline_config,
 )
 from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pairs_of
@@ -215,7 +215,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         config = ExportConfig(
             topics=topics,
-            pipeline=offline_pipeline_config(node_parameters(arguments)),
+            pipeline=offline_pipeline_config(follow_params_file(arguments)),
             every=arguments.every,
             scene_change=arguments.scene_change,
             test_every=arguments.test_every,

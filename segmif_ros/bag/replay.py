@@ -40,7 +40,7 @@ from segmif_ros.evaluation.report_page import write_results
 from segmif_ros.files import write_json
 from segmif_ros.imaging.encodings import EncodingError, view
 from segmif_ros.imaging.gain import ThermalGain
-from segmif_ros.imaging.overlay import draw_overlay
+from segmif_ros.imaging.overlay import OverlayConfig, draw_overlay
 from segmif_ros.inference.engine import EngineProtocol, EngineResult
 from segmif_ros.labels import LabelSet
 from segmif_ros.reporting.extremes import Extremes, drop_pictures, encode_layers, keep_pictures
@@ -85,7 +85,7 @@ class ReplayConfig:
 
     topics: Topics = field(default_factory=Topics)
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
-    overlay_alpha: float = 0.5
+    overlay_alpha: float = OverlayConfig.alpha
     metrics: tuple[str, ...] = TEXTBOOK_METRICS
     settings: dict[str, str] = field(default_factory=dict)
     outputs: bool = True

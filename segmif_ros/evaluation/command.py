@@ -92,5 +92,5 @@ def _truth_set(arguments: argparse.Namespace, dataset: PublishedDataset) -> Labe
 def _own_method(arguments: argparse.Namespace, truth: LabelSet | None) -> OwnMethod:
     if arguments.baseline:
         raise EvaluationError("--baseline and files of your own: give one of them")
-    predicted = truth or FMB if arguments.label_set == "auto" else label_set(arguments.label_set)
+    predicted = label_set(arguments.label_set) if arguments.label_set not in (None, "auto") else truth or FMB
     return OwnMethod(fused=arguments.fused, labels=arguments.labels, label_set=predicted)

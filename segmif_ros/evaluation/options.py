@@ -14,59 +14,40 @@ from segmif_ros.evaluation.baseline import BaselineEngine
 from segmif_ros.evaluation.contents import contents_hash
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.fusion import BASELINES, TEXTBOOK_METRICS, TOOLBOX_METRICS
-from segmif_ros.inference.engine import (
-    BACKENDS,
-    CHOICES,
-    MODES,
-    PRECISIONS,
-    PRIOR_METHODS,
-    Engine,
-    EngineConfig,
-    EngineProtocol,
-)
+from segmif_ros.inference.backend_table import BACKENDS
+from segmif_ros.inference.config import CHOICES, EngineConfig, NetworkConfig
+from segmif_ros.inference.engine import Engine, EngineProtocol
 from segmif_ros.inference.networks import default_backend
 from segmif_ros.inference.resizing import FixedSizeEngine
-from segmif_ros.inference.weights import DEFAULT_WEIGHTS
 from segmif_ros.paths import user_path
+from segmif_ros.settings import add_options, from_values, given
 
 EngineFactory = Callable[[], EngineProtocol]
 
 
+_RUNTIME = ("device", "backend", "precision", "calibration_pairs", "num_threads")
+
+
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what chooses the engine."""
-    group = parser.add_argument_group("engine")
-    group.add_argument(
-        "--weights",
-        default=DEFAULT_WEIGHTS,
-        help="packaged name, checkpoint file, model folder, or the authors' two files separated by a comma "
-        "(default: %(default)s)",
-    )
+    """Add what chooses the engine: the node's parameters; see `network_config`."""
+    group = parser.add_argument_group("engine, as the node's parameters")
     group.add_argument("--baseline", choices=sorted(BASELINES), help="fuse by this pixel rule instead of a network")
-    add_runtime_arguments(group)
-    group.add_argument("--prior", default="auto", choices=("auto", *PRIOR_METHODS))
-    group.add_argument("--mode", default="robot", choices=MODES)
-    group.add_argument("--label-set", default="auto", help="a name or a .yaml file (default: as trained)")
-    for side, what in (("width", "columns"), ("height", "rows")):
-        group.add_argument(
-            f"--inference-{side}", type=int, default=0, metavar="PIXELS", help=f"{what} that the network sees; 0: all"
-        )
-    group.add_argument("--threads", type=int, default=0, help="of torch, in each process (default: all cores, shared)")
+    _add(group, ())
 
 
 def add_runtime_arguments(group: argparse._ActionsContainer) -> None:
-    """Add what chooses how the network is run, to a parser or a group of one; see `with_runtime`."""
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    group.add_argument(
-        "--backend",
-        default="auto",
-        choices=("auto", *BACKENDS),
-        help="what runs the network; auto is torch, or what runs a model folder's file (default: %(default)s)",
-    )
-    group.add_argument(
-        "--precision", default="float32", choices=sorted(PRECISIONS), help="its arithmetic (default: %(default)s)"
-    )
-    group.add_argument(
-        "--calibration-pairs", default="", metavar="FOLDER", help="calibrate int8 with these pairs; default: patterns"
+    """Add what chooses how the network is run, to a parser or a group of one; see `runtime_config`."""
+    _add(group, _RUNTIME)
+
+
+def _add(group: argparse._ActionsContainer, names: tuple[str, ...]) -> None:
+    add_options(
+        group,
+        NetworkConfig,
+        names,
+        options={"num_threads": "--threads"},
+        # figures state their backend, so none is chosen by trial
+        choices={"backend": ("auto", *BACKENDS)},
     )
 
 
@@ -85,38 +66,51 @@ def add_run_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     )
 
 
+def network_config(arguments: argparse.Namespace, names: tuple[str, ...] = ()) -> NetworkConfig:
+    """Return what the options of an engine, or a params file that was followed, ask for.
+
+    Raises:
+        EvaluationError: If the backend is to be chosen by trial, as a params file of a node may say.
+        SettingError: If a value isn't acceptable.
+    """
+    config = from_values(NetworkConfig, given(arguments, NetworkConfig, names))
+    if config.engine.backend in CHOICES and config.engine.backend != "auto":
+        raise EvaluationError(
+            f"backend '{config.engine.backend}' may be another one each time, and figures must say theirs: give one of "
+            f"{', '.join(BACKENDS)} (the node's /diagnostics say which one it took)"
+        )
+    return config
+
+
+def runtime_config(arguments: argparse.Namespace) -> EngineConfig:
+    """Return the engine of the default weights, run as `add_runtime_arguments` asks for. Raises as `network_config`."""
+    return network_config(arguments, _RUNTIME).engine
+
+
 def engine_factory(arguments: argparse.Namespace) -> EngineFactory:
     """Return what makes the engine, in this process or in a worker."""
     if arguments.baseline:
         return partial(BaselineEngine, arguments.baseline)
-    threads = arguments.threads
-    if threads == 0 and arguments.workers > 1:
+    config = network_config(arguments)
+    if config.engine.num_threads == 0 and arguments.workers > 1:
         threads = max(1, (os.cpu_count() or 1) // arguments.workers)
-    config = EngineConfig(
-        weights=_weights(arguments),
-        prior=arguments.prior,
-        mode=arguments.mode,
-        label_set=arguments.label_set,
-        num_threads=threads,
-    )
-    size = arguments.inference_height, arguments.inference_width
-    if min(size) < 0:
-        raise EvaluationError(f"--inference-width {size[1]}, --inference-height {size[0]}: 0 or more is needed")
-    config = with_runtime(config, arguments)
-    return partial(_sized, config, size) if any(size) else partial(Engine, config)
+        config = replace(config, engine=replace(config.engine, num_threads=threads))
+    size = config.size.height, config.size.width
+    return partial(_sized, config.engine, size) if config.size else partial(Engine, config.engine)
 
 
 def engine_settings(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the engine's settings that figures depend on, as values for the report."""
     if arguments.baseline:
         return {"baseline": arguments.baseline}
-    backend = default_backend(_weights(arguments)) if arguments.backend == "auto" else arguments.backend
-    in_force = {"backend": backend}
-    in_force |= {name: getattr(arguments, name) for name in ("precision", "prior", "mode")}
-    if arguments.inference_width or arguments.inference_height:
-        in_force["inference_size"] = f"{arguments.inference_width}x{arguments.inference_height}"
-    if arguments.precision == "int8":
-        in_force["calibration_pairs"] = _calibration(arguments.calibration_pairs)
+    config = network_config(arguments)
+    engine = config.engine
+    backend = default_backend(engine.weights) if engine.backend == "auto" else engine.backend
+    in_force = {"backend": backend, "precision": engine.precision, "prior": engine.prior, "mode": engine.mode}
+    if config.size:
+        in_force["inference_size"] = f"{config.size.width}x{config.size.height}"
+    if engine.precision == "int8":
+        in_force["calibration_pairs"] = _calibration(engine.calibration_pairs)
     return in_force
 
 
@@ -130,31 +124,6 @@ def _calibration(folder: str) -> str:
 
 def _sized(config: EngineConfig, size: tuple[int, int]) -> EngineProtocol:
     return FixedSizeEngine(Engine(config), size)
-
-
-def _weights(arguments: argparse.Namespace) -> tuple[str, ...]:
-    return tuple(each.strip() for each in arguments.weights.split(",") if each.strip())
-
-
-def with_runtime(config: EngineConfig, arguments: argparse.Namespace) -> EngineConfig:
-    """Return ``config`` with device, backend, precision and calibration as `add_runtime_arguments` asked for them.
-
-    Raises:
-        EvaluationError: If the backend is to be chosen by trial, as a params file of a node may say.
-    """
-    if arguments.backend in CHOICES and arguments.backend != "auto":
-        names = ", ".join(BACKENDS)
-        raise EvaluationError(
-            f"backend '{arguments.backend}' may be another one each time, and figures must say theirs: give one of "
-            f"{names} (the node's /diagnostics say which one it took)"
-        )
-    return replace(
-        config,
-        device=arguments.device,
-        backend=arguments.backend,
-        precision=arguments.precision,
-        calibration_pairs=arguments.calibration_pairs,
-    )
 
 
 def metric_names(text: str) -> tuple[str, ...]:

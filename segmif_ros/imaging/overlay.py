@@ -3,11 +3,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.settings import setting
+
 UInt8Image = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverlayConfig:
+    """How labels are drawn over an image."""
+
+    alpha: float = setting(0.5, "Weight of the class colours in segmentation/overlay.", minimum=0.0, maximum=1.0)
 
 
 def draw_overlay(image: UInt8Image, labels: UInt8Image, palette: UInt8Image, *, alpha: float = 0.5) -> UInt8Image:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import get_args
 
 from segmif_ros.imaging.prior import PriorMethod
+from segmif_ros.imaging.size import ImageSize
 from segmif_ros.inference.backend_table import BACKENDS
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
-from segmif_ros.settings import Changes, setting
+from segmif_ros.settings import Changes, part, setting
 
 CHOICES: tuple[str, ...] = ("auto", "fastest")
 PRECISIONS: tuple[str, ...] = ("float32", "bfloat16", "float16", "int8")
@@ -97,3 +98,16 @@ class EngineConfig:
         changes=Changes.UNCONFIGURED,
     )
     tune_allocator: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """An engine, and the size of the image that its network sees."""
+
+    engine: EngineConfig = part(EngineConfig)
+    size: ImageSize = part(
+        ImageSize,
+        prefix="inference_",
+        what="the image that the network sees: a frame's time goes with its pixels, and outputs keep the cameras' size",
+        changes=Changes.RELOAD,
+    )

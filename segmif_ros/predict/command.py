@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segmif_ros.bag.node_options import node_parameters, offline_pipeline_config
+from segmif_ros.bag.node_options import add_pipeline_arguments, follow_params_file, offline_pipeline_config
 from segmif_ros.command_line import StoppedError, complain
 from segmif_ros.data.images import DatasetError
 from segmif_ros.evaluation import options
@@ -24,7 +24,8 @@ from segmif_ros.predict.sources import Item, Source, open_source
 from segmif_ros.reporting.journal import Journal, disk_error
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.result_folder import ResultFolder
-from segmif_ros.rig.preparation import add_preparation_arguments
+from segmif_ros.rig.preparation import PreparationConfig
+from segmif_ros.settings import settings_of
 from segmif_ros.stream.pipeline import PipelineConfig
 
 PROG = "segmif predict"
@@ -32,6 +33,12 @@ SHEET = "sheet"
 _DEFAULT = ("fused", "labels", "overlay")
 _IN_VIDEO = ("fused", "colours", "overlay", "confidence")  # ids don't survive a video's compression
 _MOST_ROWS = 8  # of the sheet
+# pairs are given as they are: nothing pairs them, and no camera falls silent
+_PREPARATION = tuple(
+    each.name
+    for each in settings_of(PipelineConfig)
+    if each in settings_of(PreparationConfig) or each.path[0] in ("gain", "max_pixels")
+)
 
 
 def predict(
@@ -149,16 +156,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fresh", action="store_true", help="start anew instead of going on with what --out holds")
     parser.set_defaults(workers=1)
-    group = parser.add_argument_group("as the node's parameters")
-    group.add_argument("--params-file", type=Path, help="follow this params file of segmif_node")
-    add_preparation_arguments(group)
+    add_pipeline_arguments(parser, _PREPARATION)
     options.add_engine_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `segmif predict`; 1 if some pairs failed."""
     source = open_source(arguments.infrared, arguments.rgb)
-    config = offline_pipeline_config(node_parameters(arguments))
+    config = offline_pipeline_config(follow_params_file(arguments))
     settings = options.engine_settings(arguments)
     model = Model(options.engine_factory(arguments)(), config)
     for line in source.notes:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.imaging.gain import ThermalGain
-from segmif_ros.imaging.overlay import draw_overlay
+from segmif_ros.imaging.overlay import OverlayConfig, draw_overlay
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, parse_weights, resolve_checkpoint
 from segmif_ros.labels import LabelSet
@@ -54,7 +54,7 @@ class Prediction:
     label_set: LabelSet
     stage_ms: dict[str, float] = field(default_factory=dict)
 
-    def overlay(self, alpha: float = 0.5) -> UInt8Image:
+    def overlay(self, alpha: float = OverlayConfig.alpha) -> UInt8Image:
         """Return the fused image under the classes' colours, (H, W, 3) uint8, RGB order."""
         return draw_overlay(self.fused, self.labels, self.label_set.palette, alpha=alpha)
 

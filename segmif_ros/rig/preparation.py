@@ -144,7 +144,7 @@ class _FileConfig(PreparationConfig):
 
 def add_preparation_arguments(group: argparse._ActionsContainer) -> None:
     """Add the options of gain and registration, called as the node's parameters; see `preparation_config`."""
-    add_options(group, _FileConfig)
+    add_options(group, _FileConfig, defaults={"gain_policy": "none, raw infrared is refused"})
 
 
 def preparation_config(arguments: argparse.Namespace) -> PreparationConfig:

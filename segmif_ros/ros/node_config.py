@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from segmif_ros.imaging.overlay import OverlayConfig
 from segmif_ros.imaging.size import ImageSize
-from segmif_ros.inference.config import EngineConfig
+from segmif_ros.inference.config import NetworkConfig
 from segmif_ros.paths import user_path
 from segmif_ros.rig.drift import LIMIT_PX
 from segmif_ros.ros.common_config import DEPTH_SOURCES, LifeConfig, QosConfig
@@ -32,13 +33,7 @@ _UNCONFIGURED = Changes.UNCONFIGURED
 class NodeConfig:
     """The parameters; what each means is in its description."""
 
-    engine: EngineConfig = part(EngineConfig)
-    inference: ImageSize = part(
-        ImageSize,
-        prefix="inference_",
-        what="the image that the network sees: a frame's time goes with its pixels, and outputs keep the cameras' size",
-        changes=Changes.RELOAD,
-    )
+    network: NetworkConfig = part(NetworkConfig)
     frame_budget_ms: float = setting(
         0.0,
         "Longest that a pair may keep the node busy, in milliseconds: where the median takes longer, the network's "
@@ -135,9 +130,7 @@ class NodeConfig:
     )
     jpeg_quality: int = setting(90, "Quality of fused/image/compressed in percent.", minimum=1, maximum=100)
     fused_encoding: str = setting("rgb8", "Encoding of fused/image.", choices=("rgb8", "mono8"))
-    overlay_alpha: float = setting(
-        0.5, "Weight of the class colours in segmentation/overlay.", minimum=0.0, maximum=1.0
-    )
+    overlay: OverlayConfig = part(OverlayConfig, prefix="overlay_")
 
     # life
     snapshot_folder: str = setting(

@@ -151,7 +151,7 @@ class Outputs:
             )
         if _wanted(self._overlay):  # last: people can wait for what machines need
             palette = engine.label_set.palette
-            overlay = draw_overlay(result.fused, result.labels, palette, alpha=config.overlay_alpha)
+            overlay = draw_overlay(result.fused, result.labels, palette, alpha=config.overlay.alpha)
             self._overlay.publish(image_message(overlay, "rgb8", header))
 
     def _publish_info(self, publisher: Any, header: Header, view_size: tuple[int, int], image: Array) -> None:

@@ -60,7 +60,7 @@ def load_engine(config: NodeConfig) -> EngineProtocol:
     """Return the engine that the parameters ask for; ValueError or RuntimeError with one line if there can't be one."""
     from segmif_ros.inference.engine import Engine  # torch takes seconds to import: only once it is needed
 
-    return Engine(config.engine)
+    return Engine(config.network.engine)
 
 
 class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
@@ -170,7 +170,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
             f"{engine.label_set.name}, on {engine.device_name} by {engine.backend_name} in "
             f"{engine.precision}, ready after {time.monotonic() - started:.1f} s"
         )
-        if note := weights_note(",".join(config.engine.weights)):
+        if note := weights_note(",".join(config.network.engine.weights)):
             self.get_logger().info(f"{engine.model_name} is good for {note}")
         self._use_rig(self.rig)
         return super().on_configure(state)
@@ -297,7 +297,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
 
     def _warm_engine(self, config: NodeConfig) -> EngineProtocol:
         engine = within_budget(
-            self._make_engine(config), config.frame_budget_ms, (config.inference.height, config.inference.width)
+            self._make_engine(config), config.frame_budget_ms, (config.network.size.height, config.network.size.width)
         )
         engine.warm_up(config.warm_up_height, config.warm_up_width)
         return engine

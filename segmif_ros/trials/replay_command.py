@@ -16,10 +16,9 @@ import cv2
 
 from segmif_ros.bag.grid import GridReplayConfig, grid_lines
 from segmif_ros.bag.node_options import (
-    ENGINE_PARAMETERS,
     add_replay_arguments,
     expected_pairs,
-    node_parameters,
+    follow_params_file,
     offline_pipeline_config,
     pipeline_config,
     topics_of,
@@ -231,14 +230,11 @@ def run(arguments: argparse.Namespace) -> int:
         failures.extend(note for note in result.report["notes"] if note.startswith("The bag is damaged"))
 
     try:
-        given = node_parameters(arguments)
-        for name in ENGINE_PARAMETERS:
-            if name in given and getattr(arguments, name) == _parser_default(name):
-                setattr(arguments, name, given[name])
+        values = follow_params_file(arguments)
         config = ReplayConfig(
             topics=topics_of(arguments),
-            pipeline=offline_pipeline_config(given),
-            overlay_alpha=float(given.get("overlay_alpha", ReplayConfig.overlay_alpha)),
+            pipeline=offline_pipeline_config(values),
+            overlay_alpha=values.get("overlay_alpha", ReplayConfig.overlay_alpha),
             metrics=options.metric_names(arguments.fusion_metrics),
             settings=options.engine_settings(arguments),
             outputs=not arguments.no_outputs,
@@ -279,24 +275,20 @@ def _grid_config(arguments: argparse.Namespace) -> GridReplayConfig | None:
 
 
 def _run_online(arguments: argparse.Namespace) -> int:
-    given = node_parameters(arguments)
+    values = follow_params_file(arguments)
     own_node = not arguments.running_node and arguments.attach is None
     if len(arguments.bags) != 1:
         raise BagError("--online plays one bag: give one")
-    engine = {each: getattr(arguments, each) for each in ENGINE_PARAMETERS}
-    engine = {name: value for name, value in engine.items() if value != _parser_default(name)}
-    if arguments.threads:
-        engine["num_threads"] = arguments.threads
     config = OnlineConfig(
         topics=topics_of(arguments),
-        pipeline=pipeline_config(given),
+        pipeline=pipeline_config(values),
         rate=arguments.rate,
         loops=arguments.loop,
         clock=arguments.clock,
         attach_s=arguments.attach,
         own_node=own_node,
         domain_id=arguments.domain_id,
-        node_parameters={**given, **engine} if own_node else {},
+        node_parameters=values if own_node else {},
         pid=arguments.pid,
     )
     [bag] = arguments.bags
@@ -307,9 +299,3 @@ def _run_online(arguments: argparse.Namespace) -> int:
     print("\n".join(report["notes"]))
     print(f"report: {arguments.out / PAGE_FILE}")
     return 0 if online["processed"] else 1
-
-
-def _parser_default(name: str) -> Any:
-    parser = argparse.ArgumentParser()
-    options.add_engine_arguments(parser)
-    return parser.get_default(name)

@@ -63,7 +63,7 @@ def test_the_defaults_are_those_of_the_parts_that_replay_starts_from() -> None:
     # a replay takes pairs alone unless it is asked to go on with one camera, as the node does
     assert NodeConfig().pipeline == replace(PipelineConfig(), single_camera="continue")
     assert NodeConfig().pipeline.gain == GainConfig()
-    assert NodeConfig().engine == EngineConfig()
+    assert NodeConfig().network.engine == EngineConfig()
     assert GridNodeConfig().grid == GridConfig()
 
 
@@ -138,8 +138,8 @@ def test_any_value_is_either_accepted_in_the_rows_type_or_refused_in_one_line(ro
 
 
 def test_several_weights_are_separated_by_commas() -> None:
-    assert from_values(NodeConfig, {"weights": "a.pth, b.pth"}).engine.weights == ("a.pth", "b.pth")
-    assert NodeConfig().engine.weights == ("segmif-s",)
+    assert from_values(NodeConfig, {"weights": "a.pth, b.pth"}).network.engine.weights == ("a.pth", "b.pth")
+    assert NodeConfig().network.engine.weights == ("segmif-s",)
 
 
 def test_the_gain_stage_gets_its_part() -> None:

@@ -197,5 +197,5 @@ def test_one_side_of_the_output_follows_from_the_other(bench, values, size) -> N
 
 def test_the_number_of_a_device_is_that_cuda_device(bench) -> None:
     asked = []
-    bench(device=0, make_engine=lambda config: asked.append(config.engine.device) or FakeEngine())
+    bench(device=0, make_engine=lambda config: asked.append(config.network.engine.device) or FakeEngine())
     assert asked == ["0"]

@@ -415,7 +415,7 @@ def test_the_weights_may_change_while_the_node_is_unconfigured(bench) -> None:
     seen = []
 
     def make_engine(config):
-        seen.extend(config.engine.weights)
+        seen.extend(config.network.engine.weights)
         return FakeEngine()
 
     table = bench(start=False, make_engine=make_engine)

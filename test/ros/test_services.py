@@ -89,7 +89,7 @@ class Loads:
         self.asked: list[str] = []
 
     def __call__(self, config):
-        self.asked.extend(config.engine.weights)
+        self.asked.extend(config.network.engine.weights)
         if len(self.asked) == 1:
             return self.engines[0]
         assert self.gate.acquire(timeout=20)

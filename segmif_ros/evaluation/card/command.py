@@ -56,9 +56,9 @@ from segmif_ros.evaluation.card.sheets import Gallery
 from segmif_ros.evaluation.card.street_part import report_street
 from segmif_ros.evaluation.card.tables import report_tables
 from segmif_ros.evaluation.errors import EvaluationError
-from segmif_ros.evaluation.options import add_runtime_arguments, with_runtime
+from segmif_ros.evaluation.options import add_runtime_arguments, runtime_config
 from segmif_ros.files import replace_file
-from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
+from segmif_ros.inference.engine import Engine, EngineProtocol
 from segmif_ros.inference.models import ModelFacts, describe
 from segmif_ros.inference.weights import (
     DEFAULT_WEIGHTS,
@@ -259,7 +259,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenes", type=int, help=f"synthetic scenes of each lighting (default: {Amounts().scenes})")
     parser.add_argument("--quick", action="store_true", help="a few samples of each: to see that all works")
     add_runtime_arguments(parser)
-    parser.add_argument("--threads", type=int, default=0, help="on the CPU; 0 leaves torch's choice")
     out = Path("out/weights")
     parser.add_argument("--out", type=Path, default=out, help="gets a folder a model (default: %(default)s)")
 
@@ -298,7 +297,7 @@ def _measured(
     options: argparse.Namespace,
     console: Console,
 ) -> Path:
-    engine = Engine(with_runtime(EngineConfig(weights=weights, num_threads=options.threads), options))
+    engine = Engine(replace(runtime_config(options), weights=weights))
     if options.rgb_reference:
         data = replace(data, rgb_reference=load_reference(options.rgb_reference, engine.device_name))
     gallery = Gallery(engine.label_set)
