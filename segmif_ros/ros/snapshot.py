@@ -27,6 +27,7 @@ import numpy.typing as npt
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.imaging.overlay import draw_overlay
 from segmif_ros.paths import user_path
+from segmif_ros.settings import values_of
 from segmif_ros.stream.processing import Frame, Output, PairRefusedError
 from segmif_ros.stream.single_camera import Moment
 from segmif_ros.stream.statistics import Snapshot
@@ -85,7 +86,7 @@ def write_snapshot(
         **{camera: _frame_facts(frame) for camera, frame in frames.items()},
         "offset_ns": moment.offset_ns,
         "cameras": {camera: condition.name for camera, condition in moment.cameras.conditions.items()},
-        "parameters": dataclasses.asdict(config),
+        "parameters": values_of(config),
         "statistics": dataclasses.asdict(statistics),
         "versions": _versions(),
     }

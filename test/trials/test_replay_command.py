@@ -197,7 +197,7 @@ def test_the_nodes_own_params_file_is_understood() -> None:
     ("said", "line"),
     [
         ("slop_s: soon", r"robot\.yaml: line 3: parameter 'slop_s' is 'soon': a number is needed"),
-        ("slop_s: .nan", "parameter 'slop_s' is nan: a number is needed"),
+        ("slop_s: .nan", "parameter 'slop_s' is nan: allowed is 0 to 10"),
         ("queue_size: 2.5", "parameter 'queue_size' is 2.5: a whole number is needed"),
         ("gain_clahe_tiles: [1]", r"parameter 'gain_clahe_tiles' is \[1\]: a whole number"),
         ("weights: 3", "parameter 'weights' is 3: a text is needed"),
