@@ -41,3 +41,15 @@ def draw_overlay(image: UInt8Image, labels: UInt8Image, palette: UInt8Image, *, 
     bare = cv2.LUT(labels, np.where(colours.any(axis=1), 0, 255).astype(np.uint8))
     cv2.copyTo(np.ascontiguousarray(image), bare, drawn)
     return np.asarray(drawn, np.uint8)
+
+
+def draw_confidence(confidence: UInt8Image) -> UInt8Image:
+    """Colour a confidence map: dark blue is unsure, yellow is sure.
+
+    Args:
+        confidence: (H, W) uint8, 255 times the probability of the winning class.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    return np.ascontiguousarray(cv2.applyColorMap(confidence, cv2.COLORMAP_CIVIDIS)[..., ::-1], np.uint8)

@@ -12,6 +12,7 @@ import safetensors
 from segmif_ros.paths import user_path
 
 DEFAULT_WEIGHTS = "segmif-s"
+FASTEST_WEIGHTS = "segmif-rt"  # of the packaged ones
 PACKAGED_FOLDER = Path(__file__).resolve().parent.parent / "weights"
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt")
 # networks that only a model folder describes

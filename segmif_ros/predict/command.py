@@ -178,7 +178,7 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         raise StoppedError(f"stopped; the same command goes on with what {arguments.out} holds") from None
     failed = [each for each in records if "error" in each]
-    print(f"{len(records) - len(failed)} of {len(records)} pairs with {model!r}")
+    print(f"{len(records) - len(failed)} of {len(records)} pairs with {model}")
     if len(records) == 1 and not failed:
         print(", ".join(f"{name} {100 * share:.1f} %" for name, share in records[0]["shares"].items()))
     print(f"written: {', '.join(outputs)} in {arguments.out}, sheet {arguments.out / SHEET}.jpg")

@@ -120,10 +120,14 @@ class Model:
 
     def __repr__(self) -> str:
         """Say what it is and where it runs."""
+        return f"<Model {self}>"
+
+    def __str__(self) -> str:
+        """Name it, its classes and where it runs."""
         engine = self.engine
         return (
-            f"<Model {engine.model_name} ({engine.model_hash}), {len(self.label_set)} classes of "
-            f"{self.label_set.name}, {engine.device_name} by {engine.backend_name} in {engine.precision}>"
+            f"{engine.model_name} ({engine.model_hash}), {len(self.label_set)} classes of {self.label_set.name}, on "
+            f"{engine.device_name} by {engine.backend_name} in {engine.precision}"
         )
 
     @property

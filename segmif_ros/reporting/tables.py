@@ -44,7 +44,7 @@ def print_tables(console: Console, tables: Iterable[Table]) -> None:
         shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
         for i, column in enumerate(table.columns):
             words = i == 0 or (table.explained and i == len(table.columns) - 1)
-            shown.add_column(column, justify="left" if words else "right", no_wrap=i == 0)
+            shown.add_column(column, justify="left" if words else "right", no_wrap=i == 0, overflow="fold")
         for row in table.rows:
             shown.add_row(*row)
         # not the table's own title and caption: these are broken to its width

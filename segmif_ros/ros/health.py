@@ -306,7 +306,8 @@ def slow_problem(progress: Progress, help_: Sequence[str]) -> Problem | None:
         progress: Of the pipeline.
         help_: What would make it faster, as it is set up now.
     """
-    rate_hz = progress.rate_hz
+    # where pairs take longer than the rate looks back, it is 0
+    rate_hz = progress.rate_hz or (1.0 / progress.usual_s if progress.usual_s and not progress.refused else 0.0)
     if not 0 < rate_hz < 0.5 * progress.pair_rate_hz or (rate_hz >= _FEW_HZ and progress.usual_s < _OLD_S):
         return None
     return Problem(
@@ -381,7 +382,7 @@ class Conditions:
         for problem in began:
             (log.error if problem.error else log.warning)(problem.line)
         for line in ended:
-            log.info(f"solved: {line}")
+            log.info(f"solved (was: {line})")
 
     def update(self, problems: Iterable[Problem]) -> tuple[list[Problem], list[str]]:
         """Take the problems of this moment.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from diagnostic_msgs.msg import DiagnosticArray
 
+from segmif_ros.inference.weights import FASTEST_WEIGHTS
 from segmif_ros.ros import health
 from segmif_ros.ros.camera_report import camera_problems, camera_values
 from segmif_ros.ros.diagnostics import diagnostic_array, engine_values, gpu_values, pipeline_values
@@ -26,7 +27,6 @@ if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.ros.time_offset_watch import TimeOffsetWatch
     from segmif_ros.stream.pipeline import Pipeline
 
-FASTEST_WEIGHTS = "segmif-rt"
 _TWIN_S = 30.0  # the middleware remembers a node that was killed for 20 s
 
 

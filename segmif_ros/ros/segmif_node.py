@@ -24,6 +24,7 @@ import cv2
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.logging import get_logger
 
 from segmif_ros.inference.weights import weights_note
 from segmif_ros.rig.registration import Unregistered
@@ -58,6 +59,7 @@ LOOK_S = 0.05  # between two looks whether a camera has fallen silent
 
 def load_engine(config: NodeConfig) -> EngineProtocol:
     """Return the engine that the parameters ask for; ValueError or RuntimeError with one line if there can't be one."""
+    get_logger(NODE_NAME).info(f"loading {', '.join(config.network.engine.weights)}")
     from segmif_ros.inference.engine import Engine  # torch takes seconds to import: only once it is needed
 
     return Engine(config.network.engine)

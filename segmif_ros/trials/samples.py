@@ -28,7 +28,7 @@ OVERLAY = "segmentation/overlay"
 SEMANTIC_MAP = "segmentation/semantic_map"
 INPUTS = (INFRARED, RGB)
 OUTPUTS = (FUSED, MASK, CONFIDENCE, OVERLAY, SEMANTIC_MAP)
-SAMPLE_PARTS = (FUSED, MASK, OVERLAY)  # what a sample needs besides the pair
+SAMPLE_PARTS = (FUSED, MASK, CONFIDENCE, OVERLAY)  # what a sample needs besides the pair
 
 _HELD_BYTES = 256_000_000  # input images that wait for their outputs; the oldest go first
 _OPEN_OUTPUTS = 50  # stamps whose outputs have not all arrived
@@ -55,6 +55,7 @@ class WatchedSample:
         rgb: (H, W, 3) uint8.
         fused: (H, W, 3) uint8.
         labels: (H, W) uint8 class ids.
+        confidence: (H, W) uint8, 255 times the probability.
         overlay: (H, W, 3) uint8.
         classes: The label set, in the order of ids; empty if the semantic map was not there.
         content: Checksum of the RGB image's bytes: equal for equal images.
@@ -66,6 +67,7 @@ class WatchedSample:
     rgb: Image
     fused: Image
     labels: Image
+    confidence: Image
     overlay: Image
     classes: tuple[ClassShare, ...]
     content: int
@@ -237,6 +239,7 @@ class Record:
                     rgb=to_rgb(rgb),
                     fused=to_rgb(parts[FUSED]),
                     labels=to_infrared(parts[MASK]),
+                    confidence=to_infrared(parts[CONFIDENCE]),
                     overlay=to_rgb(parts[OVERLAY]),
                     classes=classes,
                     content=content,
@@ -278,7 +281,7 @@ def write_record(folder: Path, record: Record, diagnostics: Diagnostics, facts: 
     samples = []
     for number, sample in enumerate(record.samples):
         files = {}
-        for part in ("infrared", "rgb", "fused", "labels", "overlay"):
+        for part in ("infrared", "rgb", "fused", "labels", "confidence", "overlay"):
             path = pictures / f"{number:03d}_{part}.png"
             write_picture(path, getattr(sample, part))
             files[part] = str(path.relative_to(folder))

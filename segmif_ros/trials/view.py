@@ -18,6 +18,7 @@ from segmif_ros.grid.evidence import Square
 from segmif_ros.grid.picture import draw_cost
 from segmif_ros.imaging.encodings import EncodingError, ImageBuffer, to_infrared, to_rgb
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
+from segmif_ros.imaging.overlay import draw_confidence
 from segmif_ros.trials.live import Listener, Tracked, screen
 from segmif_ros.trials.view_server import ADDRESS, LegendClass, Picture, UInt8Image, View, serve
 
@@ -164,8 +165,7 @@ def drawn(name: str, image: ImageBuffer, stamp_ns: int, gain: ThermalGain) -> UI
         if name == "infrared":
             return gain.apply(to_infrared(image), stamp_ns)
         if name == "confidence":
-            bgr = cv2.applyColorMap(to_infrared(image), cv2.COLORMAP_CIVIDIS)
-            return np.ascontiguousarray(bgr[..., ::-1], np.uint8)
+            return draw_confidence(to_infrared(image))
         return to_rgb(image)
     except EncodingError as error:
         card = np.full((240, 320, 3), 128, np.uint8)

@@ -210,7 +210,7 @@ def test_whoever_asks_for_a_topic_that_has_nothing_to_carry_is_told_how_to_get_i
     table.until(lambda: any("classes_mask has a subscriber but no classes: set mask_classes" in x for x in table.log))
     table.until(lambda: any("label_info has a subscriber" in x and missing in x for x in table.log))
     assert table.node.set_parameters([Parameter("mask_classes", value="person")])[0].successful
-    table.until(lambda: any(x.startswith("solved: /segmentation/classes_mask") for x in table.log))
+    table.until(lambda: any(x.startswith("solved (was: /segmentation/classes_mask") for x in table.log))
 
 
 def test_a_class_that_the_model_does_not_have_is_refused_with_the_likeliest_meant(bench) -> None:

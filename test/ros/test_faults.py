@@ -113,7 +113,7 @@ def test_a_camera_that_stops_costs_its_frames_and_the_first_pair_after_it_came_b
     number += 1
     table.send(number)
     table.until(lambda: table.value("processed") == "2")
-    table.until(lambda: any(line.startswith("solved: infrared") for line in table.log))
+    table.until(lambda: any(line.startswith("solved (was: infrared") for line in table.log))
     assert table.value("dropped_orphan") == str(number - 2)
 
 

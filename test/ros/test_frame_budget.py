@@ -149,7 +149,7 @@ def test_under_load_the_node_takes_smaller_images_says_so_once_and_comes_back(be
     table.until(lambda: table.value("inference_width") == "96" and table.status().message == "active")
     assert table.value("inference_size_changes") == "2"
     assert sum(line.startswith("the network's image is 64x64") for line in table.log) == 1
-    assert sum(line.startswith("solved: the network's image") for line in table.log) == 1
+    assert sum(line.startswith("solved (was: the network's image") for line in table.log) == 1
     sizes = {(message.height, message.width) for topic in topics for message in table.received[topic]}
     assert sizes == {SIZE}
 

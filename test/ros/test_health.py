@@ -238,6 +238,11 @@ def test_a_machine_that_is_too_slow_is_said_with_what_would_help() -> None:
     assert line.endswith("weights segmif-rt or backend openvino would help")
 
 
+def test_pairs_that_take_longer_than_the_rate_looks_back_are_too_slow_all_the_time() -> None:
+    line = slow_problem(Progress(pair_rate_hz=10.0, rate_hz=0.0, usual_s=4.0), []).line
+    assert "keeps 0.2 of 10 pairs a second, results are 4.0 s old" in line
+
+
 @pytest.mark.parametrize(
     ("pair_rate_hz", "rate_hz", "usual_s"), [(30.0, 29.0, 0.1), (30.0, 10.0, 0.1), (5.0, 4.9, 1.0), (0.0, 0.0, 0.0)]
 )

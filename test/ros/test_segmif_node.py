@@ -220,7 +220,7 @@ def test_a_topic_that_nobody_publishes_is_said_once_and_taken_back_once_frames_c
             break
     assert table.status().message == "active"
     assert sum("nobody publishes /infrared" in line and not line.startswith("solved") for line in table.log) == 1
-    assert any(line.startswith("solved: infrared") for line in table.log)
+    assert any(line.startswith("solved (was: infrared") for line in table.log)
 
 
 def test_a_qos_mismatch_is_said_with_the_reason(bench) -> None:

@@ -43,6 +43,7 @@ def _outputs(record: Record, stamp_ns: int, age_ms: int = 50, value: int = 20, o
     now_ns = stamp_ns + age_ms * MS
     record.output(recorder.FUSED, stamp_ns, now_ns, _image(value))
     record.output(recorder.MASK, stamp_ns, now_ns, _image(3, "mono8"))
+    record.output(recorder.CONFIDENCE, stamp_ns, now_ns, _image(value, "mono8"))
     record.output(recorder.OVERLAY, stamp_ns, now_ns, _image(value))
     record.semantic_map(stamp_ns, now_ns, CLASSES, offset_ns)
 
@@ -96,6 +97,7 @@ def test_a_sample_waits_for_all_of_its_parts() -> None:
     _pair(record, 0)
     record.output(recorder.FUSED, 0, MS, _image(1))
     record.output(recorder.MASK, 0, MS, _image(1, "mono8"))
+    record.output(recorder.CONFIDENCE, 0, MS, _image(1, "mono8"))
     record.output(recorder.OVERLAY, 0, MS, _image(1))
     assert not record.samples
     record.semantic_map(0, MS, CLASSES, 0)

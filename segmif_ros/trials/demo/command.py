@@ -24,10 +24,11 @@ from rich.console import Console
 
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.pair_folder import PairFolder
-from segmif_ros.inference.weights import parse_weights, resolve_weights
-from segmif_ros.reporting.tables import print_tables
+from segmif_ros.inference.backends import missing_packages
+from segmif_ros.inference.weights import FASTEST_WEIGHTS, parse_weights, resolve_weights
+from segmif_ros.reporting.tables import print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
-from segmif_ros.ros.transport import use_profile
+from segmif_ros.ros.transport import profile_path, use_profile
 from segmif_ros.scenes.faults import parse_faults
 from segmif_ros.trials.demo.report import Figures, ShownMoment, figures, read_picture, tables, write_report
 from segmif_ros.trials.demo.timeline import points
@@ -160,7 +161,7 @@ def run(options: argparse.Namespace) -> int:
     )
     # SIGTERM as an exception, so that the children are ended on the way out
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    demo(config, Console())
+    demo(config, wide_console())
     return 0
 
 
@@ -198,22 +199,24 @@ def _demo(config: DemoConfig, console: Console, pairs: PairFolder | None) -> Fig
             raise DemoError(f"no pair was processed ({found.pairs} came in){run.node.last_lines()}")
         pictures = _pictures(record_folder, record, pairs)
         source = f"{len(pairs)} image pairs of {config.pairs}" if pairs else "a synthetic road"
-        facts = _facts(config, record, rate_hz=rate_hz, source=source, fast_dds_profile=profile)
+        facts = _facts(config, record, rate_hz=rate_hz, source=source, fast_dds_profile=_profile_name(profile))
+        lead = _lead(found, source, rate_hz, pairs, pictures) + _advice(found, rate_hz, facts)
         write_report(
             config.out,
             found,
             pictures,
             title="segmif_ros demo",
-            lead=_lead(found, source, rate_hz, pairs, pictures),
+            lead=lead,
             notes=tuple((key.replace("_", " "), str(value)) for key, value in facts.items()),
             facts=facts,
             timeline=points(record["timeline"]) if config.faults else (),
         )
     shutil.rmtree(record_folder)
     print_tables(console, tables(found))
-    console.print(_lead(found, source, rate_hz, pairs, pictures), highlight=False)
+    console.print(lead, highlight=False)
     page = config.out / "index.html"
-    console.print(f"{len(pictures)} pictures and the page: {page}", soft_wrap=True, highlight=False)
+    count = f"{len(pictures)} picture" + ("s" if len(pictures) != 1 else "")
+    console.print(f"{count} and the page: open {page}", soft_wrap=True, highlight=False)
     console.print(f"{time.monotonic() - began:.0f} s in all", highlight=False)
     return found
 
@@ -356,6 +359,23 @@ def _lead(
             "take more --seconds to see all of them."
         )
     return said
+
+
+def _profile_name(profile: str) -> str:
+    """Return which Fast DDS profile is in force, without a path of this machine: the page may be passed on."""
+    return "the package's" if Path(profile) == profile_path() else Path(profile).name
+
+
+def _advice(found: Figures, rate_hz: float, facts: Mapping[str, Any]) -> str:
+    """Return what helps where fewer than half of the pairs were processed; empty where the machine keeps up."""
+    if found.rate_hz >= 0.5 * rate_hz:
+        return ""
+    options = [] if facts["model"].startswith(FASTEST_WEIGHTS) else [f"--weights {FASTEST_WEIGHTS}"]
+    if facts["device"] == "cpu" and facts["backend"] == "torch":
+        missing = missing_packages("openvino")
+        options += ["--backend openvino" + (" (pip install 'segmif_ros[openvino]')" if missing else "")]
+    said = f": try {' and '.join(options)}, and see" if options else "; advice is in"
+    return f" This machine is too slow for that rate{said} docs/tuning.md."
 
 
 def _facts(config: DemoConfig, record: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from segmif_ros.files import replace_file, write_json
+from segmif_ros.imaging.overlay import draw_confidence
 from segmif_ros.reporting.numbers import milliseconds
 from segmif_ros.reporting.page import LegendEntry, Page, Panels, Picture, Section, plots_section, render
 from segmif_ros.reporting.pictures import Image, picture_uri, write_picture
@@ -28,6 +29,8 @@ _REASONS = {
     "late": "frames older than what was paired already",
     "orphan": "frames without a partner within the slop",
     "surplus": "frames of the faster camera that have no partner",
+    "blind": "frames that show nothing: a covered, frozen or black camera",
+    "uncalibrated": "pairs that came before the calibration was complete",
     "superseded": "pairs replaced by a newer one before the worker was free",
     "undecodable": "pairs with an image that can't be decoded",
     "size": "pairs of images that don't fit each other",
@@ -153,6 +156,7 @@ def read_picture(folder: Path, sample: Mapping[str, Any], number: int, title: st
             "fused": images["fused"],
             _LABELS: labels,
             "overlay": images["overlay"],
+            "confidence: dark is unsure": draw_confidence(images["confidence"]),
         },
         legend=tuple(sorted(legend, key=lambda each: -(each.share or 0))),
     )

@@ -18,7 +18,8 @@ from rich.console import Console
 from segmif_ros import cli
 from segmif_ros.inference.weights import WeightsError
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
-from segmif_ros.trials.demo.command import DemoConfig, demo
+from segmif_ros.trials.demo.command import DemoConfig, _advice, demo
+from segmif_ros.trials.demo.report import Figures
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,17 @@ def test_from_two_cameras_to_a_report(weights: str, tmp_path: Path) -> None:
     printed = console.file.getvalue()
     for each in ("processed", "dropped: superseded", "network", "segmentation/semantic_map"):
         assert each in printed
+
+
+def _found(rate_hz: float) -> Figures:
+    return Figures(pairs=100, processed=10, dropped={}, rate_hz=rate_hz, age_ms={}, stage_ms={}, topics={})
+
+
+def test_a_machine_that_is_too_slow_is_told_what_helps() -> None:
+    facts = {"model": "segmif-s 45f12c4d0d4d", "device": "cpu", "backend": "torch"}
+    assert "try --weights segmif-rt and --backend openvino" in _advice(_found(2.0), 10.0, facts)
+    assert "docs/tuning.md" in _advice(_found(2.0), 10.0, {**facts, "model": "segmif-rt 1", "backend": "openvino"})
+    assert _advice(_found(9.0), 10.0, facts) == ""
 
 
 def test_every_pair_of_a_folder_becomes_a_picture_with_its_name(weights: str, tmp_path: Path) -> None:

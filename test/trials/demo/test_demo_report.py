@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from segmif_ros.stream.statistics import DROP_REASONS
 from segmif_ros.trials.demo.report import figures, read_picture, tables, write_report
 
 AGE = {"p50": 100.0, "p95": 180.0, "p99": 190.0, "max": 200.0}
@@ -37,7 +38,14 @@ def _sample(folder: Path, classes: list[dict[str, Any]]) -> dict[str, Any]:
     labels = np.zeros((60, 80), np.uint8)
     labels[:15] = 1
     files = {}
-    for part, image in (("infrared", labels), ("rgb", rgb), ("fused", rgb), ("labels", labels), ("overlay", rgb)):
+    for part, image in (
+        ("infrared", labels),
+        ("rgb", rgb),
+        ("fused", rgb),
+        ("labels", labels),
+        ("confidence", labels),
+        ("overlay", rgb),
+    ):
         files[part] = f"{part}.png"
         cv2.imwrite(str(folder / files[part]), image)
     return {"files": files, "classes": classes}
@@ -117,7 +125,7 @@ def test_the_report_is_pictures_json_and_a_page(tmp_path: Path) -> None:
     assert not old.exists()
     assert mine.exists()
     sheet = cv2.imread(str(tmp_path / "pictures" / "001_night.png"))
-    assert sheet.shape[1] == 5 * 80 + 4 * 6
+    assert sheet.shape[1] == 6 * 80 + 5 * 6
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["model"], report["processed"], report["dropped"]) == ("tiny", 40, {"superseded": 10})
     assert report["pictures"][0]["classes"] == {"road": 0.75, "car": 0.25}
@@ -130,5 +138,12 @@ def test_a_page_shows_a_choice_of_many_pictures(tmp_path: Path) -> None:
     sample = _sample(tmp_path, CLASSES)
     pictures = [read_picture(tmp_path, sample, i, f"pair {i}") for i in range(1, 31)]
     write_report(tmp_path, figures(_record()), pictures, title="", lead="", notes=[], facts={})
-    assert (tmp_path / "index.html").read_text().count("<figure>") == 12 * 5
+    assert (tmp_path / "index.html").read_text().count("<figure>") == 12 * 6
     assert len(list((tmp_path / "pictures").iterdir())) == 30
+
+
+def test_every_reason_to_drop_is_explained() -> None:
+    dropped = {f"dropped_{reason}": "0" for reason in DROP_REASONS}
+    pairs, *_ = tables(figures({**_record(), "diagnostics_first": dropped, "diagnostics": dropped}))
+    assert all(meaning for _, _, meaning in pairs.rows)
+    assert len(pairs.rows) == 2 + len(DROP_REASONS)
