@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
 from segmif_ros.command_line import Parser, finish
+from segmif_ros.settings import add_options, given
 
 Run = Callable[[argparse.Namespace], int]
 Wire = Callable[[argparse.ArgumentParser], Run]
@@ -34,31 +35,36 @@ def _of(module: str) -> Wire:
     return wire
 
 
-def _node(parser: argparse.ArgumentParser) -> Run:
+def _ros_options(parser: argparse.ArgumentParser, config: type, names: Sequence[str], **options: str) -> None:
+    """Add the options of a command that is a node: a params file, and some of its parameters."""
     parser.epilog = _ROS_ARGUMENTS
-    parser.add_argument("--params-file", help="parameters, as config/segmif.yaml")
-    parser.add_argument("--weights", help="model name, file, or the authors' two files with a comma between")
-    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--params-file", metavar="FILE", help="parameters, as `segmif parameters --yaml` prints them")
+    add_options(parser, config, names, options=options)
+
+
+def _node(parser: argparse.ArgumentParser) -> Run:
+    from segmif_ros.ros.node_config import NodeConfig
+
+    _ros_options(parser, NodeConfig, ("weights", "device"))
 
     def run(options: argparse.Namespace) -> int:
         from segmif_ros.ros import entry
 
-        _give_ros(options, ("weights", "device"))
+        _give_ros(options, given(options, NodeConfig))
         return entry.segmif_node()
 
     return run
 
 
 def _rig(parser: argparse.ArgumentParser) -> Run:
-    parser.epilog = _ROS_ARGUMENTS
-    parser.add_argument("--params-file", help="parameters")
-    parser.add_argument("--pairs", dest="pairs_folder", help="show the pairs of FOLDER/infrared and FOLDER/visible")
-    parser.add_argument("--rate", dest="rate_hz", help="pairs per second")
-    parser.add_argument("--lighting", help="of the synthetic road")
+    from segmif_ros.ros.simulator.config import RigConfig
+
+    _ros_options(parser, RigConfig, ("pairs_folder", "rate_hz", "lighting"), pairs_folder="--pairs")
     parser.add_argument(
         "--fault",
-        dest="faults",
+        dest="fault",
         action="append",
+        default=[],
         metavar="CAMERA:KIND@START+DURATION",
         help="for example infrared:freeze@10s+5s; can be given several times",
     )
@@ -66,29 +72,27 @@ def _rig(parser: argparse.ArgumentParser) -> Run:
     def run(options: argparse.Namespace) -> int:
         from segmif_ros.ros import entry
 
-        options.faults = ",".join(options.faults) if options.faults else None
-        _give_ros(options, ("pairs_folder", "rate_hz", "lighting", "faults"))
+        faults = {"faults": ",".join(options.fault)} if options.fault else {}
+        _give_ros(options, given(options, RigConfig) | faults)
         return entry.simulated_rig()
 
     return run
 
 
 def _grid(parser: argparse.ArgumentParser) -> Run:
-    parser.epilog = _ROS_ARGUMENTS
-    parser.add_argument("--params-file", help="parameters, as config/grid.yaml")
-    parser.add_argument("--camera-height", dest="camera_height_m", help="of the lens in metres, where no tf runs")
-    parser.add_argument("--camera-pitch", dest="camera_pitch_deg", help="how far it looks down, degrees")
-    parser.add_argument("--odometry", dest="odometry_from", help="tf, topic or none")
+    from segmif_ros.ros.grid_config import GridNodeConfig
+
+    names = ("camera_height_m", "camera_pitch_deg", "odometry_from")
+    _ros_options(parser, GridNodeConfig, names, odometry_from="--odometry")
 
     def run(options: argparse.Namespace) -> int:
         from segmif_ros.ros import entry
 
-        if options.camera_height_m is not None:
-            options.camera_pose_from = "parameters"
-        _give_ros(options, ("camera_pose_from", "camera_height_m", "camera_pitch_deg", "odometry_from"))
+        values = given(options, GridNodeConfig)
+        measured = {"camera_pose_from": "parameters"} if "camera_height_m" in values else {}
+        _give_ros(options, measured | values)
         return entry.grid_node()
 
-    parser.set_defaults(camera_pose_from=None)
     return run
 
 
@@ -142,8 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 for success, 1 where something failed, 2 for a wrong command line or unusable input, 130 if interrupted.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    ours, ros = _split(given)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    ours, ros = _split(words)
     parser = Parser(prog="segmif", description="Infrared + RGB fusion and segmentation for ROS 2.")
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -163,21 +167,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return finish(f"segmif {ours[0]}" if ours and ours[0] in COMMANDS else "segmif", parse_and_run)
 
 
-def _split(given: list[str]) -> tuple[list[str], list[str]]:
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
     """Cut the command line before --ros-args, which only the commands that are nodes know."""
-    if given[:1] in (["run"], ["rig"], ["grid"]) and "--ros-args" in given:
-        at = given.index("--ros-args")
-        return given[:at], given[at:]
-    return given, []
+    if words[:1] in (["run"], ["rig"], ["grid"]) and "--ros-args" in words:
+        at = words.index("--ros-args")
+        return words[:at], words[at:]
+    return words, []
 
 
-def _give_ros(options: argparse.Namespace, parameters: Sequence[str]) -> None:
+def _give_ros(options: argparse.Namespace, parameters: Mapping[str, Any]) -> None:
     """Leave a command line to rclpy, which reads sys.argv, with our options as ROS 2 arguments in it."""
-    given = ["--params-file", options.params_file] if options.params_file else []
-    for name in parameters:
-        if (value := getattr(options, name)) is not None:
-            given += ["-p", f"{name}:={value}"]
-    sys.argv[1:] = [*(["--ros-args", *given, "--"] if given else []), *options.ros]
+    ours = ["--params-file", options.params_file] if options.params_file else []
+    for name, value in parameters.items():
+        ours += ["-p", f"{name}:={value:g}" if isinstance(value, float) else f"{name}:={value}"]
+    sys.argv[1:] = [*(["--ros-args", *ours, "--"] if ours else []), *options.ros]
 
 
 def _version() -> str:

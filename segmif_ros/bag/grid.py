@@ -29,10 +29,11 @@ from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file, read_costs
 from segmif_ros.grid.errors import GridError, TransformError
 from segmif_ros.grid.mapper import GroundMapper, LabelFrame
-from segmif_ros.grid.poses import Array, TransformBuffer, camera_pose
+from segmif_ros.grid.poses import Array, CameraMount, TransformBuffer
 from segmif_ros.grid.rolling import GridMap
 from segmif_ros.rig.camera import CameraModel, camera_from_info
 from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.settings import part
 
 TOPICS = ("/grid/cost", "/grid/classes", "/grid/confidence")
 TRUTH_TOPIC = "/ground_truth/grid"
@@ -46,8 +47,7 @@ class GridReplayConfig:
     """How to make the grid of a bag.
 
     Attributes:
-        camera_height_m: Of the lens over the ground; 0 takes the camera's place from tf.
-        camera_pitch_deg: How far it looks down, with a height.
+        camera: Its place on the robot; a height of 0 takes it from tf.
         odom_topic: Of the odometry; tf is read too.
         base_frame: Of the robot.
         odom_frame: Of the grid.
@@ -55,8 +55,7 @@ class GridReplayConfig:
         grid: Size and memory of the grid.
     """
 
-    camera_height_m: float = 0.0
-    camera_pitch_deg: float = 0.0
+    camera: CameraMount = part(CameraMount, prefix="camera_")
     odom_topic: str = "/odom"
     base_frame: str = "base_link"
     odom_frame: str = "odom"
@@ -65,8 +64,9 @@ class GridReplayConfig:
 
     def as_values(self) -> dict[str, Any]:
         """Return what the grids depend on, as JSON values."""
-        values = {f"grid_{name}": value for name, value in asdict(self).items() if name != "grid"}
-        return values | {f"grid_{name}": value for name, value in asdict(self.grid).items()}
+        values = {f"grid_{name}": value for name, value in asdict(self).items() if name not in ("grid", "camera")}
+        mount = {f"grid_camera_{name}": value for name, value in asdict(self.camera).items()}
+        return mount | values | {f"grid_{name}": value for name, value in asdict(self.grid).items()}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,8 +150,8 @@ class GridReplay:
 
     def _mount(self, frame_id: str, stamp_ns: int) -> Array:
         config = self._config
-        if config.camera_height_m:
-            return camera_pose(config.camera_height_m, config.camera_pitch_deg)
+        if config.camera.height_m:
+            return config.camera.pose()
         return self._buffer.lookup(config.base_frame, frame_id, stamp_ns)
 
     def _messages(self, topic: str, message_type: str) -> Iterator[bytes]:

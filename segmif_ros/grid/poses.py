@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.grid.errors import GridError, TransformError
+from segmif_ros.settings import setting
 
 Array = npt.NDArray[np.float64]
 
@@ -65,6 +66,35 @@ def from_rpy(translation: npt.ArrayLike, roll: float, pitch: float, yaw: float) 
         cr * cp * cy + sr * sp * sy,
     ]
     return transform(translation, quaternion)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraMount:
+    """How a camera sits on the robot, measured by hand."""
+
+    height_m: float = setting(
+        0.0,
+        "Height of the lens over base_frame's z = 0 in metres, with camera_pose_from parameters; must be set then.",
+        minimum=0.0,
+        maximum=50.0,
+    )
+    pitch_deg: float = setting(0.0, "How far the camera looks down, in degrees.", minimum=-90.0, maximum=90.0)
+    roll_deg: float = setting(
+        0.0, "How far the camera is turned to its right, in degrees.", minimum=-180.0, maximum=180.0
+    )
+    yaw_deg: float = setting(0.0, "How far the camera looks to the left, in degrees.", minimum=-180.0, maximum=180.0)
+    x_m: float = setting(
+        0.0, "How far the lens is before base_frame's origin, in metres.", minimum=-50.0, maximum=50.0
+    )
+    y_m: float = setting(
+        0.0, "How far the lens is to the left of base_frame's origin, in metres.", minimum=-50.0, maximum=50.0
+    )
+
+    def pose(self) -> Array:
+        """Return base_from_optical; GridError if the height isn't over 0."""
+        return camera_pose(
+            self.height_m, self.pitch_deg, self.roll_deg, yaw_deg=self.yaw_deg, x_m=self.x_m, y_m=self.y_m
+        )
 
 
 def camera_pose(

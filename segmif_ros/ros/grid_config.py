@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file
-from segmif_ros.grid.poses import Array, camera_pose
+from segmif_ros.grid.poses import Array, CameraMount
 from segmif_ros.ros.common_config import DEPTH_SOURCES, LifeConfig, QosConfig
 from segmif_ros.settings import Changes, part, setting
 
@@ -42,25 +42,7 @@ class GridNodeConfig:
     odom_frame: str = setting(
         "odom", "Frame of the grid, in which the robot moves without jumps.", changes=_UNCONFIGURED
     )
-    camera_height_m: float = setting(
-        0.0,
-        "Height of the lens over base_frame's z = 0 in metres, with camera_pose_from parameters; must be set then.",
-        minimum=0.0,
-        maximum=50.0,
-    )
-    camera_pitch_deg: float = setting(0.0, "How far the camera looks down, in degrees.", minimum=-90.0, maximum=90.0)
-    camera_roll_deg: float = setting(
-        0.0, "How far the camera is turned to its right, in degrees.", minimum=-180.0, maximum=180.0
-    )
-    camera_yaw_deg: float = setting(
-        0.0, "How far the camera looks to the left, in degrees.", minimum=-180.0, maximum=180.0
-    )
-    camera_x_m: float = setting(
-        0.0, "How far the lens is before base_frame's origin, in metres.", minimum=-50.0, maximum=50.0
-    )
-    camera_y_m: float = setting(
-        0.0, "How far the lens is to the left of base_frame's origin, in metres.", minimum=-50.0, maximum=50.0
-    )
+    camera: CameraMount = part(CameraMount, prefix="camera_")
     tf_tolerance_s: float = setting(
         0.1,
         "How much newer than the newest pose an image may be and be used with it, in seconds.",
@@ -113,14 +95,7 @@ class GridNodeConfig:
 
     def mount(self) -> Array:
         """Return base_from_optical by the parameters; GridError if the height isn't set."""
-        return camera_pose(
-            self.camera_height_m,
-            self.camera_pitch_deg,
-            self.camera_roll_deg,
-            yaw_deg=self.camera_yaw_deg,
-            x_m=self.camera_x_m,
-            y_m=self.camera_y_m,
-        )
+        return self.camera.pose()
 
     @property
     def remembers(self) -> bool:

@@ -21,12 +21,14 @@ from rich.table import Table
 
 from segmif_ros.inference.backends import BACKENDS, TOLERANCES, available_backends, lacking
 from segmif_ros.inference.choice import mask_agreement, package_version, processor_name, psnr_db
+from segmif_ros.inference.config import EngineConfig
 from segmif_ros.inference.networks import default_backend, runnable_backends
 from segmif_ros.inference.operations import Rates, measure_rates
 from segmif_ros.inference.pairs import pattern_pairs, read_pairs
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
 from segmif_ros.result_folder import ResultFolder
+from segmif_ros.settings import add_options, from_values, given
 from segmif_ros.trials.bench_worker import PLAIN, PLAIN_UNTUNED, Ready, Runner, RunnerError, RunnerSpec
 
 UInt8Image = npt.NDArray[np.uint8]
@@ -34,6 +36,7 @@ Pairs = list[tuple[UInt8Image, UInt8Image]]
 
 RANDOM = "random:"
 _BYTES_SAVED = {"float32": 1, "int8": 4}
+_OF_THE_ENGINE = ("device", "num_threads", "calibration_pairs")  # options
 _LOG_COLUMNS = 160  # of a table that goes to a file or pipe
 _PACKAGES = ("torch", "openvino", "onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless")
 
@@ -136,13 +139,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="plain: also time the plain, unoptimised float32 forward of the same weights, with and without the "
         "allocator's tuning, and print how many times faster each is",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=0, help="on the CPU; 0 leaves the runtime's choice")
+    add_options(parser, EngineConfig, _OF_THE_ENGINE, options={"num_threads": "--threads"})
     parser.add_argument(
         "--pairs", type=Path, help="show the pairs of FOLDER/infrared and FOLDER/visible instead of a pattern"
-    )
-    parser.add_argument(
-        "--calibration-pairs", default="", metavar="FOLDER", help="calibrate int8 with these pairs; default: patterns"
     )
     parser.add_argument("--out", type=Path, help="write bench.json and bench.png to this folder")
 
@@ -185,6 +184,7 @@ def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tup
     sizes = [_size(text) for text in arguments.sizes]
     rows: list[Row] = []
     failures: list[str] = []
+    engine = from_values(EngineConfig, given(arguments, EngineConfig, _OF_THE_ENGINE))
     for weights in arguments.weights:
         if weights.startswith(RANDOM):
             files = (str(random_weights(weights, scratch)),)
@@ -198,9 +198,9 @@ def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tup
                 precision="float32",
                 height=height,
                 width=width,
-                device=arguments.device,
-                num_threads=arguments.threads,
-                calibration_pairs=arguments.calibration_pairs,
+                device=engine.device,
+                num_threads=engine.num_threads,
+                calibration_pairs=engine.calibration_pairs,
             )
             specs = [first]
             for precision in arguments.precisions:
@@ -221,7 +221,7 @@ def _backends(arguments: argparse.Namespace, precision: str, weights: tuple[str,
     """Return what is to be timed in a precision: of those that were named, else of those that `fastest` tries."""
     if arguments.backends:
         return [name for name in arguments.backends if precision in BACKENDS[name].precisions and not lacking(name)]
-    device = arguments.device.partition(":")[0]
+    device = (arguments.device or EngineConfig.device).partition(":")[0]
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     there = runnable_backends(weights)

@@ -7,7 +7,7 @@ import argparse
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ from segmif_ros.reporting.journal import RECORDS_FILE, disk_error
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.reporting.work import WorkerPool
 from segmif_ros.result_folder import FolderError, ResultFolder
+from segmif_ros.settings import add_options, from_values, given
 from segmif_ros.trials.online import OnlineConfig, replay_online
 from segmif_ros.trials.online_figures import facts_of
 
@@ -203,8 +204,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-outputs", action="store_true", help="only the report, no bag of outputs")
     grid = parser.add_argument_group("the planner's grid, offline")
     grid.add_argument("--grid", action="store_true", help="write grid/cost and its like into the bag of outputs")
-    grid.add_argument("--camera-height", type=float, default=0.0, help="of the lens in metres (default: from tf)")
-    grid.add_argument("--camera-pitch", type=float, default=0.0, help="how far it looks down, degrees")
+    add_options(grid, GridReplayConfig, defaults={"camera_height_m": "from tf"})
     grid.add_argument(
         "--odom", default="/odom", metavar="TOPIC", help="nav_msgs/Odometry (default: %(default)s, and tf)"
     )
@@ -264,14 +264,8 @@ def _grid_config(arguments: argparse.Namespace) -> GridReplayConfig | None:
         return None
     if arguments.no_outputs:
         raise BagError("--grid writes into the bag of outputs: leave --no-outputs out")
-    if arguments.camera_height < 0:
-        raise BagError(f"--camera-height {arguments.camera_height:g}: give the lens' height over the ground in metres")
-    return GridReplayConfig(
-        camera_height_m=arguments.camera_height,
-        camera_pitch_deg=arguments.camera_pitch,
-        odom_topic=arguments.odom,
-        costs=arguments.costs,
-    )
+    config = from_values(GridReplayConfig, given(arguments, GridReplayConfig))
+    return replace(config, odom_topic=arguments.odom, costs=arguments.costs)
 
 
 def _run_online(arguments: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ from segmif_ros.bag.record import RecordConfig, record
 from segmif_ros.bag.replay import ReplayConfig, replay
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.evidence import Square
-from segmif_ros.grid.poses import from_rpy
+from segmif_ros.grid.poses import CameraMount, from_rpy
 from segmif_ros.inference.engine import EngineResult
 from segmif_ros.scenes.drive import Drive
 
@@ -67,7 +67,7 @@ def test_a_drive_becomes_grids_that_are_judged_against_its_ground(drive: Path, t
 
 
 def test_the_camera_may_be_measured_by_hand(drive: Path, tmp_path: Path) -> None:
-    config = GridReplayConfig(camera_height_m=1.2, grid=GRID.grid)
+    config = GridReplayConfig(camera=CameraMount(height_m=1.2), grid=GRID.grid)
     by_hand, by_tf = (
         replay(drive, tmp_path / name, TruthEngine(), ReplayConfig(metrics=(), grid=each))["grid"]
         for name, each in (("hand", config), ("tf", GRID))

@@ -24,9 +24,11 @@ from segmif_ros.reporting.pictures import write_picture
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.reporting.tables import print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
+from segmif_ros.settings import add_options, given, with_values
 
 REPORT_FILE, PAGE_FILE, PICTURE_FILE = "grid.json", "grid.html", "grid.jpg"
 RANGE_M = 20.0
+_OF_THE_GRID = ("cell_m", "pitch_error_deg", "min_confidence", "memory_s", "movable_memory_s")  # options
 # on every side of the robot, with what the square moves in steps
 SIZE_M = 2 * (RANGE_M + 2)
 
@@ -41,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=default.rate_hz, help="frames a second (default: %(default)s)")
     parser.add_argument("--speed", type=float, default=default.speed_mps, help="metres a second (default: %(default)s)")
     parser.add_argument("--size", default=f"{default.width}x{default.height}", help="WxH (default: %(default)s)")
-    parser.add_argument("--cell", type=float, default=0.1, help="metres (default: %(default)s)")
+    add_options(parser, GridConfig, _OF_THE_GRID)
     parser.add_argument("--costs", type=Path, help="YAML file of costs (default: the package's)")
     parser.add_argument("--exact-only", action="store_true", help="exact labels only: judge the geometry, no network")
     add_engine_arguments(parser)
@@ -51,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the drives, write JSON, page and picture, and print the tables."""
     config = _drives(options)
-    grid = GridConfig(size_m=SIZE_M, cell_m=options.cell, max_range_m=RANGE_M)
+    grid = with_values(GridConfig(size_m=SIZE_M, max_range_m=RANGE_M), given(options, GridConfig, _OF_THE_GRID))
     costs = read_costs(options.costs or default_costs_file())
     conditions = tuple(each for each in CONDITIONS if each.exact or not options.exact_only)
     segment: Segment | None = None
@@ -92,9 +94,8 @@ def _drives(options: argparse.Namespace) -> DriveConfig:
     for name, least in (("drives", 1), ("frames", 6), ("seed", 0)):
         if getattr(options, name) < least:
             raise EvaluationError(f"--{name} {getattr(options, name)}: give {least} or more")
-    for name in ("rate", "cell"):
-        if not getattr(options, name) > 0:
-            raise EvaluationError(f"--{name} {getattr(options, name):g}: give a number over 0")
+    if not options.rate > 0:
+        raise EvaluationError(f"--rate {options.rate:g}: give a number over 0")
     return DriveConfig(
         seeds=tuple(range(options.seed, options.seed + options.drives)),
         frames=options.frames,

@@ -13,7 +13,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from importlib import metadata
@@ -25,17 +25,20 @@ from rich.console import Console
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.inference.backends import missing_packages
+from segmif_ros.inference.config import EngineConfig
 from segmif_ros.inference.weights import FASTEST_WEIGHTS, parse_weights, resolve_weights
 from segmif_ros.reporting.tables import print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.ros.transport import profile_path, use_profile
 from segmif_ros.scenes.faults import parse_faults
+from segmif_ros.settings import add_options, given
 from segmif_ros.trials.demo.report import Figures, ShownMoment, figures, read_picture, tables, write_report
 from segmif_ros.trials.demo.timeline import points
 from segmif_ros.trials.domains import free_domain
 from segmif_ros.trials.processes import END_S, Child, Children, DemoError, child_environment, ros_arguments
 
 LIGHTINGS = ("cycle", "day", "dusk", "night")
+_OF_THE_NODE = ("weights", "device", "backend", "precision", "calibration_pairs")  # options of the demo
 _START_TIMEOUT_S = 120.0  # a large model on a slow disk
 _FIRST_FRAME_TIMEOUT_S = 20.0
 _WRITE_TIMEOUT_S = 60.0  # hundreds of pictures on a busy machine
@@ -60,11 +63,7 @@ class DemoConfig:
         width: Of the synthetic images, pixels.
         height: Of the synthetic images, pixels.
         pictures: How many moments of the synthetic road become pictures.
-        weights: As the node's parameter; empty takes the default.
-        device: As the node's parameter; empty takes the default.
-        backend: As the node's parameter; empty takes the default.
-        precision: As the node's parameter; empty takes the default.
-        calibration_pairs: As the node's parameter; empty takes the default.
+        engine: Parameters of the node that choose its engine, by name; those left out keep their defaults.
         faults: Of the cameras, as `segmif_ros.scenes.faults` reads them; the page then shows a timeline.
     """
 
@@ -76,11 +75,7 @@ class DemoConfig:
     width: int = 640
     height: int = 480
     pictures: int = 9
-    weights: str = ""
-    device: str = ""
-    backend: str = ""
-    precision: str = ""
-    calibration_pairs: str = ""
+    engine: Mapping[str, str] = field(default_factory=dict)
     faults: str = ""
 
     @property
@@ -127,11 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rate", type=_positive, default=0.0, metavar="HZ", help="pairs per second (10; with --pairs: as measured)")
     add("--lighting", choices=LIGHTINGS, default="cycle", help="of the synthetic road (cycle: one after the other)")
     add("--size", nargs=2, type=int, default=(640, 480), metavar=("W", "H"), help="of the synthetic images (640 480)")
-    add("--weights", default="", help="model name, file, or the authors' two files with a comma between")
-    add("--device", default="", help="auto, cpu, cuda or cuda:N")
-    add("--backend", default="", help="what runs the network: auto, torch, openvino, ...")
-    add("--precision", default="", help="float32, bfloat16, float16 (CUDA) or int8 (openvino)")
-    add("--calibration-pairs", default="", metavar="FOLDER", help="calibrate int8 with these pairs; default: patterns")
+    add_options(parser, EngineConfig, _OF_THE_NODE)
     add(
         "--fault",
         action="append",
@@ -152,11 +143,7 @@ def run(options: argparse.Namespace) -> int:
         lighting=options.lighting,
         width=options.size[0],
         height=options.size[1],
-        weights=options.weights,
-        device=options.device,
-        backend=options.backend,
-        precision=options.precision,
-        calibration_pairs=options.calibration_pairs,
+        engine=given(options, EngineConfig),
         faults=",".join(map(str, parse_faults(",".join(options.fault)))),
     )
     # SIGTERM as an exception, so that the children are ended on the way out
@@ -173,8 +160,8 @@ def demo(config: DemoConfig, console: Console) -> Figures:
         DatasetError: ``config.pairs`` holds no image pairs.
     """
     pairs = PairFolder(config.pairs) if config.pairs else None
-    if config.weights:
-        resolve_weights(parse_weights(config.weights))  # the node would say it, after a while and in its log
+    if weights := config.engine.get("weights"):
+        resolve_weights(parse_weights(weights))  # the node would say it, after a while and in its log
     with ResultFolder(config.out, "segmif demo"):
         return _demo(config, console, pairs)
 
@@ -226,8 +213,7 @@ def _demo(config: DemoConfig, console: Console, pairs: PairFolder | None) -> Fig
 
 def _start(config: DemoConfig, group: Children, say: Callable[[str], Any]) -> _Run:
     """Start the node; whoever watches it waits until it is active."""
-    given = {name: getattr(config, name) for name in ("weights", "device", "backend", "precision", "calibration_pairs")}
-    values = {name: value for name, value in given.items() if value}
+    values = dict(config.engine)
     if config.pairs is None:
         values |= {"warm_up_width": str(config.width), "warm_up_height": str(config.height)}
     if config.faults:

@@ -34,7 +34,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_from_two_cameras_to_a_report(weights: str, tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=120)
-    config = DemoConfig(out=tmp_path, seconds=3.0, rate_hz=5.0, width=160, height=120, pictures=2, weights=weights)
+    engine = {"weights": weights}
+    config = DemoConfig(out=tmp_path, seconds=3.0, rate_hz=5.0, width=160, height=120, pictures=2, engine=engine)
     found = demo(config, console)
     assert 0 < found.processed <= found.pairs
     report = json.loads((tmp_path / "report.json").read_text())
@@ -69,7 +70,8 @@ def test_every_pair_of_a_folder_becomes_a_picture_with_its_name(weights: str, tm
             path = tmp_path / "pairs" / folder / f"street{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), rng.integers(0, 255, (height, width, channels), np.uint8))
-    config = DemoConfig(out=tmp_path / "out", pairs=tmp_path / "pairs", seconds=20.0, rate_hz=4.0, weights=weights)
+    folders = {"out": tmp_path / "out", "pairs": tmp_path / "pairs"}
+    config = DemoConfig(**folders, seconds=20.0, rate_hz=4.0, engine={"weights": weights})
     demo(config, Console(file=io.StringIO()))
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [each["title"] for each in report["pictures"]] == ["street0", "street1", "street2"]
@@ -77,7 +79,7 @@ def test_every_pair_of_a_folder_becomes_a_picture_with_its_name(weights: str, tm
 
 
 def test_a_node_that_does_not_start_is_said_with_its_own_reason(tmp_path: Path) -> None:
-    config = DemoConfig(out=tmp_path, weights=str(tmp_path / "lost.safetensors"))
+    config = DemoConfig(out=tmp_path, engine={"weights": str(tmp_path / "lost.safetensors")})
     with pytest.raises(WeightsError, match=r"lost\.safetensors': no such file"):
         demo(config, Console(file=io.StringIO()))
 
