@@ -67,7 +67,7 @@ class PublishedDataset:
     """One split of a data set.
 
     Attributes:
-        name: "fmb", "mfnet", "msrs", "pst900" or "pairs".
+        name: One of `dataset_names`.
         root: Its folder, with links followed.
         split: The split's name, "" where there are none.
         label_set: What the label maps' ids mean; None for `pairs` (there they are the model's own ids).
@@ -94,7 +94,7 @@ class PairSample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Published:
+class PublishedAs:
     """How a data set is laid out, what the ids in its label maps mean, and what is known about it."""
 
     layout: Layout
@@ -105,30 +105,36 @@ class _Published:
 Prepare = Callable[[npt.NDArray[Any], Image], tuple[Image, Image]]
 
 _SPLITS = ("train", "test")
-_PUBLISHED = {
-    "fmb": _Published(layout=Layout(infrared="Infrared", rgb="Visible", labels="Label"), label_set=FMB),
-    "msrs": _Published(
+# a new data set is a row here
+PUBLISHED: dict[str, PublishedAs] = {
+    "fmb": PublishedAs(layout=Layout(infrared="Infrared", rgb="Visible", labels="Label"), label_set=FMB),
+    "msrs": PublishedAs(
         layout=Layout(infrared="ir", rgb="vi", labels="Segmentation_labels"),
         label_set=MFNET,
         notes=("MSRS: its author says that some pairs are not registered.",),
     ),
-    "mfnet": _Published(layout=Layout(infrared="Thermal", rgb="RGB", labels="Label"), label_set=MFNET),
-    "pst900": _Published(
+    "mfnet": PublishedAs(layout=Layout(infrared="Thermal", rgb="RGB", labels="Label"), label_set=MFNET),
+    "pst900": PublishedAs(
         layout=Layout(infrared="thermal", rgb="rgb", labels="labels"),
         label_set=PST900,
         notes=(f"PST900: ids are {', '.join(f'{i} {name}' for i, name in enumerate(PST900.names))}.",),
     ),
 }
-DATASETS = ("fmb", "mfnet", "msrs", "pst900", "pairs")
+PAIRS = "pairs"  # any folder of pairs, see `segmif_ros.data.pair_folder`
 # MFNet's truth is known to call guardrails car_stop there.
 _MFNET_DOUBTFUL = frozenset(f"{number:05d}N" for number in range(1234, 1246))
+
+
+def dataset_names() -> tuple[str, ...]:
+    """Return the names that `open_dataset` knows."""
+    return (*PUBLISHED, PAIRS)
 
 
 def open_dataset(name: str, root: Path, split: str = "", *, with_labels: bool = True) -> PublishedDataset:
     """List the pairs of one split (default: "test", and everything for `pairs`).
 
     Args:
-        name: One of `DATASETS`.
+        name: One of `dataset_names`.
         root: The data set's folder.
         split: The split's name.
         with_labels: Whether label maps are needed; without, folders of labels needn't be there.
@@ -136,11 +142,11 @@ def open_dataset(name: str, root: Path, split: str = "", *, with_labels: bool = 
     Raises:
         DatasetError: If the folder isn't laid out in a known way, or the split doesn't exist.
     """
-    if name not in DATASETS:
-        raise DatasetError(f"data set '{name}' is unknown: choose from {', '.join(DATASETS)}")
+    if name not in dataset_names():
+        raise DatasetError(f"data set '{name}' is unknown: choose from {', '.join(dataset_names())}")
     if not root.is_dir():
         raise DatasetError(f"{root}: {'is a file: give a folder' if root.exists() else 'no such folder'}")
-    if name == "pairs":
+    if name == PAIRS:
         return _open_pairs(root, split, with_labels=with_labels)
     split = split or "test"
     if name == "mfnet":
@@ -148,7 +154,7 @@ def open_dataset(name: str, root: Path, split: str = "", *, with_labels: bool = 
             lists = any(base.glob("*.txt")) and child_folder(base, INFRARED_FOLDERS) is None
             if lists or child_folder(base, ("images",)) is not None:
                 return _open_mfnet(base, split)
-    return _open_split(name, _PUBLISHED[name], root, split, with_labels=with_labels)
+    return _open_split(name, PUBLISHED[name], root, split, with_labels=with_labels)
 
 
 def read_pair(item: PairItem, label_set: LabelSet | None, prepare: Prepare | None = None) -> PairSample:
@@ -205,7 +211,7 @@ def _require_ids(labels: Image, path: Path, label_set: LabelSet) -> None:
 
 
 def _open_split(
-    name: str, published: _Published, root: Path, split: str, *, with_labels: bool
+    name: str, published: PublishedAs, root: Path, split: str, *, with_labels: bool
 ) -> PublishedDataset:
     try:
         found = find_split(published.layout, root, split, with_labels=with_labels)

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from segmif_ros.command_line import StoppedError, complain
-from segmif_ros.data.published import DATASETS, PublishedDataset, open_dataset
+from segmif_ros.data.published import PublishedDataset, dataset_names, open_dataset
 from segmif_ros.evaluation import options
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.evaluate import PROG, EvaluationConfig, evaluate, summary_lines
@@ -21,7 +21,7 @@ from segmif_ros.rig.preparation import Preparation, add_preparation_arguments, p
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `segmif evaluate`."""
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set, as its authors publish it")
-    parser.add_argument("--dataset", required=True, type=str.lower, choices=DATASETS)
+    parser.add_argument("--dataset", required=True, type=str.lower, choices=dataset_names())
     parser.add_argument("--split", default="", help="default: test; for pairs a subfolder of each folder")
     parser.add_argument("--fusion-only", action="store_true", help="ignore the labels; none need be there")
     parser.add_argument(

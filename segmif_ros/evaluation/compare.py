@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from segmif_ros.command_line import complain
-from segmif_ros.evaluation.directions import Better, advantage, direction
+from segmif_ros.evaluation.better import Better
+from segmif_ros.evaluation.directions import advantage, direction
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.report import FORMAT, REPORT_FILE, TIMING_FILE
 

@@ -4,21 +4,13 @@
 from __future__ import annotations
 
 import re
-from enum import Enum
 
-
-class Better(Enum):
-    """Which values of a figure are the better ones."""
-
-    MORE = "more"
-    LESS = "less"
-    NEITHER = "neither"  # it describes; a larger value may be good or bad
-
+from segmif_ros.evaluation.better import Better
+from segmif_ros.evaluation.fusion import FUSION_METRICS
 
 _DESCRIBING = (
     r".*\.(deviation|pairs|pixels|frames|offered|offered_masters|workers|processed_in_this_run|span_s)",
     r".*\.frames_\w+",
-    r"fusion\.\w+\.(EN|SD|SF|AG|AG_T)",  # noise raises them, too
     r"pairing\.offset_ms\.(mean|max)",  # of the recording
     r"online\.pair_offset_ms\.\w+",
     r"online\.player_lateness_ms\.\w+",  # of the machine that plays
@@ -27,7 +19,6 @@ _DESCRIBING = (
     r"online\.(loops|diagnostics)\..*",
 )
 _LESS = (
-    r"fusion\.\w+\.(MSE|MSE_TZ|Nabf)",
     r"(pairing|online)\.dropped\.\w+",
     r"online\.(age_ms\.\w+|stage_ms\.\w+\.\w+|jitter_ms|time_to_first_output_ms|unmatched_outputs|cpu_percent)",
     r"online\.memory_mib\.(last|max)",
@@ -36,7 +27,6 @@ _LESS = (
 _MORE = (
     r"segmentation\.\w+\.(miou|macc|iou|accuracy)\..+",
     r"segmentation\.\w+\.(pixel_accuracy|mean_accuracy)",
-    r"fusion\.\w+\.(MI|MI_C|SCD|VIF|Qabf|CC|PSNR|PSNR_C|PSNR_TZ|SSIM|SSIM_T|SSIM_Z|SSIM_C|MS_SSIM|FMI)",
     r"online\.(processed|share|rate_hz)",
     r"timing\.pairs_per_s",
 )
@@ -47,8 +37,13 @@ _KNOWN = [
 ]
 
 
+_FUSION = re.compile(r"fusion\.\w+\.(\w+)")
+
+
 def direction(name: str) -> Better | None:
     """Return which way a figure is better, by its dotted name; None for a figure that isn't known."""
+    if (fusion := _FUSION.fullmatch(name)) and (metric := FUSION_METRICS.get(fusion[1])):
+        return metric.better
     return next((better for pattern, better in _KNOWN if pattern.fullmatch(name)), None)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,7 @@ import numpy.typing as npt
 
 from segmif_ros.command_line import Parser, finish
 from segmif_ros.data.images import read_rgb
+from segmif_ros.evaluation.better import Better
 from segmif_ros.imaging.fusion_rules import FUSION_RULES
 
 Grey = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
@@ -163,36 +165,51 @@ def fusion_artefacts(a: Grey, b: Grey, f: Grey) -> float:
     return float(np.sum(new * (lost_a * wa + lost_b * wb)) / np.sum(wa + wb))
 
 
-_TEXTBOOK: dict[str, Callable[[Grey, Grey, Grey], float]] = {
-    "EN": lambda a, b, f: entropy(f),
-    "SD": lambda a, b, f: standard_deviation(f),
-    "SF": lambda a, b, f: spatial_frequency(f),
-    "AG": lambda a, b, f: average_gradient(f),
-    "MI": mutual_information,
-    "SCD": sum_of_correlations_of_differences,
-    "VIF": visual_information_fidelity,
-    "Qabf": edge_transfer,
-    "Nabf": fusion_artefacts,
-    "SSIM": fusion_ssim,
-    "CC": correlation,
-    "MSE": mean_squared_error,
-    "PSNR": psnr,
+@dataclass(frozen=True)
+class FusionMetric:
+    """One metric of a fused image.
+
+    Attributes:
+        compute: From infrared, visible and fused grey images, (H, W) in 0..255, to the value.
+        better: Which values are the better ones; `segmif compare` goes by it.
+        toolbox: Whether it is a toolbox's convention beside the textbook's, computed only on request.
+    """
+
+    compute: Callable[[Grey, Grey, Grey], float]
+    better: Better
+    toolbox: bool = False
+
+
+# a new metric is a row here; EN, SD, SF and AG only describe, as noise raises them, too
+FUSION_METRICS: dict[str, FusionMetric] = {
+    "EN": FusionMetric(lambda a, b, f: entropy(f), Better.NEITHER),
+    "SD": FusionMetric(lambda a, b, f: standard_deviation(f), Better.NEITHER),
+    "SF": FusionMetric(lambda a, b, f: spatial_frequency(f), Better.NEITHER),
+    "AG": FusionMetric(lambda a, b, f: average_gradient(f), Better.NEITHER),
+    "MI": FusionMetric(mutual_information, Better.MORE),
+    "SCD": FusionMetric(sum_of_correlations_of_differences, Better.MORE),
+    "VIF": FusionMetric(visual_information_fidelity, Better.MORE),
+    "Qabf": FusionMetric(edge_transfer, Better.MORE),
+    "Nabf": FusionMetric(fusion_artefacts, Better.LESS),
+    "SSIM": FusionMetric(fusion_ssim, Better.MORE),
+    "CC": FusionMetric(correlation, Better.MORE),
+    "MSE": FusionMetric(mean_squared_error, Better.LESS),
+    "PSNR": FusionMetric(psnr, Better.MORE),
+    "MS_SSIM": FusionMetric(fusion_multi_scale_ssim, Better.MORE, toolbox=True),
+    "AG_T": FusionMetric(lambda a, b, f: average_gradient(f, divisor="inner"), Better.NEITHER, toolbox=True),
+    "MI_C": FusionMetric(lambda a, b, f: mutual_information(a, b, f) * float(np.log(2)), Better.MORE, toolbox=True),
+    "MSE_TZ": FusionMetric(lambda a, b, f: mean_squared_error(a, b, f) / 255.0**2, Better.LESS, toolbox=True),
+    "PSNR_C": FusionMetric(lambda a, b, f: psnr(a, b, f, peak=float(np.max(f))), Better.MORE, toolbox=True),
+    "PSNR_TZ": FusionMetric(lambda a, b, f: psnr(a, b, f, peak=255.0**2), Better.MORE, toolbox=True),
+    "SSIM_C": FusionMetric(
+        lambda a, b, f: uniform_similarity(a, f) + uniform_similarity(b, f), Better.MORE, toolbox=True
+    ),
+    "SSIM_T": FusionMetric(lambda a, b, f: fusion_ssim(a, b, f, data_range=1.0), Better.MORE, toolbox=True),
+    "SSIM_Z": FusionMetric(lambda a, b, f: 2 * fusion_ssim(a, b, f, data_range=1.0), Better.MORE, toolbox=True),
 }
 
-_TOOLBOX: dict[str, Callable[[Grey, Grey, Grey], float]] = {
-    "MS_SSIM": fusion_multi_scale_ssim,
-    "AG_T": lambda a, b, f: average_gradient(f, divisor="inner"),
-    "MI_C": lambda a, b, f: mutual_information(a, b, f) * float(np.log(2)),
-    "MSE_TZ": lambda a, b, f: mean_squared_error(a, b, f) / 255.0**2,
-    "PSNR_C": lambda a, b, f: psnr(a, b, f, peak=float(np.max(f))),
-    "PSNR_TZ": lambda a, b, f: psnr(a, b, f, peak=255.0**2),
-    "SSIM_C": lambda a, b, f: uniform_similarity(a, f) + uniform_similarity(b, f),
-    "SSIM_T": lambda a, b, f: fusion_ssim(a, b, f, data_range=1.0),
-    "SSIM_Z": lambda a, b, f: 2 * fusion_ssim(a, b, f, data_range=1.0),
-}
-
-TEXTBOOK_METRICS: tuple[str, ...] = tuple(_TEXTBOOK)
-TOOLBOX_METRICS: tuple[str, ...] = tuple(_TOOLBOX)
+TEXTBOOK_METRICS: tuple[str, ...] = tuple(name for name, each in FUSION_METRICS.items() if not each.toolbox)
+TOOLBOX_METRICS: tuple[str, ...] = tuple(name for name, each in FUSION_METRICS.items() if each.toolbox)
 
 
 def fusion_metrics(
@@ -201,17 +218,16 @@ def fusion_metrics(
     """The named metrics of one fused image.
 
     infrared, visible, fused: (H, W) grey, 0..255, one size of at least 64x64 for VIF (its coarsest scale needs
-    whole windows); names: any of TEXTBOOK_METRICS and TOOLBOX_METRICS.
+    whole windows); names: any of FUSION_METRICS.
     Raises ValueError for sizes that differ, colour images or unknown names.
     """
     for label, image in (("infrared", infrared), ("visible", visible), ("fused", fused)):
         if image.ndim != 2 or image.shape != infrared.shape:
             raise ValueError(f"{label} image is {image.shape}; three grey images of {infrared.shape} are needed")
-    table = {**_TEXTBOOK, **_TOOLBOX}
-    unknown = [name for name in names if name not in table]
+    unknown = [name for name in names if name not in FUSION_METRICS]
     if unknown:
-        raise ValueError(f"unknown fusion metrics {unknown}; known: {', '.join(table)}")
-    return {name: table[name](infrared, visible, fused) for name in names}
+        raise ValueError(f"unknown fusion metrics {unknown}; known: {', '.join(FUSION_METRICS)}")
+    return {name: FUSION_METRICS[name].compute(infrared, visible, fused) for name in names}
 
 
 def luma(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

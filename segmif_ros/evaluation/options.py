@@ -13,7 +13,7 @@ from pathlib import Path
 from segmif_ros.evaluation.baseline import BaselineEngine
 from segmif_ros.evaluation.contents import contents_hash
 from segmif_ros.evaluation.errors import EvaluationError
-from segmif_ros.evaluation.fusion import BASELINES, TEXTBOOK_METRICS, TOOLBOX_METRICS
+from segmif_ros.evaluation.fusion import BASELINES, FUSION_METRICS, TEXTBOOK_METRICS
 from segmif_ros.inference.backend_table import BACKENDS
 from segmif_ros.inference.config import CHOICES, EngineConfig, NetworkConfig
 from segmif_ros.inference.engine import Engine, EngineProtocol
@@ -62,7 +62,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, out: str) -> None:
         "--fusion-metrics",
         default="textbook",
         metavar="NAMES",
-        help=f"textbook, all, none, or a list of {', '.join((*TEXTBOOK_METRICS, *TOOLBOX_METRICS))}",
+        help=f"textbook, all, none, or a list of {', '.join(FUSION_METRICS)}",
     )
 
 
@@ -128,12 +128,11 @@ def _sized(config: EngineConfig, size: tuple[int, int]) -> EngineProtocol:
 
 def metric_names(text: str) -> tuple[str, ...]:
     """Return the fusion metrics that were asked for; EvaluationError lists the known ones."""
-    known = (*TEXTBOOK_METRICS, *TOOLBOX_METRICS)
-    groups = {"textbook": TEXTBOOK_METRICS, "all": known, "none": ()}
+    groups = {"textbook": TEXTBOOK_METRICS, "all": tuple(FUSION_METRICS), "none": ()}
     if text in groups:
         return groups[text]
     names = tuple(each.strip() for each in text.split(",") if each.strip())
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in FUSION_METRICS]
     if unknown:
-        raise EvaluationError(f"unknown fusion metrics {', '.join(unknown)}: choose from {', '.join(known)}")
+        raise EvaluationError(f"unknown fusion metrics {', '.join(unknown)}: choose from {', '.join(FUSION_METRICS)}")
     return names

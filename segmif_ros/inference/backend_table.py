@@ -20,6 +20,7 @@ class BackendEntry:
         providers: By device type: the provider of ONNX Runtime that it needs there.
         extra: What `pip install segmif_ros[...]` calls them.
         on_trial: Whether "fastest" tries it; not what compiles for minutes.
+        about: What the name doesn't tell.
     """
 
     module: str
@@ -30,6 +31,7 @@ class BackendEntry:
     providers: Mapping[str, str] = field(default_factory=dict)
     extra: str = ""
     on_trial: bool = True
+    about: str = ""
 
 
 _HERE = "segmif_ros.inference.backends."
@@ -44,11 +46,13 @@ BACKENDS: dict[str, BackendEntry] = {
         devices=("cpu", "cuda"),
         precisions=("float32", "bfloat16", "float16"),
         on_trial=False,
+        about="torch.compile",
     ),
     "cuda_graph": BackendEntry(
         module=_HERE + "cuda_graph",
         devices=("cuda",),
         precisions=("float32", "bfloat16", "float16"),
+        about="CUDA",
     ),
     "tensorrt": BackendEntry(
         module=_HERE + "tensorrt",
@@ -59,6 +63,7 @@ BACKENDS: dict[str, BackendEntry] = {
         providers={"cuda": "TensorrtExecutionProvider"},
         extra="onnxruntime",
         on_trial=False,
+        about="CUDA, by ONNX Runtime",
     ),
     "openvino": BackendEntry(
         module=_HERE + "openvino_cpu",
@@ -66,6 +71,7 @@ BACKENDS: dict[str, BackendEntry] = {
         precisions=("float32", "bfloat16", "int8"),
         packages=("openvino",),
         extra="openvino",
+        about="CPU",
     ),
     "onnxruntime": BackendEntry(
         module=_HERE + "onnx_runtime",
@@ -77,3 +83,8 @@ BACKENDS: dict[str, BackendEntry] = {
         extra="onnxruntime",
     ),
 }
+
+
+def backends_in_words() -> str:
+    """Return the names of the backends for a description."""
+    return ", ".join(f"{name} ({each.about})" if each.about else name for name, each in BACKENDS.items())

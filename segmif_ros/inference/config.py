@@ -8,8 +8,9 @@ from typing import get_args
 
 from segmif_ros.imaging.prior import PriorMethod
 from segmif_ros.imaging.size import ImageSize
-from segmif_ros.inference.backend_table import BACKENDS
+from segmif_ros.inference.backend_table import BACKENDS, backends_in_words
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
+from segmif_ros.labels import LABEL_SETS
 from segmif_ros.settings import Changes, part, setting
 
 CHOICES: tuple[str, ...] = ("auto", "fastest")
@@ -45,9 +46,8 @@ class EngineConfig:
     )
     backend: str = setting(
         "auto",
-        "What runs the network: torch, compile (torch.compile), cuda_graph or tensorrt (both CUDA; tensorrt by ONNX "
-        "Runtime), openvino (CPU) or onnxruntime; auto is torch, or what runs a model folder's file; fastest tries "
-        "what is installed when it configures, and remembers.",
+        f"What runs the network: {backends_in_words()}; auto is torch, or what runs a model folder's file; fastest "
+        "tries what is installed when it configures, and remembers.",
         choices=(*CHOICES, *BACKENDS),
         changes=Changes.UNCONFIGURED,
     )
@@ -78,7 +78,7 @@ class EngineConfig:
     )
     label_set: str = setting(
         "auto",
-        "Names and colours of the classes: auto (the checkpoint's, or by class count), fmb, mfnet, camvid, pst900 "
+        f"Names and colours of the classes: auto (the checkpoint's, or by class count), {', '.join(LABEL_SETS)} "
         "or a .yaml file of one's own.",
         changes=Changes.UNCONFIGURED,
     )

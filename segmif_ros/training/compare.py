@@ -20,9 +20,9 @@ import numpy as np
 from segmif_ros.command_line import StoppedError, run_module
 from segmif_ros.data.mixture import SceneSource
 from segmif_ros.files import replace_file
+from segmif_ros.settings import from_mapping
 from segmif_ros.training.batches import open_source
 from segmif_ros.training.config import RecipeError, TrainingConfig
-from segmif_ros.training.recipe_file import from_mapping
 from segmif_ros.training.stopping import TrainingStopped
 from segmif_ros.training.trainer import run_training
 from segmif_ros.yaml_file import YamlError, located, read_yaml

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from segmif_ros.data.published import dataset_names
 from segmif_ros.data.transforms import AugmentConfig
 from segmif_ros.imaging.fusion_target import FusionTarget
 from segmif_ros.imaging.prior import PriorMethod
+from segmif_ros.inference.config import EngineConfig
 from segmif_ros.labels import label_set
 from segmif_ros.model import SegMiFConfig
+from segmif_ros.settings import like, setting
 from segmif_ros.training.freezing import require_known
 
 
@@ -48,7 +51,9 @@ class SourceConfig:
         ValueError: Two ways to a target, or one for scenes.
     """
 
-    kind: Literal["scenes", "camvid", "pairs", "fmb", "mfnet", "msrs", "pst900", "rgb_labels"]
+    kind: str = setting(
+        MISSING, "What kind of data it is.", choices=("scenes", "camvid", "rgb_labels", *dataset_names())
+    )
     weight: float = 1.0
     path: str = ""
     split: str = "train"
@@ -195,9 +200,7 @@ class TrainingConfig:
         ema_decay: Of the averaged weights that are validated and saved; 0 turns averaging off.
         validate_every, log_every: Steps.
         checkpoint_minutes: Time between checkpoints.
-        num_threads: PyTorch's threads on the CPU; 0 leaves its choice.
         data_workers: Processes that prepare data; 0 prepares it between the steps.
-        device: 'cpu', 'cuda', 'cuda:1', ... or 'auto'.
         tensorboard: Whether the learning curve is also written for TensorBoard, to ``tensorboard/`` in the run.
         facts: Strings for the metadata of the weights (data, licence, ...).
     """
@@ -243,9 +246,9 @@ class TrainingConfig:
     validate_every: int = 500
     log_every: int = 20
     checkpoint_minutes: float = 5.0
-    num_threads: int = 0
+    num_threads: int = like(EngineConfig, "num_threads")
     data_workers: int = 0
-    device: str = "auto"
+    device: str = like(EngineConfig, "device")
     tensorboard: bool = False
     facts: dict[str, str] = field(default_factory=dict)
 

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import typing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from segmif_ros.paths import user_path
+from segmif_ros.settings import from_mapping
 from segmif_ros.training.config import RecipeError, TrainingConfig
-from segmif_ros.yaml_file import YamlError, YamlMapping, at_line, located, read_yaml, shown
+from segmif_ros.yaml_file import YamlError, YamlMapping, located, read_yaml, shown
 
 
 def read_recipe(path: Path) -> TrainingConfig:
@@ -91,53 +90,3 @@ def _with_label_files(content: Any, folder: Path) -> Any:
         for each in content:
             _with_label_files(each, folder)
     return content
-
-
-def from_mapping(kind: type, content: Any, where: str) -> Any:
-    """Build the frozen dataclass ``kind`` from nested mappings, lists and scalars; ValueError names the key."""
-    if not isinstance(content, dict):
-        raise ValueError(f"{where} must be a mapping of keys to values")
-    fields = {each.name: each for each in dataclasses.fields(kind)}
-    if unknown := [key for key in content if key not in fields]:
-        with at_line(content, unknown[0]):
-            named = ", ".join(sorted(str(key)[:60] for key in unknown))
-            raise ValueError(f"{where} has unknown keys {named}; known: {', '.join(fields)}")
-    hints = typing.get_type_hints(kind)
-    values = {}
-    for key, value in content.items():
-        with at_line(content, key):
-            values[key] = _convert(hints[key], value, f"{where}.{key}")
-    missing = [
-        name
-        for name, each in fields.items()
-        if name not in values
-        and each.default is dataclasses.MISSING
-        and each.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ValueError(f"{where} lacks {', '.join(missing)}")
-    return kind(**values)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        assert isinstance(hint, type)
-        return from_mapping(hint, value, where)
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        if value not in arguments:
-            raise ValueError(f"{where} is {shown(value)}: choose one of {', '.join(map(str, arguments))}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ValueError(f"{where} must be a list")
-        return tuple(_convert(arguments[0], each, f"{where}[{i}]") for i, each in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-            raise ValueError(f"{where} must map names to values")
-        return {key: _convert(arguments[1], each, f"{where}.{key}") for key, each in value.items()}
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ValueError(f"{where} is {shown(value)}: a {hint.__name__} is needed")
-    return value

@@ -18,8 +18,8 @@ import torch
 
 from segmif_ros.files import replace_file, write_file
 from segmif_ros.labels import label_metadata, label_set
+from segmif_ros.settings import from_mapping
 from segmif_ros.training.config import RecipeError, TrainingConfig
-from segmif_ros.training.recipe_file import from_mapping
 
 _FORMAT = 2  # of state.pt
 # Keys that may change between the start of a run and its continuation. They say how a step is computed and shown, not

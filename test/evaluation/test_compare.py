@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from segmif_ros import cli
+from segmif_ros.evaluation.better import Better
 from segmif_ros.evaluation.compare import figures, load
-from segmif_ros.evaluation.directions import Better, direction
+from segmif_ros.evaluation.directions import direction
 from segmif_ros.evaluation.fusion import TEXTBOOK_METRICS, TOOLBOX_METRICS
 
 

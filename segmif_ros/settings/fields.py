@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings that are declared once: fields of a component's frozen dataclass, each with its description and range.
-
-A component owns its configuration; a node, a command or a recipe is composed of those of its components (`part`) and
-adds its own. From the fields follow ROS parameters, params files, launch arguments, command-line options and tables.
-"""
+"""The fields of a configuration: settings, parts, and their values by name."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import difflib
 import sys
@@ -15,17 +10,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from types import MappingProxyType
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 from segmif_ros.paths import one_line
 
 Config = TypeVar("Config")
 
-_SETTING, _PART = "setting", "part"  # keys of a field's metadata
-_NEEDED = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+SETTING, PART = "setting", "part"  # keys of a field's metadata
+NEEDED = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 _BOOLEANS = {"true": True, "false": False}
-_METAVARS = {"_file": "FILE", "_folder": "FOLDER", "_pairs": "FOLDER", "width": "PIXELS", "height": "PIXELS"}
 # endings of names that state the unit; options leave them out
 _UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_m": "metres", "_px": "pixels", "_deg": "degrees", "_hz": "hertz",
@@ -110,7 +103,7 @@ class Setting:
         if self.takes_number and type(value) is int:
             return None
         if not fits:
-            return f"{_NEEDED[self.type]} is needed"
+            return f"{NEEDED[self.type]} is needed"
         finite = not number or abs(value) <= sys.float_info.max  # also of a whole number that no float can hold
         above = self.minimum is None or value >= self.minimum
         below = self.maximum is None or value <= self.maximum
@@ -134,7 +127,7 @@ class Setting:
         try:
             value = _BOOLEANS.get(text.lower(), text) if self.type is bool else self.type(text)
         except ValueError:
-            raise SettingError(f"{_NEEDED[self.type]} is needed") from None
+            raise SettingError(f"{NEEDED[self.type]} is needed") from None
         if reason := self.reason(value):
             raise SettingError(reason)
         return value
@@ -160,7 +153,13 @@ def setting(
         "description": description, "minimum": minimum, "maximum": maximum, "choices": choices, "changes": changes,
         "takes_number": takes_number, "group": group, "name": name,
     }  # fmt: skip
-    return dataclasses.field(default=default, metadata={_SETTING: {k: v for k, v in facts.items() if v != ""}})
+    return dataclasses.field(default=default, metadata={SETTING: {k: v for k, v in facts.items() if v != ""}})
+
+
+def like(kind: type[Any], name: str) -> Any:
+    """Return the dataclass field of a setting that another component has, with its default."""
+    [field] = [each for each in dataclasses.fields(kind) if each.name == name]
+    return dataclasses.field(default=field.default, metadata=field.metadata)
 
 
 def part(
@@ -185,7 +184,7 @@ def part(
         **defaults: Values that differ from the component's own defaults.
     """
     facts = {"prefix": prefix, "only": tuple(only), "what": what, "group": group, "changes": changes}
-    return dataclasses.field(default_factory=lambda: kind(**defaults), metadata={_PART: facts})
+    return dataclasses.field(default_factory=lambda: kind(**defaults), metadata={PART: facts})
 
 
 def settings_of(kind: type[Any]) -> tuple[Setting, ...]:
@@ -205,7 +204,7 @@ def _walk(kind: type[Any], config: Any, prefix: str, path: tuple[str, ...], grou
     """Yield the settings of ``kind`` with the values of ``config``, its own defaults where that is None."""
     types = get_type_hints(kind)
     for field in dataclasses.fields(kind):
-        if facts := field.metadata.get(_PART):
+        if facts := field.metadata.get(PART):
             below = _default(field) if config is None else getattr(config, field.name)
             inner = (*path, field.name)
             for each in _walk(type(below), below, prefix + facts["prefix"], inner, facts["group"] or group):
@@ -213,7 +212,7 @@ def _walk(kind: type[Any], config: Any, prefix: str, path: tuple[str, ...], grou
                 if not facts["only"] or each.path[-1] in facts["only"]:
                     text = each.description.replace("{what}", facts["what"])
                     yield dataclasses.replace(each, description=text, changes=facts["changes"] or each.changes)
-        elif facts := field.metadata.get(_SETTING):
+        elif facts := field.metadata.get(SETTING):
             value = _default(field) if config is None else getattr(config, field.name)
             group = facts.get("group", group)
             listed = get_origin(types[field.name]) is tuple
@@ -295,68 +294,6 @@ def _replaced(config: Any, changes: Mapping[tuple[str, ...], Any]) -> Any:
 
 def _split(text: str) -> tuple[str, ...]:
     return tuple(each.strip() for each in text.split(",") if each.strip())
-
-
-# --- on a command line -----------------------------------------------------------------------------------------------
-
-
-def add_options(
-    group: argparse._ActionsContainer,
-    kind: type[Any],
-    names: Collection[str] = (),
-    *,
-    options: Mapping[str, str] = MappingProxyType({}),
-    choices: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
-    defaults: Mapping[str, str] = MappingProxyType({}),
-) -> None:
-    """Add an option for each setting; one that isn't given is None in the namespace, see `given`.
-
-    Args:
-        group: A parser, or a group of one.
-        kind: The configuration.
-        names: Of settings; empty for all.
-        options: The option's name, such as "--threads", by the setting's name, where it differs.
-        choices: The texts allowed, by the setting's name, where the command takes fewer.
-        defaults: What help calls the default, by the setting's name, where the command has another one.
-    """
-    for each in settings_of(kind):
-        if names and each.name not in names:
-            continue
-        shown = "none" if each.default == "" else str(each.default).lower() if each.type is bool else each.default
-        shown = defaults.get(each.name, shown)
-        text = f"{each.description.rstrip('.')} (default: {shown})".replace("%", "%%")
-        more: dict[str, Any] = {}
-        if each.type is bool:
-            more["action"] = argparse.BooleanOptionalAction
-        elif each.choices:
-            more["choices"] = choices.get(each.name, each.choices)
-        else:
-            more |= {"type": _parser_of(each), "metavar": _metavar(each)}
-        flag = options.get(each.name, each.option)
-        group.add_argument(flag, dest=each.name, default=None, help=text, **more)
-
-
-def _metavar(setting: Setting) -> str:
-    for ending, shown in _METAVARS.items():
-        if setting.name.endswith(ending):
-            return shown
-    return setting.unit.upper().replace(" ", "_") or {int: "N", float: "NUMBER", str: "TEXT"}[setting.type]
-
-
-def given(arguments: argparse.Namespace, kind: type[Any], names: Collection[str] = ()) -> dict[str, Any]:
-    """Return the values of ``kind``'s settings that a command line gives, by name; ``names`` as in `add_options`."""
-    values = {each.name: getattr(arguments, each.name, None) for each in settings_of(kind)}
-    return {name: value for name, value in values.items() if value is not None and (not names or name in names)}
-
-
-def _parser_of(setting: Setting) -> Any:
-    def parse(text: str) -> Any:
-        try:
-            return setting.parse(text)
-        except SettingError as error:
-            raise argparse.ArgumentTypeError(f"{one_line(text, 200)!r}: {error}") from None
-
-    return parse
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command-line options made from the settings of a configuration."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from segmif_ros.paths import one_line
+from segmif_ros.settings.fields import Setting, SettingError, settings_of
+
+# what help shows for a value, by how the name ends
+_METAVARS = {"_file": "FILE", "_folder": "FOLDER", "_pairs": "FOLDER", "width": "PIXELS", "height": "PIXELS"}
+
+
+def add_options(
+    group: argparse._ActionsContainer,
+    kind: type[Any],
+    names: Collection[str] = (),
+    *,
+    options: Mapping[str, str] = MappingProxyType({}),
+    choices: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    defaults: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Add an option for each setting; one that isn't given is None in the namespace, see `given`.
+
+    Args:
+        group: A parser, or a group of one.
+        kind: The configuration.
+        names: Of settings; empty for all.
+        options: The option's name, such as "--threads", by the setting's name, where it differs.
+        choices: The texts allowed, by the setting's name, where the command takes fewer.
+        defaults: What help calls the default, by the setting's name, where the command has another one.
+    """
+    for each in settings_of(kind):
+        if names and each.name not in names:
+            continue
+        default = "none" if each.default == "" else str(each.default).lower() if each.type is bool else each.default
+        default = defaults.get(each.name, default)
+        text = f"{each.description.rstrip('.')} (default: {default})".replace("%", "%%")
+        more: dict[str, Any] = {}
+        if each.type is bool:
+            more["action"] = argparse.BooleanOptionalAction
+        elif each.choices:
+            more["choices"] = choices.get(each.name, each.choices)
+        else:
+            more |= {"type": _parser_of(each), "metavar": _metavar(each)}
+        flag = options.get(each.name, each.option)
+        group.add_argument(flag, dest=each.name, default=None, help=text, **more)
+
+
+def _metavar(setting: Setting) -> str:
+    for ending, metavar in _METAVARS.items():
+        if setting.name.endswith(ending):
+            return metavar
+    return setting.unit.upper().replace(" ", "_") or {int: "N", float: "NUMBER", str: "TEXT"}[setting.type]
+
+
+def given(arguments: argparse.Namespace, kind: type[Any], names: Collection[str] = ()) -> dict[str, Any]:
+    """Return the values of ``kind``'s settings that a command line gives, by name; ``names`` as in `add_options`."""
+    values = {each.name: getattr(arguments, each.name, None) for each in settings_of(kind)}
+    return {name: value for name, value in values.items() if value is not None and (not names or name in names)}
+
+
+def _parser_of(setting: Setting) -> Any:
+    def parse(text: str) -> Any:
+        try:
+            return setting.parse(text)
+        except SettingError as error:
+            raise argparse.ArgumentTypeError(f"{one_line(text, 200)!r}: {error}") from None
+
+    return parse
