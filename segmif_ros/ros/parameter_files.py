@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`segmif parameters`: what is written from the parameter table of the code, printed or put where it belongs."""
+"""`segmif parameters`: what is written from the tables of parameters and topics, printed or put where it belongs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from segmif_ros.ros import grid_config, node_config
 from segmif_ros.ros.grid_config import GridNodeConfig
 from segmif_ros.ros.node_config import NodeConfig
 from segmif_ros.ros.parameters import markdown_table, yaml_text
+from segmif_ros.ros.topics import TOPICS
 
 # node -> its table, the header of its params file, that file, and the page with the table
 _TABLES: dict[str, tuple[type, str, str, str]] = {
@@ -18,6 +19,9 @@ _TABLES: dict[str, tuple[type, str, str, str]] = {
 }
 BEGIN = "<!-- parameters: written by `make params` -->"
 END = "<!-- end of parameters -->"
+POLICY = "config/sros2_policy.xml"
+_POLICY_BEGIN = "<!-- topics: written by `make params` -->"
+_POLICY_END = "<!-- end of topics -->"
 
 
 class MarkerError(ValueError):
@@ -52,11 +56,27 @@ def params_file(node: str = "segmif_node") -> str:
 
 def with_table(text: str, node: str = "segmif_node") -> str:
     """Return a page's text with the parameter table of now between its marks; MarkerError if they are not there."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise MarkerError(f"no lines '{BEGIN}' and '{END}' to put the table between")
-    return f"{before}{BEGIN}\n{markdown_table(_TABLES[node][0])}{END}{after}"
+    return _between(text, BEGIN, "\n" + markdown_table(_TABLES[node][0]), END)
+
+
+def with_topics(text: str) -> str:
+    """Return the policy's text with the topics of segmif_node between its marks; MarkerError if they are not there."""
+    before, separator, heard = text.partition('<topics subscribe="ALLOW">')
+    return separator.join(_between(each, *_allowed(word)) for each, word in ((before, "output:"), (heard, "input:")))
+
+
+def _allowed(word: str) -> tuple[str, str, str]:
+    indent = "\n" + 12 * " "
+    names = "".join(f"{indent}<topic>{topic}</topic>" for _, topic, text in TOPICS if text.startswith(word))
+    return _POLICY_BEGIN, names + indent, _POLICY_END
+
+
+def _between(text: str, begin: str, inner: str, end: str) -> str:
+    before, begins, rest = text.partition(begin)
+    _, ends, after = rest.partition(end)
+    if not (begins and ends):
+        raise MarkerError(f"no lines '{begin}' and '{end}' to put the table between")
+    return f"{before}{begin}{inner}{end}{after}"
 
 
 def write(root: Path) -> None:
@@ -65,5 +85,6 @@ def write(root: Path) -> None:
     for node, (_, _, file, page) in _TABLES.items():
         texts[root / page] = with_table((root / page).read_text(), node)
         texts[root / file] = params_file(node)
+    texts[root / POLICY] = with_topics((root / POLICY).read_text())
     for path, text in texts.items():
         path.write_text(text)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from segmif_ros import cli
-from segmif_ros.ros.parameter_files import BEGIN, END, MarkerError, params_file, with_table, write
+from segmif_ros.ros.parameter_files import BEGIN, END, POLICY, MarkerError, params_file, with_table, write
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +41,9 @@ def test_all_files_are_written(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     for page in ("docs/parameters.md", "docs/grid.md"):
         (tmp_path / page).write_text(f"{BEGIN}\n{END}\n")
+    (tmp_path / POLICY).write_text((ROOT / POLICY).read_text().replace("<topic>fused/image</topic>", ""))
     write(tmp_path)
+    assert (tmp_path / POLICY).read_text() == (ROOT / POLICY).read_text()
     assert (tmp_path / "config" / "segmif.yaml").read_text() == params_file()
     assert "`slop_s`" in (tmp_path / "docs" / "parameters.md").read_text()
     assert (tmp_path / "config" / "grid.yaml").read_text() == params_file("grid_node")
