@@ -238,7 +238,7 @@ def test_a_full_disk_keeps_what_was_done(root: Path, tmp_path: Path, monkeypatch
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("segmif_ros.evaluation.evaluate.write_json", full)
+        patch.setattr("segmif_ros.evaluation.report_page.write_json", full)
         with pytest.raises(RunError, match="No space left on device; what was done so far is kept"):
             evaluate(config(root, tmp_path / "out"))
     seen: list[int] = []

@@ -73,10 +73,11 @@ def test_json_holds_rates_and_all_values() -> None:
 def test_a_node_that_fell_silent_is_not_listed_any_more() -> None:
     pytest.importorskip("rclpy", reason="no ROS 2 here")
     clock = SimpleNamespace(now=0.0)
-    node = SimpleNamespace(create_subscription=lambda *_: None)
+    heard = []
+    node = SimpleNamespace(create_subscription=lambda _type, _topic, hear, _depth: heard.append(hear))
     listener = Listener(node, lambda: clock.now)
     status = SimpleNamespace(name="segmif_node: pipeline", level=b"\x01", message="slow", values=[])
-    listener._hear(SimpleNamespace(status=[status, SimpleNamespace(name="other")]))
+    heard[0](SimpleNamespace(status=[status, SimpleNamespace(name="other")]))
     assert [each.now.level for each in listener.seen()] == ["WARN"]
     clock.now = 60.0
     assert listener.seen() == []
