@@ -96,15 +96,6 @@ def _grid(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
-def _doctor(_parser: argparse.ArgumentParser) -> Run:
-    def run(_options: argparse.Namespace) -> int:
-        from segmif_ros.trials import doctor
-
-        return doctor.run()
-
-    return run
-
-
 COMMANDS: dict[str, tuple[str, Wire]] = {
     "demo": ("run rig and node, show figures, pictures and a page", _of("segmif_ros.trials.demo.command")),
     "run": ("run segmif_node", _node),
@@ -133,7 +124,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "parity": ("compare the network with recorded outputs of the authors' network", _of("segmif_ros.trials.parity")),
     "picture": ("draw synthetic scenes and what the weights make of them", _of("segmif_ros.trials.demo.picture")),
     "parameters": ("print or write the tables of parameters", _of("segmif_ros.ros.parameter_files")),
-    "doctor": ("say what is installed, what is missing and what brings it", _doctor),
+    "doctor": ("list what is installed, what is missing, and how to install it", _of("segmif_ros.trials.doctor")),
 }
 
 

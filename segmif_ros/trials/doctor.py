@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`segmif doctor`: what is installed, what is missing and which package brings it, and what is in force."""
+"""`segmif doctor`: what is installed, what is missing and how to install it, and what is in force."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.util
 import os
@@ -16,8 +17,10 @@ from enum import Enum
 from importlib import metadata
 from pathlib import Path
 
+from segmif_ros.reporting.tables import wide_console
 from segmif_ros.ros import transport
 
+_LAST_DOMAIN = 232  # the ports of the last one still fit below 65536
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  Linux's place for it, no temporary file of ours
 
 
@@ -87,7 +90,18 @@ PARTS = (
     Part(module="launch_ros.actions", remedy=f"ros2 launch needs it; {_APT.format('launch-ros')}"),
     Part(module="message_filters", remedy=f"segmif_node pairs without it; {_APT.format('message-filters')}"),
     Part(module="cv_bridge", remedy=f"for consumers of the images, segmif_node needs none; {_APT.format('cv-bridge')}"),
-    Part(module="vision_msgs", remedy=f"segmif_node goes without it; {_APT.format('vision-msgs')}"),
+    Part(
+        module="vision_msgs",
+        remedy=f"without it no segmentation/label_info, which Nav2's layer waits for; {_APT.format('vision-msgs')}",
+    ),
+    *(
+        Part(
+            module=module,
+            distribution=module,
+            remedy=f"backend {module} needs it; pip install 'segmif_ros[{module}]'",
+        )
+        for module in ("openvino", "onnxruntime")
+    ),
     Part(module="tf2_msgs", remedy=f"grid_node takes poses from odom and parameters; {_APT.format('tf2-msgs')}"),
 )
 
@@ -101,7 +115,7 @@ def examine(environment: Mapping[str, str] | None = None) -> list[Finding]:
         Finding(name="ROS 2", state=State.OK, detail=environment.get("ROS_DISTRO") or "wheels of the package index"),
     ]
     found += [_part(part) for part in PARTS]
-    found += [_profile(dict(environment)), _shared_memory()]
+    found += [_domain(environment), _middleware(environment), _profile(dict(environment)), _shared_memory(), _disk()]
     if importlib.util.find_spec("torch"):
         found += [_devices(), _weights()]
     return found
@@ -120,6 +134,40 @@ def _part(part: Part) -> Finding:
         detail = f"{version} is too old, {part.minimum} or later is needed: {part.remedy}"
         return Finding(name=name, state=State.MISSING if part.needed else State.OPTIONAL, detail=detail)
     return Finding(name=name, state=State.OK, detail=version or _declared_version(name.partition(".")[0]) or "there")
+
+
+def _domain(environment: Mapping[str, str]) -> Finding:
+    text = environment.get("ROS_DOMAIN_ID", "")
+    if not text:
+        return Finding(name="ROS_DOMAIN_ID", state=State.OK, detail="0, not set")
+    if text.isdigit() and int(text) <= _LAST_DOMAIN:
+        return Finding(name="ROS_DOMAIN_ID", state=State.OK, detail=text)
+    return Finding(
+        name="ROS_DOMAIN_ID", state=State.MISSING, detail=f"'{text}': a number from 0 to {_LAST_DOMAIN} is needed"
+    )
+
+
+def _middleware(environment: Mapping[str, str]) -> Finding:
+    """Return whether the RMW that ROS 2 will load is installed; its library lies below an ament prefix."""
+    name = "middleware"
+    chosen = environment.get("RMW_IMPLEMENTATION", "")
+    if not chosen:
+        return Finding(name=name, state=State.OK, detail="the default of ROS 2: RMW_IMPLEMENTATION is not set")
+    prefixes = [Path(each) for each in environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if each]
+    if not prefixes or any((each / "lib" / f"lib{chosen}.so").is_file() for each in prefixes):
+        return Finding(name=name, state=State.OK, detail=chosen)
+    package = chosen.replace("_", "-")
+    return Finding(
+        name=name,
+        state=State.MISSING,
+        detail=f"RMW_IMPLEMENTATION is {chosen}, which is not installed: unset it, or apt install "
+        f"ros-$ROS_DISTRO-{package}",
+    )
+
+
+def _disk() -> Finding:
+    usage = shutil.disk_usage(Path.cwd())
+    return Finding(name="disk", state=State.OK, detail=f"{usage.free / 2**30:.0f} GiB free here, for recordings")
 
 
 def _profile(environment: dict[str, str]) -> Finding:
@@ -211,15 +259,28 @@ def _declared_version(package: str) -> str:
     return ""
 
 
-def run() -> int:
-    """Print the findings; 1 if something is missing without which nothing works."""
-    from rich.console import Console
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `segmif doctor`."""
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="print the path of the Fast DDS profile alone, for FASTDDS_DEFAULT_PROFILES_FILE of camera drivers",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the findings, or the profile's path; 1 if something is missing without which nothing works."""
     from rich.table import Table
 
+    if options.profile:
+        print(transport.profile_path())
+        return 0
     found = examine()
     table = Table.grid(padding=(0, 2))
+    for _ in range(3):
+        table.add_column(overflow="fold")  # a path is needed whole
     colours = {State.OK: "green", State.OPTIONAL: "yellow", State.MISSING: "bold red"}
     for each in found:
         table.add_row(each.name, f"[{colours[each.state]}]{each.state.value}[/]", each.detail)
-    Console(highlight=False).print(table)
+    wide_console().print(table, highlight=False)
     return 1 if any(each.state is State.MISSING for each in found) else 0

@@ -77,7 +77,7 @@ RUN_ELSEWHERE: dict[str, str] = {
     "make soak": "test/trials/test_soak.py::test_the_command_runs_rig_and_node_and_prints_memory_and_verdict",
 }
 
-_ROS = "needs the ros2 command, which the package index doesn't have; the arguments of ros2 launch are tested"
+_ROS = "needs ROS 2 from apt; the arguments of ros2 launch are tested"
 _DATA = "needs data sets that don't come with the package, and minutes"
 _MINUTES = "takes minutes: it times the full network"
 _INSTALL = "installs from a package index: what the continuous integration does before its tests"
@@ -99,6 +99,11 @@ NOT_RUN: dict[str, str] = {
     "trtexec *": _GPU,
     "cd ~/ws/src *": _INSTALL,
     "rosdep install *": _ROS,
+    "sudo *": _ROS,
+    "source /opt/ros/*": _ROS,
+    "mkdir -p ~/ws/src *": _INSTALL,
+    "git clone *": _INSTALL,
+    "export FASTDDS_DEFAULT_PROFILES_FILE=*": "a shell's own: test/trials/test_doctor.py runs segmif doctor --profile",
     "colcon build *": _ROS,
     "python3 -m venv *": _INSTALL,
     "pip install *": _INSTALL,

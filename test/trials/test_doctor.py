@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`segmif doctor`: what is missing is named with what brings it."""
+"""`segmif doctor`: what is missing is named with how to install it."""
 
 from pathlib import Path
 
 import pytest
 
+from segmif_ros import cli
 from segmif_ros.trials import doctor
 from segmif_ros.trials.doctor import Part, State, examine
 
@@ -23,7 +24,7 @@ def test_what_is_needed_and_missing_is_named_with_the_remedy(
 ) -> None:
     monkeypatch.setattr(doctor, "PARTS", (Part(module="no_such_thing", remedy="apt install it", needed=True),))
     assert _found("no_such_thing").state is State.MISSING
-    assert doctor.run() == 1
+    assert cli.main(["doctor"]) == 1
     assert "apt install it" in capsys.readouterr().out
 
 
@@ -92,3 +93,27 @@ def test_another_middleware_needs_no_profile() -> None:
 def test_missing_default_weights_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segmif_ros.inference.weights.packaged_weights", dict)
     assert _found("weights").state is State.MISSING
+
+
+def test_a_middleware_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    environment = {"RMW_IMPLEMENTATION": "rmw_zenoh_cpp", "AMENT_PREFIX_PATH": str(tmp_path)}
+    found = _found("middleware", environment)
+    assert found.state is State.MISSING
+    assert "apt install ros-$ROS_DISTRO-rmw-zenoh-cpp" in found.detail
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "librmw_zenoh_cpp.so").touch()
+    assert _found("middleware", environment).state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("text", "state"), [("", State.OK), ("42", State.OK), ("500", State.MISSING), ("x", State.MISSING)]
+)
+def test_a_domain_that_is_none_is_said(text: str, state: State) -> None:
+    assert _found("ROS_DOMAIN_ID", {"ROS_DOMAIN_ID": text}).state is state
+
+
+def test_the_profile_alone_is_printed_for_camera_drivers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor", "--profile"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert Path(line).name == "fastdds.xml"
+    assert Path(line).is_file()
