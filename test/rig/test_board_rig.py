@@ -8,8 +8,9 @@ import pytest
 from calibrating_fakes import BOARD, views_of
 
 from segmif_ros.rig.calibrating.board import Detection
-from segmif_ros.rig.calibrating.board_rig import calibrate_board
-from segmif_ros.rig.calibrating.views import BoardCollector, covered, missing_cells
+from segmif_ros.rig.calibrating.board_rig import _advice, calibrate_board
+from segmif_ros.rig.calibrating.expected import ExpectedError
+from segmif_ros.rig.calibrating.views import BoardCollector
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.registration import Registration, RegistrationConfig
 from segmif_ros.ros.simulator.rigs import random_rig
@@ -94,9 +95,40 @@ def test_few_views_are_said(views) -> None:
     assert any("6 views were used" in each for each in result.advice)
 
 
-def test_the_verdict_names_the_parts_without_views() -> None:
-    found = Detection(ids=np.arange(50), pixels=np.random.default_rng(0).uniform((250, 0), (600, 480), (50, 2)))
-    assert set(missing_cells(covered([found], (640, 480)))) == {"upper left", "left", "lower left"}
+def test_the_verdict_tells_what_the_error_is_where_no_board_was(views) -> None:
+    half = [each for each in views_of(TRUTH, 40, seed=3) if each.rgb.pixels[:, 0].max() < 0.6 * TRUTH.rgb.width]
+    whole, partly = solve(views), solve(half)
+    assert partly.expected_px > 2 * whole.expected_px
+    off = remap_errors(partly.calibration, TRUTH).mean() * TRUTH.rgb.K[0, 0] / TRUTH.infrared.K[0, 0]
+    assert off / 3 < partly.expected_px < 6 * off
+    left, _, right = np.array([row for row in partly.expected_cells_px if None not in row], float).T
+    assert right.mean() > 2 * left.mean()
+
+
+def test_parts_of_the_view_without_views_are_named() -> None:
+    cells = np.array([[0.1, 0.1, 2.0], [0.1, 0.1, 0.2], [np.nan, 0.2, 0.3]])
+    advice = _advice(BOARD, [], TRUTH.rgb, ExpectedError(mean_px=0.3, cells_px=cells))
+    assert advice[0] == "add views in the upper right of the RGB image, where both cameras see"
+
+
+def test_views_of_one_camera_alone_hold_its_lens() -> None:
+    views = views_of(TRUTH, 8)
+    alone = [replace(each, name=f"{each.name} alone", rgb=None) for each in views_of(TRUTH, 10, seed=9)]
+    few, more = solve(views), solve([*views, *alone])
+    assert sum(each.used for each in more.residuals) == 18
+    assert more.expected_px < few.expected_px
+
+
+def test_a_corner_that_is_far_off_weighs_little(views) -> None:
+    spoilt = list(views)
+    for k in range(0, len(views), 2):
+        pixels = spoilt[k].infrared.pixels.copy()
+        pixels[k % 40] += (4.0, -3.0)
+        spoilt[k] = replace(spoilt[k], infrared=replace(spoilt[k].infrared, pixels=pixels))
+    assert (
+        remap_errors(solve(spoilt).calibration, TRUTH).mean()
+        < 1.5 * remap_errors(solve(views).calibration, TRUTH).mean() + 0.02
+    )
 
 
 # --- collecting views from images ------------------------------------------------------------------------------------

@@ -182,8 +182,13 @@ K_WHOLE = [[400.0, 0, 159.5], [0, 401.0, 119.5], [0, 0, 1]]
 
 def info(**changes) -> dict:
     return {
-        "width": 320, "height": 240, "distortion_model": "plumb_bob", "d": [-0.1, 0.01, 0, 0, 0],
-        "k": np.ravel(K_WHOLE), "r": np.eye(3).ravel(), "p": np.insert(np.array(K_WHOLE), 3, 0, axis=1).ravel(),
+        "width": 320,
+        "height": 240,
+        "distortion_model": "plumb_bob",
+        "d": [-0.1, 0.01, 0, 0, 0],
+        "k": np.ravel(K_WHOLE),
+        "r": np.eye(3).ravel(),
+        "p": np.insert(np.array(K_WHOLE), 3, 0, axis=1).ravel(),
         **changes,
     }
 

@@ -80,9 +80,7 @@ def test_resize_gives_the_other_image_the_views_size(view, shape) -> None:
 @pytest.mark.parametrize("view", ["rgb", "infrared"])
 def test_a_portrait_is_not_resized_onto_a_landscape(view) -> None:
     with pytest.raises(RegistrationError, match=r"40x30.*portrait and landscape can't be resized onto each other"):
-        Registration(RegistrationConfig(mode="resize", view=view)).apply(
-            noise(30, 40), np.zeros((40, 30, 3), np.uint8)
-        )
+        Registration(RegistrationConfig(mode="resize", view=view)).apply(noise(30, 40), np.zeros((40, 30, 3), np.uint8))
     square = Registration(RegistrationConfig(mode="resize", view=view)).apply(noise(30, 40), GREY[:10, :10])
     assert square.infrared.shape == square.rgb.shape[:2]
 

@@ -12,7 +12,7 @@ from segmif_ros.rig.calibrating.board import parse_board
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml, load_calibration, load_camera
 from segmif_ros.rig.registration import Registration, RegistrationConfig
-from segmif_ros.ros.simulator.board_view import HeldBoard, pose_in_infrared, random_pose
+from segmif_ros.ros.simulator.board_view import HeldBoard, planned_pose, pose_in_infrared
 from segmif_ros.ros.simulator.rigs import CameraPlan, rotation_of
 
 BOARD = "checkerboard:7x5:0.08"
@@ -34,7 +34,7 @@ def board_folder(tmp_path_factory):
     folder, held = tmp_path_factory.mktemp("board"), HeldBoard(parse_board(BOARD))
     rng = np.random.default_rng(0)
     for k in range(10):
-        pose = random_pose(k, 5, held, TRUTH.infrared, TRUTH.rgb, TRUTH.extrinsics)
+        pose = planned_pose(k, 5, held, TRUTH.infrared, TRUTH.rgb, TRUTH.extrinsics)
         rgb = rng.normal(90, 3, (240, 320, 3)).astype(np.uint8)
         counts = rng.normal(7000, 5, (240, 320)).astype(np.uint16)
         there = pose_in_infrared(pose, TRUTH.extrinsics)

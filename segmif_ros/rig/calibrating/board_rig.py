@@ -1,32 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """From views of a board to a calibrated rig: both cameras' intrinsics, the mounting, and what it is worth.
 
-OpenCV does the geometry. Cameras may have different sizes and lenses: their pixels become rays first, so that the
-mounting is fitted for two ideal cameras.
+OpenCV fits each camera and then the mounting; the joint fit of everything follows (`bundle`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
-from segmif_ros.rig.calibrating.board import Board, Detection
-from segmif_ros.rig.calibrating.bundle import Sight, refine
-from segmif_ros.rig.calibrating.views import MIN_VIEWS, BoardView, covered, missing_cells
+from segmif_ros.rig.calibrating.board import Board
+from segmif_ros.rig.calibrating.bundle import Lens, Refined, Sight, refine
+from segmif_ros.rig.calibrating.expected import ExpectedError, expected_error, rig_of
+from segmif_ros.rig.calibrating.mounting import fit_mount, refuse_mirrored, transfer
+from segmif_ros.rig.calibrating.one_camera import LENSES, board_pose, fit_camera, own_residual
+from segmif_ros.rig.calibrating.views import CELLS, MIN_VIEWS, BoardView, covered
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.camera import Array, CameraModel
 from segmif_ros.rig.errors import CalibrationError
 
-LENSES = ("plumb_bob", "equidistant")
-GOOD_PX, FAIR_PX = 0.5, 1.0  # mean transfer error
-_REJECT_FACTOR = 3.0  # views farther off than so many medians are left out
-_LEAST_REJECTED_PX = 0.6
+__all__ = ["LENSES", "BoardResult", "ViewResidual", "calibrate_board"]
+
+GOOD_PX, FAIR_PX = 0.5, 1.0  # mean error to expect over the view
+_WORSE = 1.5  # a part of the view whose error is so many times the mean's needs views
 _MIN_TILT_DEG = 12.0  # spread of the board's normals
-_MIRRORED_GAIN = 4.0  # a mirrored image fits so much better that it can't be chance
-_CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 100, 1e-9)
+
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +50,10 @@ class BoardResult:
     Attributes:
         calibration: Both cameras and the extrinsics.
         residuals: Of every view.
+        expected_px: Mean error to expect of a registration over the view, RGB pixels, by the fit's covariance.
+        expected_cells_px: (3, 3) the same in the ninths of the RGB view, None where the infrared camera sees nothing.
         transfer_px: Mean distance, in RGB pixels, between where the board's points are and where the other camera and
-            the mounting put them; of views that the mounting was not fitted to.
+            the mounting put them, in the views that were used: what is left where the board was.
         worst_px: 95th percentile of the same.
         coverage: Points in the ninths of each image, by camera.
         advice: What would make it better, in words; empty if nothing would.
@@ -56,6 +61,8 @@ class BoardResult:
 
     calibration: RigCalibration
     residuals: tuple[ViewResidual, ...]
+    expected_px: float
+    expected_cells_px: list[list[float | None]]
     transfer_px: float
     worst_px: float
     coverage: dict[str, list[list[int]]]
@@ -64,8 +71,8 @@ class BoardResult:
     @property
     def verdict(self) -> str:
         """One line: "good: 0.3 px; add views in the upper left"."""
-        word = "good" if self.transfer_px < GOOD_PX else "fair" if self.transfer_px < FAIR_PX else "poor"
-        return "; ".join([f"{word}: {self.transfer_px:.2f} px", *self.advice])
+        word = "good" if self.expected_px < GOOD_PX else "fair" if self.expected_px < FAIR_PX else "poor"
+        return "; ".join([f"{word}: {self.expected_px:.2f} px", *self.advice])
 
 
 def calibrate_board(
@@ -80,7 +87,7 @@ def calibrate_board(
 
     Args:
         board: What the views show.
-        views: At least `MIN_VIEWS` in which both cameras see it.
+        views: At least `MIN_VIEWS` in which both cameras see it; those of one camera alone hold its lens.
         sizes: (width, height) of the images, by camera.
         lenses: Distortion model of the infrared and the RGB camera, of `LENSES`.
         known: Intrinsics of the infrared and the RGB camera where they are known already.
@@ -96,318 +103,99 @@ def calibrate_board(
     common = [view for view in views if view.common is not None]
     if len(common) < MIN_VIEWS:
         raise CalibrationError(f"{len(common)} views of the board in both cameras: {MIN_VIEWS} at least are needed")
-    mount, used = _fit_mount(board, common, infrared, rgb)
-    _refuse_mirrored(board, common, infrared, rgb, mount)
-    infrared, rgb, mount = _refined(board, used, infrared, rgb, mount, (known[0] is None, known[1] is None))
-    transfers = _held_out(board, used, infrared, rgb)
-    errors = np.concatenate(list(transfers.values()))
-    all_transfers = {view.name: _transfer(board, view, infrared, rgb, mount) for view in common}
+    mount, used = fit_mount(board, common, infrared, rgb)
+    refuse_mirrored(board, common, infrared, rgb, mount)
+    alone = [view for view in views if view.common is None]
+    made = _refined(board, [*used, *alone], (infrared, rgb), mount, (known[0] is None, known[1] is None))
+    rig = rig_of(made, infrared, rgb)
+    infrared, rgb, mount = known[0] or _of(rig.infrared), known[1] or _of(rig.rgb), _of(rig.extrinsics)
+    expected = expected_error(made, infrared, rgb)
+    transfers = {view.name: transfer(board, view, infrared, rgb, mount) for view in common}
+    names = {view.name for view in used}
+    errors = np.concatenate([transfers[name] for name in transfers if name in names])
     coverage = {
         camera: covered([each for view in views if (each := getattr(view, camera)) is not None], sizes[camera])
         for camera in ("infrared", "rgb")
     }
-    names = {view.name for view in used}
     return BoardResult(
         calibration=RigCalibration(infrared=infrared, rgb=rgb, extrinsics=mount),
         residuals=tuple(
             ViewResidual(
                 name=view.name,
-                infrared_px=_own_residual(board, view.infrared, infrared),
-                rgb_px=_own_residual(board, view.rgb, rgb),
-                transfer_px=float(np.mean(all_transfers[view.name])) if view.name in all_transfers else None,
-                used=view.name in names,
+                infrared_px=own_residual(board, view.infrared, infrared),
+                rgb_px=own_residual(board, view.rgb, rgb),
+                transfer_px=float(np.mean(transfers[view.name])) if view.name in transfers else None,
+                used=view.name in names or view.common is None,
             )
             for view in views
         ),
+        expected_px=expected.mean_px,
+        expected_cells_px=[[float(c) if np.isfinite(c) else None for c in row] for row in expected.cells_px],
         transfer_px=float(errors.mean()),
         worst_px=float(np.percentile(errors, 95)),
         coverage={camera: counts.tolist() for camera, counts in coverage.items()},
-        advice=_advice(board, used, rgb, {camera: missing_cells(counts) for camera, counts in coverage.items()}),
+        advice=_advice(board, used, rgb, expected),
     )
 
 
-def fit_camera(
-    board: Board, detections: Sequence[Detection], size: tuple[int, int], lens: str, name: str
-) -> CameraModel:
-    """Return one camera's intrinsics, fitted to views of a board; bad views are left out.
-
-    Raises:
-        CalibrationError: If the views are too few, or don't determine a camera.
-    """
-    chosen = [each for each in detections if len(each.ids) >= 8]
-    if len(chosen) < MIN_VIEWS:
-        raise CalibrationError(f"{name}: {len(chosen)} usable views of the board: {MIN_VIEWS} at least are needed")
-    for _ in range(3):
-        try:
-            camera = _fit(board, chosen, size, lens)
-        except (cv2.error, CalibrationError) as error:
-            raise CalibrationError(
-                f"{name}: the views don't determine a {lens} camera ({' '.join(str(error).split())[:80]}): show the "
-                "board tilted, and near the image's corners"
-            ) from error
-        residuals = np.array([_own_residual(board, each, camera) for each in chosen])
-        kept = residuals <= max(_REJECT_FACTOR * float(np.median(residuals)), _LEAST_REJECTED_PX)
-        if kept.all() or kept.sum() < MIN_VIEWS:
-            break
-        chosen = [each for each, keep in zip(chosen, kept, strict=True) if keep]
-    return camera
-
-
-def _fit(board: Board, detections: Sequence[Detection], size: tuple[int, int], lens: str) -> CameraModel:
-    points = board.points()
-    objects = [points[each.ids].astype(np.float32) for each in detections]
-    images = [each.pixels.astype(np.float32) for each in detections]
-    # the third radial term is for wide lenses with views in every corner; without it few views can't bend it at will
-    flags = cv2.CALIB_FIX_K3 if lens == "plumb_bob" else cv2.CALIB_FIX_K3 | cv2.CALIB_ZERO_TANGENT_DIST
-    guess = cv2.initCameraMatrix2D(objects, images, size)
-    flags |= cv2.CALIB_USE_INTRINSIC_GUESS
-    _, K, D, _, _ = cv2.calibrateCamera(objects, images, size, guess, np.zeros(5), flags=flags, criteria=_CRITERIA)
-    coefficients = np.ravel(D)[:5]
-    if lens == "equidistant":
-        flags = cv2.fisheye.CALIB_USE_INTRINSIC_GUESS | cv2.fisheye.CALIB_RECOMPUTE_EXTRINSIC
-        flags |= cv2.fisheye.CALIB_FIX_SKEW
-        _, K, D, _, _ = cv2.fisheye.calibrate(
-            [each[None].astype(np.float64) for each in objects],
-            [each[None].astype(np.float64) for each in images],
-            size, np.array(K), np.zeros((4, 1)), flags=flags, criteria=_CRITERIA,
-        )  # fmt: skip
-        coefficients = np.ravel(D)
-    K = np.array([[K[0, 0], 0, K[0, 2]], [0, K[1, 1], K[1, 2]], [0, 0, 1]], np.float64)
-    return CameraModel(
-        width=size[0],
-        height=size[1],
-        K=np.asarray(K, np.float64),
-        distortion_model=lens,
-        D=np.asarray(coefficients, np.float64),
-    )
-
-
-def _pose(board: Board, found: Detection, camera: CameraModel) -> tuple[Array, Array] | None:
-    """Return the board's (3, 3) rotation and (3,) translation in the camera's frame."""
-    rays, known = camera.rays(found.pixels)
-    if known.sum() < 4:
-        return None
-    points = board.points()[found.ids[known]]
-    good, turn, move = cv2.solvePnP(points, rays[known], np.eye(3), None, flags=cv2.SOLVEPNP_IPPE)
-    if not good:
-        return None
-    turn, move = cv2.solvePnPRefineLM(points, rays[known], np.eye(3), None, turn, move)
-    return np.asarray(cv2.Rodrigues(turn)[0], np.float64), np.asarray(move, np.float64).ravel()
-
-
-def _own_residual(board: Board, found: Detection | None, camera: CameraModel) -> float | None:
-    """Return the RMS distance in pixels between a view's points and the board at its best pose."""
-    if found is None or (pose := _pose(board, found, camera)) is None:
-        return None
-    pixels, _ = camera.pixels(board.points()[found.ids] @ pose[0].T + pose[1])
-    return float(np.sqrt(np.mean(np.sum((pixels - found.pixels) ** 2, axis=1))))
-
-
-def _fit_mount(
-    board: Board, views: Sequence[BoardView], infrared: CameraModel, rgb: CameraModel
-) -> tuple[Extrinsics, list[BoardView]]:
-    """Return the mounting and the views that it was fitted to: those that agree."""
-    used = list(views)
-    mount = _stereo(board, used, infrared, rgb)
-    for _ in range(3):
-        used = [_best_order(board, view, infrared, rgb, mount) for view in used]
-        mount = _stereo(board, used, infrared, rgb)
-        off = np.array([np.mean(_transfer(board, view, infrared, rgb, mount)) for view in used])
-        kept = off <= max(_REJECT_FACTOR * float(np.median(off)), _LEAST_REJECTED_PX)
-        if kept.all() or kept.sum() < MIN_VIEWS:
-            break
-        used = [view for view, keep in zip(used, kept, strict=True) if keep]
-        mount = _stereo(board, used, infrared, rgb)
-    return mount, used
+def _of(part: _Part | None) -> _Part:
+    assert part is not None
+    return part
 
 
 def _refined(
     board: Board,
     views: Sequence[BoardView],
-    infrared: CameraModel,
-    rgb: CameraModel,
+    cameras: tuple[CameraModel, CameraModel],
     mount: Extrinsics,
     free: tuple[bool, bool],
-) -> tuple[CameraModel, CameraModel, Extrinsics]:
-    """Return cameras and mounting, fitted together."""
-    sights = []
+) -> Refined:
+    """Return the joint fit of cameras and mounting to all views."""
+    points, sights = board.points(), []
     for view in views:
-        assert view.infrared is not None
-        assert view.rgb is not None
-        pose = _pose(board, view.rgb, rgb)
-        if pose is None:
-            continue
-        points = board.points()
         seen = [np.full((len(points), 2), np.nan) for _ in range(2)]
-        seen[0][view.infrared.ids], seen[1][view.rgb.ids] = view.infrared.pixels, view.rgb.pixels
-        turn = np.ravel(cv2.Rodrigues(pose[0])[0])
-        sights.append(Sight(points=points, in_infrared=seen[0], in_rgb=seen[1], pose=np.concatenate([turn, pose[1]])))
-    numbers = [
-        np.concatenate([[camera.K[0, 0], camera.K[1, 1], camera.K[0, 2], camera.K[1, 2]], camera.D])
-        for camera in (infrared, rgb)
-    ]
-    start = np.concatenate([np.ravel(cv2.Rodrigues(mount.rotation)[0]), mount.translation_m])
-    made = refine(
-        sights,
-        (infrared.distortion_model, numbers[0], free[0]),
-        (rgb.distortion_model, numbers[1], free[1]),
-        start,
-    )
-    try:
-        cameras = [
-            camera
-            if not movable
-            else replace(camera, K=np.array([[n[0], 0, n[2]], [0, n[1], n[3]], [0, 0, 1]]), D=n[4:])
-            for camera, movable, n in zip((infrared, rgb), free, made[:2], strict=True)
-        ]
-        turned = Extrinsics(rotation=np.asarray(cv2.Rodrigues(made[2][:3])[0]), translation_m=made[2][3:])
-    except CalibrationError:  # a fit that ran away: what was found one after the other stands
-        return infrared, rgb, mount
-    return cameras[0], cameras[1], turned
-
-
-def _stereo(board: Board, views: Sequence[BoardView], infrared: CameraModel, rgb: CameraModel) -> Extrinsics:
-    """Return the mounting from all views at once, for ideal cameras with the real ones' focal lengths."""
-    points = board.points()
-    objects, a, b = [], [], []
-    ideal = [np.diag([camera.K[0, 0], camera.K[0, 0], 1.0]) for camera in (infrared, rgb)]
-    for view in views:
-        common = view.common
-        assert common is not None
-        ids, in_infrared, in_rgb = common
-        rays = [camera.rays(pixels) for camera, pixels in ((infrared, in_infrared), (rgb, in_rgb))]
-        known = rays[0][1] & rays[1][1]
-        objects.append(points[ids[known]].astype(np.float32))
-        a.append((rays[0][0][known] * ideal[0][0, 0]).astype(np.float32))
-        b.append((rays[1][0][known] * ideal[1][0, 0]).astype(np.float32))
-    starts = _relative_poses(board, views, infrared, rgb)
-    rotation, move = _middle(starts)
-    none = np.zeros(5)
-    flags = cv2.CALIB_FIX_INTRINSIC | cv2.CALIB_USE_EXTRINSIC_GUESS
-    fitted = cv2.stereoCalibrateExtended(
-        objects, a, b, ideal[0], none, ideal[1], none, infrared.size, rotation, move.reshape(3, 1),
-        flags=flags, criteria=_CRITERIA,
-    )  # fmt: skip
-    rotation, move = np.asarray(fitted[5]), np.asarray(fitted[6])
-    try:
-        return Extrinsics(rotation=rotation, translation_m=np.ravel(move))
-    except CalibrationError as error:
-        raise CalibrationError(
-            f"the views contradict each other ({error}): are infrared and RGB of one moment, and is the board's "
-            "spacing right?"
-        ) from error
-
-
-def _relative_poses(
-    board: Board, views: Sequence[BoardView], infrared: CameraModel, rgb: CameraModel
-) -> list[tuple[Array, Array]]:
-    found = []
-    for view in views:
-        assert view.infrared is not None
-        assert view.rgb is not None
-        here, there = _pose(board, view.infrared, infrared), _pose(board, view.rgb, rgb)
-        if here is not None and there is not None:
-            rotation = there[0] @ here[0].T
-            found.append((rotation, there[1] - rotation @ here[1]))
-    if not found:
-        raise CalibrationError("the board's pose can't be told in any view: show it larger")
-    return found
-
-
-def _middle(poses: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """Return the pose that is nearest to all others."""
-    turns = np.stack([pose[0] for pose in poses])
-    apart = np.einsum("aij,bij->ab", turns, turns)  # the larger, the nearer
-    best = int(np.argmax(np.sum(np.sort(apart, axis=1)[:, len(poses) // 2 :], axis=1)))
-    near = apart[best] >= np.median(apart[best])
-    return poses[best][0], np.median(np.stack([pose[1] for pose in poses])[near], axis=0)
-
-
-def _best_order(board: Board, view: BoardView, infrared: CameraModel, rgb: CameraModel, mount: Extrinsics) -> BoardView:
-    """Return the view with its infrared points in the order that fits: a grid without a mark has two."""
-    if board.kind not in ("checkerboard", "circles") or view.infrared is None:
-        return view
-    turned = replace(view, infrared=replace(view.infrared, pixels=view.infrared.pixels[::-1].copy()))
-    errors = [float(np.mean(_transfer(board, each, infrared, rgb, mount))) for each in (view, turned)]
-    return view if errors[0] <= errors[1] else turned
-
-
-def _transfer(board: Board, view: BoardView, infrared: CameraModel, rgb: CameraModel, mount: Extrinsics) -> Array:
-    """Return (N,) distances in RGB pixels: infrared points as they are against where the RGB view puts them."""
-    common = view.common
-    assert common is not None
-    assert view.rgb is not None
-    ids, in_infrared, _ = common
-    pose = _pose(board, view.rgb, rgb)
-    if pose is None:
-        return np.full(len(ids), 1e3)
-    back = mount.inverse()
-    points = board.points()[ids] @ pose[0].T + pose[1]
-    pixels, known = infrared.pixels(points @ back.rotation.T + back.translation_m)
-    off = np.hypot(*(pixels - in_infrared).T) * rgb.K[0, 0] / infrared.K[0, 0]
-    return np.where(known, off, 1e3)
-
-
-def _held_out(board: Board, views: Sequence[BoardView], infrared: CameraModel, rgb: CameraModel) -> dict[str, Array]:
-    """Return each view's transfer error under a mounting that it had no part in."""
-    found = {}
-    for part in range(2):
-        others = list(views[1 - part :: 2])
-        mount = _stereo(board, others, infrared, rgb)
-        found.update({view.name: _transfer(board, view, infrared, rgb, mount) for view in views[part::2]})
-    return found
-
-
-def _refuse_mirrored(
-    board: Board, views: Sequence[BoardView], infrared: CameraModel, rgb: CameraModel, mount: Extrinsics
-) -> None:
-    """Refuse a rig one of whose drivers mirrors its images: no mounting fits, but one fits the mirror image."""
-    off = float(np.median(np.concatenate([_transfer(board, view, infrared, rgb, mount) for view in views])))
-    if off < 3.0:
-        return
-    try:
-        mirrored = [replace(view, infrared=_mirrored(board, view.infrared, infrared.width)) for view in views]
-        other = _stereo(board, mirrored, infrared, rgb)
-        mirrored = [_best_order(board, view, infrared, rgb, other) for view in mirrored]
-        other = _stereo(board, mirrored, infrared, rgb)
-        off_there = float(np.median(np.concatenate([_transfer(board, v, infrared, rgb, other) for v in mirrored])))
-    except (CalibrationError, cv2.error):
-        off_there = off
-    if off_there * _MIRRORED_GAIN < off:
-        raise CalibrationError(
-            "one camera's images are mirrored (left and right exchanged): turn that off in its driver, then record anew"
+        for pixels, found in zip(seen, (view.infrared, view.rgb), strict=True):
+            if found is not None:
+                pixels[found.ids] = found.pixels
+        if (pose := _pose_in_rgb(board, view, cameras, mount)) is not None:
+            sights.append(Sight(points=points, in_infrared=seen[0], in_rgb=seen[1], pose=pose))
+    infrared, rgb = (
+        Lens(
+            model=camera.distortion_model,
+            numbers=np.concatenate([[camera.K[0, 0], camera.K[1, 1], camera.K[0, 2], camera.K[1, 2]], camera.D]),
+            size=camera.size,
+            free=movable,
         )
-    raise CalibrationError(
-        f"no mounting of the cameras explains the views: they are off by {off:.0f} px in the median; are infrared and "
-        "RGB of one moment, was the board held still, and is --board right?"
+        for camera, movable in zip(cameras, free, strict=True)
     )
+    back = mount.inverse()
+    start = np.concatenate([np.ravel(cv2.Rodrigues(back.rotation)[0]), back.translation_m])
+    return refine(sights, infrared, rgb, start)
 
 
-def _mirrored(board: Board, found: Detection | None, width: int) -> Detection | None:
-    if found is None:
+def _pose_in_rgb(
+    board: Board, view: BoardView, cameras: tuple[CameraModel, CameraModel], mount: Extrinsics
+) -> Array | None:
+    """Return (6,) turn and move of the board in the RGB camera's frame, from whichever camera sees it."""
+    found, camera = (view.rgb, cameras[1]) if view.rgb is not None else (view.infrared, cameras[0])
+    if found is None or (pose := board_pose(board, found, camera)) is None:
         return None
-    pixels = found.pixels.copy()
-    pixels[:, 0] = width - 1 - pixels[:, 0]
-    if len(pixels) == board.columns * board.rows and board.kind in ("checkerboard", "circles"):
-        pixels = pixels.reshape(board.rows, board.columns, 2)[:, ::-1].reshape(-1, 2)
-    return replace(found, pixels=pixels)
+    rotation, move = pose
+    if view.rgb is None:
+        rotation, move = mount.rotation @ rotation, mount.rotation @ move + mount.translation_m
+    return np.concatenate([np.ravel(cv2.Rodrigues(rotation)[0]), move])
 
 
-def _advice(
-    board: Board, views: Sequence[BoardView], rgb: CameraModel, missing: dict[str, list[str]]
-) -> tuple[str, ...]:
+def _advice(board: Board, views: Sequence[BoardView], rgb: CameraModel, expected: ExpectedError) -> tuple[str, ...]:
     advice = []
-    both = [cell for cell in missing["rgb"] if cell in missing["infrared"]]
-    for names, where in ((both, "both images"), *((missing[each], f"the {each} image") for each in missing)):
-        if names:
-            told = (
-                " and ".join(names[:3])
-                if len(names) <= 3
-                else f"{names[0]}, {names[1]} and {len(names) - 2} more parts"
-            )
-            advice.append(f"add views in the {told} of {where}")
-            break
-    normals = [pose[0][:, 2] for view in views if view.rgb and (pose := _pose(board, view.rgb, rgb)) is not None]
+    # where nothing is known the error is infinite, and where infrared sees nothing it is no number
+    cells = expected.cells_px.ravel()
+    limit = max(_WORSE * expected.mean_px, GOOD_PX)
+    names = [CELLS[k] for k in np.argsort(-np.nan_to_num(cells)) if cells[k] > limit]
+    if names:
+        told = " and ".join(names[:3]) if len(names) <= 3 else f"{names[0]}, {names[1]} and {len(names) - 2} more parts"
+        advice.append(f"add views in the {told} of the RGB image, where both cameras see")
+    normals = [pose[0][:, 2] for view in views if view.rgb and (pose := board_pose(board, view.rgb, rgb)) is not None]
     if normals:
         middle = np.mean(normals, axis=0)
         off = np.degrees(np.arccos(np.clip(normals @ middle / np.linalg.norm(middle), -1, 1)))

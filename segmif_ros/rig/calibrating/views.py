@@ -18,7 +18,7 @@ MIN_VIEWS = 6
 MAX_VIEWS = 40
 STILL_PX = 3.0  # a board that moves more than this between two pairs is not held still
 _SAME_SHARE = 0.06  # of the image's width: views whose outlines lie nearer than this say the same
-_CELLS = ("upper left", "top", "upper right", "left", "middle", "right", "lower left", "bottom", "lower right")
+CELLS = ("upper left", "top", "upper right", "left", "middle", "right", "lower left", "bottom", "lower right")
 
 Image = npt.NDArray[Any]
 
@@ -172,12 +172,6 @@ def covered(detections: Sequence[Detection], size: tuple[int, int]) -> npt.NDArr
         cells = np.clip((found.pixels / size * 3).astype(int), 0, 2)
         np.add.at(counts, (cells[:, 1], cells[:, 0]), 1)
     return counts
-
-
-def missing_cells(counts: npt.NDArray[np.int_]) -> list[str]:
-    """Return the names of the ninths that hold (nearly) no points."""
-    least = 0.02 * max(int(counts.sum()), 1)
-    return [name for name, count in zip(_CELLS, counts.ravel(), strict=True) if count < least]
 
 
 class _Frozen:

@@ -17,6 +17,10 @@ from segmif_ros.rig.camera import Array, CameraModel
 _PRINT_PX = 96  # of the board's image, per square
 _FINE = 3  # samples a pixel in each direction
 _SEED_OF_POSES = 0xB0A4D
+_LEAST_SQUARE_PX = 9.0  # in the infrared image: below 8 a square isn't found
+# of the view, right and down; corners first, as they tell most about a lens
+_PLACES = ((-1, -1), (1, 1), (1, -1), (-1, 1), (0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
+_TILTS = ((1, 0), (0, 1), (-1, 0), (0, -1), (0.5, 0.5))
 
 F32 = npt.NDArray[np.float32]
 
@@ -42,6 +46,7 @@ class HeldBoard:
         self.board = board
         self._print, self._origin = board.print(_PRINT_PX)
         self._hot_on_cold = hot_on_cold
+        self._rays: dict[CameraModel, Array] = {}
 
     def into_rgb(self, image: npt.NDArray[np.uint8], camera: CameraModel, pose: Pose) -> npt.NDArray[np.uint8]:
         """Return the (H, W, 3) image with the board before everything else."""
@@ -61,9 +66,13 @@ class HeldBoard:
     def depth(self, camera: CameraModel, pose: Pose) -> F32:
         """Return (H, W) metres along the camera's axis, infinite beside the board."""
         _, share = self._seen(camera, pose)
-        v, u = np.mgrid[0 : camera.height, 0 : camera.width].astype(np.float64)
-        depth = self._meet(camera, pose, np.stack([u.ravel(), v.ravel()], axis=1))[1]
+        depth = _met(pose, self._rays_of(camera)[1:-1, 1:-1].reshape(-1, 2))[1]
         return np.where(share > 0.5, depth.reshape(share.shape), np.inf).astype(np.float32)
+
+    def printed(self) -> Array:
+        """Return the corners in its frame, (4, 3) metres, of what of the board must be seen: without its margin."""
+        corners, inner = self.outline(), 0.7 * self.board.spacing_m
+        return corners + inner * np.sign(corners.mean(axis=0) - corners) * (1, 1, 0)
 
     def outline(self) -> Array:
         """Return the board's four corners in its frame, (4, 3) metres."""
@@ -82,11 +91,8 @@ class HeldBoard:
         if (high <= low).any():
             return ink, share
         width, height = high - low
-        steps = (np.arange(_FINE) + 0.5) / _FINE - 0.5
-        u = (low[0] + np.arange(width)[:, None] + steps).ravel()
-        v = (low[1] + np.arange(height)[:, None] + steps).ravel()
-        pixels = np.stack([each.ravel() for each in np.meshgrid(u, v)], axis=1)
-        at, depth = self._meet(camera, pose, pixels)
+        rays = self._rays_of(camera)[low[1] : high[1] + 2, low[0] : high[0] + 2]
+        at, depth = _met(pose, _finer(_finer(rays, 0), 1).reshape(-1, 2))
         at = at / self.board.spacing_m * _PRINT_PX + self._origin
         at = np.where((depth > 0)[:, None], at, -1e6).reshape(height * _FINE, width * _FINE, 2).astype(np.float32)
         rows, columns = self._print.shape
@@ -102,15 +108,16 @@ class HeldBoard:
         share[where], ink[where] = part, dark / np.maximum(part, np.float32(1e-3))
         return ink, share
 
-    def _meet(self, camera: CameraModel, pose: Pose, pixels: Array) -> tuple[Array, Array]:
-        """Return where on the board, (N, 2) metres, and how far along the axis, (N,), rays meet it; 0: they don't."""
-        rays, known = camera.rays(pixels)
-        rays = np.concatenate([rays, np.ones((len(rays), 1))], axis=1)
-        normal = pose.rotation[:, 2]
-        towards = rays @ normal
-        depth = float(normal @ pose.translation_m) / np.where(np.abs(towards) > 1e-9, towards, np.inf)
-        depth = np.where(known & (depth > 0), depth, 0.0)
-        return ((rays * depth[:, None] - pose.translation_m) @ pose.rotation)[:, :2], depth
+    def _rays_of(self, camera: CameraModel) -> Array:
+        """Return the (H + 2, W + 2, 2) rays of a camera's pixels and of one beyond each edge.
+
+        Rays are smooth and are interpolated within pixels, and they are kept: lenses take long to invert.
+        """
+        if camera not in self._rays:
+            v, u = np.mgrid[-1 : camera.height + 1, -1 : camera.width + 1].astype(np.float64)
+            rays, known = camera.rays(np.stack([u.ravel(), v.ravel()], axis=1))
+            self._rays[camera] = np.where(known[:, None], rays, np.nan).reshape(*u.shape, 2)
+        return self._rays[camera]
 
 
 def pose_in_infrared(pose: Pose, mount: Extrinsics) -> Pose:
@@ -124,7 +131,7 @@ def pose_in_infrared(pose: Pose, mount: Extrinsics) -> Pose:
 def random_pose(
     number: int, seed: int, held: HeldBoard, infrared: CameraModel, rgb: CameraModel, mount: Extrinsics
 ) -> Pose:
-    """Return pose ``number`` of a board that is shown to both cameras: all over the view, near, far and tilted."""
+    """Return pose ``number`` of a board that is shown to both cameras without a plan: near, far and tilted."""
     rng = np.random.default_rng([_SEED_OF_POSES, seed, number])
     outline = held.outline()
     middle, size_m = outline.mean(axis=0), float(np.ptp(outline[:, 0]))
@@ -142,6 +149,63 @@ def random_pose(
         if _inside(outline, pose, rgb, margin) and _inside(outline, pose_in_infrared(pose, mount), infrared, margin):
             return pose
     return pose
+
+
+def planned_pose(
+    number: int, seed: int, held: HeldBoard, infrared: CameraModel, rgb: CameraModel, mount: Extrinsics
+) -> Pose:
+    """Return pose ``number`` of a board that is shown as docs/first_fused_frame.md asks.
+
+    In each part of the view that both cameras have, up to its rim; near (half of the view) and far (a quarter, but
+    squares of `_LEAST_SQUARE_PX`); and tilted by 30 degrees to each side. Hands aren't exact: places and tilts scatter.
+    """
+    rng = np.random.default_rng([_SEED_OF_POSES, seed, number, 1])
+    outline, middle = held.printed(), held.outline().mean(axis=0)
+    size_m = float(np.ptp(outline[:, 0]))
+    far = max(0.27, _LEAST_SQUARE_PX * size_m / held.board.spacing_m / infrared.width)
+    anchor = np.array(_PLACES[number % len(_PLACES)])
+    tilt_to = np.array(_TILTS[number % len(_TILTS)])
+    best, best_score = None, -np.inf
+    for attempt in range(300):
+        tilt = np.radians(30) * tilt_to + rng.normal(0, 0.1, 2)
+        rotation = np.asarray(cv2.Rodrigues(np.array([*tilt, float(rng.normal(0, 0.1))]))[0], np.float64)
+        # after a hundred tries in vain there is no room for it there: it is held farther away
+        share = (0.5 if (number // len(_PLACES)) % 2 == 0 and attempt < 100 else far) * float(rng.uniform(0.9, 1.1))
+        distance_m = infrared.K[0, 0] * size_m / (share * infrared.width)
+        ray, known = infrared.rays(rng.uniform(0.0, 1.0, (1, 2)) * infrared.size)
+        there = mount.rotation @ (distance_m * np.array([*ray[0], 1.0])) + mount.translation_m
+        pose = Pose(rotation=rotation, translation_m=there - rotation @ middle)
+        here = pose_in_infrared(pose, mount)
+        if not known[0] or not (_inside(outline, pose, rgb, 0.0) and _inside(outline, here, infrared, 0.0)):
+            continue
+        at = (infrared.pixels(outline @ here.rotation.T + here.translation_m)[0] / infrared.size) - 0.5
+        reached = np.where(anchor > 0, at.max(axis=0), np.where(anchor < 0, -at.min(axis=0), -abs(at.mean(axis=0))))
+        if reached.sum() > best_score:
+            best, best_score = pose, float(reached.sum())
+        if attempt >= 100:
+            break
+    return best or random_pose(number, seed, held, infrared, rgb, mount)
+
+
+def _met(pose: Pose, rays: Array) -> tuple[Array, Array]:
+    """Return where on the board, (N, 2) metres, and at which depth, (N,), the (N, 2) rays meet it; 0: they don't."""
+    rays = np.concatenate([rays, np.ones((len(rays), 1))], axis=1)
+    towards = rays @ pose.rotation[:, 2]
+    depth = float(pose.rotation[:, 2] @ pose.translation_m) / np.where(np.abs(towards) > 1e-9, towards, np.inf)
+    with np.errstate(invalid="ignore"):
+        depth = np.where(depth > 0, depth, 0.0)
+    return ((np.nan_to_num(rays) * depth[:, None] - pose.translation_m) @ pose.rotation)[:, :2], depth
+
+
+def _finer(rays: Array, axis: int) -> Array:
+    """Return rays at `_FINE` places a pixel along an axis, without its first and last pixel."""
+    rays = np.moveaxis(rays, axis, 0)
+    found = []
+    for step in (np.arange(_FINE) + 0.5) / _FINE - 0.5:
+        beside = rays[2:] if step > 0 else rays[:-2]
+        found.append((1 - abs(step)) * rays[1:-1] + abs(step) * beside)
+    fine = np.stack(found, axis=1)
+    return np.moveaxis(fine.reshape(-1, *fine.shape[2:]), 0, axis)
 
 
 def _inside(outline: Array, pose: Pose, camera: CameraModel, margin: float) -> bool:

@@ -19,7 +19,7 @@ from segmif_ros.data.pair_folder import Pair, PairFolder
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.rig.calibrating.board import parse_board
 from segmif_ros.rig.calibration import RigCalibration
-from segmif_ros.ros.simulator.board_view import HeldBoard, pose_in_infrared, random_pose
+from segmif_ros.ros.simulator.board_view import HeldBoard, planned_pose, pose_in_infrared
 from segmif_ros.ros.simulator.config import CYCLE, DEFAULT_HEIGHT, DEFAULT_WIDTH, RigConfig
 from segmif_ros.ros.simulator.optics import TwoCameras
 from segmif_ros.scenes import LIGHTINGS, RoadScene
@@ -133,7 +133,7 @@ class TwoCameraSource(SceneSource):
             assert own is not None
             assert other is not None
             assert mount is not None
-            pose = random_pose(
+            pose = planned_pose(
                 number // self._config.board_pose_frames, self._config.seed, self._held, other, own, mount
             )
             rgb = self._held.into_rgb(rgb, own, pose)

@@ -143,6 +143,8 @@ def _board(options: argparse.Namespace, source: Source) -> Outcome:
 
 def _board_facts(result: BoardResult, collector: BoardCollector) -> dict[str, Any]:
     return {
+        "expected_px": result.expected_px,
+        "expected_cells_px": result.expected_cells_px,
         "transfer_px": result.transfer_px,
         "transfer_px_95": result.worst_px,
         "coverage": result.coverage,
