@@ -20,9 +20,11 @@ import numpy.typing as npt
 from segmif_ros.rig.adaptive import AdaptiveNearness, compared_size
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.camera import CameraModel, same_proportions
+from segmif_ros.rig.depth_images import depth_to_nearness
 from segmif_ros.rig.errors import RegistrationError
-from segmif_ros.rig.nearness import F32, NearnessMaps, depth_to_nearness, fill_hidden, filled, nearness_in_view
-from segmif_ros.rig.registration import Image, Registered, Registration, RegistrationConfig, Unregistered, fill_unseen
+from segmif_ros.rig.nearness import F32, NearnessMaps, fill_hidden, filled, nearness_in_view
+from segmif_ros.rig.registration import Registered, Registration, RegistrationConfig, Unregistered
+from segmif_ros.rig.warp import Image, fill_unseen
 
 MAX_APART_NS = 100_000_000  # between a pair's stamp and its depth's
 _WAITING = 12  # depth images that wait for their pair
@@ -224,25 +226,6 @@ def make_registration(
     if config.mode in ("depth", "adaptive"):
         return DepthRegistration(config, calibration or RigCalibration())
     return Registration(config, calibration)
-
-
-def depth_of_cloud(points: npt.NDArray[np.floating], camera: CameraModel, shrink: int = 2) -> npt.NDArray[np.float32]:
-    """Return the depth image of a point cloud in the RGB camera's optical frame; 0 where there is no point.
-
-    Args:
-        points: (N, 3) metres; others than finite ones are left out.
-        camera: The RGB camera.
-        shrink: The image is so many times smaller than the camera's: points are sparse.
-    """
-    small = camera.scaled(max(1, camera.width // shrink), max(1, camera.height // shrink))
-    points = points[np.isfinite(points).all(axis=1) & (points[:, 2] > 0)]
-    pixels, known = small.pixels(points)
-    at = np.rint(pixels).astype(np.int64)
-    inside = known & (at >= 0).all(axis=1) & (at < small.size).all(axis=1)
-    depth = np.full(small.width * small.height, np.inf, np.float32)
-    np.minimum.at(depth, at[inside, 1] * small.width + at[inside, 0], points[inside, 2].astype(np.float32))
-    depth[np.isinf(depth)] = 0.0
-    return depth.reshape(small.height, small.width)
 
 
 def _small_sizes(sizes: Sizes) -> Sizes:

@@ -187,14 +187,3 @@ def _cubic(parts: list[F32], at: F32) -> F32:
     found *= at
     found += parts[0]
     return found
-
-
-def depth_to_nearness(depth_m: npt.NDArray[np.floating]) -> tuple[F32, npt.NDArray[np.bool_]]:
-    """Return nearness (H, W) and where it is known: not where depth is 0, negative or not a number.
-
-    Infinite depth is known: it is the sky.
-    """
-    known = depth_m > 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        nearness = np.where(known, 1.0 / np.where(known, depth_m, 1.0), 0.0)
-    return nearness.astype(np.float32), known

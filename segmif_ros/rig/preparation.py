@@ -22,11 +22,11 @@ from segmif_ros.rig.registration import (
     DEFAULT_DEPTH_M,
     MODES,
     VIEWS,
-    Image,
     Registered,
     Registration,
     RegistrationConfig,
 )
+from segmif_ros.rig.warp import Image
 from segmif_ros.settings import add_options, from_values, given, part, setting, settings_of
 
 

@@ -15,18 +15,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from segmif_ros.rig.calibration import Plane, RigCalibration
-from segmif_ros.rig.camera import Array, CameraModel, same_proportions, scaled_projection
+from segmif_ros.rig.camera import CameraModel, same_proportions
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
 from segmif_ros.rig.mapping import FAR_M, Mapping, depth_plane, homography_mapping, stereo_mapping
-
-Image = npt.NDArray[np.uint8]
+from segmif_ros.rig.warp import Image, Maps, Warp, rescaled, resized
 
 MODES = ("none", "resize", "homography", "stereo", "ground", "depth", "adaptive")
 CALIBRATED_MODES = ("stereo", "ground", "depth", "adaptive")  # they need both cameras and the extrinsics
@@ -36,8 +33,6 @@ DEFAULT_DEPTH_M = 10.0
 
 _KEPT = 4  # pairs of sizes whose maps are kept
 _MIN_SEEN = 0.01  # of the view
-_SHRINK_FROM = 1.5  # source pixels per pixel of the view, in one direction
-_SAMPLES = 4096  # pixels that the median is taken over
 _EDGE_PX = 1e-3  # rounding at the very edge of an image
 
 
@@ -92,21 +87,6 @@ class Registered:
     valid: Image | None = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Maps:
-    """Where each pixel (u, v) of the view is in the other camera's image, for one pair of sizes.
-
-    Attributes:
-        pixels: (H, W, 2) float32, pixels (u, v) of the other image; means nothing where `valid` is 0.
-        valid: (H, W) uint8, 1 where the other camera sees.
-        seen: Share of the view that the other camera sees.
-    """
-
-    pixels: npt.NDArray[np.float32]
-    valid: Image
-    seen: float
-
-
 class Registration:
     """Registers pairs; not thread-safe.
 
@@ -121,7 +101,7 @@ class Registration:
     def __init__(self, config: RegistrationConfig, calibration: RigCalibration | None = None) -> None:
         self.config = config
         self._calibration = calibration or RigCalibration()
-        self._warps: dict[tuple[tuple[int, int], tuple[int, int]], _Warp] = {}
+        self._warps: dict[tuple[tuple[int, int], tuple[int, int]], Warp] = {}
         self._mapping = self._make_mapping()
         self._seen = 1.0 if self._mapping is None else self._coarse_seen(self._mapping)
         if self._seen < _MIN_SEEN:
@@ -158,7 +138,7 @@ class Registration:
             return Registered(infrared=infrared, rgb=rgb)
         if self.config.mode == "resize":
             _refuse_turned(self.config.view, _size(view), _size(other))
-            other = _resized(other, _size(view))
+            other = resized(other, _size(view))
         else:
             warp = self._warp(_size(view), _size(other))
             other, valid = warp.apply(other), None if warp.all_seen else warp.valid
@@ -182,11 +162,11 @@ class Registration:
         _refuse_other_proportions(_other(self.config.view), other_size, mapping.other_size)
         u, v = np.meshgrid(np.arange(view_size[0], dtype=np.float64), np.arange(view_size[1], dtype=np.float64))
         pixels = np.stack([u.ravel(), v.ravel()], axis=1)
-        at = _rescaled(pixels, view_size, mapping.view_size)
+        at = rescaled(pixels, view_size, mapping.view_size)
         if any(self.config.correction_px):
             at = at + np.array(self.config.correction_px) * (1 if self.config.view == "rgb" else -1)
         there, known = mapping.to_other(at)
-        there = _rescaled(there, mapping.other_size, other_size)
+        there = rescaled(there, mapping.other_size, other_size)
         edge = np.array(other_size) - 0.5 + _EDGE_PX
         with np.errstate(invalid="ignore"):
             seen = known & (there >= -0.5 - _EDGE_PX).all(axis=1) & (there <= edge).all(axis=1)
@@ -284,10 +264,10 @@ class Registration:
         shrink = max(1.0, max(width, height) / 80)
         return self.maps((max(1, round(width / shrink)), max(1, round(height / shrink))), mapping.other_size).seen
 
-    def _warp(self, view_size: tuple[int, int], other_size: tuple[int, int]) -> _Warp:
+    def _warp(self, view_size: tuple[int, int], other_size: tuple[int, int]) -> Warp:
         key = view_size, other_size
         if key not in self._warps:
-            warp = _Warp(self.maps(*key), other_size)
+            warp = Warp(self.maps(*key), other_size)
             while len(self._warps) >= _KEPT:
                 del self._warps[next(iter(self._warps))]
             self._warps[key] = warp
@@ -315,48 +295,6 @@ class Unregistered:
     def describe(self) -> str:
         """Return the reason."""
         return self.reason
-
-
-class _Warp:
-    """A map in the form that OpenCV remaps fastest with: 1/32 pixel in fixed point."""
-
-    def __init__(self, maps: Maps, other_size: tuple[int, int]) -> None:
-        self.valid = maps.valid
-        self.valid.setflags(write=False)
-        self.all_seen = bool(maps.valid.all())
-        pixels = maps.pixels
-        self._source_size = other_size
-        # a remap looks at 2x2 pixels: of a much finer image it would see a sample with all its noise and aliasing
-        if (shrink := _pixels_per_pixel(maps)) >= _SHRINK_FROM:
-            smaller = max(1, round(other_size[0] / shrink)), max(1, round(other_size[1] / shrink))
-            pixels = _rescaled(pixels, other_size, smaller).astype(np.float32)
-            self._source_size = smaller
-        self._map = cv2.convertMaps(pixels, np.zeros(0, np.float32), cv2.CV_16SC2)
-        self._unseen = maps.valid == 0
-        seen = np.flatnonzero(maps.valid)
-        self._sample = seen[:: max(1, seen.size // _SAMPLES)]
-
-    def apply(self, image: Image) -> Image:
-        image = _resized(image, self._source_size)
-        warped: Image = np.asarray(
-            cv2.remap(image, self._map[0], self._map[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
-        )
-        if not self.all_seen:
-            fill_unseen(warped, self._unseen, self._sample)
-        return warped
-
-
-def fill_unseen(warped: Image, unseen: npt.NDArray[np.bool_], sample: npt.NDArray[np.intp]) -> None:
-    """Put the median of what is seen where nothing is, channel by channel, in place.
-
-    Args:
-        warped: (H, W) or (H, W, 3).
-        unseen: (H, W).
-        sample: (N,) flat indices of pixels that are seen, which the median is taken over.
-    """
-    values = warped.reshape(unseen.size, -1)[sample]
-    fill = np.sort(values, axis=0)[len(values) // 2] if len(values) else np.zeros(values.shape[1], np.uint8)
-    np.copyto(warped, fill, where=unseen if warped.ndim == 2 else unseen[..., None])
 
 
 def stretch_note(config: RegistrationConfig, infrared_size: tuple[int, int], rgb_size: tuple[int, int]) -> str | None:
@@ -392,29 +330,6 @@ def lower_confidence(confidence: Image, valid: Image | None) -> Image:
         return confidence
     table = (np.arange(256) * UNSEEN_CONFIDENCE).astype(np.uint8)
     return np.where(valid, confidence, cv2.LUT(confidence, table)).astype(np.uint8, copy=False)
-
-
-def _resized(image: Image, size: tuple[int, int]) -> Image:
-    if _size(image) == size:
-        return image
-    shrinks = size[0] < image.shape[1] and size[1] < image.shape[0]
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)
-
-
-def _rescaled(pixels: npt.NDArray[Any], from_size: tuple[int, int], to_size: tuple[int, int]) -> Array:
-    """Return pixels (..., 2) of an image as those of the same image resized."""
-    if from_size == to_size:
-        return pixels
-    matrix = scaled_projection(np.eye(3), to_size[0] / from_size[0], to_size[1] / from_size[1])
-    return pixels * (matrix[0, 0], matrix[1, 1]) + matrix[:2, 2]
-
-
-def _pixels_per_pixel(maps: Maps) -> float:
-    """Return how many pixels of the other image one of the view spans in each direction, in the median."""
-    right, down = np.diff(maps.pixels, axis=1)[:-1], np.diff(maps.pixels, axis=0)[:, :-1]
-    area = np.abs(right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0])
-    inside = (maps.valid[:-1, :-1] & maps.valid[:-1, 1:] & maps.valid[1:, :-1]).astype(bool)
-    return math.sqrt(float(np.median(area[inside]))) if inside.any() else 1.0
 
 
 def _refuse_other_proportions(camera: str, size: tuple[int, int], calibrated: tuple[int, int]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth for registration: an image aligned with the RGB camera, or a point cloud in its optical frame."""
+"""Depth for registration: an image or a point cloud, of the RGB camera's view or of a sensor beside it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import numpy as np
 import numpy.typing as npt
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
+from segmif_ros.grid.errors import GridError
 from segmif_ros.imaging.encodings import EncodingError, view
 from segmif_ros.rig.camera import CameraModel
-from segmif_ros.rig.depth_registration import depth_of_cloud
+from segmif_ros.rig.depth_images import depth_of_cloud, points_of_depth_image
+from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.ros.camera_infos import camera_model
+from segmif_ros.ros.depth_place import DepthPlace
 from segmif_ros.ros.messages import image_buffer, stamp_ns
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, overridable
 
@@ -26,13 +30,14 @@ class DepthError(ValueError):
 
 
 class DepthInput:
-    """The subscription to depth/image or depth/points.
+    """The subscription to depth/image or depth/points, and to depth/camera_info where that is needed.
 
     Args:
         node: Subscribes.
         source: One of `SOURCES`.
+        place: Where the sensor is; closed with this.
         qos: Of its own; rclpy writes what ``qos_overrides`` say into it.
-        camera: Returns the RGB camera, for points; None while it isn't known.
+        camera: Returns the RGB camera, for all but aligned images; None while it isn't known.
         take: Takes stamp and depth in metres, on the executor's thread.
         say: Takes a kind and a line for the log.
     """
@@ -41,13 +46,15 @@ class DepthInput:
         self,
         node: Node,
         source: str,
+        place: DepthPlace,
         qos: QoSProfile,
         *,
         camera: Callable[[], CameraModel | None],
         take: Callable[[int, npt.NDArray[np.floating]], None],
         say: Callable[[str, str], None],
     ) -> None:
-        self.source = source
+        self.source, self.place = source, place
+        self._depth_camera: CameraModel | CalibrationError | None = None
         self._node, self._camera, self._take, self._say = node, camera, take, say
         image = source == "image"
         name = f"depth/{source}"
@@ -60,25 +67,61 @@ class DepthInput:
             qos_overriding_options=overridable(),
         )
         self.topic: str = node.resolve_topic_name(name)
+        self._subscriptions = [self._subscription]
+        if image and not place.is_aligned:
+            self._subscriptions.append(
+                node.create_subscription(
+                    CameraInfo, "depth/camera_info", self._receive_info, qos, event_callbacks=SUBSCRIPTION_EVENTS
+                )
+            )
 
     def close(self) -> None:
-        """End the subscription."""
-        self._node.destroy_subscription(self._subscription)
+        """End the subscriptions."""
+        for each in self._subscriptions:
+            self._node.destroy_subscription(each)
+        self.place.close()
+
+    def _receive_info(self, message: CameraInfo) -> None:
+        try:
+            self._depth_camera = camera_model(message)
+        except CalibrationError as error:
+            self._depth_camera = error
 
     def _receive_image(self, message: Image) -> None:
         try:
-            self._take(stamp_ns(message.header), depth_of_image(message))
-        except DepthError as error:
+            depth_m = depth_of_image(message)
+            if self.place.is_aligned:
+                self._take(stamp_ns(message.header), depth_m)
+                return
+            if not isinstance(self._depth_camera, CameraModel):
+                why = "hasn't come" if self._depth_camera is None else f"can't be used: {self._depth_camera}"
+                raise DepthError(f"depth_pose is {self.place.pose}, and its depth/camera_info {why}")
+            self._project(message, points_of_depth_image(depth_m, self._depth_camera))
+        except (DepthError, GridError) as error:
             self._say("depth", f"depth image on {self.topic} left out: {error}")
 
     def _receive_points(self, message: PointCloud2) -> None:
+        try:
+            self._project(message, points_of(message))
+        except (DepthError, GridError) as error:
+            self._say("depth", f"point cloud on {self.topic} left out: {error}")
+
+    def _project(self, message: Image | PointCloud2, points: npt.NDArray[np.floating]) -> None:
+        """Take (N, 3) points of the message's frame as depth of the RGB camera's view."""
         camera = self._camera()
         if camera is None:
             return
-        try:
-            self._take(stamp_ns(message.header), depth_of_cloud(points_of(message), camera))
-        except DepthError as error:
-            self._say("depth", f"point cloud on {self.topic} left out: {error}")
+        stamp = stamp_ns(message.header)
+        rgb_from_depth = self.place.rgb_from(message.header.frame_id, stamp)
+        if rgb_from_depth is not None:
+            points = points @ rgb_from_depth[:3, :3].T + rgb_from_depth[:3, 3]
+        depth_m = depth_of_cloud(points, camera)
+        if len(points) and not (depth_m > 0).any():
+            raise DepthError(
+                f"none of the {len(points)} points of frame '{message.header.frame_id}' is in the RGB camera's view: "
+                f"is depth_pose ({self.place.pose}) right?"
+            )
+        self._take(stamp, depth_m)
 
 
 def depth_of_image(message: Image) -> npt.NDArray[np.float32]:

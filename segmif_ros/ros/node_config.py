@@ -14,6 +14,7 @@ from segmif_ros.inference.config import NetworkConfig
 from segmif_ros.paths import user_path
 from segmif_ros.rig.drift import LIMIT_PX
 from segmif_ros.ros.common_config import DEPTH_SOURCES, LifeConfig, QosConfig
+from segmif_ros.ros.depth_pose import parse_depth_pose
 from segmif_ros.settings import Changes, part, setting
 from segmif_ros.stream.pipeline import PipelineConfig
 
@@ -82,10 +83,17 @@ class NodeConfig:
     # the rig
     depth_source: str = setting(
         "image",
-        "Where registration depth takes it from: image (depth/image, aligned with the RGB camera, 32FC1 in metres or "
-        "16UC1 in millimetres), points (depth/points in the RGB camera's optical frame).",
+        "Where registration depth takes it from: image (depth/image, 32FC1 in metres or 16UC1 in millimetres), points "
+        "(depth/points).",
         choices=DEPTH_SOURCES,
         group="Registration",
+    )
+    depth_pose: str = setting(
+        "rgb",
+        "Where that is measured from: rgb (depth image aligned with the RGB camera, points in its optical frame), tf "
+        "(from its frame_id to that of rgb/camera_info), or seven numbers x y z qx qy qz qw in metres, as tf2_echo "
+        "prints them from the RGB camera's optical frame to the depth frame. With tf or numbers a depth image also "
+        "needs depth/camera_info.",
     )
     watch_registration: bool = setting(
         False,
@@ -151,6 +159,7 @@ class NodeConfig:
     output_qos: QosConfig = part(QosConfig, prefix="output_", what="the outputs", reliability="reliable")
 
     def __post_init__(self) -> None:
+        parse_depth_pose(self.depth_pose)
         try:
             user_path(self.snapshot_folder)
         except FileNotFoundError as error:

@@ -20,6 +20,7 @@ from segmif_ros.rig.registration import Unregistered
 from segmif_ros.ros.barrier import Barrier
 from segmif_ros.ros.camera_infos import camera_model, info_of
 from segmif_ros.ros.depth_input import DepthInput
+from segmif_ros.ros.depth_place import DepthPlace
 from segmif_ros.ros.node_config import NodeConfig
 from segmif_ros.ros.outputs import Outputs
 from segmif_ros.ros.qos import profile
@@ -98,21 +99,26 @@ class NodeRig:
         )
         self.registration_watch.use(settings, self._registration, anew=changed, correction_px=self.rig.correction_px)
         wanted = self.active and isinstance(self._registration, DepthRegistration) and self._registration.wants_depth
-        self._take_depth_from(config.depth_source if wanted else None)
+        self._take_depth_from((config.depth_source, config.depth_pose) if wanted else None)
 
-    def _take_depth_from(self, source: str | None) -> None:
-        if (self._depth and self._depth.source) == source:
+    def _take_depth_from(self, wanted: tuple[str, str] | None) -> None:
+        """Subscribe to depth as (depth_source, depth_pose) say; None: to none."""
+        if (self._depth and (self._depth.source, self._depth.place.pose)) == wanted:
             return
         if self._depth is not None:
             self._depth.close()
-        self._depth = None if source is None else DepthInput(
+        self._depth = None if wanted is None else DepthInput(
             self,
-            source,
+            wanted[0],
+            DepthPlace(self, wanted[1], self._rgb_frame),
             profile(self.config.input_qos.reliability, self.config.input_qos.depth),
             camera=lambda: self.rig.camera_of("rgb"),
             take=self._take_depth,
             say=lambda _kind, line: self.get_logger().warning(line, throttle_duration_sec=10.0),
         )  # fmt: skip
+
+    def _rgb_frame(self) -> str:
+        return str(self._infos["rgb"].header.frame_id) if "rgb" in self._infos else ""
 
     def _take_depth(self, stamp: int, depth_m: npt.NDArray[np.floating]) -> None:
         registration = self._registration

@@ -9,9 +9,10 @@ from rig_fakes import ROAD, grid, plain_projection, plain_rays, rig
 from segmif_ros.rig.adaptive import AdaptiveNearness, compared_size
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.camera import CameraModel
-from segmif_ros.rig.depth_registration import DepthRegistration, depth_of_cloud, make_registration
+from segmif_ros.rig.depth_images import depth_of_cloud, depth_to_nearness
+from segmif_ros.rig.depth_registration import DepthRegistration, make_registration
 from segmif_ros.rig.errors import RegistrationError
-from segmif_ros.rig.nearness import NearnessMaps, depth_to_nearness, filled
+from segmif_ros.rig.nearness import NearnessMaps, filled
 from segmif_ros.rig.registration import Registration, RegistrationConfig
 
 S = 1_000_000_000

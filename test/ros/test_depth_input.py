@@ -6,11 +6,55 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 
-from sensor_msgs.msg import PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from segmif_ros.ros.depth_input import DepthError, depth_of_image, points_of
+from segmif_ros.grid.errors import GridError
+from segmif_ros.rig.camera import CameraModel
+from segmif_ros.ros import depth_place, depth_pose
+from segmif_ros.ros.camera_infos import info_of
+from segmif_ros.ros.depth_input import DepthError, DepthInput, depth_of_image, points_of
+from segmif_ros.ros.depth_place import DepthPlace
 from segmif_ros.ros.messages import image_message
+from segmif_ros.ros.qos import profile
+
+CAMERA = CameraModel(width=16, height=12, K=np.array([[16.0, 0, 7.5], [0, 16.0, 5.5], [0, 0, 1]]))
+# the depth sensor sits half a metre to the right and looks the same way
+BESIDE = "0.5 0 0 0 0 0 1"
+
+
+class Node:
+    """Keeps what subscribes; messages are handed to the callbacks by hand."""
+
+    def __init__(self) -> None:
+        self.topics = {}
+
+    def create_subscription(self, _kind, name, callback, *_args, **_options):
+        self.topics[name] = callback
+        return name
+
+    def destroy_subscription(self, name) -> None:
+        del self.topics[name]
+
+    def resolve_topic_name(self, name) -> str:
+        return f"/{name}"
+
+
+class Table:
+    """A depth input, what it took and what it said."""
+
+    def __init__(self, source, pose, rgb_frame="rgb") -> None:
+        self.node, self.taken, self.said = Node(), [], []
+        self.place = DepthPlace(self.node, pose, lambda: rgb_frame)
+        self.input = DepthInput(
+            self.node,
+            source,
+            self.place,
+            profile("best_effort", 1),
+            camera=lambda: CAMERA,
+            take=lambda _stamp, depth_m: self.taken.append(depth_m),
+            say=lambda _kind, line: self.said.append(line),
+        )
 
 
 def cloud(points, *, names="xyz", extra=4) -> PointCloud2:
@@ -45,3 +89,80 @@ def test_a_cloud_without_z_and_one_cut_short_are_refused() -> None:
     short.data = short.data[:6]
     with pytest.raises(DepthError, match="don't hold 1 points"):
         points_of(short)
+
+
+def test_a_cloud_of_a_sensor_beside_the_camera_is_seen_from_the_camera() -> None:
+    table = Table("points", BESIDE)
+    table.node.topics["depth/points"](cloud([[-0.5, 0.0, 2.0]] * 200))
+    (depth_m,) = table.taken
+    v, u = np.nonzero(depth_m)
+    assert depth_m[v[0], u[0]] == 2.0
+    assert u[0] == pytest.approx(0.5 * depth_m.shape[1], abs=1)
+
+
+def test_a_depth_image_of_another_camera_waits_for_its_camera_info() -> None:
+    table = Table("image", BESIDE)
+    image = image_message(np.full((12, 16), 2.0, np.float32), "32FC1", Header(frame_id="depth"))
+    table.node.topics["depth/image"](image)
+    assert not table.taken
+    assert "depth/camera_info hasn't come" in table.said[0]
+    table.node.topics["depth/camera_info"](info_of(CAMERA))
+    table.node.topics["depth/image"](image)
+    (depth_m,) = table.taken
+    known = depth_m > 0
+    assert np.all(depth_m[known] == 2.0)
+    # half a metre at 2 m is a quarter of the focal length: 4 of 16 columns on the left see none of it
+    assert not known[:, 0].any()
+    assert known[:, -1].any()
+
+
+def test_a_camera_that_is_not_calibrated_is_named() -> None:
+    table = Table("image", BESIDE)
+    table.node.topics["depth/camera_info"](CameraInfo(width=16, height=12))
+    table.node.topics["depth/image"](image_message(np.ones((12, 16), np.float32), "32FC1", Header()))
+    assert "depth/camera_info can't be used" in table.said[0]
+
+
+def test_a_wrong_pose_that_puts_all_points_out_of_view_is_said() -> None:
+    table = Table("points", "0 0 0 0 1 0 0")  # half a turn: it would look backwards
+    table.node.topics["depth/points"](cloud([[0.0, 0.0, 2.0]]))
+    assert not table.taken
+    assert "none of the 1 points" in table.said[0]
+
+
+def test_tf_tells_where_the_sensor_is(monkeypatch) -> None:
+    class Poses:
+        def __init__(self, _node, buffer, **_options) -> None:
+            self.buffer, self.closed = buffer, False
+
+        def problems(self) -> list:
+            return []
+
+        def close(self) -> None:
+            self.closed = True
+
+    monkeypatch.setattr(depth_place, "PoseInputs", Poses)
+    table = Table("points", "tf")
+    given = cloud([[-0.5, 0.0, 2.0]] * 200)
+    given.header.frame_id = "lidar"
+    table.node.topics["depth/points"](given)
+    assert "no tf of frame 'rgb'" in table.said[0]
+    table.place._tf.buffer.put("rgb", "lidar", 0, depth_pose.parse_depth_pose(BESIDE), fixed=True)
+    table.node.topics["depth/points"](given)
+    assert (table.taken[0] > 0).sum() == 1
+    table.input.close()
+    assert table.place._tf.closed
+    assert not table.node.topics
+
+
+def test_without_a_frame_id_of_the_rgb_camera_tf_says_what_is_missing(monkeypatch) -> None:
+    monkeypatch.setattr(depth_place.PoseInputs, "problems", lambda _self: [])
+    place = DepthPlace(Node(), "tf", lambda: "")
+    with pytest.raises(GridError, match="rgb/camera_info gives no frame_id"):
+        place.rgb_from("lidar", 0)
+
+
+@pytest.mark.parametrize("text", ["", "1 2 3", "0 0 0 0 0 0 0", "0 0 0 a b c d", "nan 0 0 0 0 0 1"])
+def test_a_pose_that_is_none_is_refused_with_the_parameters_name(text) -> None:
+    with pytest.raises(ValueError, match="parameter 'depth_pose'"):
+        depth_pose.parse_depth_pose(text)

@@ -128,8 +128,13 @@ class _Fit:
         self._mean, self._precision = self.shared.copy(), np.zeros(self.shared.size)
         for lens, part in zip(lenses, self._parts[:2], strict=True):
             self._set_prior(lens, part)
-        seen = [np.isfinite([s.in_infrared, s.in_rgb][k]).all(axis=1) for s in sights for k in range(2)]
-        self._seen = [(seen[2 * i], seen[2 * i + 1]) for i in range(len(sights))]
+        self._seen: list[tuple[Mask, Mask]] = [
+            (
+                np.asarray(np.isfinite(each.in_infrared).all(axis=1)),
+                np.asarray(np.isfinite(each.in_rgb).all(axis=1)),
+            )
+            for each in sights
+        ]
         self.count = 2 * int(sum(each.sum() for pair in self._seen for each in pair))
         self._weights = [(a.astype(np.float64), b.astype(np.float64)) for a, b in self._seen]
         self.sigma = np.ones(2)
@@ -234,10 +239,10 @@ class _Fit:
         prior = np.diag(self._precision)
         pull = self._precision * (self.shared - self._mean)
         cost = float(pull @ (self.shared - self._mean))
-        for off, gradient in self._aspects(self.shared):
+        for aspect, gradient in self._aspects(self.shared):
             prior += np.outer(gradient, gradient)
-            pull += off * gradient
-            cost += off**2
+            pull += aspect * gradient
+            cost += aspect**2
         left[:count, :count], right[:count] = prior[np.ix_(movable, movable)], pull[movable]
         for i, weights in enumerate(self._weights):
             off, jacobians = self._project(i, self.shared, self.poses[i], want_jacobian=True)

@@ -90,7 +90,7 @@ def _overlay(infrared: Image, rgb: Image) -> Image:
 def _tables(facts: dict[str, Any]) -> list[Table]:
     tables = []
     if cells := facts.get("expected_cells_px"):
-        rows = tuple(
+        parts = tuple(
             (name, *("" if cell is None else f"{cell:.2f}" for cell in row))
             for name, row in zip(_CELLS, cells, strict=True)
         )
@@ -98,8 +98,8 @@ def _tables(facts: dict[str, Any]) -> list[Table]:
             "RGB pixels at 10 m, by the covariance of the fit, also where no board was; empty: not seen by infrared. "
             f"Where the board was, {facts['transfer_px']:.2f} px are left between the cameras."
         )
-        columns = ("", "left", "middle", "right")
-        tables.append(Table(title="Error to expect, parts of the RGB image", columns=columns, rows=rows, note=note))
+        thirds = ("", "left", "middle", "right")
+        tables.append(Table(title="Error to expect, parts of the RGB image", columns=thirds, rows=parts, note=note))
     for camera, counts in facts.get("coverage", {}).items():
         rows = tuple((name, *map(str, row)) for name, row in zip(_CELLS, counts, strict=True))
         tables.append(Table(title=f"Board points, {camera} image", columns=("", "left", "middle", "right"), rows=rows))
