@@ -9,7 +9,7 @@ import numpy as np
 
 from segmif_ros.bag.messages import COMPRESSED, IMAGE, compressed_message, image_message
 from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC
-from segmif_ros.bag.record import LABELS_TOPIC, START_NS
+from segmif_ros.bag.record_synthetic import LABELS_TOPIC, START_NS
 from segmif_ros.bag.writing import new_bag
 from segmif_ros.inference.engine import EngineResult
 from segmif_ros.labels import FMB

@@ -23,7 +23,7 @@ from segmif_ros.bag.grid_messages import (
 )
 from segmif_ros.bag.messages import SEMANTIC_MAP, header_of, typestore
 from segmif_ros.bag.reading import Bag, BagError
-from segmif_ros.evaluation.ground.page import COLUMNS, shown
+from segmif_ros.evaluation.ground.ground_page import COLUMNS, shown
 from segmif_ros.evaluation.ground.scores import Cells, GroundScores, visible
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file, read_costs

@@ -46,7 +46,7 @@ class PairFiles:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pair:
+class FolderPair:
     """infrared uint8 or uint16 (H, W), rgb uint8 (H, W, 3) RGB, labels and absent uint8 (H, W) or None."""
 
     name: str
@@ -138,7 +138,7 @@ class PairFolder:
             said += (f"{len(self.files) - labelled} of {len(self.files)} pairs have no label map in {name}/.",)
         return said
 
-    def load(self, index: int, label_set: LabelSet | None = None) -> Pair:
+    def load(self, index: int, label_set: LabelSet | None = None) -> FolderPair:
         """Read pair ``index``; labels may be in the colours of ``label_set``.
 
         Raises:
@@ -150,7 +150,7 @@ class PairFolder:
         absent = self._map(files.absent, None, infrared, files)
         if absent is not None and files.absent is not None:
             require_absence(absent, files.absent)
-        return Pair(name=files.name, infrared=infrared, rgb=rgb, labels=labels, absent=absent)
+        return FolderPair(name=files.name, infrared=infrared, rgb=rgb, labels=labels, absent=absent)
 
     def load_images(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
         """Read infrared, uint8 or uint16 (H, W), and RGB, uint8 (H, W, 3); the labels are not looked at."""

@@ -13,7 +13,7 @@ from segmif_ros.grid.costs import GROUND, ClassTable, CostTable
 from segmif_ros.grid.errors import GridError
 from segmif_ros.grid.evidence import evidence_of_labels, evidence_of_points
 from segmif_ros.grid.rolling import GridMap, RollingGrid
-from segmif_ros.grid.view import OUTSIDE, GroundView, Pinhole
+from segmif_ros.grid.view import OUTSIDE, GroundView, UndistortedView
 from segmif_ros.rig.camera import CameraModel
 
 Array = npt.NDArray[np.float64]
@@ -63,7 +63,7 @@ class GroundMapper:
         self.config = config
         self.table: ClassTable = costs.for_names(names)
         self._grid = RollingGrid(config, self.table)
-        self._pinhole: Pinhole | None = None
+        self._pinhole: UndistortedView | None = None
         self._pinhole_of: CameraModel | None = None
         self._sky = names.index("sky") if "sky" in names else None
         self._doubts = 0
@@ -72,12 +72,12 @@ class GroundMapper:
         """Forget everything, as after a jump of the clock or of the odometry."""
         self._grid.clear()
 
-    def pinhole(self, camera: CameraModel, frame: LabelFrame) -> Pinhole:
+    def pinhole(self, camera: CameraModel, frame: LabelFrame) -> UndistortedView:
         """Return the camera at the label map's size; remembered."""
         height, width = frame.labels.shape
         found = self._pinhole
         if found is None or self._pinhole_of != camera or (found.width, found.height) != (width, height):
-            found = self._pinhole = Pinhole(camera, width, height)
+            found = self._pinhole = UndistortedView(camera, width, height)
             self._pinhole_of = camera
         return found
 
@@ -123,7 +123,7 @@ class GroundMapper:
         """Return the grid as it is believed now."""
         return self._grid.map()
 
-    def horizon_problem(self, frame: LabelFrame, view: GroundView, pinhole: Pinhole) -> str | None:
+    def horizon_problem(self, frame: LabelFrame, view: GroundView, pinhole: UndistortedView) -> str | None:
         """Return why the horizon can't be where the camera's pose puts it, or None; said from the third look on."""
         labels, confidence = pinhole.undistorted(frame.labels, frame.confidence)
         doubt = horizon_problem(labels, confidence, view, self.table, self._sky)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from segmif_ros.grid.costs import EITHER, OBJECT, ClassTable
 from segmif_ros.grid.errors import GridError
 from segmif_ros.grid.masks import look_up, split_ground
-from segmif_ros.grid.view import GroundView, Pinhole
+from segmif_ros.grid.view import GroundView, UndistortedView
 from segmif_ros.rig.camera import CameraModel
 
 Array = npt.NDArray[np.float64]
@@ -75,7 +75,7 @@ def points_in_view(
 
 def points_of_ground(
     labels: Image,
-    pinhole: Pinhole,
+    pinhole: UndistortedView,
     rays: Floats,
     view: GroundView,
     base_from_optical: Array,

@@ -24,7 +24,7 @@ MIN_HEIGHT_M = 0.02
 _MAX_TILT_COS = 0.1  # a base frame that leans more than 84 degrees has fallen over
 
 
-class Pinhole:
+class UndistortedView:
     """Label maps of one size as a camera without distortion sees them.
 
     Args:

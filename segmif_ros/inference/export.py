@@ -39,7 +39,7 @@ class ExportError(EngineError):
     """The export can't be done as asked; one line."""
 
 
-class ParityError(EngineError):
+class ExportParityError(EngineError):
     """What was exported doesn't give torch's results; nothing was written."""
 
     exit_status = 1
@@ -129,7 +129,7 @@ def export(weights: Sequence[str], target: Path, kind: str, size: tuple[int, int
         (folder / MODEL_FILE).write_text(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), encoding="utf-8")
         parity = measure_parity(weights, folder, backend, [size] if size else _sizes_of_any(smallest))
         if not parity.passed:
-            raise ParityError(f"{parity.line()}: this is more than rounding, so nothing is written")
+            raise ExportParityError(f"{parity.line()}: this is more than rounding, so nothing is written")
         _move(folder, target, kind)
     return parity
 

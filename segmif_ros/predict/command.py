@@ -16,11 +16,11 @@ from segmif_ros.bag.node_options import add_pipeline_arguments, follow_params_fi
 from segmif_ros.command_line import StoppedError, complain
 from segmif_ros.data.images import DatasetError
 from segmif_ros.evaluation import options
-from segmif_ros.evaluation.card.sheets import Gallery, Row
+from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
 from segmif_ros.evaluation.report import model_facts
 from segmif_ros.predict.images import ImageError
 from segmif_ros.predict.model import OUTPUTS, Model, Prediction
-from segmif_ros.predict.sources import Item, Source, open_source
+from segmif_ros.predict.sources import Item, PictureSource, open_source
 from segmif_ros.reporting.journal import Journal, disk_error
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.result_folder import ResultFolder
@@ -42,7 +42,7 @@ _PREPARATION = tuple(
 
 
 def predict(
-    source: Source,
+    source: PictureSource,
     model: Model,
     config: PipelineConfig,
     out: Path,
@@ -118,8 +118,8 @@ def _one(model: Model, item: Item, out: Path, outputs: tuple[str, ...]) -> tuple
     return {"key": item.name, "shares": shares, "stage_ms": dict(made.stage_ms)}, made
 
 
-def _row(name: str, made: Prediction) -> Row:
-    return Row(caption=name, infrared=made.infrared, rgb=made.rgb, fused=made.fused, labels=made.labels)
+def _row(name: str, made: Prediction) -> SheetRow:
+    return SheetRow(caption=name, infrared=made.infrared, rgb=made.rgb, fused=made.fused, labels=made.labels)
 
 
 def _write_video(out: Path, output: str, rate_hz: float, names: list[str]) -> None:

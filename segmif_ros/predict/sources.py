@@ -33,7 +33,7 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class PictureSource:
     """Pairs in their order.
 
     Attributes:
@@ -53,7 +53,7 @@ class Source:
     rate_hz: float = 0.0
 
 
-def open_source(first: Path, second: Path | None) -> Source:
+def open_source(first: Path, second: Path | None) -> PictureSource:
     """Return the pairs of one folder, of two image files, or of two videos, infrared first.
 
     Raises:
@@ -75,10 +75,10 @@ def open_source(first: Path, second: Path | None) -> Source:
     if kinds[0] == "a video":
         return _videos(first, second, where)
     item = Item(name=first.stem, load=lambda: (read_grey(first), read_rgb(second)))
-    return Source(kind="pair", where=where, count=1, items=lambda: iter([item]))
+    return PictureSource(kind="pair", where=where, count=1, items=lambda: iter([item]))
 
 
-def _folder(folder: Path) -> Source:
+def _folder(folder: Path) -> PictureSource:
     pairs = PairFolder(folder)
 
     def load(infrared: Path, rgb: Path) -> tuple[Array, Array]:
@@ -89,10 +89,10 @@ def _folder(folder: Path) -> Source:
             yield Item(name=files.name, load=lambda files=files: load(files.infrared, files.rgb))  # type: ignore[misc]
 
     notes = pairs.notes(with_labels=False)
-    return Source(kind="folder", where=(str(folder),), count=len(pairs), items=items, notes=notes)
+    return PictureSource(kind="folder", where=(str(folder),), count=len(pairs), items=items, notes=notes)
 
 
-def _videos(infrared: Path, rgb: Path, where: tuple[str, str]) -> Source:
+def _videos(infrared: Path, rgb: Path, where: tuple[str, str]) -> PictureSource:
     thermal, colour = _Video(infrared), _Video(rgb)
     rate_hz = colour.rate_hz
     count = min(colour.count, round(thermal.count * colour.rate_hz / thermal.rate_hz)) or None
@@ -116,7 +116,7 @@ def _videos(infrared: Path, rgb: Path, where: tuple[str, str]) -> Source:
             pair = np.asarray(grey), np.ascontiguousarray(frame[..., ::-1])
             yield Item(name=f"{index:06d}", load=lambda pair=pair: pair, stamp_s=index / rate_hz)  # type: ignore[misc]
 
-    return Source(kind="videos", where=where, count=count, items=items, notes=tuple(notes), rate_hz=rate_hz)
+    return PictureSource(kind="videos", where=where, count=count, items=items, notes=tuple(notes), rate_hz=rate_hz)
 
 
 class _Video:

@@ -20,7 +20,7 @@ from segmif_ros.grid.mapper import GroundMapper, LabelFrame
 from segmif_ros.grid.points import points_of_ground
 from segmif_ros.grid.poses import Array, TransformBuffer
 from segmif_ros.grid.rolling import GridMap
-from segmif_ros.grid.view import GroundView, Pinhole
+from segmif_ros.grid.view import GroundView, UndistortedView
 from segmif_ros.labels import LabelSet
 from segmif_ros.rig.camera import CameraModel
 from segmif_ros.ros.grid_config import GridNodeConfig
@@ -75,7 +75,7 @@ class GridOutputs:
         self.horizon = self.cameras = ""
         self._horizon_looked_s = -np.inf
         self._mapper: GroundMapper | None = None
-        self._rays: tuple[Pinhole, Any] | None = None
+        self._rays: tuple[UndistortedView, Any] | None = None
         self.depth = GridDepth(config, buffer)
         self._publishers: dict[str, Any] = {}
         try:
@@ -200,12 +200,14 @@ class GridOutputs:
             return np.eye(4)
         return self._buffer.lookup(self.config.odom_frame, self.config.base_frame, stamp)
 
-    def _rays_of(self, pinhole: Pinhole) -> Any:
+    def _rays_of(self, pinhole: UndistortedView) -> Any:
         if self._rays is None or self._rays[0] is not pinhole:
             self._rays = pinhole, pinhole.rays()
         return self._rays[1]
 
-    def _look_at_horizon(self, mapper: GroundMapper, frame: LabelFrame, view: GroundView, pinhole: Pinhole) -> None:
+    def _look_at_horizon(
+        self, mapper: GroundMapper, frame: LabelFrame, view: GroundView, pinhole: UndistortedView
+    ) -> None:
         now_s = time.monotonic()
         if now_s - self._horizon_looked_s >= HORIZON_PERIOD_S:
             self._horizon_looked_s = now_s

@@ -3,6 +3,6 @@
 
 import sys
 
-from segmif_ros.scenes.sheet import main
+from segmif_ros.scenes.contact_sheet import main
 
 sys.exit(main())

@@ -14,7 +14,7 @@ from segmif_ros.scenes import classes as c
 from segmif_ros.scenes.camera import Camera, Painted, paint
 from segmif_ros.scenes.climate import Climate, noise_tile
 from segmif_ros.scenes.faces import CROWN, F32, LABEL, LEAF, surface
-from segmif_ros.scenes.world import Moment, World
+from segmif_ros.scenes.world import World, WorldMoment
 
 TEXTURE_PX_PER_M = 26.0
 SKY_INDEX = 0
@@ -26,7 +26,7 @@ class Layers:
     """One moment's pixels. rows: image rows from the first on which ground can be seen."""
 
     camera: Camera
-    moment: Moment
+    moment: WorldMoment
     painted: Painted
     table: F32  # (surfaces, NUM_ATTRIBUTES): sky, ground, skyline, then the painted faces from first_face on
     first_face: int
@@ -199,7 +199,7 @@ def _distance_and_texture(
     return depth, texture
 
 
-def _sunlit(moment: Moment, climate: Climate, camera: Camera, first: int) -> F32:
+def _sunlit(moment: WorldMoment, climate: Climate, camera: Camera, first: int) -> F32:
     """(rows, W): 0 where something throws its shadow on the ground, 1 in the sun."""
     shade = np.zeros((camera.height - first, camera.width), np.uint8)
     if climate.sun > 0.1:

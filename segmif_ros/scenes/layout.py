@@ -34,7 +34,7 @@ class Motion:
         return self.d + self.d_mps * t_s, s + ego_s if self.with_ego else s
 
 
-class Layout:
+class StreetLayout:
     """A furnished street: things stand, movers and walkers (row k of crowd walks walkers[k]) have a motion.
 
     lamps: (d, height, s) of the street lights. drive_side: +1 keeps right, -1 keeps left.

@@ -13,7 +13,7 @@ from segmif_ros.scenes.climate import LIGHTINGS, WEATHERS, make_climate
 from segmif_ros.scenes.layers import make_layers, make_skyline
 from segmif_ros.scenes.shading import ColourCamera, cloud_tile, make_colour_camera, render_rgb, sky_radiance
 from segmif_ros.scenes.thermal import ThermalCamera, make_thermal_camera, render_counts
-from segmif_ros.scenes.world import View, World
+from segmif_ros.scenes.world import World, WorldView
 
 MIN_SIZE = 32
 
@@ -54,7 +54,7 @@ class Pinhole:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class CameraViews:
     """One moment through two level cameras that are somewhere else and may have other sizes.
 
     Attributes:
@@ -125,7 +125,7 @@ class RoadScene:
         self._climate = make_climate(rng, self.lighting, self.weather)
         self._world = World(rng, self._climate)
         u = rng.uniform
-        self._view = View(
+        self._view = WorldView(
             focal=float(np.exp(u(np.log(0.6), np.log(1.45)))) if focal is None else focal,
             horizon=float(u(0.32, 0.6)),
             centre_u=float(np.clip(rng.normal(0.5, 0.07), 0.3, 0.7)) if focal is None else 0.5,
@@ -152,7 +152,7 @@ class RoadScene:
 
     def look(
         self, t_s: float, rgb: Pinhole, infrared: Pinhole, offset_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    ) -> Look:
+    ) -> CameraViews:
         """Return the scene at t_s seconds through cameras of one's own.
 
         Args:
@@ -181,7 +181,7 @@ class RoadScene:
         image, _ = render_rgb(layers, self._climate, self._optics_of(rgb), rng)
         seen = make_layers(self._world, self._climate, there, t_s, self._skyline)
         _, cloud = sky_radiance(self._climate, there, cloud_tile(), seen.first_row)
-        return Look(
+        return CameraViews(
             rgb=image,
             labels=layers.labels(),
             depth_m=layers.depth(),

@@ -8,106 +8,7 @@ import numpy as np
 from segmif_ros.scenes import classes as c
 from segmif_ros.scenes.climate import Climate, Rgb
 from segmif_ros.scenes.faces import F32, Faces, box, flat, prism, scaled, surface, upright
-
-Rng = np.random.Generator
-
-LOW_BEAM = 60.0
-PAINTS: list[Rgb] = [
-    (0.65, 0.65, 0.64),
-    (0.80, 0.80, 0.80),
-    (0.02, 0.02, 0.025),
-    (0.10, 0.11, 0.12),
-    (0.30, 0.31, 0.33),
-    (0.35, 0.02, 0.02),
-    (0.03, 0.07, 0.25),
-    (0.05, 0.12, 0.08),
-    (0.45, 0.36, 0.22),
-    (0.55, 0.35, 0.03),
-]
-
-
-_OUTWARDS = {
-    "left": np.array([-0.02, 0, 0], np.float32),
-    "right": np.array([0.02, 0, 0], np.float32),
-    "back": np.array([0, 0, -0.02], np.float32),
-}
-
-
-def part(quad: F32, u0: float, u1: float, v0: float, v1: float) -> F32:
-    """(4, 3) what lies between the shares u of the width and v of the height of a quad from box() or prism()."""
-    share = np.array([[u0, v0], [u0, v1], [u1, v1], [u1, v0]], np.float32)
-    u, v = share[:, :1], share[:, 1:]
-    return np.asarray((1 - v) * ((1 - u) * quad[0] + u * quad[3]) + v * ((1 - u) * quad[1] + u * quad[2]), np.float32)
-
-
-def _wheels(half_width: float, radius: float, axles: list[float], *, arch: float = 1.0) -> tuple[list[F32], list[F32]]:
-    """(tyres, hubs) as octagons in both side planes, wound outwards; arch widens them about the same axle."""
-    a = np.arange(8) * (np.pi / 4) + np.pi / 8
-    tyres: list[F32] = []
-    hubs: list[F32] = []
-    for z in axles:
-        for sign in (-1.0, 1.0):
-            for r, store in ((arch * radius, tyres), (0.55 * radius, hubs)):
-                x = np.full(8, sign * (half_width + 0.02))
-                store.append(
-                    np.stack([x, radius + r * np.sin(a), z + sign * r * np.cos(a)], axis=1).astype(np.float32)[::-1]
-                )
-    return tyres, hubs
-
-
-def _lights(
-    climate: Climate,
-    label: int,
-    half_width: float,
-    y: float,
-    half_length: float,
-    size: tuple[float, float],
-    *,
-    running: bool,
-    braking: bool,
-) -> tuple[list[F32], list[list[float]]]:
-    dark = climate.lighting != "day" or climate.weather != "clear"
-    on = running and dark
-    tail = (2.2 if braking else 0.5) if on else (0.5 if braking and running else 0.0)
-    tail_row = surface(
-        climate,
-        label,
-        (0.30, 0.02, 0.02),
-        "car_glass",
-        emission=(tail, 0.04 * tail, 0.03 * tail),
-        inside_k=2.5 if on else 0.0,
-        texture=0.0,
-        retro=0.8,
-        cull=True,
-    )
-    head = (LOW_BEAM if climate.lighting == "night" else 9.0) if on else 0.0
-    head_row = surface(
-        climate,
-        label,
-        (0.6, 0.6, 0.6),
-        "car_glass",
-        emission=(head, 0.95 * head, 0.85 * head),
-        inside_k=12.0 if on else 0.0,
-        texture=0.0,
-        cull=True,
-    )
-    w, h = size
-    polygons, rows = [], []
-    for sign in (-1, 1):
-        x0, x1 = sorted((sign * (half_width - 0.06), sign * (half_width - 0.06 - w)))
-        polygons.append(upright(x0, x1, y, y + h, -half_length - 0.02))
-        rows.append(tail_row)
-        polygons.append(upright(x0, x1, y - 0.12, y + h - 0.12, half_length + 0.02)[::-1])
-        rows.append(head_row)
-    return polygons, rows
-
-
-def a_paint(rng: Rng) -> Rgb:
-    """The colour of a body: mostly one of the usual ones, now and then any."""
-    if rng.random() < 0.25:
-        r, g, b = (float(x) for x in rng.uniform(0.02, 0.6, 3) ** 1.3)
-        return (r, g, b)
-    return scaled(PAINTS[int(rng.integers(len(PAINTS)))], float(rng.uniform(0.7, 1.2)))
+from segmif_ros.scenes.vehicle_parts import OUTWARDS, Rng, a_paint, lights, part, wheels
 
 
 def car(rng: Rng, climate: Climate, *, running: bool, braking: bool = False) -> Faces:
@@ -232,10 +133,10 @@ def car(rng: Rng, climate: Climate, *, running: bool, braking: bool = False) -> 
             middle = float(rng.uniform(0.35, 0.75))
             polygons += [part(cabin[name], u0, u1, 0.1, middle), part(cabin[name], u0, u1, middle, 0.9)]
             rows += [glass, shine]
-    arches, _ = _wheels(half_width - 0.01, 0.32, [-0.62 * hl, 0.64 * hl], arch=1.2)
+    arches, _ = wheels(half_width - 0.01, 0.32, [-0.62 * hl, 0.64 * hl], arch=1.2)
     polygons += arches
     rows += [dark] * len(arches)
-    tyres, hubs = _wheels(half_width, 0.32, [-0.62 * hl, 0.64 * hl])
+    tyres, hubs = wheels(half_width, 0.32, [-0.62 * hl, 0.64 * hl])
     polygons += tyres + hubs
     rows += [tyre] * len(tyres) + [hub] * len(hubs)
     z = -hl - 0.02
@@ -252,7 +153,7 @@ def car(rng: Rng, climate: Climate, *, running: bool, braking: bool = False) -> 
     pipe = float(rng.choice([-1, 1])) * 0.6 * half_width
     polygons.append(upright(pipe - 0.1, pipe + 0.1, base - 0.04, base + 0.1, z - 0.01))
     rows.append(exhaust)
-    light_polygons, light_rows = _lights(
+    light_polygons, light_rows = lights(
         climate, c.CAR, half_width, belt - 0.24, hl, (0.26, 0.16), running=running, braking=braking
     )
     return Faces.of(polygons + light_polygons, rows + light_rows)
@@ -323,14 +224,14 @@ def truck(rng: Rng, climate: Climate, *, running: bool) -> Faces:
     if rng.random() < 0.6:  # a company's name on its sides and doors
         v = float(rng.uniform(0.3, 0.7))
         for name in ("left", "right", "back"):
-            polygons.append(part(load[name], 0.12, 0.88, v - 0.12, v + 0.12) + _OUTWARDS[name])
+            polygons.append(part(load[name], 0.12, 0.88, v - 0.12, v + 0.12) + OUTWARDS[name])
             rows.append(row(print_rgb, load_k + 0.3))
     polygons.append(upright(-0.02, 0.02, 1.0, height - 0.05, -hl - 0.01))  # the seam of the rear doors
     rows.append(surface(climate, c.TRUCK, (0.05, 0.05, 0.05), "rubber", texture=0.0, cull=True, detail=True))
-    tyres, hubs = _wheels(half_width, 0.48, [-0.62 * hl, -0.35 * hl, hl - 1.2])
+    tyres, hubs = wheels(half_width, 0.48, [-0.62 * hl, -0.35 * hl, hl - 1.2])
     polygons += tyres + hubs
     rows += [tyre] * len(tyres) + [hub] * len(hubs)
-    light_polygons, light_rows = _lights(
+    light_polygons, light_rows = lights(
         climate, c.TRUCK, half_width, 0.78, hl, (0.28, 0.16), running=running, braking=False
     )
     return Faces.of(polygons + light_polygons, rows + light_rows)
@@ -382,7 +283,7 @@ def bus(rng: Rng, climate: Climate, *, running: bool) -> Faces:
     if rng.random() < 0.6:
         v = float(rng.uniform(0.08, 0.3))
         for name in ("left", "right", "back"):
-            polygons.append(part(hull[name], 0.0, 1.0, v - 0.06, v + 0.06) + _OUTWARDS[name])
+            polygons.append(part(hull[name], 0.0, 1.0, v - 0.06, v + 0.06) + OUTWARDS[name])
             rows.append(row(stripe, body_k))
     count = int(length / 1.5)
     for k in range(count):
@@ -401,10 +302,10 @@ def bus(rng: Rng, climate: Climate, *, running: bool) -> Faces:
         upright(-0.8, 0.8, height - 0.5, height - 0.15, -z)[::-1],
     ]
     rows += [glass, board]
-    tyres, hubs = _wheels(half_width, 0.48, [-0.55 * hl, 0.6 * hl])
+    tyres, hubs = wheels(half_width, 0.48, [-0.55 * hl, 0.6 * hl])
     polygons += tyres + hubs
     rows += [tyre] * len(tyres) + [row((0.2, 0.2, 0.2), 18.0 * hot, "metal")] * len(hubs)
-    light_polygons, light_rows = _lights(
+    light_polygons, light_rows = lights(
         climate, c.BUS, half_width, 0.85, hl, (0.25, 0.2), running=running, braking=False
     )
     return Faces.of(polygons + light_polygons, rows + light_rows)

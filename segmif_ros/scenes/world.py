@@ -12,7 +12,7 @@ from segmif_ros.scenes.camera import Camera, Road
 from segmif_ros.scenes.climate import Climate
 from segmif_ros.scenes.faces import CORNERS, F32, NUM_ATTRIBUTES, Faces
 from segmif_ros.scenes.ground import Ground, make_ground
-from segmif_ros.scenes.layout import PERIOD_M, Layout, Motion
+from segmif_ros.scenes.layout import PERIOD_M, Motion, StreetLayout
 
 BEHIND_M = 30.0  # more than the longest house
 SIDE_M = 45.0
@@ -20,7 +20,7 @@ PERSON_LAMBERT = 0.45  # people are round: some of them is always in the sun
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class WorldMoment:
     """All faces, s from the camera; sort key of each and sun on each (F,); street lamps (L, 3) as (d, height, s)."""
 
     faces: Faces
@@ -44,7 +44,7 @@ class World:
             swing_phase=float(rng.uniform(0, 2 * np.pi)),
             crest=float(rng.normal(0, 0.00006)),
         )
-        build = Layout(rng, climate, self.ground, self.drive_side)
+        build = StreetLayout(rng, climate, self.ground, self.drive_side)
         self.ego_mps, self.ego_d = build.ego_mps, build.ego_d
 
         self._standing = Faces.join([t.faces for t in build.things])
@@ -67,7 +67,7 @@ class World:
         self._crowd, self._walkers = build.crowd, build.walkers
         self._lamps = np.array(build.lamps).reshape(-1, 3)
 
-    def at(self, camera_s: float, t_s: float) -> Moment:
+    def at(self, camera_s: float, t_s: float) -> WorldMoment:
         """The world as it is around a camera at camera_s metres along the road."""
         relative = _wrap(self._standing_s - camera_s)
         standing = self._standing.xyz.copy()
@@ -96,7 +96,7 @@ class World:
 
         lamps = self._lamps.copy()
         lamps[:, 2] = _wrap(lamps[:, 2] - camera_s)
-        return Moment(
+        return WorldMoment(
             faces=Faces(
                 xyz=np.concatenate([standing, driving, walking]),
                 attributes=np.concatenate([self._standing.attributes, self._driving.attributes, posed.attributes]),
@@ -121,7 +121,7 @@ class World:
         at[in_the_way, 1] = -BEHIND_M
         return at
 
-    def camera_at(self, t_s: float, height: int, width: int, view: View) -> Camera:
+    def camera_at(self, t_s: float, height: int, width: int, view: WorldView) -> Camera:
         """The camera on the own car at t_s."""
         bob = view.bob_px * (np.sin(7.1 * t_s + view.phase) + 0.5 * np.sin(12.7 * t_s)) if self.ego_mps else 0.0
         return Camera(
@@ -138,7 +138,7 @@ class World:
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class WorldView:
     """How the camera sits on the car; focal, horizon and centre as shares of width, height, width."""
 
     focal: float

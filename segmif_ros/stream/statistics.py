@@ -26,7 +26,7 @@ class Summary:
     max: float = 0.0
 
 
-class Window:
+class SampleWindow:
     """The latest samples of one quantity."""
 
     def __init__(self, size: int = _WINDOW) -> None:
@@ -136,8 +136,8 @@ class Statistics:
         self._dropped = dict.fromkeys(DROP_REASONS, 0)
         self._rate = RateMeter()
         self._pair_rate = RateMeter()
-        self._age_ms = Window()
-        self._stage_ms: dict[str, Window] = {}
+        self._age_ms = SampleWindow()
+        self._stage_ms: dict[str, SampleWindow] = {}
         self._since_ns = 0
         self._since = {"pairs": 0, "refused": 0}  # since the last delivery
         self._refusal = ""
@@ -169,7 +169,7 @@ class Statistics:
     def stage(self, stage: str, each_ms: float) -> None:
         """Count the time of something that isn't done for each pair."""
         with self._lock:
-            self._stage_ms.setdefault(stage, Window()).add(each_ms)
+            self._stage_ms.setdefault(stage, SampleWindow()).add(each_ms)
 
     def drop(self, reason: str) -> None:
         """Count a pair that was formed and not delivered, by one of `DROP_REASONS`."""
@@ -191,7 +191,7 @@ class Statistics:
             self._rate.tick(now_ns)
             self._age_ms.add(age_ms)
             for stage, each_ms in stage_ms.items():
-                self._stage_ms.setdefault(stage, Window()).add(each_ms)
+                self._stage_ms.setdefault(stage, SampleWindow()).add(each_ms)
 
     def snapshot(self, now_ns: int, pairer_drops: Mapping[str, int] | None = None) -> Snapshot:
         """Return the statistics now; ``pairer_drops`` (what the pairer counted) is added to the drops."""

@@ -65,7 +65,7 @@ def fusion_loss_later_rounds(fused: Tensor, target: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class LossEvidence:
     """What labels and maps of absence count in the segmentation loss.
 
     Attributes:
@@ -82,17 +82,17 @@ class Evidence:
     absence_weight: float = 1.0
     overlap_weight: float = 0.0
 
-    def to(self, device: torch.device) -> Evidence:
+    def to(self, device: torch.device) -> LossEvidence:
         """Move the tensors."""
         moved = (None if each is None else each.to(device) for each in (self.class_weights, self.possible))
         weights, possible = moved
         return replace(self, class_weights=weights, possible=possible)
 
 
-LABELS_ALONE = Evidence()
+LABELS_ALONE = LossEvidence()
 
 
-def labelled_weight(labels: Tensor, evidence: Evidence = LABELS_ALONE, absent: Tensor | None = None) -> float:
+def labelled_weight(labels: Tensor, evidence: LossEvidence = LABELS_ALONE, absent: Tensor | None = None) -> float:
     """How much the evidence of (B, H, W) int64 labels, and of uint8 bits of absence, counts together.
 
     It is what the mean loss divides by. For a batch that is cut into parts, by processes or one after another, the
@@ -111,7 +111,7 @@ def labelled_weight(labels: Tensor, evidence: Evidence = LABELS_ALONE, absent: T
 def segmentation_loss(
     logits: Tensor,
     labels: Tensor,
-    evidence: Evidence = LABELS_ALONE,
+    evidence: LossEvidence = LABELS_ALONE,
     total: float | None = None,
     absent: Tensor | None = None,
 ) -> Tensor:

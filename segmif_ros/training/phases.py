@@ -27,7 +27,7 @@ from segmif_ros.training.batches import Batch, Samples, SegmentationSamples
 from segmif_ros.training.config import TrainingConfig
 from segmif_ros.training.losses import (
     LABELS_ALONE,
-    Evidence,
+    LossEvidence,
     fusion_loss_first_round,
     fusion_loss_later_rounds,
     segmentation_loss,
@@ -48,18 +48,18 @@ class Truth:
     """
 
     total: float
-    evidence: Evidence = LABELS_ALONE
+    evidence: LossEvidence = LABELS_ALONE
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Segmentation loss of a part of the batch: its sum divided by the whole batch's weight, a scalar."""
         return segmentation_loss(logits, batch.labels, self.evidence, self.total, batch.absent)
 
 
-def evidence_of(config: TrainingConfig) -> Evidence:
+def evidence_of(config: TrainingConfig) -> LossEvidence:
     """Return what a recipe's labels and maps of absence count."""
     classes = label_set(config.label_set)
     factors = [config.class_weights.get(name, 1.0) for name in classes.names]
-    return Evidence(
+    return LossEvidence(
         class_weights=torch.tensor(factors) if config.class_weights else None,
         possible=torch.from_numpy(possible_classes(classes)) if config.absence_weight else None,
         absence_weight=config.absence_weight,

@@ -49,7 +49,7 @@ class GpuCheckError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class GpuRow:
     """One model by one backend in one precision.
 
     Attributes:
@@ -110,7 +110,7 @@ def check(
         The report, JSON values only.
     """
     kind = torch.device(device).type
-    rows: list[Row] = []
+    rows: list[GpuRow] = []
     dense: dict[str, dict[str, float]] = {}
     for model in models:
         weights = (str(random_weights(model, scratch)),) if model.startswith(RANDOM) else parse_weights(model)
@@ -123,7 +123,7 @@ def check(
                 say(f"{model}, {backend}, {precision}")
                 name: dict[str, Any] = {"model": model, "backend": backend, "precision": precision}
                 if clock() >= until_s:
-                    rows.append(Row(**name, problem="left out: the time was up"))
+                    rows.append(GpuRow(**name, problem="left out: the time was up"))
                     continue
                 row = _row(name, weights, device, pair, expected, frames, plain)
                 plain = row.p50_ms if (backend, precision) == ("torch", "float32") and not row.problem else plain
@@ -151,13 +151,13 @@ def _row(
     expected: EngineResult,
     frames: int,
     plain_ms: float | None,
-) -> Row:
+) -> GpuRow:
     backend, precision = name["backend"], name["precision"]
     cuda = torch.device(device).type == "cuda"
     if line := lacking(backend):
-        return Row(**name, problem=line)
+        return GpuRow(**name, problem=line)
     if precision not in BACKENDS[backend].precisions:
-        return Row(**name, problem=f"{backend} doesn't compute in {precision}")
+        return GpuRow(**name, problem=f"{backend} doesn't compute in {precision}")
     try:
         if cuda:
             torch.cuda.empty_cache()
@@ -173,13 +173,13 @@ def _row(
             if index >= _WARM_UPS:
                 times.append(1e3 * (time.perf_counter() - began))
     except (EngineError, RuntimeError, ImportError) as error:  # what this row can't do costs this row
-        return Row(**name, problem=first_line(error))
+        return GpuRow(**name, problem=first_line(error))
     agreement, psnr = mask_agreement(found.labels, expected.labels), psnr_db(found.fused, expected.fused)
     tolerance = TOLERANCES[precision]
     near = agreement >= tolerance.mask_agreement and (psnr is None or psnr >= tolerance.fused_psnr_db)
     median = float(np.median(times))
     reference = plain_ms if (backend, precision) != ("torch", "float32") else median
-    return Row(
+    return GpuRow(
         **name,
         passed=None if name["model"].startswith(RANDOM) else near,
         mask_agreement=agreement,

@@ -47,7 +47,7 @@ class NodeStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class NodeWork:
     """What a node did between two statuses.
 
     Attributes:
@@ -134,7 +134,7 @@ def _rows(seen: Tracked) -> list[tuple[str, str]]:
         shown = "rate not known yet" if rate is None else f"{rate:.1f} Hz"
         topic = now.values.get(f"topic_{camera}", "")
         inputs.append((camera, f"{topic}  {shown}, {now.values.get(f'frames_{camera}', '?')} frames".strip()))
-    dropped = Work(first={}, latest=now.values).dropped()
+    dropped = NodeWork(first={}, latest=now.values).dropped()
     counted = ", ".join(f"{reason} {count}" for reason, count in dropped.items() if count)
     age = [(name, now.number(f"age_ms_{name}")) for name in ("p50", "p95", "p99")]
     ages = ", ".join(f"{name.upper()} {value:.0f} ms" for name, value in age if value is not None)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from segmif_ros.reporting.numbers import percentiles, significant
-from segmif_ros.trials.live import Work
+from segmif_ros.trials.live import NodeWork
 
 
 def summarise(
@@ -31,7 +31,7 @@ def summarise(
     same_pass = np.asarray([b[3] == a[3] for a, b in pairwise(matched)], bool)
     gaps_ms = 1000 * np.diff(arrivals_s)[same_pass] if len(matched) > 1 else np.zeros(0)
     last = measured["diagnostics_last"]
-    work = Work(first=measured["diagnostics_first"], latest=last)
+    work = NodeWork(first=measured["diagnostics_first"], latest=last)
     offsets = [f"pair_offset_ms_{end}" for end in ("mean", "max")]
     masters = measured["masters"]
     loops = sorted({loop for _, _, loop in masters})

@@ -95,7 +95,7 @@ class Measurement:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recorded:
+class RecordedImage:
     """One image of the bag, serialized, with the time that it was recorded at."""
 
     camera: str
@@ -109,12 +109,12 @@ def stamp_of(raw: bytes) -> int:
     return int(seconds) * NS_PER_S + int(nanoseconds)
 
 
-def read_bag(path: Path, topics: dict[str, str]) -> Iterator[Recorded]:
+def read_bag(path: Path, topics: dict[str, str]) -> Iterator[RecordedImage]:
     """Yield the images of both cameras as they were recorded; BagError if a topic is missing."""
     with open_bag(path, Topics(**topics)) as bag:
         cameras = {connection.topic: camera for camera, connection in bag.connections.items()}
         for connection, recorded_ns, raw in bag.reader.messages(list(bag.connections.values())):
-            yield Recorded(camera=cameras[connection.topic], recorded_ns=recorded_ns, raw=raw)
+            yield RecordedImage(camera=cameras[connection.topic], recorded_ns=recorded_ns, raw=raw)
 
 
 def compressed_cameras(path: Path, topics: Topics) -> set[str]:
@@ -123,7 +123,7 @@ def compressed_cameras(path: Path, topics: Topics) -> set[str]:
         return {camera for camera, connection in bag.connections.items() if connection.msgtype == COMPRESSED}
 
 
-class Player:
+class BagPlayer:
     """Publishes a bag at its pace, in passes, and listens meanwhile."""
 
     def __init__(self, node: Any, spin: Callable[[float], None], options: argparse.Namespace) -> None:
@@ -277,7 +277,7 @@ def run(options: argparse.Namespace) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        player = Player(node, lambda timeout_s: executor.spin_once(timeout_sec=timeout_s), options)
+        player = BagPlayer(node, lambda timeout_s: executor.spin_once(timeout_sec=timeout_s), options)
         player.wait_for_node()
         say("ready")
         if options.attach:

@@ -37,7 +37,7 @@ from segmif_ros.stream.temporal import TemporalFilter
 Image = npt.NDArray[np.uint8]
 Frame = tuple[Image, Image, Image | None]  # infrared, RGB, labels
 
-# apart from all other seeds; see `segmif_ros.evaluation.single_camera`
+# apart from all other seeds; see `segmif_ros.evaluation.single_camera_factors`
 FIRST_SEED = 6_400_000
 LIGHTINGS = ("day", "night")
 _SURE_PX = 1.5  # between the flow there and back

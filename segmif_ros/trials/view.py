@@ -14,13 +14,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from segmif_ros.grid.drawing import draw_cost
 from segmif_ros.grid.evidence import Square
-from segmif_ros.grid.picture import draw_cost
 from segmif_ros.imaging.encodings import EncodingError, ImageBuffer, to_infrared, to_rgb
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.imaging.overlay import draw_confidence
 from segmif_ros.trials.live import Listener, Tracked, screen
-from segmif_ros.trials.view_server import ADDRESS, LegendClass, Picture, UInt8Image, View, serve
+from segmif_ros.trials.view_server import ADDRESS, LegendClass, LivePicture, LiveView, UInt8Image, serve
 
 # panel -> title, topic of the node where its status doesn't name another
 PANELS = {
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     from rclpy.node import Node
 
     titles = {**{name: title for name, (title, _) in PANELS.items()}, GRID[0]: GRID[1]}
-    view = View(titles, time.monotonic, options.points, hidden_while_empty=(GRID[0],))
+    view = LiveView(titles, time.monotonic, options.points, hidden_while_empty=(GRID[0],))
     server = serve(view, options.port)
     context = rclpy.context.Context()
     rclpy.init(args=[], context=context)
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _report(view: View, listener: Listener, topics: _Topics, name: str | None) -> None:
+def _report(view: LiveView, listener: Listener, topics: _Topics, name: str | None) -> None:
     found = [each for each in listener.seen() if name is None or each.now.node == name.lstrip("/")]
     images = listener.image_topics()
     if found:
@@ -88,7 +88,7 @@ def _report(view: View, listener: Listener, topics: _Topics, name: str | None) -
 class _Topics:
     """The subscriptions of the view: to the topics of the node that is shown."""
 
-    def __init__(self, node: Any, view: View) -> None:
+    def __init__(self, node: Any, view: LiveView) -> None:
         self._node = node
         self._view = view
         self._gain = ThermalGain(GainConfig())
@@ -129,7 +129,7 @@ class _Topics:
         stamp = stamp_ns(message.header)
         draw = partial(drawn, name, image_buffer(message), stamp, self._gain)
         now_s = time.monotonic()
-        self._view.show(name, Picture(stamp=f"{stamp}-{now_s:.3f}", arrived_s=now_s, draw=draw))
+        self._view.show(name, LivePicture(stamp=f"{stamp}-{now_s:.3f}", arrived_s=now_s, draw=draw))
 
     def _take_grid(self, message: Any) -> None:
         from segmif_ros.ros.messages import stamp_ns
@@ -139,7 +139,7 @@ class _Topics:
         corner = info.origin.position
         square = Square(x_m=corner.x, y_m=corner.y, cell_m=info.resolution, cells=info.width)
         draw = partial(draw_cost, cost, square, stamp_ns(message.header))
-        self._view.show("grid", Picture(stamp=f"{now_s:.3f}", arrived_s=now_s, draw=draw))
+        self._view.show("grid", LivePicture(stamp=f"{now_s:.3f}", arrived_s=now_s, draw=draw))
 
     def _take_classes(self, message: Any) -> None:
         self._view.use_classes([LegendClass(each.name, (each.r, each.g, each.b)) for each in message.classes])

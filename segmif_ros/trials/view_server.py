@@ -33,7 +33,7 @@ class ViewError(ValueError):
 
 
 @dataclass(frozen=True)
-class Picture:
+class LivePicture:
     """The newest image of a panel.
 
     Attributes:
@@ -55,7 +55,7 @@ class LegendClass:
     colour: tuple[int, int, int]
 
 
-class View:
+class LiveView:
     """What the page shows; safe to set from one thread and to read from others.
 
     Args:
@@ -77,12 +77,12 @@ class View:
         self._points_file = points_file
         self._hidden_while_empty = frozenset(hidden_while_empty)
         self._lock = threading.Lock()
-        self._pictures: dict[str, Picture] = {}
+        self._pictures: dict[str, LivePicture] = {}
         self._drawn: dict[str, tuple[str, bytes]] = {}
         self._level, self._lines = "", ["waiting for a node ..."]
         self._classes: tuple[LegendClass, ...] = ()
 
-    def show(self, name: str, picture: Picture) -> None:
+    def show(self, name: str, picture: LivePicture) -> None:
         """Set the newest image of a panel."""
         with self._lock:
             self._pictures[name] = picture
@@ -163,7 +163,7 @@ def _checked_points(body: bytes) -> dict[str, Any]:
     return {**sizes, "points": points}
 
 
-def serve(view: View, port: int) -> ThreadingHTTPServer:
+def serve(view: LiveView, port: int) -> ThreadingHTTPServer:
     """Serve the page on loopback from threads of its own; port 0 takes a free one.
 
     Raises:

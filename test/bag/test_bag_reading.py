@@ -11,7 +11,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from segmif_ros.bag.messages import IMAGE, image_message, image_of
 from segmif_ros.bag.reading import BagError, Topics, open_bag
-from segmif_ros.bag.record import LABELS_TOPIC, START_NS
+from segmif_ros.bag.record_synthetic import LABELS_TOPIC, START_NS
 from segmif_ros.bag.writing import new_bag
 from segmif_ros.imaging.encodings import view
 from segmif_ros.stream.processing import opened

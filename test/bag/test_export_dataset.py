@@ -11,10 +11,9 @@ import pytest
 from fake_bag import FakeEngine
 
 from segmif_ros import cli
-from segmif_ros.bag import record
-from segmif_ros.bag.export import ExportConfig, export
+from segmif_ros.bag.export_dataset import ExportConfig, export
 from segmif_ros.bag.reading import BagError, Topics
-from segmif_ros.bag.record import LABELS_TOPIC
+from segmif_ros.bag.record_synthetic import LABELS_TOPIC
 from segmif_ros.bag.replay import ReplayConfig, replay
 from segmif_ros.data.published import open_dataset, read_pair
 from segmif_ros.labels import FMB

@@ -18,7 +18,7 @@ from segmif_ros.bag.grid_messages import (
     transforms_of,
 )
 from segmif_ros.bag.reading import BagError
-from segmif_ros.bag.record import RecordConfig, record
+from segmif_ros.bag.record_synthetic import RecordConfig, record
 from segmif_ros.bag.replay import ReplayConfig, replay
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.evidence import Square

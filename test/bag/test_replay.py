@@ -16,7 +16,7 @@ from rosbags.rosbag2 import Reader
 
 from segmif_ros.bag.messages import typestore
 from segmif_ros.bag.reading import BagError, Topics
-from segmif_ros.bag.record import LABELS_TOPIC, START_NS, RecordConfig, record
+from segmif_ros.bag.record_synthetic import LABELS_TOPIC, START_NS, RecordConfig, record
 from segmif_ros.bag.replay import OUTPUT_TOPICS, ReplayConfig, replay
 from segmif_ros.labels import FMB
 from segmif_ros.reporting.errors import RunError

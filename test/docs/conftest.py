@@ -13,7 +13,7 @@ from documentation import ROOT
 from torch_fixtures import one_thread, own_cache
 
 from segmif_ros.bag.messages import IMAGE, image_message
-from segmif_ros.bag.record import START_NS
+from segmif_ros.bag.record_synthetic import START_NS
 from segmif_ros.bag.writing import new_bag
 from segmif_ros.inference.backends import missing_packages
 from segmif_ros.inference.pairs import pattern_pairs

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segmif_ros.data.transforms import Sample
-from segmif_ros.evaluation.single_camera import Reliability, measure, write_factors
+from segmif_ros.evaluation.single_camera_factors import Reliability, measure, write_factors
 from segmif_ros.inference.single_confidence import UNCALIBRATED, is_calibrated, read_table, single_confidence
 from segmif_ros.labels import FMB
 

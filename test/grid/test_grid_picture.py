@@ -3,8 +3,8 @@
 
 import numpy as np
 
+from segmif_ros.grid.drawing import draw_cost
 from segmif_ros.grid.evidence import Square
-from segmif_ros.grid.picture import draw_cost
 
 
 def test_cells_of_a_message_are_drawn_with_y_upwards_and_unknown_dark() -> None:

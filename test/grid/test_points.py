@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 from grid_scenes import CAMERA, HERE, LEVEL, PERSON, SIGN, costs, frame, mapper, street
 
+from segmif_ros.grid.drawing import draw_grid
 from segmif_ros.grid.errors import GridError
-from segmif_ros.grid.picture import draw_grid
 from segmif_ros.grid.points import points_in_view, points_of_depth, points_of_ground
-from segmif_ros.grid.view import OUTSIDE, GroundView, Pinhole
+from segmif_ros.grid.view import OUTSIDE, GroundView, UndistortedView
 from segmif_ros.labels import FMB
 from segmif_ros.rig.camera import CameraModel
 
 TABLE = costs().for_names(FMB.names)
-PINHOLE = Pinhole(CAMERA, 201, 201)
+PINHOLE = UndistortedView(CAMERA, 201, 201)
 
 
 def _points(labels: np.ndarray) -> np.ndarray:
@@ -67,7 +67,7 @@ def test_a_distorted_mask_is_undistorted_before_it_is_laid_on_the_ground() -> No
     camera = CameraModel(
         width=201, height=201, K=CAMERA.K, distortion_model="plumb_bob", D=np.array([-0.2, 0.02, 0, 0, 0])
     )
-    pinhole = Pinhole(camera, 201, 201)
+    pinhole = UndistortedView(camera, 201, 201)
     # a point 2 m ahead and 1 m to the left, as the lens shows it
     (pixel,), _ = camera.pixels([[-1.0, 1.0, 2.0]])
     u, v = np.rint(pixel).astype(int)
@@ -81,10 +81,10 @@ def test_a_distorted_mask_is_undistorted_before_it_is_laid_on_the_ground() -> No
 
 
 def test_labels_of_another_size_use_the_camera_scaled() -> None:
-    half = Pinhole(CAMERA, 101, 101)
+    half = UndistortedView(CAMERA, 101, 101)
     assert half.K[0, 0] == pytest.approx(100 * 101 / 201)
     with pytest.raises(GridError, match="other proportions"):
-        Pinhole(CAMERA, 201, 100)
+        UndistortedView(CAMERA, 201, 100)
 
 
 def test_labels_and_confidence_of_two_sizes_are_refused() -> None:

@@ -13,7 +13,7 @@ from standin_networks import rgb_only
 from segmif_ros.inference import export as module
 from segmif_ros.inference.backends import missing_packages
 from segmif_ros.inference.engine import Engine, EngineConfig
-from segmif_ros.inference.export import ExportError, Parity, ParityError, export
+from segmif_ros.inference.export import ExportError, ExportParityError, Parity, export
 from segmif_ros.inference.pairs import pattern_pairs
 from segmif_ros.inference.weights import WeightsError
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
@@ -95,7 +95,7 @@ def test_nothing_is_written_where_the_results_differ(
     far = Parity(mask_agreement=0.9, fused_psnr_db=20.0, backend="abacus", sizes=((48, 64),))
     monkeypatch.setattr(module, "measure_parity", lambda *_: far)
     monkeypatch.setattr(module, "_write_graph", lambda *_: None)
-    with pytest.raises(ParityError, match=line) as raised:
+    with pytest.raises(ExportParityError, match=line) as raised:
         export([str(tiny_weights)], tmp_path / "net", "folder", (48, 64))
     assert raised.value.exit_status == 1
     assert not list(tmp_path.iterdir())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segmif_ros.labels import FMB
-from segmif_ros.scenes import VERSION, RoadScene, SceneError, classes, sheet
+from segmif_ros.scenes import VERSION, RoadScene, SceneError, classes, contact_sheet
 
 SMALL = {"height": 72, "width": 96}
 PINNED_VERSION = 2
@@ -259,18 +259,18 @@ def test_a_negative_seed_is_refused():
 
 def test_the_command_writes_a_contact_sheet_and_prints_scenes_per_second(tmp_path, capsys):
     out = tmp_path / "sheet.png"
-    status = sheet.main(["--sheet", str(out), "--rows", "1", "--height", "48", "--width", "64"])
+    status = contact_sheet.main(["--sheet", str(out), "--rows", "1", "--height", "48", "--width", "64"])
     assert status == 0
     assert cv2.imread(str(out)).shape == (48, 9 * 64, 3)
     assert "wrote" in capsys.readouterr().out
 
 
 def test_the_benchmark_line_gives_both_rates():
-    assert "new scenes" in sheet.benchmark(48, 64, count=2)
+    assert "new scenes" in contact_sheet.benchmark(48, 64, count=2)
 
 
 def test_the_command_refuses_a_folder_that_does_not_exist(tmp_path, capsys):
     missing = str(tmp_path / "no" / "sheet.png")
-    assert sheet.main(["--sheet", missing, "--rows", "1", "--height", "48", "--width", "64"]) == 2
+    assert contact_sheet.main(["--sheet", missing, "--rows", "1", "--height", "48", "--width", "64"]) == 2
     error = capsys.readouterr().err
     assert "no such folder" in error and error.count("\n") == 1

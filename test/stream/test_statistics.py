@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmif_ros.stream.statistics import DROP_REASONS, RateMeter, Statistics, Summary, Window
+from segmif_ros.stream.statistics import DROP_REASONS, RateMeter, SampleWindow, Statistics, Summary
 
 S = 1_000_000_000
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
 def test_a_window_sums_up_as_numpy_does(samples) -> None:
-    window = Window()
+    window = SampleWindow()
     for each in samples:
         window.add(each)
     summary = window.summary()
@@ -23,14 +23,14 @@ def test_a_window_sums_up_as_numpy_does(samples) -> None:
 
 
 def test_a_window_forgets_its_oldest_samples() -> None:
-    window = Window(size=3)
+    window = SampleWindow(size=3)
     for each in (1000, 1, 2, 3):
         window.add(each)
     assert window.summary().max == 3
 
 
 def test_an_empty_window_is_all_zero() -> None:
-    assert Window().summary() == Summary()
+    assert SampleWindow().summary() == Summary()
 
 
 def test_a_steady_rate_is_told_exactly_at_any_moment_between_two_events() -> None:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from segmif_ros.training.losses import (
-    Evidence,
+    LossEvidence,
     fusion_loss_first_round,
     fusion_loss_later_rounds,
     labelled_weight,
@@ -99,7 +99,7 @@ def test_class_weights_count_a_class_more():
     logits[0, 0, 0] = torch.tensor([3.0, 3.0])  # both pixels are called class 0
     labels = torch.tensor([[[0, 1]]])
     right, wrong = F.cross_entropy(logits, labels, reduction="none").flatten()
-    weighted = segmentation_loss(logits, labels, Evidence(class_weights=torch.tensor([1.0, 4.0])))
+    weighted = segmentation_loss(logits, labels, LossEvidence(class_weights=torch.tensor([1.0, 4.0])))
     assert weighted == pytest.approx(float((right + 4 * wrong) / 5))
 
 
@@ -110,7 +110,7 @@ def test_the_losses_of_parts_add_up_to_the_batchs(class_weights):
     labels = torch.randint(0, 3, (4, 8, 8), generator=generator)
     labels[0, :7] = 255
     labels[1] = 255
-    evidence = Evidence(class_weights=class_weights)
+    evidence = LossEvidence(class_weights=class_weights)
     total = labelled_weight(labels, evidence)
     parts = [segmentation_loss(logits[i : i + 1], labels[i : i + 1], evidence, total) for i in range(4)]
     whole = segmentation_loss(logits, labels, evidence)
@@ -129,25 +129,25 @@ POSSIBLE = torch.tensor([[True, True, True], [False, False, True]])
 
 def test_a_pixel_where_a_group_surely_is_not_costs_the_groups_probability():
     logits = torch.log(torch.tensor([0.2, 0.3, 0.5]))[None, :, None, None]
-    loss = segmentation_loss(logits, evidence=Evidence(possible=POSSIBLE), **absence(1))
+    loss = segmentation_loss(logits, evidence=LossEvidence(possible=POSSIBLE), **absence(1))
     assert loss.item() == pytest.approx(-math.log(1 - 0.5))
 
 
 def test_a_pixel_without_bits_of_absence_costs_nothing():
     logits = torch.randn(1, 3, 1, 1)
-    assert segmentation_loss(logits, evidence=Evidence(possible=POSSIBLE), **absence(0)).item() == 0
+    assert segmentation_loss(logits, evidence=LossEvidence(possible=POSSIBLE), **absence(0)).item() == 0
 
 
 def test_a_label_counts_instead_of_the_absence_on_its_pixel():
     logits = torch.log(torch.tensor([0.2, 0.3, 0.5]))[None, :, None, None]
-    loss = segmentation_loss(logits, evidence=Evidence(possible=POSSIBLE), **absence(1, labels=1))
+    loss = segmentation_loss(logits, evidence=LossEvidence(possible=POSSIBLE), **absence(1, labels=1))
     assert loss.item() == pytest.approx(-math.log(0.3))
 
 
 def test_labels_and_absence_are_averaged_by_their_weights():
     logits = torch.log(torch.tensor([0.2, 0.3, 0.5]))[None, :, None, None].expand(1, 3, 1, 2)
     labels, absent = torch.tensor([[[1, 255]]]), torch.tensor([[[0, 1]]], dtype=torch.uint8)
-    evidence = Evidence(possible=POSSIBLE, absence_weight=0.5)
+    evidence = LossEvidence(possible=POSSIBLE, absence_weight=0.5)
     loss = segmentation_loss(logits, labels, evidence, absent=absent)
     assert loss.item() == pytest.approx((-math.log(0.3) - 0.5 * math.log(0.5)) / 1.5)
     assert labelled_weight(labels, evidence, absent) == 1.5
@@ -155,7 +155,7 @@ def test_labels_and_absence_are_averaged_by_their_weights():
 
 def test_absence_that_the_network_is_wholly_wrong_about_has_a_finite_gradient():
     logits = torch.tensor([80.0, 0.0, -80.0])[None, :, None, None].requires_grad_()
-    segmentation_loss(logits, evidence=Evidence(possible=POSSIBLE), **absence(1)).backward()
+    segmentation_loss(logits, evidence=LossEvidence(possible=POSSIBLE), **absence(1)).backward()
     assert logits.grad.isfinite().all() and logits.grad[0, 2] < 0
 
 
@@ -194,19 +194,19 @@ def test_the_overlap_loss_of_a_batch_without_labels_is_zero_with_a_zero_gradient
 def test_the_overlap_counts_beside_the_cross_entropy_by_its_weight():
     logits, labels = likely([0.8, 0.1, 0.1], [0.4, 0.5, 0.1]), torch.tensor([[[0, 1]]])
     plain = segmentation_loss(logits, labels)
-    both = segmentation_loss(logits, labels, Evidence(overlap_weight=0.7))
+    both = segmentation_loss(logits, labels, LossEvidence(overlap_weight=0.7))
     assert (both - plain).item() == pytest.approx(0.7 * overlap_loss(logits, labels).item())
 
 
 def test_an_overlap_weight_of_zero_leaves_the_overlap_out():
     logits, labels = torch.randn(1, 3, 2, 2), torch.randint(0, 3, (1, 8, 8))
-    assert segmentation_loss(logits, labels, Evidence(overlap_weight=0.0)) == segmentation_loss(logits, labels)
+    assert segmentation_loss(logits, labels, LossEvidence(overlap_weight=0.0)) == segmentation_loss(logits, labels)
 
 
 def test_parts_of_a_batch_count_their_overlap_by_their_share_of_the_labels():
     first, second = likely([0.8, 0.1, 0.1], [0.4, 0.5, 0.1]), likely([0.2, 0.7, 0.1], [0.1, 0.1, 0.8])
     labels = [torch.tensor([[[0, 1]]]), torch.tensor([[[255, 2]]])]
-    evidence, plain = Evidence(overlap_weight=1.0), Evidence()
+    evidence, plain = LossEvidence(overlap_weight=1.0), LossEvidence()
     total = labelled_weight(torch.cat(labels))
     added = [
         segmentation_loss(part, truth, evidence, total) - segmentation_loss(part, truth, plain, total)
@@ -217,6 +217,6 @@ def test_parts_of_a_batch_count_their_overlap_by_their_share_of_the_labels():
 
 
 def test_moving_the_evidence_keeps_its_factors():
-    evidence = Evidence(class_weights=torch.ones(3), possible=POSSIBLE, absence_weight=0.25, overlap_weight=0.5)
+    evidence = LossEvidence(class_weights=torch.ones(3), possible=POSSIBLE, absence_weight=0.25, overlap_weight=0.5)
     moved = evidence.to(torch.device("cpu"))
     assert (moved.absence_weight, moved.overlap_weight) == (0.25, 0.5)

@@ -17,7 +17,7 @@ from rosbags.rosbag2 import Reader
 from segmif_ros import cli
 from segmif_ros.bag.node_options import offline_pipeline_config, parameters_of, pipeline_config
 from segmif_ros.bag.reading import BagError, Topics, open_bag
-from segmif_ros.bag.record import LABELS_TOPIC
+from segmif_ros.bag.record_synthetic import LABELS_TOPIC
 from segmif_ros.bag.replay import ReplayConfig
 from segmif_ros.evaluation.baseline import BaselineEngine
 from segmif_ros.evaluation.report_page import PAGE_FILE

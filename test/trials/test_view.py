@@ -12,7 +12,7 @@ from browser import browser
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.trials.view import PANELS, drawn
-from segmif_ros.trials.view_server import LegendClass, Picture, View, serve
+from segmif_ros.trials.view_server import LegendClass, LivePicture, LiveView, serve
 
 WAIT_S = 60  # on a busy machine
 
@@ -24,9 +24,9 @@ def _card(text: str, width: int = 320, height: int = 240) -> np.ndarray:
 
 
 def test_images_state_and_points_in_a_browser(tmp_path: Path) -> None:
-    view = View({name: title for name, (title, _) in PANELS.items()}, lambda: 1.0, tmp_path / "points.yaml")
+    view = LiveView({name: title for name, (title, _) in PANELS.items()}, lambda: 1.0, tmp_path / "points.yaml")
     for name in ("infrared", "rgb"):
-        view.show(name, Picture(stamp="1", arrived_s=0.5, draw=lambda name=name: _card(name)))
+        view.show(name, LivePicture(stamp="1", arrived_s=0.5, draw=lambda name=name: _card(name)))
     view.report("WARN", ["segmif_node  WARN", "  problem   rgb: /rgb fell silent"])
     view.use_classes([LegendClass("person", (255, 0, 0))])
     server = serve(view, 0)

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import yaml
 
-from segmif_ros.trials.view_server import LegendClass, Picture, View, ViewError, serve
+from segmif_ros.trials.view_server import LegendClass, LivePicture, LiveView, ViewError, serve
 
 POINTS = {"infrared_size": [64, 48], "rgb_size": [128, 96], "points": [{"infrared": [1.5, 2], "rgb": [3.25, 4]}]}
 
 
 @pytest.fixture
-def view(tmp_path: Path) -> View:
-    return View({"infrared": "infrared", "rgb": "RGB"}, lambda: 12.0, tmp_path / "points.yaml")
+def view(tmp_path: Path) -> LiveView:
+    return LiveView({"infrared": "infrared", "rgb": "RGB"}, lambda: 12.0, tmp_path / "points.yaml")
 
 
 @pytest.fixture
-def server(view: View) -> Iterator[ThreadingHTTPServer]:
+def server(view: LiveView) -> Iterator[ThreadingHTTPServer]:
     made = serve(view, 0)
     yield made
     made.shutdown()
@@ -37,8 +37,8 @@ def _ask(server: ThreadingHTTPServer, path: str, method: str = "GET", body: byte
     return answer.status, answer.read()
 
 
-def _picture(stamp: str, value: int = 200) -> Picture:
-    return Picture(stamp=stamp, arrived_s=10.0, draw=lambda: np.full((48, 64, 3), value, np.uint8))
+def _picture(stamp: str, value: int = 200) -> LivePicture:
+    return LivePicture(stamp=stamp, arrived_s=10.0, draw=lambda: np.full((48, 64, 3), value, np.uint8))
 
 
 def test_the_page_names_nothing_outside_of_itself(server: ThreadingHTTPServer) -> None:
@@ -47,7 +47,7 @@ def test_the_page_names_nothing_outside_of_itself(server: ThreadingHTTPServer) -
     assert b"http" not in page
 
 
-def test_the_state_lists_panels_with_the_age_of_their_image(view: View, server: ThreadingHTTPServer) -> None:
+def test_the_state_lists_panels_with_the_age_of_their_image(view: LiveView, server: ThreadingHTTPServer) -> None:
     view.show("rgb", _picture("1"))
     view.report("WARN", ["segmif_node  WARN"])
     view.use_classes([LegendClass("road", (1, 2, 3))])
@@ -61,30 +61,30 @@ def test_the_state_lists_panels_with_the_age_of_their_image(view: View, server: 
 
 
 def test_a_panel_that_may_be_missing_appears_with_its_first_image() -> None:
-    view = View({"rgb": "RGB", "grid": "ground"}, lambda: 0.0, hidden_while_empty=("grid",))
+    view = LiveView({"rgb": "RGB", "grid": "ground"}, lambda: 0.0, hidden_while_empty=("grid",))
     assert [each["name"] for each in view.state()["panels"]] == ["rgb"]
     view.show("grid", _picture("1"))
     assert [each["name"] for each in view.state()["panels"]] == ["rgb", "grid"]
 
 
-def test_a_picture_is_drawn_once_however_often_it_is_asked_for(view: View, server: ThreadingHTTPServer) -> None:
+def test_a_picture_is_drawn_once_however_often_it_is_asked_for(view: LiveView, server: ThreadingHTTPServer) -> None:
     calls = []
 
     def draw() -> np.ndarray:
         calls.append(1)
         return np.full((48, 64), 90, np.uint8)
 
-    view.show("infrared", Picture(stamp="1", arrived_s=0.0, draw=draw))
+    view.show("infrared", LivePicture(stamp="1", arrived_s=0.0, draw=draw))
     images = [_ask(server, "/panel/infrared.jpg")[1] for _ in range(3)]
     assert len(calls) == 1
     decoded = cv2.imdecode(np.frombuffer(images[0], np.uint8), cv2.IMREAD_UNCHANGED)
     assert decoded.shape == (48, 64)
 
 
-def test_colours_arrive_as_they_were_drawn(view: View, server: ThreadingHTTPServer) -> None:
+def test_colours_arrive_as_they_were_drawn(view: LiveView, server: ThreadingHTTPServer) -> None:
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 0] = 250
-    view.show("rgb", Picture(stamp="1", arrived_s=0.0, draw=lambda: red))
+    view.show("rgb", LivePicture(stamp="1", arrived_s=0.0, draw=lambda: red))
     bgr = cv2.imdecode(np.frombuffer(_ask(server, "/panel/rgb.jpg")[1], np.uint8), cv2.IMREAD_COLOR)
     assert bgr[8, 8, 2] > 240 > 20 > bgr[8, 8, 0]
 
@@ -127,9 +127,9 @@ def test_another_site_can_not_send_points(server: ThreadingHTTPServer, tmp_path:
 
 def test_without_a_file_for_points_the_option_is_named() -> None:
     with pytest.raises(ViewError, match="--points FILE"):
-        View({}, lambda: 0.0).save_points(json.dumps(POINTS).encode())
+        LiveView({}, lambda: 0.0).save_points(json.dumps(POINTS).encode())
 
 
 def test_a_taken_port_is_one_line(server: ThreadingHTTPServer) -> None:
     with pytest.raises(ViewError, match="--port 0 takes a free one"):
-        serve(View({}, lambda: 0.0), server.server_address[1])
+        serve(LiveView({}, lambda: 0.0), server.server_address[1])

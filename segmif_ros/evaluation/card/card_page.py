@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from segmif_ros.evaluation.card.card_tables import night_line, report_tables
 from segmif_ros.evaluation.card.fusion_ranks import MODEL
 from segmif_ros.evaluation.card.learning_curve import curve_plots
-from segmif_ros.evaluation.card.tables import night_line, report_tables
 from segmif_ros.labels import LabelSet
 from segmif_ros.reporting import plots
 from segmif_ros.reporting.numbers import percent

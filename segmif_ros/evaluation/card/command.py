@@ -37,6 +37,7 @@ from segmif_ros.data.object_truth import ObjectFolder, object_table
 from segmif_ros.evaluation.card import flicker as weights_flicker
 from segmif_ros.evaluation.card.camvid_part import report_camvid
 from segmif_ros.evaluation.card.card_page import render_page
+from segmif_ros.evaluation.card.card_tables import report_tables
 from segmif_ros.evaluation.card.flicker import report_flicker
 from segmif_ros.evaluation.card.fusion_ranks import report_pairs
 from segmif_ros.evaluation.card.learning_curve import curve_plots, read_curve
@@ -54,7 +55,6 @@ from segmif_ros.evaluation.card.scenes_part import report_scenes
 from segmif_ros.evaluation.card.sequences_part import Frames, open_sequences, report_sequence
 from segmif_ros.evaluation.card.sheets import Gallery
 from segmif_ros.evaluation.card.street_part import report_street
-from segmif_ros.evaluation.card.tables import report_tables
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.options import add_runtime_arguments, runtime_config
 from segmif_ros.files import replace_file

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from segmif_ros.data.sampling import spread
 from segmif_ros.data.transforms import Sample
-from segmif_ros.evaluation.card.sheets import Gallery, Row
+from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
 from segmif_ros.evaluation.fusion import BASELINES, fusion_metrics, luma, structural_similarity
 from segmif_ros.inference.engine import EngineProtocol
 
@@ -113,7 +113,7 @@ def report_pairs(
         sample = pairs.sample(index, np.random.default_rng(0))
         result = engine.infer(sample.infrared, sample.rgb)
         values = fusion.add(sample.infrared, sample.rgb, result.fused)
-        row = Row(
+        row = SheetRow(
             caption=f"{pairs.names[index]}, Qabf {values['Qabf']:.2f}",
             infrared=sample.infrared,
             rgb=sample.rgb,

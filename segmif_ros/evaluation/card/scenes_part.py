@@ -20,7 +20,7 @@ from segmif_ros.evaluation.card.conditions import (
     SHIFTS_PX,
     shift_infrared,
 )
-from segmif_ros.evaluation.card.sheets import Gallery, Row
+from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
 from segmif_ros.evaluation.fusion import luma, structural_similarity
 from segmif_ros.evaluation.segmentation import ConfusionMatrix
 from segmif_ros.inference.engine import EngineProtocol, EngineResult
@@ -83,9 +83,9 @@ def segmentation_figures(matrix: ConfusionMatrix, labels: LabelSet, classes: Seq
     }
 
 
-def result_row(what: str, score: float, pair: tuple[Image, Image], result: EngineResult, truth: Image) -> Row:
+def result_row(what: str, score: float, pair: tuple[Image, Image], result: EngineResult, truth: Image) -> SheetRow:
     """Return the row of a sheet for a pair, infrared and RGB, and what the engine made of it."""
-    return Row(
+    return SheetRow(
         caption=f"{what}, mIoU {100 * score:.0f}",
         infrared=pair[0],
         rgb=pair[1],

@@ -15,7 +15,7 @@ from segmif_ros.data.images import DatasetError, require_8_bits, to_grey, to_rgb
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.data.sampling import spread
 from segmif_ros.evaluation.card.flicker import Steadiness
-from segmif_ros.evaluation.card.sheets import Gallery, Row
+from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
 from segmif_ros.inference.engine import EngineProtocol
 
 Image = npt.NDArray[np.uint8]
@@ -113,7 +113,7 @@ def report_sequence(
         steadiness = steadiness or Steadiness(np.ones(infrared.shape, np.bool_))
         steadiness.add(infrared, rgb, result.fused, result.labels)
         if number in shown:
-            row = Row(
+            row = SheetRow(
                 caption=f"{name}, frame {number}", infrared=infrared, rgb=rgb, fused=result.fused, labels=result.labels
             )
             gallery.show(f"sequence-{name}", row)

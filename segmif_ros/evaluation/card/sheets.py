@@ -22,7 +22,7 @@ WIDTH = 320
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Row:
+class SheetRow:
     """One pair: infrared (H, W), rgb and fused (H, W, 3) RGB, labels and truth (H, W), all uint8; truth or None."""
 
     caption: str
@@ -47,12 +47,12 @@ class Gallery:
         self._sheets: dict[str, list[tuple[float, int, Image]]] = {}
         self._count = 0
 
-    def show(self, sheet: str, row: Row) -> None:
+    def show(self, sheet: str, row: SheetRow) -> None:
         """Add an example."""
         self._count += 1
         self._sheets.setdefault(sheet, []).append((0.0, self._count, draw_row(row, self._label_set)))
 
-    def offer(self, sheet: str, score: float, row: Row) -> None:
+    def offer(self, sheet: str, score: float, row: SheetRow) -> None:
         """Keep a row if its score is among the lowest; worst first. A score of NaN is not comparable and left out."""
         self._count += 1
         kept = self._sheets.setdefault(sheet, [])
@@ -73,7 +73,7 @@ class Gallery:
         return files
 
 
-def draw_row(row: Row, label_set: LabelSet) -> Image:
+def draw_row(row: SheetRow, label_set: LabelSet) -> Image:
     """Return the pictures of a row side by side under its caption, uint8 RGB, each 320 pixels wide."""
     pictures = {
         "infrared": row.infrared,

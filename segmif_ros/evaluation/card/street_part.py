@@ -18,7 +18,7 @@ from segmif_ros.data.object_truth import OBJECTS, ObjectFolder, ObjectPair, obje
 from segmif_ros.data.sampling import spread
 from segmif_ros.evaluation.card.conditions import INPUTS, Pair, Purpose, generator, noisy
 from segmif_ros.evaluation.card.scenes_part import Advance
-from segmif_ros.evaluation.card.sheets import Gallery, Row
+from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
 from segmif_ros.inference.engine import EngineProtocol, EngineResult
 from segmif_ros.labels import LabelSet
 
@@ -148,7 +148,7 @@ def _show(
     figures = one.figures()
     score = math.nan if figures["miou"] is None else figures["miou"]
     found = f", {one.found} of {one.boxes} persons" if one.boxes else ""
-    row = Row(
+    row = SheetRow(
         caption=f"{pair.name}, mIoU {'-' if math.isnan(score) else round(100 * score)}{found}",
         infrared=pair.infrared,
         rgb=pair.rgb,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.evaluation.errors import EvaluationError
-from segmif_ros.evaluation.ground import page
+from segmif_ros.evaluation.ground import ground_page
 from segmif_ros.evaluation.ground.drives import CONDITIONS, DriveConfig, Segment, frames_to_do, run_drives
 from segmif_ros.evaluation.options import add_engine_arguments, engine_factory, engine_settings
 from segmif_ros.files import replace_file, write_json
@@ -77,12 +77,12 @@ def run(options: argparse.Namespace) -> int:
         results = {each.condition.name: each.scores.figures() for each in outcomes}
         about = {**settings, **_plain(asdict(config)), **_plain(asdict(grid))}
         write_json(options.out / REPORT_FILE, {"kind": "grid", "about": about, "conditions": results})
-        text = page.render(outcomes, results, label_set, [(key, str(value)) for key, value in about.items()])
+        text = ground_page.render(outcomes, results, label_set, [(key, str(value)) for key, value in about.items()])
         replace_file(options.out / PAGE_FILE, text)
         shown = next(each for each in reversed(outcomes) if each.condition.lighting == "day" and each.example)
         best = next((each for each in outcomes if each.condition.name == "day"), shown)
-        write_picture(options.out / PICTURE_FILE, page.picture(best, label_set))
-    print_tables(wide_console(), page.tables(results)[:-1])
+        write_picture(options.out / PICTURE_FILE, ground_page.picture(best, label_set))
+    print_tables(wide_console(), ground_page.tables(results)[:-1])
     print(f"{options.out / PAGE_FILE}")
     return 0
 

@@ -35,7 +35,7 @@ _FIRST_SCORED = 4  # frames before that fill the grid
 
 
 @dataclass(frozen=True, kw_only=True)
-class Condition:
+class DriveCondition:
     """What a run is about.
 
     Attributes:
@@ -59,19 +59,19 @@ class Condition:
 
 
 CONDITIONS = (
-    Condition(name="exact labels", exact=True),
-    Condition(name="exact labels, pitch off by 0.5 degrees", exact=True, pitch_error_deg=0.5),
-    Condition(name="exact labels, pitch off by -0.5 degrees", exact=True, pitch_error_deg=-0.5),
-    Condition(name="exact labels, pitch off by 1 degree", exact=True, pitch_error_deg=1.0),
-    Condition(name="exact labels, pitch off by -1 degree", exact=True, pitch_error_deg=-1.0),
-    Condition(name="day"),
-    Condition(name="day, pitch off by 0.5 degrees", pitch_error_deg=0.5),
-    Condition(name="day, pitch off by 1 degree", pitch_error_deg=1.0),
-    Condition(name="night", lighting="night"),
-    Condition(name="day, infrared gone", lost="infrared"),
-    Condition(name="night, infrared gone", lighting="night", lost="infrared"),
-    Condition(name="day, RGB gone", lost="rgb"),
-    Condition(name="night, RGB gone", lighting="night", lost="rgb"),
+    DriveCondition(name="exact labels", exact=True),
+    DriveCondition(name="exact labels, pitch off by 0.5 degrees", exact=True, pitch_error_deg=0.5),
+    DriveCondition(name="exact labels, pitch off by -0.5 degrees", exact=True, pitch_error_deg=-0.5),
+    DriveCondition(name="exact labels, pitch off by 1 degree", exact=True, pitch_error_deg=1.0),
+    DriveCondition(name="exact labels, pitch off by -1 degree", exact=True, pitch_error_deg=-1.0),
+    DriveCondition(name="day"),
+    DriveCondition(name="day, pitch off by 0.5 degrees", pitch_error_deg=0.5),
+    DriveCondition(name="day, pitch off by 1 degree", pitch_error_deg=1.0),
+    DriveCondition(name="night", lighting="night"),
+    DriveCondition(name="day, infrared gone", lost="infrared"),
+    DriveCondition(name="night, infrared gone", lighting="night", lost="infrared"),
+    DriveCondition(name="day, RGB gone", lost="rgb"),
+    DriveCondition(name="night, RGB gone", lighting="night", lost="rgb"),
 )
 
 
@@ -99,16 +99,16 @@ class DriveConfig:
 
 
 @dataclass
-class Outcome:
+class DriveOutcome:
     """What came of one condition: its figures, and the last grid of its first drive beside the truth."""
 
-    condition: Condition
+    condition: DriveCondition
     scores: GroundScores = field(default_factory=GroundScores)
     example: dict[str, Any] = field(default_factory=dict)
 
 
 def run_drives(
-    conditions: Sequence[Condition],
+    conditions: Sequence[DriveCondition],
     config: DriveConfig,
     grid: GridConfig,
     costs: CostTable,
@@ -116,7 +116,7 @@ def run_drives(
     segment: Segment | None,
     label_set: LabelSet = FMB,
     advance: Callable[[int], None] = lambda _count: None,
-) -> list[Outcome]:
+) -> list[DriveOutcome]:
     """Return what comes of each condition, in order.
 
     Conditions that differ in the pose only share their images and label maps.
@@ -130,8 +130,8 @@ def run_drives(
         label_set: Of the network's labels.
         advance: Told of each frame.
     """
-    outcomes = [Outcome(condition=each) for each in conditions]
-    groups: dict[tuple[bool, str, str], list[Outcome]] = {}
+    outcomes = [DriveOutcome(condition=each) for each in conditions]
+    groups: dict[tuple[bool, str, str], list[DriveOutcome]] = {}
     for each in outcomes:
         groups.setdefault(each.condition.labels_from, []).append(each)
     for members in groups.values():
@@ -140,14 +140,14 @@ def run_drives(
     return outcomes
 
 
-def frames_to_do(conditions: Iterable[Condition], config: DriveConfig) -> int:
+def frames_to_do(conditions: Iterable[DriveCondition], config: DriveConfig) -> int:
     """Return how often `run_drives` will tell of a frame."""
     return len({each.labels_from for each in conditions}) * len(config.seeds) * config.frames
 
 
 def _drive(
     seed: int,
-    members: list[Outcome],
+    members: list[DriveOutcome],
     config: DriveConfig,
     grid: GridConfig,
     costs: CostTable,
@@ -189,7 +189,7 @@ def _drive(
         advance(1)
 
 
-def _labels(scene: SceneFrame, condition: Condition, segment: Segment | None) -> tuple[Image, Image]:
+def _labels(scene: SceneFrame, condition: DriveCondition, segment: Segment | None) -> tuple[Image, Image]:
     if condition.exact:
         return scene.labels, np.full(scene.labels.shape, EXACT_CONFIDENCE, np.uint8)
     if segment is None:

@@ -17,14 +17,14 @@ from segmif_ros.rig.camera import CameraModel
 from segmif_ros.ros.messages import make_header
 from segmif_ros.ros.pose_inputs import tf_message_type
 from segmif_ros.ros.simulator.config import DEFAULT_HEIGHT, DEFAULT_WIDTH, RigConfig
-from segmif_ros.ros.simulator.frames import RigFrame, SceneSource
+from segmif_ros.ros.simulator.frames import RigFrame, SceneFrames
 from segmif_ros.scenes.drive import Drive
 
 ODOM_FRAME, BASE_FRAME = "odom", "base_link"
 STREET_M = 1000.0  # between two streets, so that no grid takes one for the other
 
 
-class DriveSource(SceneSource):
+class DriveSource(SceneFrames):
     """Straight, level streets, one after the other, with the pose of the robot in each frame."""
 
     def __init__(self, config: RigConfig) -> None:

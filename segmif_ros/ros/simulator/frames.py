@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.data.images import DatasetError
-from segmif_ros.data.pair_folder import Pair, PairFolder
+from segmif_ros.data.pair_folder import FolderPair, PairFolder
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.rig.calibrating.board import parse_board
 from segmif_ros.rig.calibration import RigCalibration
@@ -64,7 +64,7 @@ class FrameSource(Protocol):
         """One line for the log."""
 
 
-class SceneSource:
+class SceneFrames:
     """Synthetic streets, one after the other."""
 
     back = True
@@ -114,7 +114,7 @@ class SceneSource:
         return f"synthetic road {self.width}x{self.height}, {light}, {config.weather}, seed {config.seed}, {kept}"
 
 
-class TwoCameraSource(SceneSource):
+class TwoCameraSource(SceneFrames):
     """Synthetic streets through two cameras with sizes, lenses and places of their own, and maybe a board."""
 
     def __init__(self, config: RigConfig) -> None:
@@ -156,7 +156,7 @@ class TwoCameraSource(SceneSource):
         return f"{super().describe()}; infrared {infrared.width}x{infrared.height}{board}"
 
 
-class PairSource:
+class PairFrames:
     """The pairs of a folder, over and over. Raises DatasetError if none of them can be shown."""
 
     back = False
@@ -173,7 +173,7 @@ class PairSource:
         if first.infrared.size * 6 * self.count > KEPT_BYTES:
             self.count = 0
 
-    def _first_good(self) -> Pair:
+    def _first_good(self) -> FolderPair:
         for index in range(len(self._folder) - 1):
             with contextlib.suppress(DatasetError):  # said when its turn comes
                 return self._folder.load(index)
@@ -203,12 +203,12 @@ class PairSource:
 def make_source(config: RigConfig) -> FrameSource:
     """What the parameters ask for; ValueError with one line if that can't be had."""
     if config.pairs_folder:
-        return PairSource(config)
+        return PairFrames(config)
     if config.drive:
         from segmif_ros.ros.simulator.drive import DriveSource  # it is a SceneSource
 
         return DriveSource(config)
-    return SceneSource(config) if config.shares_view else TwoCameraSource(config)
+    return SceneFrames(config) if config.shares_view else TwoCameraSource(config)
 
 
 def _resized(image: npt.NDArray[Any], size: tuple[int, int], how: int | None = None) -> npt.NDArray[Any]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from segmif_ros.rig.calibration import Plane, RigCalibration
 from segmif_ros.rig.camera import Array, CameraModel
-from segmif_ros.scenes import Look, Pinhole, RoadScene, SceneError
+from segmif_ros.scenes import CameraViews, Pinhole, RoadScene, SceneError
 
 _MARGIN_PX = 24  # for the car's nodding
 _WIDEST = 4.0  # |tangent| of the outermost ray
@@ -127,7 +127,7 @@ class TwoCameras:
 
     def capture(self, scene: RoadScene, t_s: float) -> Capture:
         """Return what the cameras see of a scene at t_s seconds."""
-        look: Look = scene.look(t_s, self.rgb.pinhole, self.infrared.pinhole, self._offset_m)
+        look: CameraViews = scene.look(t_s, self.rgb.pinhole, self.infrared.pinhole, self._offset_m)
         return Capture(
             infrared=self.infrared.sample(look.infrared, look.pitch_rad),
             rgb=self.rgb.sample(look.rgb, look.pitch_rad),

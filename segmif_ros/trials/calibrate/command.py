@@ -26,8 +26,8 @@ from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml, load_calibration
 from segmif_ros.rig.camera import CameraModel
 from segmif_ros.rig.errors import CalibrationError
-from segmif_ros.trials.calibrate.page import click_page, report_page
-from segmif_ros.trials.calibrate.sources import LIVE, NamedPair, Source, default_topics
+from segmif_ros.trials.calibrate.calibration_page import click_page, report_page
+from segmif_ros.trials.calibrate.calibration_sources import LIVE, CalibrationSource, NamedPair, default_topics
 
 PROG = "segmif calibrate"
 RIG_FILE, REPORT_FILE, PAGE_FILE, CLICK_FILE = "rig.yaml", "report.json", "report.html", "points.html"
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; errors are raised as one line, and its exit status 0 says that there is a calibration."""
     if options.every < 1 or options.seconds <= 0 or options.slop < 0:
         raise CalibrationError("--every must be 1 or more, --seconds above 0, --slop 0 or more")
-    source = Source(
+    source = CalibrationSource(
         place=options.source,
         topics=Topics(infrared=options.infrared_topic, rgb=options.rgb_topic),
         slop_s=options.slop,
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
             replace_file(page, click_page(pair))
             print(f"open {page} in a browser, click pairs of points, save them, and give the file with --points")
             return 0
-        methods: dict[str, Callable[[argparse.Namespace, Source], Outcome]] = {
+        methods: dict[str, Callable[[argparse.Namespace, CalibrationSource], Outcome]] = {
             "board": _board, "scene": _scene, "points": _points,
         }  # fmt: skip
         outcome = methods[options.method](options, source)
@@ -116,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _board(options: argparse.Namespace, source: Source) -> Outcome:
+def _board(options: argparse.Namespace, source: CalibrationSource) -> Outcome:
     if not options.board:
         raise CalibrationError(
             "--board is needed, as checkerboard:8x6:0.04: inner corners, and a square's side in metres"
@@ -154,7 +154,7 @@ def _board_facts(result: BoardResult, collector: BoardCollector) -> dict[str, An
     }
 
 
-def _scene(options: argparse.Namespace, source: Source) -> Outcome:
+def _scene(options: argparse.Namespace, source: CalibrationSource) -> Outcome:
     known = load_calibration(options.known) if options.known else RigCalibration()
     cameras = (known.infrared, known.rgb) if known.infrared and known.rgb else None
     if options.translation and cameras is None:
@@ -187,7 +187,7 @@ def _scene(options: argparse.Namespace, source: Source) -> Outcome:
     return Outcome(calibration=result.calibration, verdict=result.verdict, facts=facts, shown=pairs[::step][:_SHOWN])
 
 
-def _points(options: argparse.Namespace, source: Source) -> Outcome:
+def _points(options: argparse.Namespace, source: CalibrationSource) -> Outcome:
     if not options.points:
         raise CalibrationError("--points FILE is needed, or --click for a page to choose the points on")
     points = read_points(options.points)

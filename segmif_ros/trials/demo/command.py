@@ -32,7 +32,7 @@ from segmif_ros.result_folder import ResultFolder
 from segmif_ros.ros.transport import profile_path, use_profile
 from segmif_ros.scenes.faults import parse_faults
 from segmif_ros.settings import add_options, given
-from segmif_ros.trials.demo.report import Figures, ShownMoment, figures, read_picture, tables, write_report
+from segmif_ros.trials.demo.demo_report import Figures, ShownMoment, figures, read_picture, tables, write_report
 from segmif_ros.trials.demo.timeline import points
 from segmif_ros.trials.domains import free_domain
 from segmif_ros.trials.processes import END_S, Child, Children, DemoError, child_environment, ros_arguments

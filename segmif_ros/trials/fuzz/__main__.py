@@ -28,9 +28,8 @@ KINDS = {
 def run_kind(kind: str, count: int, seed: int, keep: Path | None = None) -> Tally:
     """Throw ``count`` inputs of a kind, made from ``seed``; files that raise something go to ``keep``."""
     tally = Tally(keep)
-    # PyYAML has taken the name yaml
-    module = "yaml_files" if kind == "yaml" else kind
-    importlib.import_module(f"segmif_ros.trials.fuzz.{module}").run(tally, count, seed)
+
+    importlib.import_module(f"segmif_ros.trials.fuzz.fuzz_{kind}").run(tally, count, seed)
     return tally
 
 

@@ -14,10 +14,10 @@ from module_command import command_of
 
 from segmif_ros.evaluation.card import command as weights_report
 from segmif_ros.evaluation.card.card_page import render_page
+from segmif_ros.evaluation.card.card_tables import report_tables
 from segmif_ros.evaluation.card.command import measure
 from segmif_ros.evaluation.card.measured_data import Amounts, Data, find_data
 from segmif_ros.evaluation.card.sheets import Gallery
-from segmif_ros.evaluation.card.tables import report_tables
 from segmif_ros.inference.models import describe
 from segmif_ros.labels import FMB, MFNET
 from segmif_ros.reporting.numbers import number

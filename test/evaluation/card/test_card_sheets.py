@@ -7,16 +7,16 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.evaluation.card.sheets import WIDTH, Gallery, Row, draw_row
+from segmif_ros.evaluation.card.sheets import WIDTH, Gallery, SheetRow, draw_row
 from segmif_ros.labels import FMB
 from segmif_ros.reporting.sheet import GAP_PX
 
 
-def row(level: int = 0, truth: bool = False) -> Row:
+def row(level: int = 0, truth: bool = False) -> SheetRow:
     grey = np.full((40, 80), level, np.uint8)
     rgb = np.dstack([grey] * 3)
     ids = np.full((40, 80), FMB.id_of("sky"), np.uint8)
-    return Row(caption="one", infrared=grey, rgb=rgb, fused=rgb, labels=ids, truth=ids if truth else None)
+    return SheetRow(caption="one", infrared=grey, rgb=rgb, fused=rgb, labels=ids, truth=ids if truth else None)
 
 
 @pytest.mark.parametrize(("truth", "columns"), [(False, 4), (True, 5)])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from segmif_ros.data.object_truth import OBJECTS, ObjectFolder
+from segmif_ros.evaluation.card.card_tables import street_tables
 from segmif_ros.evaluation.card.sheets import Gallery
 from segmif_ros.evaluation.card.street_part import DROPPED, NOISY, failing_cameras, report_street
-from segmif_ros.evaluation.card.tables import street_tables
 from segmif_ros.inference.engine import EngineResult
 from segmif_ros.labels import FMB
 

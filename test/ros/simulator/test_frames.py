@@ -10,7 +10,7 @@ import pytest
 from segmif_ros.data.images import DatasetError
 from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.ros.simulator.config import RigConfig
-from segmif_ros.ros.simulator.frames import AHEAD, FrameFeed, PairSource, SceneSource, make_source
+from segmif_ros.ros.simulator.frames import AHEAD, FrameFeed, PairFrames, SceneFrames, make_source
 from segmif_ros.scenes import SceneError
 
 
@@ -143,39 +143,39 @@ SMALL = {"width": 64, "height": 48}
 
 
 def test_the_light_cycles_through_day_dusk_and_night():
-    source = SceneSource(RigConfig(**SMALL, scene_frames=2))
+    source = SceneFrames(RigConfig(**SMALL, scene_frames=2))
     brightness = [source.frame(2 * street).rgb.mean() for street in range(3)]
     assert brightness[2] < brightness[0]
     assert "day, dusk and night" in source.describe()
 
 
 def test_frames_within_a_street_are_moments_of_one_world():
-    source = SceneSource(RigConfig(**SMALL, lighting="day", rate_hz=30.0))
+    source = SceneFrames(RigConfig(**SMALL, lighting="day", rate_hz=30.0))
     a, b = source.frame(4).labels, source.frame(5).labels
     assert (a != b).mean() < 0.1
     assert (source.frame(4).labels != source.frame(35).labels).mean() > 0.1
 
 
 def test_synthetic_infrared_is_14_bit_counts_unless_8_bits_are_asked_for():
-    assert SceneSource(RigConfig(**SMALL)).frame(0).infrared.dtype == np.uint16
-    assert SceneSource(RigConfig(**SMALL, infrared_encoding="mono8")).frame(0).infrared.dtype == np.uint8
+    assert SceneFrames(RigConfig(**SMALL)).frame(0).infrared.dtype == np.uint16
+    assert SceneFrames(RigConfig(**SMALL, infrared_encoding="mono8")).frame(0).infrared.dtype == np.uint8
 
 
 def test_the_infrared_image_is_displaced_as_asked():
-    plain, moved = (SceneSource(RigConfig(**SMALL, infrared_shift_x_px=x)).frame(0) for x in (0.0, 3.0))
+    plain, moved = (SceneFrames(RigConfig(**SMALL, infrared_shift_x_px=x)).frame(0) for x in (0.0, 3.0))
     assert np.array_equal(plain.infrared[:, :-3], moved.infrared[:, 3:])
     assert np.array_equal(plain.labels, moved.labels)
 
 
 def test_large_images_make_the_loop_shorter_instead_of_filling_memory():
-    assert SceneSource(RigConfig(width=64, height=48, loop_frames=50)).count == 50
-    assert 2 <= SceneSource(RigConfig(width=4096, height=3072, loop_frames=50)).count < 10
+    assert SceneFrames(RigConfig(width=64, height=48, loop_frames=50)).count == 50
+    assert 2 <= SceneFrames(RigConfig(width=4096, height=3072, loop_frames=50)).count < 10
 
 
 def test_the_size_follows_the_one_side_that_is_given():
-    source = SceneSource(RigConfig(width=320))
+    source = SceneFrames(RigConfig(width=320))
     assert (source.width, source.height) == (320, 240)
-    source = SceneSource(RigConfig())
+    source = SceneFrames(RigConfig())
     assert (source.width, source.height) == (640, 480)
 
 
@@ -209,20 +209,20 @@ def test_pairs_keep_their_sizes_unless_one_is_given(tmp_path):
 
 def test_pairs_keep_their_depth_unless_one_is_asked_for(tmp_path):
     folder = _folder(tmp_path)
-    assert PairSource(RigConfig(pairs_folder=folder)).frame(0).infrared.max() == 200
-    counts = PairSource(RigConfig(pairs_folder=folder, infrared_encoding="mono16")).frame(0).infrared
+    assert PairFrames(RigConfig(pairs_folder=folder)).frame(0).infrared.max() == 200
+    counts = PairFrames(RigConfig(pairs_folder=folder, infrared_encoding="mono16")).frame(0).infrared
     assert counts.dtype == np.uint16 and counts.max() == 200 * 64
 
 
 def test_counts_of_a_folder_become_8_bits_on_request(tmp_path):
     folder = _folder(tmp_path, sixteen=True)
-    assert PairSource(RigConfig(pairs_folder=folder)).frame(0).infrared.dtype == np.uint16
-    shown = PairSource(RigConfig(pairs_folder=folder, infrared_encoding="mono8")).frame(0).infrared
+    assert PairFrames(RigConfig(pairs_folder=folder)).frame(0).infrared.dtype == np.uint16
+    shown = PairFrames(RigConfig(pairs_folder=folder, infrared_encoding="mono8")).frame(0).infrared
     assert shown.dtype == np.uint8 and shown.min() == 0 and shown.max() == 255
 
 
 def test_labels_of_a_folder_are_resized_without_inventing_ids(tmp_path):
-    source = PairSource(RigConfig(pairs_folder=_folder(tmp_path, labels=True), width=37, height=23))
+    source = PairFrames(RigConfig(pairs_folder=_folder(tmp_path, labels=True), width=37, height=23))
     assert source.has_labels
     labels = source.frame(0).labels
     assert labels.shape == (23, 37) and set(np.unique(labels)) == {8}

@@ -9,7 +9,7 @@ from segmif_ros.rig.calibrating.board import detect, parse_board
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.ros.simulator.board_view import HeldBoard, pose_in_infrared, random_pose
 from segmif_ros.ros.simulator.config import RigConfig
-from segmif_ros.ros.simulator.frames import SceneSource, TwoCameraSource, make_source
+from segmif_ros.ros.simulator.frames import SceneFrames, TwoCameraSource, make_source
 from segmif_ros.ros.simulator.optics import TwoCameras
 from segmif_ros.ros.simulator.rigs import CameraPlan, random_rig, rotation_of
 from segmif_ros.scenes import RoadScene, SceneError
@@ -96,4 +96,4 @@ def test_cameras_of_their_own_have_their_own_sizes_depth_and_board() -> None:
 
 
 def test_at_the_defaults_both_cameras_share_one_view() -> None:
-    assert type(make_source(RigConfig(width=64, height=48))) is SceneSource
+    assert type(make_source(RigConfig(width=64, height=48))) is SceneFrames

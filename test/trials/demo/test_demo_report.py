@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from segmif_ros.stream.statistics import DROP_REASONS
-from segmif_ros.trials.demo.report import figures, read_picture, tables, write_report
+from segmif_ros.trials.demo.demo_report import figures, read_picture, tables, write_report
 
 AGE = {"p50": 100.0, "p95": 180.0, "p99": 190.0, "max": 200.0}
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.evaluation.ground.drives import Outcome
-from segmif_ros.grid.picture import draw_grid
+from segmif_ros.evaluation.ground.drives import DriveOutcome
+from segmif_ros.grid.drawing import draw_grid
 from segmif_ros.labels import LabelSet
 from segmif_ros.reporting import plots
 from segmif_ros.reporting.page import Page, Panels, Picture, Plot, Section, legend_of
@@ -79,7 +79,9 @@ def shown(value: float | None, share: bool) -> str:
     return f"{100 * value:.1f}" if share else f"{value:.2f}"
 
 
-def render(outcomes: Sequence[Outcome], results: Mapping[str, Any], label_set: LabelSet, about: Sequence[Any]) -> str:
+def render(
+    outcomes: Sequence[DriveOutcome], results: Mapping[str, Any], label_set: LabelSet, about: Sequence[Any]
+) -> str:
     """Return the page as HTML text."""
     near = results[outcomes[0].condition.name]["bands"]
     curves = {
@@ -108,7 +110,7 @@ def render(outcomes: Sequence[Outcome], results: Mapping[str, Any], label_set: L
     )
 
 
-def picture(outcome: Outcome, label_set: LabelSet) -> Rgb:
+def picture(outcome: DriveOutcome, label_set: LabelSet) -> Rgb:
     """Return camera, labels, grid and truth of one moment in a row, (H, W, 3) uint8 RGB."""
     return np.hstack([image for _, image in _images(outcome, label_set)])
 
@@ -118,14 +120,14 @@ def _curve(reliability: Mapping[str, Any]) -> tuple[list[float], list[float]]:
     return [each[0] for each in pairs], [each[1] for each in pairs]
 
 
-def _panels(outcome: Outcome, label_set: LabelSet) -> tuple[Picture, ...]:
+def _panels(outcome: DriveOutcome, label_set: LabelSet) -> tuple[Picture, ...]:
     return tuple(
         Picture(caption=caption, uri=picture_uri(image, flat=caption != "camera"))
         for caption, image in _images(outcome, label_set)
     )
 
 
-def _images(outcome: Outcome, label_set: LabelSet) -> list[tuple[str, Rgb]]:
+def _images(outcome: DriveOutcome, label_set: LabelSet) -> list[tuple[str, Rgb]]:
     example = outcome.example
     grid, truth, pose = example["grid"], example["truth"], example["pose"]
     robot = (float(pose[0, 3]), float(pose[1, 3]), 0.0)

@@ -19,8 +19,8 @@ from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.registration import Registration, RegistrationConfig
 
 if TYPE_CHECKING:
+    from segmif_ros.trials.calibrate.calibration_sources import NamedPair
     from segmif_ros.trials.calibrate.command import Outcome
-    from segmif_ros.trials.calibrate.sources import NamedPair
 
 Image = npt.NDArray[np.uint8]
 _WIDTH_PX = 720

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-from segmif_ros.bag.export import ExportConfig, export
+from segmif_ros.bag.export_dataset import ExportConfig, export
 from segmif_ros.bag.messages import (
     CAMERA_INFO,
     COMPRESSED,

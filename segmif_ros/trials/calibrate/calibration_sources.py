@@ -39,7 +39,7 @@ class NamedPair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class CalibrationSource:
     """Pairs to calibrate with.
 
     Attributes:

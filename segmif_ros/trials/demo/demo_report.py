@@ -19,7 +19,7 @@ from segmif_ros.reporting.pictures import Image, picture_uri, write_picture
 from segmif_ros.reporting.sheet import draw_sheet
 from segmif_ros.reporting.tables import Table
 from segmif_ros.trials.demo.timeline import plots
-from segmif_ros.trials.live import Work
+from segmif_ros.trials.live import NodeWork
 
 _MIN_SHARE = 0.001  # classes with less of the picture are left out of legends
 _PANEL_WIDTH = 480  # of what is embedded in the page, pixels
@@ -63,7 +63,7 @@ class Figures:
 
 def figures(record: Mapping[str, Any]) -> Figures:
     """Return the figures of a record.json; counts of the node are those since the recorder's start."""
-    work = Work(first=record["diagnostics_first"], latest=record["diagnostics"])
+    work = NodeWork(first=record["diagnostics_first"], latest=record["diagnostics"])
     fused = record["outputs"]["fused/image"]
     return Figures(
         pairs=sum(map(work.count, ("pairs", "single_infrared", "single_rgb"))),
