@@ -120,7 +120,10 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "export": ("write the network as ONNX, OpenVINO or a model folder", _of("segmif_ros.inference.export")),
     "models": ("list the packaged weights, or describe those of a file", _of("segmif_ros.inference.models")),
     "weights-report": ("measure weights on held-out scenes", _of("segmif_ros.evaluation.card.command")),
-    "single-camera": ("calibrate the confidence with one camera alone", _of("segmif_ros.evaluation.single_camera_factors")),
+    "single-camera": (
+        "calibrate the confidence with one camera alone",
+        _of("segmif_ros.evaluation.single_camera_factors"),
+    ),
     "parity": ("compare the network with recorded outputs of the authors' network", _of("segmif_ros.trials.parity")),
     "picture": ("draw synthetic scenes and what the weights make of them", _of("segmif_ros.trials.demo.picture")),
     "parameters": ("print or write the tables of parameters", _of("segmif_ros.ros.parameter_files")),

@@ -4,31 +4,30 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from segmif_ros.files import write_json
 from segmif_ros.inference.backends import BACKENDS, TOLERANCES, available_backends, lacking
-from segmif_ros.inference.choice import mask_agreement, package_version, processor_name, psnr_db
+from segmif_ros.inference.choice import mask_agreement, psnr_db
 from segmif_ros.inference.config import EngineConfig
 from segmif_ros.inference.networks import default_backend, runnable_backends
 from segmif_ros.inference.operations import Rates, measure_rates
 from segmif_ros.inference.pairs import pattern_pairs, read_pairs
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
+from segmif_ros.reporting import plots
+from segmif_ros.reporting.numbers import percentiles
+from segmif_ros.reporting.tables import print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.settings import add_options, from_values, given
+from segmif_ros.trials.bench_rows import Row, groups, machine, table
 from segmif_ros.trials.bench_worker import PLAIN, PLAIN_UNTUNED, Ready, Runner, RunnerError, RunnerSpec
 
 UInt8Image = npt.NDArray[np.uint8]
@@ -37,73 +36,10 @@ Pairs = list[tuple[UInt8Image, UInt8Image]]
 RANDOM = "random:"
 _BYTES_SAVED = {"float32": 1, "int8": 4}
 _OF_THE_ENGINE = ("device", "num_threads", "calibration_pairs")  # options
-_LOG_COLUMNS = 160  # of a table that goes to a file or pipe
-_PACKAGES = ("torch", "openvino", "onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless")
 
 
 class BenchError(ValueError):
     """The benchmark can't do what was asked; one line."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """Results of one runner.
-
-    Attributes:
-        model: Name of the weights.
-        model_hash: Of their files.
-        backend: Or "plain", or "plain, untuned allocator".
-        precision: Of the arithmetic.
-        height: Rows.
-        width: Columns.
-        device: Where it ran.
-        gflop: Operations of a frame in 1e9; a multiply-add counts two. None for a model folder, as are both floors and
-            the parameters.
-        operations_floor_ms: These at the rate of a large matrix product in the same precision on this device.
-        bytes_floor_ms: What they read and write, at the rate of a large copy; half of float32's in 16 bit, a quarter in
-            int8, as if all of the network were in it.
-        parameters: Of the network.
-        load_ms: Loading the weights and making the backend.
-        first_frame_ms: The first frame with everything that is compiled for its size.
-        p50_ms: Median time of a frame, uint8 images in and uint8 results out.
-        p95_ms: 95th percentile.
-        p99_ms: 99th percentile.
-        network_p50_ms: Median of the frame without the prior image.
-        frames_per_s: 1000 / mean time.
-        peak_mib: Peak resident memory of its process.
-        mask_agreement: Share of pixels with the label of torch in float32, over all images.
-        fused_psnr_db: Of the fused images against torch in float32, peak 255; None where they are equal.
-        passed: Within the tolerance of its precision.
-        ratio_to_plain: Time of the plain forward in float32 over this one's, medians of ratios round by round.
-        ratio_to_untuned: The same for the plain forward with the allocator as it comes.
-        frames: Frames timed.
-    """
-
-    model: str
-    model_hash: str
-    backend: str
-    precision: str
-    height: int
-    width: int
-    device: str
-    gflop: float | None
-    operations_floor_ms: float | None
-    bytes_floor_ms: float | None
-    parameters: int | None
-    load_ms: float
-    first_frame_ms: float
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    network_p50_ms: float
-    frames_per_s: float
-    peak_mib: float
-    mask_agreement: float
-    fused_psnr_db: float | None
-    passed: bool
-    ratio_to_plain: float | None
-    ratio_to_untuned: float | None
-    frames: int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -148,9 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the benchmark; 0 when all agree with torch in float32, 1 when one doesn't."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_LOG_COLUMNS)
+    console = wide_console()
     # before minutes of measuring, not after them
     results = None if arguments.out is None else ResultFolder(arguments.out, "segmif bench")
     skipped = [f"skipped: {line}" for name in arguments.backends or () if (line := lacking(name))]
@@ -159,13 +93,17 @@ def run(arguments: argparse.Namespace) -> int:
     with TemporaryDirectory(prefix="segmif_bench_") as folder:
         rows, failures = bench(arguments, console, Path(folder))
     report = {"machine": machine(), "rows": [asdict(row) for row in rows], "failures": failures, "skipped": skipped}
-    for group in _groups(rows):
-        console.print(table(group))
+    for group in groups(rows):
+        print_tables(console, [table(group)])
     for line in failures:
         console.print(line, markup=False)
     if results is not None:
-        (results.folder / "bench.json").write_text(json.dumps(report, indent=2) + "\n")
-        plot(rows, results.folder / "bench.png")
+        write_json(results.folder / "bench.json", report)
+        plots.write_times(
+            results.folder / "bench.png",
+            [f"{row.model} {row.width}x{row.height}, {row.backend}, {row.precision}" for row in rows],
+            [(row.p50_ms, row.p95_ms) for row in rows],
+        )
         console.print(f"wrote {results.folder / 'bench.json'} and bench.png", markup=False)
         results.close()
     return 0 if not failures and all(row.passed for row in rows) else 1
@@ -286,7 +224,7 @@ def _row(
     operations, moved = ready.operations, ready.bytes_moved
     operations_per_s, bytes_per_s = rates.operations_per_s[spec.precision], rates.bytes_per_s
     bytes_per_s *= _BYTES_SAVED.get(spec.precision, 2)
-    p50, p95, p99 = (float(value) for value in np.percentile(total, (50, 95, 99)))
+    spread = percentiles(total.tolist())
     return Row(
         model=ready.model_name,
         model_hash=ready.model_hash,
@@ -301,9 +239,9 @@ def _row(
         parameters=ready.parameters,
         load_ms=ready.load_ms,
         first_frame_ms=ready.first_frame_ms,
-        p50_ms=p50,
-        p95_ms=p95,
-        p99_ms=p99,
+        p50_ms=spread["p50"] or 0.0,
+        p95_ms=spread["p95"] or 0.0,
+        p99_ms=spread["p99"] or 0.0,
         network_p50_ms=float(np.median([each["network"] for each in times])),
         frames_per_s=1e3 / float(total.mean()),
         peak_mib=peak_mib,
@@ -335,79 +273,6 @@ def random_weights(text: str, folder: Path) -> Path:
         torch.manual_seed(0)
         save_checkpoint(SegMiF(config), path, {"name": text, "prior": "mean"})
     return path
-
-
-def machine() -> dict[str, Any]:
-    """What the figures belong to."""
-    return {
-        "processor": processor_name() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_average_1min": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        **{name: found for name in _PACKAGES if (found := package_version(name))},
-    }
-
-
-def table(rows: list[Row]) -> Table:
-    """Rows of one model and size for a terminal."""
-    host, first = machine(), rows[0]
-    counted = "" if first.parameters is None else f"{1e-6 * first.parameters:.1f} M parameters, "
-    made = Table(
-        title=f"{first.model} ({first.model_hash}), {first.width}x{first.height}, {counted}"
-        f"on {host['processor']}, {host['cores']} cores, load {host['load_average_1min']}",
-        caption="ms a frame with everything; floors: operations at the rate of a large matrix product + bytes at that "
-        "of a copy; x plain: times faster than the plain float32 forward, allocator tuned; "
-        "x untuned: than the same with the allocator as it comes",
-        box=box.SIMPLE_HEAD,
-    )
-    made.add_column("backend")
-    made.add_column("precision")
-    for name in ("GFLOP", "floors ms", "first s", "P50 ms", "P95 ms", "P99 ms", "1/s", "MiB", "masks %", "PSNR dB"):
-        made.add_column(name, justify="right")
-    for name in ("x plain", "x untuned"):
-        made.add_column(name, justify="right")
-    made.add_column("")
-    for row in rows:
-        made.add_row(
-            row.backend,
-            row.precision,
-            "-" if row.gflop is None else f"{row.gflop:.1f}",
-            "-" if row.bytes_floor_ms is None else f"{row.operations_floor_ms:.0f} + {row.bytes_floor_ms:.0f}",
-            f"{1e-3 * row.first_frame_ms:.1f}",
-            *(f"{value:.1f}" for value in (row.p50_ms, row.p95_ms, row.p99_ms, row.frames_per_s)),
-            f"{row.peak_mib:.0f}",
-            f"{100 * row.mask_agreement:.2f}",
-            "equal" if row.fused_psnr_db is None else f"{row.fused_psnr_db:.1f}",
-            *("-" if ratio is None else f"{ratio:.2f}" for ratio in (row.ratio_to_plain, row.ratio_to_untuned)),
-            "pass" if row.passed else "FAIL",
-        )
-    return made
-
-
-def _groups(rows: list[Row]) -> list[list[Row]]:
-    by_case: dict[tuple[str, str, int, int], list[Row]] = {}
-    for row in rows:
-        by_case.setdefault((row.model, row.model_hash, row.height, row.width), []).append(row)
-    return list(by_case.values())
-
-
-def plot(rows: list[Row], path: Path) -> None:
-    """Bars of the median time, with a line to the 95th percentile."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 1 + 0.35 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    at = np.arange(len(rows))
-    medians = np.array([row.p50_ms for row in rows])
-    tails = np.array([row.p95_ms for row in rows]) - medians
-    axes.barh(at, medians, xerr=[np.zeros(len(rows)), tails], color="#3f7ab8", ecolor="#5b6675", capsize=2)
-    axes.set_yticks(at, [f"{row.model} {row.width}x{row.height}, {row.backend}, {row.precision}" for row in rows])
-    axes.invert_yaxis()
-    axes.set_xlabel("ms a frame: median, line to the 95th percentile")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=120)
 
 
 def _totals(times: list[dict[str, float]]) -> npt.NDArray[np.float64]:

@@ -11,6 +11,7 @@ import pytest
 from fake_bag import FakeEngine
 
 from segmif_ros import cli
+from segmif_ros.bag import record_synthetic
 from segmif_ros.bag.export_dataset import ExportConfig, export
 from segmif_ros.bag.reading import BagError, Topics
 from segmif_ros.bag.record_synthetic import LABELS_TOPIC
@@ -65,14 +66,14 @@ def test_the_manifest_says_where_each_pair_is_from(make_bag: MakeBag, tmp_path: 
 
 
 def test_pairs_like_the_last_one_can_be_left_out(tmp_path: Path) -> None:
-    config = record.RecordConfig(frames=6, rate_hz=1000.0, height=64, width=64, infrared_delay_s=0.0)
-    record.record(tmp_path / "still", config)
+    config = record_synthetic.RecordConfig(frames=6, rate_hz=1000.0, height=64, width=64, infrared_delay_s=0.0)
+    record_synthetic.record(tmp_path / "still", config)
     assert export(tmp_path / "still", tmp_path / "all", ExportConfig()) == 6
     assert export(tmp_path / "still", tmp_path / "few", ExportConfig(scene_change=10.0)) == 1
 
 
 def test_the_calibration_goes_into_the_manifest(tmp_path: Path) -> None:
-    record.record(tmp_path / "bag", record.RecordConfig(frames=1, height=64, width=80))
+    record_synthetic.record(tmp_path / "bag", record_synthetic.RecordConfig(frames=1, height=64, width=80))
     export(tmp_path / "bag", tmp_path / "set", ExportConfig())
     calibration = manifest(tmp_path / "set")["calibration"]
     assert set(calibration) == {"infrared", "rgb"}
@@ -83,10 +84,11 @@ def test_the_calibration_goes_into_the_manifest(tmp_path: Path) -> None:
 def test_a_damaged_camera_info_costs_that_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = record.camera_info_message
+    whole = record_synthetic.camera_info_message
     calls = iter(range(100))
-    monkeypatch.setattr(record, "camera_info_message", lambda *what: whole(*what)[: 40 if next(calls) < 2 else None])
-    record.record(tmp_path / "bag", record.RecordConfig(frames=2, height=64, width=80))
+    cut = lambda *what: whole(*what)[: 40 if next(calls) < 2 else None]  # noqa: E731
+    monkeypatch.setattr(record_synthetic, "camera_info_message", cut)
+    record_synthetic.record(tmp_path / "bag", record_synthetic.RecordConfig(frames=2, height=64, width=80))
     assert cli.main(["export-dataset", str(tmp_path / "bag"), "--out", str(tmp_path / "set")]) == 1
     said = manifest(tmp_path / "set")
     assert (len(said["pairs"]), said["source"]["unreadable_messages"]) == (2, 2)
@@ -98,9 +100,9 @@ def test_a_damaged_camera_info_costs_that_message(
 def test_a_camera_info_with_numbers_that_are_none_goes_into_the_manifest_without_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = record.camera_info_message
-    monkeypatch.setattr(record, "camera_info_message", lambda h, w, K, *what: whole(h, w, K * np.nan, *what))
-    record.record(tmp_path / "bag", record.RecordConfig(frames=1, height=64, width=80))
+    whole = record_synthetic.camera_info_message
+    monkeypatch.setattr(record_synthetic, "camera_info_message", lambda h, w, K, *what: whole(h, w, K * np.nan, *what))
+    record_synthetic.record(tmp_path / "bag", record_synthetic.RecordConfig(frames=1, height=64, width=80))
     export(tmp_path / "bag", tmp_path / "set", ExportConfig())
     assert manifest(tmp_path / "set")["calibration"]["rgb"]["k"] == [None] * 9
 

@@ -19,7 +19,7 @@ from segmif_ros import cli
 from segmif_ros.inference.weights import WeightsError
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
 from segmif_ros.trials.demo.command import DemoConfig, _advice, demo
-from segmif_ros.trials.demo.report import Figures
+from segmif_ros.trials.demo.demo_report import Figures
 
 
 @pytest.fixture(scope="module")
