@@ -61,7 +61,7 @@ bench: $(STAMP)
 
 # GPU_PYTHON=python3 takes that Python as it is, such as a machine's own torch with CUDA, and installs nothing
 gpu-check: $(if $(GPU_PYTHON),,$(STAMP))
-	$(if $(GPU_PYTHON),PYTHONPATH=. $(GPU_PYTHON),$(RUN)) -m segmif_ros.trials.gpu_check --out $(OUT)/gpu-check $(ARGS)
+	$(if $(GPU_PYTHON),PYTHONPATH=. $(GPU_PYTHON),$(RUN)) -m segmif_ros.cli gpu-check --out $(OUT)/gpu-check $(ARGS)
 
 soak: $(STAMP)
 	$(RUN) -m segmif_ros.trials.soak --minutes $(or $(MINUTES),10) $(ARGS)

@@ -7,7 +7,6 @@ Needs no ROS. On the CPU it runs too, to see that it works.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from segmif_ros.command_line import Parser, finish
+from segmif_ros.files import write_json
 from segmif_ros.inference.backends import BACKENDS, TOLERANCES, lacking
 from segmif_ros.inference.backends.device_runtime import device_facts
 from segmif_ros.inference.choice import mask_agreement, psnr_db
@@ -32,6 +28,7 @@ from segmif_ros.inference.errors import EngineError, first_line
 from segmif_ros.inference.pairs import pattern_pairs
 from segmif_ros.inference.weights import parse_weights, resolve_checkpoint
 from segmif_ros.model import load_checkpoint
+from segmif_ros.reporting.tables import Table, print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.trials.bench import RANDOM, random_weights
 
@@ -41,7 +38,6 @@ MODELS = ("random:mit_b3,9", "segmif-s", "segmif-rt")
 _BACKENDS = {"cuda": ("torch", "cuda_graph", "compile"), "cpu": ("torch",)}
 _PRECISIONS = {"cuda": ("float32", "float16", "bfloat16"), "cpu": ("float32", "bfloat16")}
 _WARM_UPS = 5
-_LOG_COLUMNS = 160
 
 
 class GpuCheckError(ValueError):
@@ -227,34 +223,33 @@ def _removed(hooks: Sequence[Any]) -> Iterator[None]:
 
 
 def table(report: dict[str, Any]) -> Table:
-    """Return the rows for a terminal."""
+    """Return the rows of a report."""
     tf32 = ", ".join(f"{name} {'on' if on else 'off'}" for name, on in report["tf32"].items())
-    title = f"{report['device']['device']}, torch {report['torch']}, {report['size']}; TF32 in float32: {tf32}"
-    made = Table(title=title, box=box.SIMPLE_HEAD)
-    for column in ("model", "backend", "precision"):
-        made.add_column(column)
-    for column in ("P50 ms", "P95 ms", "1/s", "x plain", "first s", "MiB", "labels %", "PSNR dB", ""):
-        made.add_column(column, justify="right")
-    for row in report["rows"]:
-        names = (row["model"], row["backend"], row["precision"])
-        if row["problem"]:
-            made.add_row(*names, "-", "-", "-", "-", "-", "-", "-", "-", row["problem"])
-            continue
-        psnr = "equal" if row["fused_psnr_db"] is None else f"{row['fused_psnr_db']:.1f}"
-        verdict = {True: "pass", False: "FAIL", None: "times only"}[row["passed"]]
-        ratio = "-" if row["ratio_to_plain"] is None else f"{row['ratio_to_plain']:.2f}"
-        made.add_row(
-            *names,
-            *(f"{row[name]:.2f}" for name in ("p50_ms", "p95_ms")),
-            f"{1e3 / row['p50_ms']:.0f}",
-            ratio,
-            f"{1e-3 * row['first_frame_ms']:.1f}",
-            f"{row['device_mib']:.0f}",
-            f"{100 * row['mask_agreement']:.2f}",
-            psnr,
-            verdict,
-        )
-    return made
+    return Table(
+        title=f"{report['device']['device']}, torch {report['torch']}, {report['size']}; TF32 in float32: {tf32}",
+        columns=(
+            *("model", "backend", "precision", "P50 ms", "P95 ms", "1/s", "x plain", "first s", "MiB", "labels %"),
+            *("PSNR dB", ""),
+        ),
+        rows=tuple(map(_cells, report["rows"])),
+    )
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    names = (row["model"], row["backend"], row["precision"])
+    if row["problem"]:
+        return (*names, *["-"] * 8, row["problem"])
+    return (
+        *names,
+        *(f"{row[name]:.2f}" for name in ("p50_ms", "p95_ms")),
+        f"{1e3 / row['p50_ms']:.0f}",
+        "-" if row["ratio_to_plain"] is None else f"{row['ratio_to_plain']:.2f}",
+        f"{1e-3 * row['first_frame_ms']:.1f}",
+        f"{row['device_mib']:.0f}",
+        f"{100 * row['mask_agreement']:.2f}",
+        "equal" if row["fused_psnr_db"] is None else f"{row['fused_psnr_db']:.1f}",
+        {True: "pass", False: "FAIL", None: "times only"}[row["passed"]],
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -282,7 +277,6 @@ def run(options: argparse.Namespace) -> int:
         raise GpuCheckError(f"--device {options.device}: cuda, cuda:N or cpu")
     if options.device != "cpu" and not torch.cuda.is_available():
         raise GpuCheckError(f"torch {torch.__version__} sees no CUDA device here: --device cpu shows that it works")
-    console = Console() if Console().is_terminal else Console(width=_LOG_COLUMNS)
     # before minutes of measuring, not after them
     for each in options.models:
         if not each.startswith(RANDOM):
@@ -297,24 +291,12 @@ def run(options: argparse.Namespace) -> int:
             scratch=Path(scratch),
             say=lambda line: print(line, file=sys.stderr),
         )
-        console.print(table(report))
+        print_tables(wide_console(), [table(report)])
         for model, cost in report["dense_blocks_float32"].items():
             share = 100 * cost["dense_blocks_ms"] / cost["forward_ms"]
             print(f"{model}: {cost['blocks']:.0f} dense blocks take {cost['dense_blocks_ms']:.1f} of "
                   f"{cost['forward_ms']:.1f} ms of a forward pass ({share:.0f} %)")  # fmt: skip
         path = results.folder / REPORT_FILE
-        path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(path, report)
         print(f"written: {path}")
     return 1 if any(row["passed"] is False for row in report["rows"]) else 0
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the check without the other commands, which need more packages."""
-    parser = Parser(prog=PROG)
-    add_arguments(parser)
-    options = parser.parse_args(arguments)
-    return finish(PROG, lambda: run(options))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
