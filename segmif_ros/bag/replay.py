@@ -30,13 +30,13 @@ from segmif_ros.evaluation.fusion import TEXTBOOK_METRICS
 from segmif_ros.evaluation.records import Record, measure
 from segmif_ros.evaluation.report import (
     EXTREMES,
-    Report,
     ReportInput,
     build_report,
     model_facts,
     timing,
 )
 from segmif_ros.evaluation.report_page import write_results
+from segmif_ros.evaluation.report_types import Report
 from segmif_ros.files import write_json
 from segmif_ros.imaging.encodings import EncodingError, view
 from segmif_ros.imaging.gain import ThermalGain

@@ -9,6 +9,7 @@ import numpy as np
 
 from segmif_ros.bag.pairs import PairingFacts
 from segmif_ros.evaluation.records import Record
+from segmif_ros.evaluation.report_types import Series
 from segmif_ros.reporting.numbers import percentiles
 from segmif_ros.stream.camera_health import SPOKEN
 
@@ -47,7 +48,7 @@ def pairing_section(facts: PairingFacts, records: list[Record]) -> dict[str, Any
     return {"pairing": pairing, "tables": [{"title": "Pairing", "columns": ["", "bag"], "rows": rows, "note": note}]}
 
 
-def time_series(records: list[Record]) -> list[dict[str, Any]]:
+def time_series(records: list[Record]) -> list[Series]:
     """Return the time that each pair took, over the bag's time."""
     timed = [record for record in records if record.get("stage_ms")]
     values = [sum(record["stage_ms"].values()) for record in timed]

@@ -24,13 +24,13 @@ from segmif_ros.evaluation.own_method import OwnMethod
 from segmif_ros.evaluation.records import Record, measure
 from segmif_ros.evaluation.report import (
     EXTREMES,
-    Report,
     ReportInput,
     build_report,
     model_facts,
     timing,
 )
 from segmif_ros.evaluation.report_page import write_results
+from segmif_ros.evaluation.report_types import Report
 from segmif_ros.inference.engine import EngineError, EngineResult
 from segmif_ros.labels import LabelSet
 from segmif_ros.reporting.extremes import Encoded, Extremes, drop_pictures, encode_layers, keep_pictures

@@ -14,13 +14,14 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.evaluation.records import RANKED_BY_WITHOUT_TRUTH, Record, finite, matrix_of
+from segmif_ros.evaluation.report_types import FailedPair, Report, Timing
 from segmif_ros.evaluation.segmentation import CONVENTIONS, ClassMean, ConfusionMatrix, MeanConvention
 from segmif_ros.labels import LabelSet
 from segmif_ros.reporting.extremes import Extremes
@@ -33,8 +34,6 @@ REPORT_FILE = "report.json"
 TIMING_FILE = "timing.json"
 FORMAT = 1
 EXTREMES = 3
-
-Report = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +49,7 @@ class ReportInput:
         records: In any order.
         judged: Ids of the classes that the means are taken over; None for all.
         notes: What a reader should know.
-        extra: More sections, by name.
+        extra: More sections, by their names in `Report`.
     """
 
     kind: str
@@ -68,13 +67,15 @@ def build_report(source: ReportInput) -> Report:
     """Return the report; it depends on the set of records alone, not on their order."""
     ordered = sorted(source.records, key=lambda record: record["key"])
     good = [record for record in ordered if "error" not in record]
-    failed = [{"key": record["key"], "error": record["error"]} for record in ordered if "error" in record]
+    failed: list[FailedPair] = [
+        {"key": record["key"], "error": record["error"]} for record in ordered if "error" in record
+    ]
     labelled = [record for record in good if record["confusion"] is not None]
     lightings = sorted({record.get("lighting") or "" for record in good} - {""})
     extremes = Extremes(EXTREMES)
     for record in good:
         extremes.offer(record["key"], record["score"])
-    return {
+    report: Report = {
         "format": FORMAT,
         "kind": source.kind,
         "header": {
@@ -93,11 +94,11 @@ def build_report(source: ReportInput) -> Report:
             "worst": [{"key": key, "score": score} for score, key in extremes.worst()],
         },
         "notes": list(source.notes),
-        **(source.extra or {}),
     }
+    return cast("Report", {**report, **(source.extra or {})})
 
 
-def timing(records: Iterable[Record], wall_s: float, processed: int, workers: int) -> dict[str, Any]:
+def timing(records: Iterable[Record], wall_s: float, processed: int, workers: int) -> Timing:
     """Sum up what was measured with a clock: this run's rate, and each stage's percentiles over all records."""
     stages: dict[str, list[float]] = {}
     for record in records:

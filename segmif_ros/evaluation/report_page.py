@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from segmif_ros.evaluation.report import REPORT_FILE, TIMING_FILE
+from segmif_ros.evaluation.report_types import Header, Report, Timing
 from segmif_ros.files import replace_file, write_json
 from segmif_ros.reporting import page, plots
 from segmif_ros.reporting.extremes import LAYERS, picture_folder
@@ -22,14 +23,14 @@ _FAILED_SHOWN = 50
 CAPTIONS = {"infrared": "infrared", "rgb": "RGB", "fused": "fused", "labels": "labels", "truth": "ground truth"}
 
 
-def write_results(folder: Path, report: Mapping[str, Any], timing: Mapping[str, Any]) -> None:
+def write_results(folder: Path, report: Report, timing: Timing) -> None:
     """Write report.json, timing.json and report.html; OSError if the folder can't be written."""
     write_json(folder / REPORT_FILE, report)
     write_json(folder / TIMING_FILE, timing)
     replace_file(folder / PAGE_FILE, render(folder, report, timing))
 
 
-def render(folder: Path, report: Mapping[str, Any], timing: Mapping[str, Any]) -> str:
+def render(folder: Path, report: Report, timing: Timing) -> str:
     """Return the page; ``folder`` holds the pictures of the best and worst frames."""
     header, pairs, failed = report["header"], report["pairs"], report["pairs"]["failed"]
     lines = [f"{each['key']}: {each['error']}" for each in failed[:_FAILED_SHOWN]]
@@ -60,7 +61,7 @@ def render(folder: Path, report: Mapping[str, Any], timing: Mapping[str, Any]) -
     )
 
 
-def _facts(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(report: Report, timing: Timing) -> list[tuple[str, str]]:
     facts = [("pairs", f"{report['pairs']['processed']} of {report['pairs']['offered']}")]
     segmentation = report["segmentation"]
     if segmentation:
@@ -77,14 +78,14 @@ def _facts(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[tuple[s
     return facts
 
 
-def _tables(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[Table]:
+def _tables(report: Report, timing: Timing) -> list[Table]:
     tables = []
     segmentation = report["segmentation"]
     if segmentation:
-        groups = [name for name in ("all", "day", "night") if name in segmentation]
+        groups = _lights(segmentation)
         tables.append(_mean_table(segmentation, groups))
         tables.append(_class_table(segmentation, groups))
-    groups = [name for name in ("all", "day", "night") if name in report["fusion"]]
+    groups = _lights(report["fusion"])
     if report["fusion"]["all"]:
         tables.append(_fusion_table(report["fusion"], groups))
     tables += [
@@ -110,6 +111,10 @@ def _tables(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[Table]
             )
         )
     return tables
+
+
+def _lights(groups: Mapping[str, Any]) -> list[str]:
+    return [name for name in ("all", "day", "night") if name in groups]
 
 
 def _mean_table(segmentation: Mapping[str, Any], groups: list[str]) -> Table:
@@ -165,12 +170,12 @@ def _fusion_table(fusion: Mapping[str, Any], groups: list[str]) -> Table:
     )
 
 
-def _plots(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[page.Plot]:
+def _plots(report: Report, timing: Timing) -> list[page.Plot]:
     found = []
     segmentation = report["segmentation"]
     if segmentation:
         names = segmentation["classes"]
-        groups = [name for name in ("all", "day", "night") if name in segmentation]
+        groups = _lights(segmentation)
         shown = groups[1:] if len(groups) > 2 else groups[:1]
         bars = {group: [segmentation[group]["iou"][name] for name in names] for group in shown}
         found.append(page.Plot(title="IoU by class", svg=plots.iou_bars(names, bars)))
@@ -180,7 +185,7 @@ def _plots(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[page.Pl
             found.append(page.Plot(title="Confusion matrix", svg=svg, wide=True))
     for series in timing.get("series", ()):
         if series.get("percentiles"):
-            marks = {name.upper(): series["percentiles"][name] for name in ("p50", "p95", "p99")}
+            marks = {name.upper(): series["percentiles"][name] or 0.0 for name in ("p50", "p95", "p99")}
             svg = plots.histogram(series["values"], series["label"], marks=marks)
             found.append(page.Plot(title=f"{series['title']}, histogram", svg=svg))
         svg = plots.timeline(series["times_s"], series["values"], series["label"])
@@ -188,11 +193,12 @@ def _plots(report: Mapping[str, Any], timing: Mapping[str, Any]) -> list[page.Pl
     return found
 
 
-def _frames(folder: Path, report: Mapping[str, Any]) -> list[page.Swipe]:
+def _frames(folder: Path, report: Report) -> list[page.Swipe]:
     frames = []
     seen = set()
-    for side in ("worst", "best"):
-        for entry in report["frames"][side]:
+    ranked = report["frames"]
+    for side, entries in (("worst", ranked["worst"]), ("best", ranked["best"])):
+        for entry in entries:
             if entry["key"] in seen:
                 continue
             seen.add(entry["key"])
@@ -209,7 +215,7 @@ def _frames(folder: Path, report: Mapping[str, Any]) -> list[page.Swipe]:
     return frames
 
 
-def _remarks(report: Mapping[str, Any]) -> list[str]:
+def _remarks(report: Report) -> list[str]:
     remarks = list(report["notes"])
     segmentation = report["segmentation"]
     if segmentation and segmentation["classes_without_truth"]:
@@ -220,7 +226,7 @@ def _remarks(report: Mapping[str, Any]) -> list[str]:
     return remarks
 
 
-def _identity(header: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _identity(header: Header) -> list[tuple[str, str]]:
     rows = [(f"data: {name}", str(value)) for name, value in header["data"].items() if value != ""]
     rows += [(f"model: {name}", str(value)) for name, value in header["model"].items()]
     rows.append(("configuration: sha256", header["configuration_sha256"]))

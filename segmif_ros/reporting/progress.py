@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Item = TypeVar("Item")
 
 
 @contextmanager
@@ -28,3 +31,11 @@ def progress_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callab
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(what, total=total, completed=done)
         yield lambda count: progress.advance(task, count)
+
+
+def tracked(items: Sequence[Item], what: str) -> Iterator[Item]:
+    """Yield the items, with a bar of how many are done."""
+    with progress_bar(what, len(items)) as advance:
+        for item in items:
+            yield item
+            advance(1)

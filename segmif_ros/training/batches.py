@@ -22,7 +22,7 @@ from segmif_ros.data.published import open_dataset
 from segmif_ros.data.rgb_labels import RgbLabels
 from segmif_ros.data.transforms import Image, Sample, blend_luma
 from segmif_ros.data.whole_targets import WholeTargets, made_target, target_files
-from segmif_ros.evaluation.predict import to_plane
+from segmif_ros.evaluation.forward import to_plane
 from segmif_ros.evaluation.segmentation import LabelRangeError
 from segmif_ros.imaging.fusion_target import FusionTarget, fusion_target
 from segmif_ros.imaging.prior import PriorMethod, prior_image

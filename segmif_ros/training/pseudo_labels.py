@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,18 +23,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.progress import track
 from torch.nn import functional as F
 
 from segmif_ros.command_line import complain
 from segmif_ros.data.images import DatasetError, decode, read_content, read_rgb, to_grey
 from segmif_ros.data.mixture import split_hold_out
 from segmif_ros.data.pair_folder import PairFiles, PairFolder
-from segmif_ros.evaluation.predict import to_plane
+from segmif_ros.evaluation.forward import to_plane
 from segmif_ros.imaging.encodings import EncodingError
 from segmif_ros.inference.weights import parse_weights, resolve_checkpoint
 from segmif_ros.labels import IGNORE_ID, counterparts, label_set, label_set_of
 from segmif_ros.model import SegMiF, load_checkpoint
+from segmif_ros.reporting.progress import tracked
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.errors import RegistrationError
 from segmif_ros.rig.preparation import (
@@ -190,7 +189,7 @@ def _labelled(
         target.mkdir(parents=True, exist_ok=True)
     held_out = set(split_hold_out(len(folder), hold_out_every, held_out=True))
     known = total = 0
-    for index, files in track(list(enumerate(folder.files)), description="labels", disable=not sys.stderr.isatty()):
+    for index, files in enumerate(tracked(folder.files, "labels")):
         try:
             rgb = _copied(files, targets, preparation or Preparation(PreparationConfig()))
         except (DatasetError, RegistrationError, EncodingError) as error:

@@ -21,12 +21,12 @@ from typing import Any
 from segmif_ros.bag.pairs import PairingFacts, moment_hash, no_pairs, pairs_of
 from segmif_ros.bag.reading import BagError, Topics, open_bag
 from segmif_ros.evaluation.report import (
-    Report,
     ReportInput,
     build_report,
     data_hash,
 )
 from segmif_ros.evaluation.report_page import write_results
+from segmif_ros.evaluation.report_types import Report, Timing
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, resolve_weights, weights_hash
 from segmif_ros.labels import FMB
 from segmif_ros.reporting.errors import WorkFailedError
@@ -182,7 +182,7 @@ def _reported(
     # as an offline replay without ground truth names it; what another player offers can't be known
     report["header"]["data"]["sha256"] = data_hash(contents) if contents else "unknown"
     report["pairs"] = {"offered": offered, "processed": online["processed"], "failed": []}
-    timing = {"machine": sys.platform, "workers": 1, "stage_ms": {}, "series": series}
+    timing: Timing = {"machine": sys.platform, "workers": 1, "stage_ms": {}, "series": series}
     write_results(out, report, timing)
     return report
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from segmif_ros.evaluation.report_types import ReportTable, Series
 from segmif_ros.reporting.numbers import percentiles, significant
 from segmif_ros.trials.live import NodeWork
 
 
 def summarise(
     measured: Mapping[str, Any], resources: Sequence[tuple[float, float, float]], offered: int
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[dict[str, Any], list[Series]]:
     """Return the figures of a measurement, and the series that are plotted.
 
     Args:
@@ -60,7 +61,7 @@ def summarise(
         **_resources(resources, begin_s, float(arrivals_s[-1]) if matched else begin_s),
         "diagnostics": {key: value for key, value in last.items() if "gpu" in key},
     }
-    series = []
+    series: list[Series] = []
     if ages_ms:
         series.append(
             {
@@ -122,7 +123,7 @@ def facts_of(online: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def tables_of(online: Mapping[str, Any]) -> list[dict[str, Any]]:
+def tables_of(online: Mapping[str, Any]) -> list[ReportTable]:
     """Return all figures as tables of the report."""
     ends = ("p50", "p95", "p99", "max")
     timed = [["age", online["age_ms"]], ["interval of outputs", online["interval_ms"]]]

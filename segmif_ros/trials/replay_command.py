@@ -33,12 +33,12 @@ from segmif_ros.evaluation.records import Record
 from segmif_ros.evaluation.report import (
     REPORT_FILE,
     TIMING_FILE,
-    Report,
     ReportInput,
     build_report,
     timing,
 )
 from segmif_ros.evaluation.report_page import PAGE_FILE, write_results
+from segmif_ros.evaluation.report_types import Report
 from segmif_ros.labels import LabelSet
 from segmif_ros.reporting.errors import RunError
 from segmif_ros.reporting.extremes import PICTURES, picture_folder
@@ -154,11 +154,10 @@ def _merged(good: list[BagResult], results: list[BagResult], out: Path, label_se
             extra={"tables": [{"title": "Bags", "columns": ["bag", "pairs", "failed", "mIoU"], "rows": rows}]},
         )
     )
-    for side in ("best", "worst"):
-        for entry in report["frames"][side]:
-            folder, key = entry["key"].split("/")
-            # the extremes of all bags are among the extremes of each
-            shutil.copytree(picture_folder(out / folder, key), picture_folder(out, entry["key"]), dirs_exist_ok=True)
+    for entry in (*report["frames"]["best"], *report["frames"]["worst"]):
+        folder, key = entry["key"].split("/")
+        # the extremes of all bags are among the extremes of each
+        shutil.copytree(picture_folder(out / folder, key), picture_folder(out, entry["key"]), dirs_exist_ok=True)
     measured = timing(records, 0.0, 0, workers)
     write_results(out, report, measured)
     return report

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.evaluation.predict import predict_labels
+from segmif_ros.evaluation.forward import predict_labels
 from segmif_ros.evaluation.segmentation import ConfusionMatrix
 from segmif_ros.inference.weights import parse_weights, resolve_weights, weights_hash
 from segmif_ros.labels import CAMVID, IGNORE_ID, LabelSet, common_name, counterparts, label_set_of

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from segmif_ros.trials.calibrate.command import Outcome
 
 Image = npt.NDArray[np.uint8]
+CLICK_PAGE = Path(__file__).parents[1] / "pages" / "click.html"
 _WIDTH_PX = 720
 _FAR_M = 10.0  # where the page registers what the calibration has extrinsics for
 _CELLS = ("top", "middle", "bottom")
@@ -59,7 +61,9 @@ def click_page(pair: NamedPair) -> str:
     """Return a page on which pairs of points are clicked and saved as the file that --points reads."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     images = [picture_uri(each, flat=True) for each in (stretched(pair.infrared), pair.rgb)]
-    return environment.from_string(_CLICK).render(infrared=images[0], rgb=images[1], name=pair.name)
+    return environment.from_string(CLICK_PAGE.read_text(encoding="utf-8")).render(
+        infrared=images[0], rgb=images[1], name=pair.name
+    )
 
 
 def _before_and_after(pair: NamedPair, calibration: RigCalibration) -> tuple[Image, Image]:
@@ -139,53 +143,3 @@ def _notes(calibration: RigCalibration) -> list[tuple[str, str]]:
     if calibration.homography is not None:
         notes.append(("homography", str(np.round(calibration.homography.matrix, 4).tolist())))
     return notes
-
-
-_CLICK = """\
-<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Pairs of points</title>
-<style>body { font: 1rem system-ui, sans-serif; margin: 1rem; } .two { display: flex; gap: 1rem; flex-wrap: wrap; }
-figure { margin: 0; position: relative; flex: 1 1 24rem; } img { width: 100%; cursor: crosshair; }
-span { position: absolute; transform: translate(-50%, -50%); color: #fff; background: #c2185b; border-radius: 50%;
- width: 1.2rem; line-height: 1.2rem; text-align: center; font-size: .75rem; pointer-events: none; }</style></head>
-<body><h1>Pairs of points: {{ name }}</h1>
-<p>Click a point in the infrared image, then the same thing in the RGB image. 6 to 12 pairs, far away or all on one
-plane, and all over the view.</p>
-<div class="two"><figure><img id="infrared" src="{{ infrared }}" alt="infrared"></figure>
-<figure><img id="rgb" src="{{ rgb }}" alt="RGB"></figure></div>
-<p><button id="undo">Undo</button> <button id="save">Save points.txt</button></p><pre id="list"></pre>
-<script>
-const clicks = [];
-const order = ["infrared", "rgb"];
-function draw() {
-  document.querySelectorAll("span").forEach(each => each.remove());
-  clicks.forEach((click, k) => {
-    const image = document.getElementById(order[k % 2]), mark = document.createElement("span");
-    mark.textContent = Math.floor(k / 2) + 1;
-    mark.style.left = 100 * (click[0] + 0.5) / image.naturalWidth + "%";
-    mark.style.top = (click[1] + 0.5) / image.naturalHeight * image.clientHeight + "px";
-    image.parentNode.appendChild(mark);
-  });
-  document.getElementById("list").textContent = text();
-}
-function text() {
-  const lines = ["# infrared u v, RGB u v"];
-  for (let k = 0; k + 1 < clicks.length; k += 2)
-    lines.push([...clicks[k], ...clicks[k + 1]].map(each => each.toFixed(1)).join(" "));
-  return lines.join("\\n") + "\\n";
-}
-order.forEach((name, side) => document.getElementById(name).addEventListener("click", event => {
-  if (clicks.length % 2 !== side) return;
-  const image = event.target, by = image.naturalWidth / image.clientWidth;
-  clicks.push([event.offsetX * by - 0.5, event.offsetY * by - 0.5]);
-  draw();
-}));
-document.getElementById("undo").onclick = () => { clicks.pop(); draw(); };
-document.getElementById("save").onclick = () => {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text()], {type: "text/plain"}));
-  link.download = "points.txt";
-  link.click();
-};
-</script></body></html>
-"""
