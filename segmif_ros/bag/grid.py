@@ -232,14 +232,14 @@ def grid_section(out: Path) -> dict[str, Any]:
                     [title, *(shown(band[key], share) for band in bands.values())]
                     for key, (title, share) in COLUMNS.items()
                 ],
-                "note": "Shares in percent; docs/grid.md says what they are of.",
+                "note": "Shares in percent; docs/grid.md defines them.",
             }
         )
     return {"grid": found, "tables": tables}
 
 
 def grid_lines(report: Mapping[str, Any]) -> list[str]:
-    """Return what a replay's report says about its grids, for the terminal."""
+    """Return what a replay's report holds about its grids, for the terminal."""
     grid = report.get("grid")
     if not grid:
         return []

@@ -68,7 +68,7 @@ class _BoundedFile:
         part: bytes = self._inside.read(size)
         self._room -= len(part)
         if self._room < 0:
-            raise ReaderError("the decompressed bag doesn't fit into the temporary folder (TMPDIR says which)")
+            raise ReaderError("the decompressed bag doesn't fit into the temporary folder (TMPDIR sets it)")
         return part
 
 

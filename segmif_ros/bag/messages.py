@@ -111,7 +111,7 @@ def header_of(raw: bytes | memoryview) -> tuple[int, str]:
 def image_of(raw: bytes | memoryview, message_type: str) -> ImageBuffer | CompressedBuffer:
     """Return the image behind a serialized Image or CompressedImage, not yet looked into.
 
-    A message that can't be read comes back with an encoding that says so, which the pipeline drops and counts as
+    A message that can't be read comes back with an invalid encoding, which the pipeline drops and counts as
     undecodable, as it does with every damaged frame.
     """
     try:

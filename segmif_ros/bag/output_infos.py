@@ -58,6 +58,6 @@ def usable_info(info: dict[str, Any] | None, records: Sequence[Record]) -> tuple
     for record in records:
         height, width = record.get("height", info["height"]), record.get("width", info["width"])
         if (height, width) != (info["height"], info["width"]):
-            said = f"The camera_info is of {info['width']}x{info['height']} and the outputs are {width}x{height}"
-            return None, f"{said}, so the bag of outputs holds none."
+            mismatch = f"The camera_info is of {info['width']}x{info['height']} and the outputs are {width}x{height}"
+            return None, f"{mismatch}, so the bag of outputs holds none."
     return info, ""

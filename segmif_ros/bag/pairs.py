@@ -25,7 +25,7 @@ class Recorded:
 
     @property
     def stamp_ns(self) -> int:
-        """When it was taken, as its header says."""
+        """When it was taken, from its header."""
         return self.message.stamp_ns
 
     def frame(self) -> Frame:
@@ -82,7 +82,7 @@ def pairs_of(bag: Bag, config: PipelineConfig, facts: PairingFacts) -> Iterator[
 
 
 def moments_of(bag: Bag, config: PipelineConfig, facts: PairingFacts) -> Iterator[Moment[Recorded]]:
-    """Yield what the node would process of the bag, in order: its pairs and, if ``config`` says so, single frames.
+    """Yield what the node would process of the bag, in order: its pairs and, if ``config`` allows it, single frames.
 
     Frames arrive when they were recorded.
     """

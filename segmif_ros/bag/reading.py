@@ -70,7 +70,7 @@ class Bag:
 
     Attributes:
         path: Folder or file.
-        counts: Messages by role, as the bag's index says.
+        counts: Messages by role, as in the bag's index.
         damage: Why reading ended early; empty if it didn't.
         unreadable: Messages whose header could not be read.
     """
@@ -94,7 +94,7 @@ class Bag:
         """Yield infrared and RGB messages in the order of their stamps.
 
         A stream whose stamps jump back (a loop, another recording) starts a new order there. Damage in the middle of
-        the bag ends the iteration and is said in ``damage``.
+        the bag ends the iteration and is described in ``damage``.
         """
         return _in_order(self._read("infrared", "rgb"))
 
@@ -158,14 +158,14 @@ class Bag:
     def _undamaged(
         self, reader: AnyReader, connections: list[Connection], start: int | None = None, stop: int | None = None
     ) -> Iterator[tuple[Connection, int, bytes]]:
-        """Yield connection, recording time and bytes of messages, up to damage, which is said in ``damage``."""
+        """Yield connection, recording time and bytes of messages, up to damage, which is described in ``damage``."""
         messages = reader.messages(connections, start, stop)
         while True:
             try:
                 message = next(messages)
             except StopIteration:
                 return
-            except Exception as error:  # noqa: BLE001  # parsers and databases raise many types on damage; it is said
+            except Exception as error:  # noqa: BLE001  # parsers and databases raise many types on damage; it is reported
                 self.damage = f"reading ended early: {in_one_line(error)}"
                 return
             yield message

@@ -118,7 +118,7 @@ def replay(
     """Replay one bag into a folder: outputs/ (a bag), report.json, timing.json, report.html.
 
     A pair that can't be processed is named in the report and costs itself; damage in the middle of the bag ends the
-    replay there and is said in the report. The same call goes on with what the folder holds.
+    replay there and is noted in the report. The same call resumes what the folder holds.
 
     Raises:
         BagError: If the bag can't be read, lacks a topic, or has no pair within the slop.
@@ -167,7 +167,7 @@ class _Replay:
             "model": {**self._model, "classes": list(engine.label_set.names), "ignore_id": engine.label_set.ignore_id},
             "configuration": self._configuration,
         }
-        # a run that was finished has its outputs in a bag and no spool; without either there is nothing to go on from
+        # a run that was finished has its outputs in a bag and no spool; without either there is nothing to resume
         self._finished = (out / OUTPUT_BAG / "metadata.yaml").is_file() and not (out / SPOOL_FILE).is_file()
         lost = config.outputs and not self._finished and not (out / SPOOL_FILE).is_file()
         self._journal = Journal(out, identity, fresh=config.fresh or lost)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a replay's report says besides what every evaluation says: pairing, and the time that pairs took."""
+"""What a replay's report holds besides what every evaluation has: pairing, and the time that pairs took."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output messages on disk as they come, so that a replay that was stopped goes on; a bag can't be appended to."""
+"""Output messages on disk as they come, so that a stopped replay can be resumed; a bag can't be appended to."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Spool:
 
     def close(self, *, remove: bool = False) -> None:
         """Close the file."""
-        # what could not be written has been said by flush, and closing would try it again
+        # flush has raised the error, and closing would try again
         with suppress(OSError):
             self._stream.close()
         if remove:

@@ -83,8 +83,8 @@ class ByName:
         lacking = [
             name for i, name in enumerate(self._truth.names) if i not in self.judged and int(self.truth[i]) == i
         ]
-        said = f"Judged by name: the model has {self._model.name}'s classes, the truth {self._truth.name}'s."
-        said += f" {merged}." if merged else ""
-        said += f" {', '.join(self._rest)} count as {rest}." if self._rest else ""
-        said += f" The model has no class for {', '.join(lacking)}: they are in no mean." if lacking else ""
-        return (said,)
+        note = f"Judged by name: the model has {self._model.name}'s classes, the truth {self._truth.name}'s."
+        note += f" {merged}." if merged else ""
+        note += f" {', '.join(self._rest)} count as {rest}." if self._rest else ""
+        note += f" The model has no class for {', '.join(lacking)}: they are in no mean." if lacking else ""
+        return (note,)

@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         with progress_bar(f"{dataset.name} {dataset.split}".strip(), len(dataset.items)) as advance:
             report = evaluate(config, advance)
     except KeyboardInterrupt:
-        raise StoppedError(f"stopped; the same command goes on with what {arguments.out} holds") from None
+        raise StoppedError(f"stopped; the same command resumes what {arguments.out} holds") from None
     print("\n".join(summary_lines(report)))
     print(f"report: {arguments.out / PAGE_FILE}")
     for each in report["pairs"]["failed"][:5]:

@@ -104,15 +104,15 @@ def judge(before: Mapping[str, float], after: Mapping[str, float], checks: Seque
         gained = advantage(name, before[name], after[name])
         if gained is None:
             raise EvaluationError(f"'{name}': whether more or less of it is better isn't known, so it can't be checked")
-        # a fall of exactly the margin holds, whatever the last bit of the difference says
+        # a fall of exactly the margin holds, whatever the last bit of the difference is
         holds = -gained <= check.margin + 1e-12
         verdicts.append(Verdict(check=check, before=before[name], after=after[name], holds=holds))
     return verdicts
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Say what the two runs don't share: data, weights, configuration."""
-    said = []
+    """List what the two runs don't share: data, weights, configuration."""
+    lines = []
     for what, path in (
         ("data", ("data", "sha256")),
         ("weights", ("model", "sha256")),
@@ -120,8 +120,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     ):
         values = [_at(report["header"], path) for report in (before, after)]
         if values[0] != values[1]:
-            said.append(f"{what} differ: {values[0]} and {values[1]}")
-    return said
+            lines.append(f"{what} differ: {values[0]} and {values[1]}")
+    return lines
 
 
 def run_names(reports: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> list[str]:
@@ -135,7 +135,7 @@ def run_names(reports: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> li
 
 
 def winner(names: Sequence[str], before: Mapping[str, float], after: Mapping[str, float], chosen: Sequence[str]) -> str:
-    """Return the line that says which of two runs is better, in how many of the chosen figures, and by how much."""
+    """Return which of two runs is better, in how many of the chosen figures, and by how much."""
     gains = {name: advantage(name, before[name], after[name]) for name in chosen if name in before and name in after}
     known = {name: gain for name, gain in gains.items() if gain is not None}
     wins = [sum(gain < 0 for gain in known.values()), sum(gain > 0 for gain in known.values())]
@@ -266,7 +266,7 @@ def csv_lines(names: Sequence[str], values: Sequence[Mapping[str, float]], chose
 
 
 def latex_lines(names: Sequence[str], values: Sequence[Mapping[str, float]], chosen: Sequence[str]) -> list[str]:
-    """Return the same as a LaTeX tabular, the best of each metric in bold; an arrow says which way is better."""
+    """Return the same as a LaTeX tabular, the best of each metric in bold; an arrow shows which direction is better."""
     arrows = {Better.MORE: r" $\uparrow$", Better.LESS: r" $\downarrow$"}
     head = [_tex(_short(name, chosen)) + arrows.get(direction(name) or Better.NEITHER, "") for name in chosen]
     best = [best_of(metric, [each.get(metric) for each in values]) for metric in chosen]

@@ -26,11 +26,11 @@ def contents_hash(
 ) -> str:
     """Return the first 12 hex digits of the SHA-256 over names and contents of files, in the order given.
 
-    A file that can't be read counts as such, and is left to whoever needs it.
+    A file that can't be read counts as such, and is left to its reader.
 
     Args:
         files: Paths.
-        memory: JSON file with what is known from earlier calls; written anew. None remembers nothing.
+        memory: JSON file with what is known from earlier calls; rewritten. None remembers nothing.
         advance: Called with 1 for each file.
 
     Raises:

@@ -85,7 +85,7 @@ def evaluate(config: EvaluationConfig, advance: Callable[[int], None] = lambda _
     """Evaluate, and write report.json, timing.json and report.html.
 
     A pair that can't be read or processed costs itself and is named in the report. What is done is kept in
-    ``config.out``; the same call goes on with it.
+    ``config.out``; the same call resumes it.
 
     Args:
         config: What and where.
@@ -207,8 +207,8 @@ class _Job:
         try:
             return self._measured(item)
         except Exception as error:  # noqa: BLE001  # whatever is wrong with one pair costs that pair; the cause is kept
-            said = str(error) if isinstance(error, ValueError | EngineError) else f"{type(error).__name__}: {error}"
-            return {"key": item.key, "lighting": item.lighting, "error": " ".join(said.split())}, {}
+            cause = str(error) if isinstance(error, ValueError | EngineError) else f"{type(error).__name__}: {error}"
+            return {"key": item.key, "lighting": item.lighting, "error": " ".join(cause.split())}, {}
 
     def _measured(self, item: PairItem) -> tuple[Record, Encoded]:
         config, classes = self._config, self._classes

@@ -57,7 +57,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     group.add_argument("--out", type=Path, default=Path(out), help="folder of the results (default: %(default)s)")
     group.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
     group.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster, instead of processes")
-    group.add_argument("--fresh", action="store_true", help="start anew instead of going on with what --out holds")
+    group.add_argument("--fresh", action="store_true", help="start again instead of resuming what --out holds")
     group.add_argument(
         "--fusion-metrics",
         default="textbook",

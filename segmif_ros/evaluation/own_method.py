@@ -38,7 +38,7 @@ class OwnMethod:
 
     def notes(self, keys: list[str]) -> tuple[str, ...]:
         """Return lines about files without a pair; DatasetError if no file has one."""
-        said = []
+        lines = []
         for folder in (self.fused, self.labels):
             if folder is None:
                 continue
@@ -47,8 +47,8 @@ class OwnMethod:
                 shown = f": {min(names)}, for example, and pairs as {keys[0]}" if names else ""
                 raise DatasetError(f"{folder}: none of {len(names)} images has the name of a pair{shown}")
             if alone := sorted(names - set(keys)):
-                said.append(f"{folder.name}/: {len(alone)} of {len(names)} images have no pair ({alone[0]}, ...).")
-        return tuple(said)
+                lines.append(f"{folder.name}/: {len(alone)} of {len(names)} images have no pair ({alone[0]}, ...).")
+        return tuple(lines)
 
     def result(self, key: str, rgb: Image) -> EngineResult:
         """Return the results for a pair whose RGB image is ``rgb``, (H, W, 3) uint8.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results on disk as they come, one JSON line each, so that a run that was stopped goes on where it was."""
+"""Results on disk as they come, one JSON line each, so that a stopped run can be resumed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Journal:
         self.records: dict[str, dict[str, Any]] = {}
         self._path = folder / RECORDS_FILE
         run = folder / RUN_FILE
-        said = json.dumps(identity, indent=1, sort_keys=True) + "\n"
+        text = json.dumps(identity, indent=1, sort_keys=True) + "\n"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if run.is_file() and not fresh:
@@ -49,7 +49,7 @@ class Journal:
                 self._take_up()
             else:
                 self._path.write_bytes(b"")
-                replace_file(run, said)
+                replace_file(run, text)
             self._stream = self._path.open("ab")
         except OSError as error:
             raise disk_error(folder, error) from error
@@ -71,7 +71,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        # what could not be written has been said when it was added, and closing would try it again
+        # the error was raised when the record was added, and closing would try again
         with suppress(OSError):
             self._stream.close()
 
@@ -107,7 +107,7 @@ def disk_error(folder: Path, error: OSError) -> RunError:
     if error.errno not in FULL:
         return RunError(f"{folder}: can't be written: {error.strerror or error}")
     return RunError(
-        f"{folder}: {error.strerror or error}; what was done so far is kept there: the same command goes on from it"
+        f"{folder}: {error.strerror or error}; what was done so far is kept there: the same command resumes it"
     )
 
 
@@ -116,21 +116,21 @@ def _require_same(run: Path, identity: Mapping[str, Any]) -> None:
         before = json.loads(run.read_text(encoding="utf-8"))
         different = _different(before, identity)
     except (ValueError, TypeError):
-        raise RunError(f"{run}: not readable as JSON: give another folder, or --fresh to start anew") from None
+        raise RunError(f"{run}: not readable as JSON: give another folder, or --fresh to start again") from None
     if different:
         raise RunError(
-            f"{run.parent} holds another run ({'; '.join(different)}): give another folder, or --fresh to start anew"
+            f"{run.parent} holds another run ({'; '.join(different)}): give another folder, or --fresh to start again"
         )
 
 
 def _different(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> list[str]:
-    """Say what two identities don't share, with the values where they are short."""
-    said = []
+    """List what two identities don't share, with the values where they are short."""
+    lines = []
     for name in sorted({*before, *now}):
         old, new = before.get(name), now.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
-            said += _different(old, new, f"{within}{name}.")
+            lines += _different(old, new, f"{within}{name}.")
         elif old != new:
             short = all(isinstance(each, str | int | float | None) for each in (old, new))
-            said.append(f"{within}{name} was {old}, is {new}" if short else f"{within}{name} differ")
-    return said
+            lines.append(f"{within}{name} was {old}, is {new}" if short else f"{within}{name} differ")
+    return lines

@@ -22,7 +22,7 @@ LINE_COLOURS = ("#3f7ab8", "#d98c1f", "#46327e", "#2f8f6b", "#a33b4a")
 
 
 def iou_bars(names: Sequence[str], groups: Mapping[str, Sequence[float | None]]) -> str:
-    """Horizontal bars of IoU (0..1) by class, one bar a group; a class without a value says so."""
+    """Horizontal bars of IoU (0..1) by class, one bar a group; a class without a value is marked absent."""
     figure, axes = _figure(width=4.6, height=0.9 + 0.22 * len(names) * (1 + 0.45 * (len(groups) - 1)))
     rows = np.arange(len(names))
     thick = 0.8 / len(groups)

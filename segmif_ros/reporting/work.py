@@ -80,8 +80,8 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
     try:
         client = distributed.Client(address, timeout=CONNECT_TIMEOUT_S)
     except (OSError, ValueError) as error:  # a time-out is an OSError, too
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise RunError(f"--scheduler {address}: can't connect: {said}") from error
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise RunError(f"--scheduler {address}: can't connect: {cause}") from error
     try:
         width = sum(client.nthreads().values())
         if not width:

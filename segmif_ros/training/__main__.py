@@ -56,9 +56,9 @@ def run(options: argparse.Namespace) -> int:
     except TrainingStopped as stopped:
         if not processes.is_main:
             return stopped.status
-        raise StoppedError(f"{output}: {stopped}; the same command goes on from there", stopped.status) from None
+        raise StoppedError(f"{output}: {stopped}; the same command resumes it", stopped.status) from None
     except KeyboardInterrupt:
-        raise StoppedError("stopped; the same command goes on from the last checkpoint") from None
+        raise StoppedError("stopped; the same command resumes from the last checkpoint") from None
     if processes.is_main:
         print(f"weights: {weights}")
     return DONE

@@ -122,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
             _make_scenes(recipes[name], options.data, scenes)
             run_training(recipes[name], data_root=options.data, output=runs[-1], scene_cache=scenes)
     except TrainingStopped as stopped:
-        raise StoppedError(f"{stopped}; the same command goes on from there", stopped.status) from None
+        raise StoppedError(f"{stopped}; the same command resumes it", stopped.status) from None
     text = table(runs)
     replace_file(options.output / "table.md", text + "\n")
     print(text)

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Times whole frames (uint8 in, uint8 out, prior image included) of every combination, one frame of each in "
         "turn so that all see the same machine, each in a process of its own. Ends with status 1 when a backend's "
         "results are not within the tolerance of its precision, or it can't run; a backend whose packages are not "
-        "installed is said and skipped."
+        "installed is listed and skipped."
     )
     parser.add_argument(
         "--weights",
@@ -259,7 +259,7 @@ def random_weights(text: str, folder: Path) -> Path:
     """Write weights as they are before training, for "random:ENCODER,CLASSES"; the same at every call.
 
     Raises:
-        BenchError: It is said in another way, or there is no such encoder.
+        BenchError: It is written in another way, or there is no such encoder.
     """
     encoder, _, classes = text.removeprefix(RANDOM).partition(",")
     if not classes.isascii() or not classes.isdigit() or not 1 <= int(classes) <= 255:

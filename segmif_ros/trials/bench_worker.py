@@ -53,7 +53,7 @@ class RunnerSpec:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ready:
-    """What a runner says of itself after its first frame.
+    """What a runner reports after its first frame.
 
     Attributes:
         model_name: Of the weights.
@@ -143,9 +143,9 @@ def _serve(connection: Connection, spec: RunnerSpec, images: list[tuple[UInt8Ima
         connection.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     except EOFError:  # the parent is gone
         return
-    except Exception as error:  # noqa: BLE001 (whatever a backend raises is told to the parent, with its cause)
-        said = str(error).strip().splitlines()
-        connection.send(RunnerError(said[0] if said else type(error).__name__))
+    except Exception as error:  # noqa: BLE001 (whatever a backend raises is sent to the parent, with its cause)
+        lines = str(error).strip().splitlines()
+        connection.send(RunnerError(lines[0] if lines else type(error).__name__))
 
 
 def _prepare(spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> tuple[Any, Ready]:

@@ -89,8 +89,8 @@ def run(options: argparse.Namespace) -> int:
                 found, each_ms = called(camera, images, options.rate_hz)
                 seen += sum(found.values())
                 faults += sum(count for condition, count in found.items() if condition is not Condition.OK)
-                said = ", ".join(f"{condition.name.lower()} {count}" for condition, count in sorted(found.items()))
-                print(f"{camera:9s}{sequence:28s}{said}  ({each_ms:.2f} ms a frame)", flush=True)
+                counts = ", ".join(f"{condition.name.lower()} {count}" for condition, count in sorted(found.items()))
+                print(f"{camera:9s}{sequence:28s}{counts}  ({each_ms:.2f} ms a frame)", flush=True)
     if not seen:
         raise DatasetError("no image found: each FOLDER has to hold infrared/ and visible/")
     print(f"{seen} frames, {faults} of them called a fault")

@@ -4,7 +4,7 @@
 $ python -m segmif_ros.trials.camera_faults --minutes 60 --log out/faults.jsonl
 
 Two processes over DDS and a listener. Each round has every fault once, with quiet between them. Rounds are appended to
-the log, so the same command goes on where it was stopped. PASS, with status 0, if every fault was found within a
+the log, so the same command resumes where it was stopped. PASS, with status 0, if every fault was found within a
 second, nothing was called a fault in between, and memory stayed flat in the second half of this run. Where the rig
 itself paused, as on a busy machine, a camera that is called silent is no false alarm: such pauses are counted apart.
 """
@@ -48,7 +48,7 @@ _PAUSE_BEFORE_S = 1.5  # a camera is called silent so soon after the beginning o
 
 @dataclass(frozen=True, kw_only=True)
 class HealthReport:
-    """One message on /diagnostics: when it came, in seconds from the rig's first frame, and what it said."""
+    """One message on /diagnostics: when it came, in seconds from the rig's first frame, and its values."""
 
     time_s: float
     infrared: str
@@ -75,7 +75,7 @@ class Found:
 
     Attributes:
         fault: As it was asked for.
-        condition: What the camera was called first; empty if nothing was said.
+        condition: What the camera was called first; empty if none was reported.
         found_s: How long after its beginning that was; None if never.
         masks: Masks that came while it lasted, from a second after its beginning.
         frames: Frames of the other camera in the same time.
@@ -131,7 +131,7 @@ def aligned(seen: Sightings, silent: Fault) -> Sightings:
 
 
 def alarms(faults: Sequence[Fault], seen: Sightings, from_s: float = 1.0) -> tuple[list[str], list[str]]:
-    """Return what was said of a camera that had no fault, once for each time that it began.
+    """Return the conditions reported of a camera without a fault, once for each time that one began.
 
     Args:
         faults: Of the round.
@@ -173,10 +173,10 @@ def table(rounds: Sequence[dict[str, Any]]) -> list[str]:
         times = [each.found_s for each in rows if each.found_s is not None]
         backs = [each.back_s for each in rows if each.back_s is not None]
         kept = sum(each.masks for each in rows) / max(1, sum(each.frames for each in rows))
-        said = ", ".join(sorted({each.condition for each in rows if each.condition})) or "nothing"
+        line = ", ".join(sorted({each.condition for each in rows if each.condition})) or "nothing"
         found = f"{statistics.median(times):.2f}, at most {max(times):.2f}" if times else "never"
         again = f"{statistics.median(backs):.2f}" if backs else "never"
-        lines.append(f"{name:18s}{len(times):4d}/{len(rows):<2d}{said:>14s}{found:>22s}{100 * kept:11.0f}%{again:>15s}")
+        lines.append(f"{name:18s}{len(times):4d}/{len(rows):<2d}{line:>14s}{found:>22s}{100 * kept:11.0f}%{again:>15s}")
     return lines
 
 
@@ -198,7 +198,7 @@ def run(options: argparse.Namespace) -> int:
             length_s = faults[-1].start_s + LASTS_S + QUIET_S
             watched = _watch(options, faults, length_s)
             if watched is None or node_process.poll() is not None or not watched.masks:
-                # a round that was cut short says nothing: it isn't logged, and the next call goes on before it
+                # a round that was cut short is no measurement: it isn't logged, and the next call repeats it
                 raise WorkFailedError("rig or node ended within a round, or no mask came")
             seen = aligned(watched, faults[0])
             false, pauses = alarms(faults, seen)
@@ -240,15 +240,15 @@ def verdict(
     minutes = sum(one["seconds"] for one in rounds) / 60
     half = memory[len(memory) // 2 :]
     slope = slope_mib_per_hour(half)
-    said = f"{len(rounds)} rounds, {minutes:.0f} minutes; later than {FOUND_WITHIN_S:g} s or never: {len(late)}"
-    said += f" {sorted(set(late))}" if late else ""
-    said += f"; false alarms: {len(false)} {false[:3] if false else ''}"
-    said += f"; pauses of the rig: {pauses}" if pauses else ""
+    line = f"{len(rounds)} rounds, {minutes:.0f} minutes; later than {FOUND_WITHIN_S:g} s or never: {len(late)}"
+    line += f" {sorted(set(late))}" if late else ""
+    line += f"; false alarms: {len(false)} {false[:3] if false else ''}"
+    line += f"; pauses of the rig: {pauses}" if pauses else ""
     flat = slope <= limit_mib_per_hour
     if len(half) >= 3:
-        said += f"; memory {half[0].memory_mib:.1f} to {half[-1].memory_mib:.1f} MiB, {slope:+.1f} MiB/h"
+        line += f"; memory {half[0].memory_mib:.1f} to {half[-1].memory_mib:.1f} MiB, {slope:+.1f} MiB/h"
     passed = not late and not false and flat
-    return passed, f"{'PASS' if passed else 'FAIL'}: {said}"
+    return passed, f"{'PASS' if passed else 'FAIL'}: {line}"
 
 
 def _watch(options: argparse.Namespace, faults: Sequence[Fault], length_s: float) -> Sightings | None:
@@ -311,7 +311,7 @@ def _watch(options: argparse.Namespace, faults: Sequence[Fault], length_s: float
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare how long, and what is run."""
     parser.add_argument("--minutes", type=float, default=2.0, help="of rounds, those in the log included (default 2)")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="append rounds to it, and go on with what it holds")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="append rounds to it, and resume what it holds")
     add_node_arguments(parser, weights="segmif-rt", size=(320, 240), rate_hz=10.0)
 
 

@@ -239,7 +239,7 @@ def _version(distribution: str) -> str:
 
 
 def _own_version(module: str) -> str:
-    """Return what a module says itself: apt's OpenCV has no entry among Python's distributions."""
+    """Return the version in a module itself: apt's OpenCV has no entry among Python's distributions."""
     if module != "cv2":
         return ""
     return str(getattr(importlib.import_module(module), "__version__", ""))
@@ -251,7 +251,7 @@ def _older(version: str, minimum: str) -> bool:
 
 
 def _declared_version(package: str) -> str:
-    """Return the version that a ROS package's package.xml says, empty if there is none."""
+    """Return the version in a ROS package's package.xml, empty if there is none."""
     for prefix in filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)):
         manifest = Path(prefix) / "share" / package / "package.xml"
         if manifest.is_file():

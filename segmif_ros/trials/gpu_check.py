@@ -97,7 +97,7 @@ def check(
         device: "cuda", "cuda:N" or "cpu".
         size: Rows and columns.
         frames: Timed frames of each.
-        until_s: Time on ``clock`` after which nothing new is begun; what is left out has a row that says so.
+        until_s: Time on ``clock`` after which nothing new is begun; what is left out has a row with the reason.
         scratch: Folder for random weights.
         say: Takes a line before each row.
         clock: Seconds.

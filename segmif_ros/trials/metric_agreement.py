@@ -2,7 +2,7 @@
 """Our metrics beside those of well-kept libraries: `python -m segmif_ros.trials.metric_agreement [IR VIS FUSED]`.
 
 Prints the relative difference of every metric that a library has as well, for three images or for a built-in pattern,
-and of mean IoU and accuracy on random label maps. What isn't installed is left out and said; all of it comes with
+and of mean IoU and accuracy on random label maps. What isn't installed is left out and listed; all of it comes with
 `pip install 'segmif_ros[agreement]'`.
 """
 

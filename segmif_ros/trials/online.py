@@ -49,7 +49,7 @@ class OnlineConfig:
 
     Attributes:
         topics: Where the images are.
-        pipeline: What the node pairs with; says how many pairs the bag offers.
+        pipeline: What the node pairs with; it gives the number of pairs in the bag.
         rate: Times the bag's own pace.
         loops: Passes over the bag.
         clock: Publish /clock, and have the node follow it.
@@ -224,7 +224,7 @@ def _measure(path: Path, out: Path, config: OnlineConfig) -> tuple[dict[str, Any
                 text=True,
                 start_new_session=True,
             )
-            said = _wait(player, lambda: _end_of_node(node, config.pid))
+            stderr = _wait(player, lambda: _end_of_node(node, config.pid))
     finally:
         if watch:
             watch.stop()
@@ -232,11 +232,11 @@ def _measure(path: Path, out: Path, config: OnlineConfig) -> tuple[dict[str, Any
             end_process(player, signal.SIGTERM)
         status = end_process(node, signal.SIGTERM) if node else 0
     if player.returncode or not file.is_file():
-        lines = [line for line in said.splitlines() if line.strip()] or ["the player ended without a word"]
+        lines = [line for line in stderr.splitlines() if line.strip()] or ["the player ended without a word"]
         about = f" (the node's log: {out / 'node.log'})" if config.own_node else ""
         raise WorkFailedError(f"{lines[-1].removeprefix('python -m segmif_ros.trials.player: ')}{about}")
     if status:
-        raise WorkFailedError(f"the node ended with status {status} when it was told to stop: see {out / 'node.log'}")
+        raise WorkFailedError(f"the node ended with status {status} when it was stopped: see {out / 'node.log'}")
     return json.loads(file.read_text(encoding="utf-8")), watch.samples if watch else []
 
 

@@ -99,8 +99,8 @@ def remarks_on(online: Mapping[str, Any]) -> list[str]:
     """Return what a reader should know."""
     remarks = []
     lost = online["offered"] - online["processed"]
-    said = ", ".join(f"{reason} {count}" for reason, count in online["dropped"].items() if count) or "none"
-    remarks.append(f"{lost} of {online['offered']} pairs gave no output; drops that the node counted: {said}.")
+    drops = ", ".join(f"{reason} {count}" for reason, count in online["dropped"].items() if count) or "none"
+    remarks.append(f"{lost} of {online['offered']} pairs gave no output; drops that the node counted: {drops}.")
     silent = [str(i + 1) for i, each in enumerate(online["loops"]) if not each["processed"]]
     if silent:
         remarks.append(f"No output at all came in pass {', '.join(silent)}.")

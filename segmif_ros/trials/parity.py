@@ -92,7 +92,7 @@ class Difference:
         name: of the array.
         largest: largest absolute difference.
         passed: within the array's tolerance.
-        detail: what the report says of it.
+        detail: its line in the report.
     """
 
     name: str

@@ -53,7 +53,7 @@ class Measurement:
         published: Messages by camera.
         masters: Master images in the order of publishing: stamp, time, loop.
         outputs: Arrivals: time, stamp, age (-1 where the stamp was never offered), loop.
-        lateness_ns: By how much each image was published later than the bag says.
+        lateness_ns: By how much each image was published later than in the bag.
         diagnostics: First and last values of the node's status, by key.
     """
 
@@ -134,8 +134,8 @@ class BagPlayer:
         self.seen = Measurement()
         self.publishers: dict[str, Any] = {}
         self._clock: Any = None
-        self._time_ns = 0  # what /clock was told last
-        self._watching = True  # another player may go on for ever: after the watch nothing new counts
+        self._time_ns = 0  # published last on /clock
+        self._watching = True  # another player may never end: after the watch nothing new counts
         reliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
         best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
         for topic in OUTPUTS:
@@ -158,7 +158,7 @@ class BagPlayer:
             self._time_ns = next(read_bag(options.bag, self._topics)).recorded_ns - round(options.wait * NS_PER_S)
 
     def wait_for_node(self) -> None:
-        """Wait until the node takes images and says on /diagnostics that it lives."""
+        """Wait until the node takes images and reports on /diagnostics."""
         deadline = time.monotonic() + self._options.wait
         name = self._options.node
         while not self._ready():

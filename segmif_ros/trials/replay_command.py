@@ -250,7 +250,7 @@ def run(arguments: argparse.Namespace) -> int:
             scheduler=arguments.scheduler,
         )
     except KeyboardInterrupt:
-        raise StoppedError(f"stopped; the same command goes on with what {arguments.out} holds") from None
+        raise StoppedError(f"stopped; the same command resumes what {arguments.out} holds") from None
     if report is None:
         return 2
     for line in failures[:5]:

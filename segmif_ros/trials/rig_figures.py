@@ -5,8 +5,8 @@ $ python -m segmif_ros.trials.rig_figures --out out/rig_figures
 $ python -m segmif_ros.trials.rig_figures --out out/rig_figures --parts board,scene --seeds 5
 $ python -m segmif_ros.trials.rig_figures --out out/rig_figures --parts drift --pairs FOLDER
 
-Each row is a function of its part and seed, and is kept in OUT/records.jsonl as soon as it is there: a run that was
-interrupted goes on. The tables are printed, and in OUT/tables.md.
+Each row is a function of its part and seed, and is kept in OUT/records.jsonl as soon as it is there: an interrupted run
+resumes. The tables are printed, and in OUT/tables.md.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class _Topics:
         self._subscribed: dict[str, tuple[str, Any]] = {}
 
     def follow(self, seen: Tracked) -> None:
-        """Subscribe to the node's topics, and anew where one has changed."""
+        """Subscribe to the node's topics, and again where one has changed."""
         from rclpy.qos import qos_profile_sensor_data
         from sensor_msgs.msg import Image
 

@@ -29,7 +29,7 @@ _HOST = re.compile(r"(localhost|127\.0\.0\.1)(:\d+)?")
 
 
 class ViewError(ValueError):
-    """The page can't be served, or what it sent can't be used; one line that says why."""
+    """The page can't be served, or what it sent can't be used; one line with the reason."""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 
 $ python -m segmif_ros.trials.watcher --out FOLDER
 
-runs until SIGINT and then writes FOLDER/record.json and FOLDER/samples/*.png. Meanwhile it says on standard output, one
-JSON object a line, in which lifecycle state the node is and how much has arrived: that is how `segmif demo` knows when
-to go on.
+runs until SIGINT and then writes FOLDER/record.json and FOLDER/samples/*.png. Meanwhile it prints, one JSON object a
+line, the node's lifecycle state and how much has arrived: `segmif demo` waits for these.
 """
 
 from __future__ import annotations

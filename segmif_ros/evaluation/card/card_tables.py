@@ -45,7 +45,8 @@ def camvid_tables(camvid: Report) -> list[Table]:
         for name in names
     ]
     columns = ("input", f"{len(classes)} classes", *(["merged as in CamVid"] if merged else []))
-    note = night_line(camvid) + " The invented infrared leans on the truth."
+    note = night_line(camvid)
+    note += " The simulated infrared is made from the ground-truth labels, so these figures are optimistic."
     if merged:
         note += " Merged: truck and bus count as car, motorcycle as bicycle, lamp as sign."
     title = f"CamVid {camvid['split']}, {camvid['images']} images: mean IoU, %"
@@ -63,7 +64,7 @@ def night_table(camvid: Report) -> Table:
     named = {
         "RGB-only model": f"RGB-only model {found['name']} ({found['sha256']})",
         "without infrared": "these weights, grey 128 for infrared",
-        "with infrared": "these weights, invented infrared",
+        "with infrared": "these weights, simulated infrared",
     }
     return Table(
         title=f"CamVid {camvid['split']}, what the night takes: mean IoU, %, {len(found['classes'])} classes of both",
@@ -193,7 +194,7 @@ def street_tables(name: str, street: Report) -> list[Table]:
             columns=("", *next(iter(failing.values()))),
             rows=tuple((light, *(percent(value) for value in each.values())) for light, each in failing.items()),
             note="EMM: mean over both cameras, RGB alone and infrared alone; expected: each fails with a chance of "
-            "0.1; RMM: for each pair anew none, RGB or infrared is missing; NM: noise on both images.",
+            "0.1; RMM: for each pair, none, RGB or infrared is missing, drawn independently; NM: noise on both images.",
         ),
     ]
 

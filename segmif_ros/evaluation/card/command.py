@@ -93,7 +93,7 @@ def measure(
     gallery: Gallery,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Measure every part that can be; "left_out" says why another can't.
+    """Measure every part that can be; "left_out" gives the reason for each other part.
 
     Args:
         engine: The weights.

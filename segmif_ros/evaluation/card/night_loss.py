@@ -106,7 +106,7 @@ class Comparison:
 def night_loss(miou: dict[str, float]) -> dict[str, Any]:
     """Compare what the night takes from one and the same weights without and with infrared.
 
-    Nothing is said of a model that was trained on RGB images alone: that is `Comparison`.
+    This is no statement about a model that was trained on RGB images alone: that is `Comparison`.
 
     Args:
         miou: In 0..1, by the names of `weights_camvid.report_camvid`.

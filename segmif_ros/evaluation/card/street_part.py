@@ -44,11 +44,11 @@ class ObjectCounts:
     def add(self, pair: ObjectPair, predicted: Image) -> None:
         """Count a prediction, uint8 (H, W) of 0 for none and i + 1 for object i."""
         for i in range(len(OBJECTS)):
-            there, said = pair.objects == i + 1, predicted == i + 1
+            there, predicted_one = pair.objects == i + 1, predicted == i + 1
             self.pixels[i] += (
-                np.count_nonzero(there & said),
-                np.count_nonzero(said & ~there & pair.counted[i]),
-                np.count_nonzero(there & ~said),
+                np.count_nonzero(there & predicted_one),
+                np.count_nonzero(predicted_one & ~there & pair.counted[i]),
+                np.count_nonzero(there & ~predicted_one),
             )
         self.boxes += len(pair.person_boxes)
         self.found += sum(float((predicted[box] == 1).mean()) >= FOUND_SHARE for box in pair.person_boxes)
@@ -117,7 +117,7 @@ def failing_cameras(figures: dict[str, dict[str, Any]]) -> dict[str, float | Non
     """Return mean IoU over the states of the cameras, from the figures by input.
 
     "EMM": a camera is missing throughout, mean over both, RGB alone and infrared alone; "EMM expected": the same,
-    weighted by their chances where each camera fails with a chance of 0.1 and not both; "RMM": for each pair anew none,
+    weighted by their chances where each camera fails with a chance of 0.1 and not both; "RMM": for each pair, none,
     RGB or infrared is missing; "NM": noise on both images.
     """
     both, rgb, infrared = (figures[name]["miou"] for name in INPUTS)

@@ -136,15 +136,15 @@ class GroundScores:
         """Return all figures as JSON values, shares from 0 to 1, distances in metres."""
         counted = self._reliability[:, 0]
         with np.errstate(invalid="ignore", divide="ignore"):
-            said, true = self._reliability[:, 1] / counted, self._reliability[:, 2] / counted
+            stated, true = self._reliability[:, 1] / counted, self._reliability[:, 2] / counted
         filled = counted > 0
         total = counted.sum()
-        error = float((counted[filled] * np.abs(said - true)[filled]).sum() / total) if total else None
+        error = float((counted[filled] * np.abs(stated - true)[filled]).sum() / total) if total else None
         return {
             "bands": {f"{low:g}-{high:g} m": counts.figures() for (low, high), counts in self._bands.items()},
             "reliability": {
                 "cells": [int(each) for each in counted],
-                "said": [float(each) if there else None for each, there in zip(said, filled, strict=True)],
+                "said": [float(each) if there else None for each, there in zip(stated, filled, strict=True)],
                 "true": [float(each) if there else None for each, there in zip(true, filled, strict=True)],
                 "expected_error": error,
             },

@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command; errors are raised as one line, and its exit status 0 says that there is a calibration."""
+    """Run the command; errors are raised as one line, and exit status 0 means that there is a calibration."""
     if options.every < 1 or options.seconds <= 0 or options.slop < 0:
         raise CalibrationError("--every must be 1 or more, --seconds above 0, --slop 0 or more")
     source = CalibrationSource(

@@ -86,7 +86,7 @@ class DemoConfig:
 
 @dataclass
 class _Seen:
-    """What the recorder has said."""
+    """What the recorder has reported."""
 
     state: str = ""
     diagnostics: bool = False
@@ -212,7 +212,7 @@ def _demo(config: DemoConfig, console: Console, pairs: PairFolder | None) -> Fig
 
 
 def _start(config: DemoConfig, group: Children, say: Callable[[str], Any]) -> _Run:
-    """Start the node; whoever watches it waits until it is active."""
+    """Start the node; its watcher waits until it is active."""
     values = dict(config.engine)
     if config.pairs is None:
         values |= {"warm_up_width": str(config.width), "warm_up_height": str(config.height)}

@@ -80,10 +80,10 @@ def _camera(tally: Tally, fields: dict[str, Any]) -> CameraModel | None:
 
 
 def _rig(tally: Tally, cameras: list[Any], fields: list[dict[str, Any]]) -> None:
-    said = str(fields)
+    which = str(fields)
     refusals = (CalibrationError, RegistrationError)
     rig = tally.attempt(
-        "extrinsics", lambda: RigCalibration().completed(infrared=cameras[0], rgb=cameras[1]), refusals, said
+        "extrinsics", lambda: RigCalibration().completed(infrared=cameras[0], rgb=cameras[1]), refusals, which
     )
     if rig is not None and rig.extrinsics is not None:
-        tally.attempt("registration", lambda: Registration(RegistrationConfig(mode="stereo"), rig), refusals, said)
+        tally.attempt("registration", lambda: Registration(RegistrationConfig(mode="stereo"), rig), refusals, which)

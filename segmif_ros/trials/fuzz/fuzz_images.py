@@ -83,29 +83,29 @@ def _row_bytes(encoding: str, width: int) -> int:
 
 
 def _frame(tally: Tally, image: ImageBuffer, rng: random.Random, estimator: TimeOffsetEstimator) -> None:
-    def said() -> str:
+    def which() -> str:
         return (
             f"{image.encoding[:20]!r} {image.width}x{image.height}, step {image.step}, big {image.is_bigendian}, "
             f"{memoryview(image.data).nbytes} bytes {bytes(image.data)[:32].hex()}"
         )
 
     size = (image.height, image.width)
-    rgb = tally.attempt("to_rgb", lambda: to_rgb(image), EncodingError, said)
+    rgb = tally.attempt("to_rgb", lambda: to_rgb(image), EncodingError, which)
     if rgb is not None:
-        tally.require("to_rgb", rgb.dtype == np.uint8 and rgb.shape == (*size, 3), f"{rgb.dtype} {rgb.shape}", said)
-    infrared = tally.attempt("to_infrared", lambda: to_infrared(image), EncodingError, said)
+        tally.require("to_rgb", rgb.dtype == np.uint8 and rgb.shape == (*size, 3), f"{rgb.dtype} {rgb.shape}", which)
+    infrared = tally.attempt("to_infrared", lambda: to_infrared(image), EncodingError, which)
     if infrared is None:
         return
     kept = infrared.dtype in (np.uint8, np.uint16, np.float32) and infrared.dtype.isnative and infrared.shape == size
-    tally.require("to_infrared", kept, f"{infrared.dtype} {infrared.shape}", said)
-    tally.attempt("is_pseudo_coloured", lambda: is_pseudo_coloured(image), EncodingError, said)
+    tally.require("to_infrared", kept, f"{infrared.dtype} {infrared.shape}", which)
+    tally.attempt("is_pseudo_coloured", lambda: is_pseudo_coloured(image), EncodingError, which)
     crop = Crop(*(rng.randrange(4) for _ in range(4)))
-    tally.attempt("crop", lambda: crop.apply(infrared), EncodingError, said)
-    tally.attempt("time offset", lambda: estimator.add_infrared(rng.choice(_STAMPS), view(image)), (), said)
-    _gain(tally, infrared, rng, said)
+    tally.attempt("crop", lambda: crop.apply(infrared), EncodingError, which)
+    tally.attempt("time offset", lambda: estimator.add_infrared(rng.choice(_STAMPS), view(image)), (), which)
+    _gain(tally, infrared, rng, which)
 
 
-def _gain(tally: Tally, infrared: npt.NDArray[Any], rng: random.Random, said: Any) -> None:
+def _gain(tally: Tally, infrared: npt.NDArray[Any], rng: random.Random, which: Any) -> None:
     config = GainConfig(
         policy=rng.choice(GAIN_POLICIES),
         time_constant_s=rng.choice((0.0, 1.0, 600.0)),
@@ -116,10 +116,10 @@ def _gain(tally: Tally, infrared: npt.NDArray[Any], rng: random.Random, said: An
     for _ in range(2):
         stamp_ns = rng.choice(_STAMPS)
         call = partial(gain.apply, infrared, stamp_ns)
-        out = tally.attempt("gain", call, (), lambda: f"{config.policy}: {said()}")
+        out = tally.attempt("gain", call, (), lambda: f"{config.policy}: {which()}")
         if out is not None:
             tally.require(
-                "gain", out.dtype == np.uint8 and out.shape == infrared.shape, f"{out.dtype} {out.shape}", said
+                "gain", out.dtype == np.uint8 and out.shape == infrared.shape, f"{out.dtype} {out.shape}", which
             )
 
 
@@ -132,10 +132,10 @@ def _compressed(tally: Tally, rng: random.Random) -> None:
     form = rng.choice(("jpeg", "png", "", "mono16; png compressed ", "rgb8; jpeg compressed bgr8", "bayer_rggb8; png"))
     image = CompressedBuffer(format=form, data=data)
 
-    def said() -> str:
+    def which() -> str:
         return f"{kind} {shape} {dtype.__name__} as {form!r}: {data[:48].hex()}"
 
-    opened = tally.attempt("decompress", lambda: decompress(image), EncodingError, said, lambda: data)
+    opened = tally.attempt("decompress", lambda: decompress(image), EncodingError, which, lambda: data)
     if opened is not None:
         for decode in (to_rgb, to_infrared):
-            tally.attempt(f"decompressed {decode.__name__}", partial(decode, opened), EncodingError, said)
+            tally.attempt(f"decompressed {decode.__name__}", partial(decode, opened), EncodingError, which)

@@ -38,11 +38,11 @@ def run(tally: Tally, count: int, seed: int) -> None:
         for number in range(count):
             kind = rng.choice(list(sources))
             path.write_bytes(damaged(sources[kind], rng))
-            said = f"number {number}, a {kind}"
-            found = tally.attempt(f"read {kind}", partial(read_state, path), CheckpointError, said, path.read_bytes)
+            which = f"number {number}, a {kind}"
+            found = tally.attempt(f"read {kind}", partial(read_state, path), CheckpointError, which, path.read_bytes)
             if found is not None and found[1]:
-                tally.attempt("label set", partial(label_set_of, found[1], 2), LabelSetError, said)
-            tally.attempt(f"load {kind}", partial(load_checkpoint, path), CheckpointError, said, path.read_bytes)
+                tally.attempt("label set", partial(label_set_of, found[1], 2), LabelSetError, which)
+            tally.attempt(f"load {kind}", partial(load_checkpoint, path), CheckpointError, which, path.read_bytes)
 
 
 def _saved(*, zip_format: bool) -> bytes:

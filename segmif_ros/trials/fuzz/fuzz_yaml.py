@@ -142,10 +142,10 @@ def run(tally: Tally, count: int, seed: int) -> None:
             kind = kinds[number % len(kinds)]
             path.write_bytes(_text(_CONTENTS[kind], rng).encode("utf-8", "surrogatepass"))
             read, refusals = _READERS[kind]
-            said = f"number {number}"
-            tally.attempt(kind, partial(read, path), refusals, said, path.read_bytes)
+            which = f"number {number}"
+            tally.attempt(kind, partial(read, path), refusals, which, path.read_bytes)
             if kind == "params":
-                tally.attempt("node", partial(_node, path), (YamlError, SettingError), said, path.read_bytes)
+                tally.attempt("node", partial(_node, path), (YamlError, SettingError), which, path.read_bytes)
 
 
 def _text(content: Any, rng: random.Random) -> str:

@@ -251,4 +251,4 @@ def test_an_rgb_only_model_is_compared_with_by_option(tiny_file, camvid_root, tm
     assert found["name"] == "tiny"
     shown = capsys.readouterr().out
     assert "RGB-only model tiny (" in shown
-    assert "these weights, invented infrared" in shown
+    assert "these weights, simulated infrared" in shown
