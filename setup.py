@@ -66,6 +66,7 @@ EXTRAS = {
     "training": ["tensorboard>=2.16,<3"],
     "dev": [
         *("pytest>=8", "hypothesis>=6", "ruff", "mypy", "types-PyYAML", "selenium>=4.20"),
+        "mkdocs-material>=9.5,<10",
         *(*BACKENDS["openvino"], *BACKENDS["onnxruntime"], *CLUSTER),
     ],
 }

@@ -28,7 +28,9 @@ def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
 
 def test_the_site_has_every_page_and_no_other() -> None:
     listed = re.findall(r"- ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
-    assert sorted(listed) == sorted(str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md"))
+    made = {"contributing.md", "changelog.md"}  # docs/site/hooks.py takes them from the root
+    there = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    assert (set(listed), len(listed)) == (there | made, len(there | made))
 
 
 def test_every_command_is_in_the_readme() -> None:

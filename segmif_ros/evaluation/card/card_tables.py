@@ -59,7 +59,7 @@ def camvid_tables(camvid: Report) -> list[Table]:
 
 
 def night_table(camvid: Report) -> Table:
-    """Return what the night takes from an RGB-only model and from these weights."""
+    """Return how much mIoU an RGB-only model and these weights lose at night."""
     found = camvid["rgb_reference"]
     named = {
         "RGB-only model": f"RGB-only model {found['name']} ({found['sha256']})",
@@ -67,7 +67,7 @@ def night_table(camvid: Report) -> Table:
         "with infrared": "these weights, simulated infrared",
     }
     return Table(
-        title=f"CamVid {camvid['split']}, what the night takes: mean IoU, %, {len(found['classes'])} classes of both",
+        title=f"CamVid {camvid['split']}, loss at night: mean IoU, %, {len(found['classes'])} classes of both",
         columns=("model", "as is", "night", "lost"),
         rows=tuple(
             (named[name], *(percent(each[c]) for c in ("day", "night", "lost")))
@@ -78,12 +78,12 @@ def night_table(camvid: Report) -> Table:
 
 
 def night_line(camvid: Report) -> str:
-    """Return what the night takes away, as a sentence or two: whose loss it is, and beside what."""
+    """Return the loss at night in a sentence or two: whose it is, and beside what."""
     loss = camvid["night_loss"]
     without, with_ = (f"{100 * loss[name]:.1f}" for name in ("without infrared", "with infrared"))
-    line = f"The night takes {without} points from these weights without infrared and {with_} with it{_share(loss)}."
+    line = f"At night mIoU drops by {without} points without infrared, by {with_} with it{_share(loss)}."
     if "rgb_reference" not in camvid:
-        return f"{line} Neither is the loss of a model trained on RGB alone (--rgb-reference FILE measures one)."
+        return f"{line} Both are of these weights; --rgb-reference FILE measures a model trained on RGB alone."
     found = camvid["rgb_reference"]
     alone, both = (f"{100 * found['night'][name]['lost']:.1f}" for name in ("RGB-only model", "with infrared"))
     return (
