@@ -59,15 +59,17 @@ BACKENDS = {
     "onnxruntime": ["onnxruntime>=1.20", *_EXPORT],
 }
 CLUSTER = ["distributed>=2024.1"]
+FMI = ["PyWavelets>=1.4"]  # the wavelet of the metric FMI_w
 EXTRAS = {
     **BACKENDS,
     "cluster": CLUSTER,
     "agreement": ["scikit-image", "scikit-learn", "torchmetrics", "piq", "sewar"],  # see trials/metric_agreement.py
+    "fmi": FMI,
     "training": ["tensorboard>=2.16,<3"],
     "dev": [
         *("pytest>=8", "hypothesis>=6", "ruff", "mypy", "types-PyYAML", "selenium>=4.20"),
         "mkdocs-material>=9.5,<10",
-        *(*BACKENDS["openvino"], *BACKENDS["onnxruntime"], *CLUSTER),
+        *(*BACKENDS["openvino"], *BACKENDS["onnxruntime"], *CLUSTER, *FMI),
     ],
 }
 # Written by ament for shells that source a prefix; they hold build-time paths.

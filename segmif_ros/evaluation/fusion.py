@@ -26,6 +26,7 @@ import numpy.typing as npt
 from segmif_ros.command_line import Parser, finish
 from segmif_ros.data.images import read_rgb
 from segmif_ros.evaluation.better import Better
+from segmif_ros.evaluation.feature_information import feature_mutual_information
 from segmif_ros.imaging.fusion_rules import FUSION_RULES
 
 Grey = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
@@ -172,12 +173,13 @@ class FusionMetric:
     Attributes:
         compute: From infrared, visible and fused grey images, (H, W) in 0..255, to the value.
         better: Which values are the better ones; `segmif compare` goes by it.
-        toolbox: Whether it is a toolbox's convention beside the textbook's, computed only on request.
+        group: "textbook"; "toolbox", a toolbox's convention beside the textbook's; or "fmi", which takes a second for
+            640x480 where the others take milliseconds. All but the first are computed only on request.
     """
 
     compute: Callable[[Grey, Grey, Grey], float]
     better: Better
-    toolbox: bool = False
+    group: Literal["textbook", "toolbox", "fmi"] = "textbook"
 
 
 # a new metric is a row here; EN, SD, SF and AG only describe, as noise raises them, too
@@ -195,21 +197,36 @@ FUSION_METRICS: dict[str, FusionMetric] = {
     "CC": FusionMetric(correlation, Better.MORE),
     "MSE": FusionMetric(mean_squared_error, Better.LESS),
     "PSNR": FusionMetric(psnr, Better.MORE),
-    "MS_SSIM": FusionMetric(fusion_multi_scale_ssim, Better.MORE, toolbox=True),
-    "AG_T": FusionMetric(lambda a, b, f: average_gradient(f, divisor="inner"), Better.NEITHER, toolbox=True),
-    "MI_C": FusionMetric(lambda a, b, f: mutual_information(a, b, f) * float(np.log(2)), Better.MORE, toolbox=True),
-    "MSE_TZ": FusionMetric(lambda a, b, f: mean_squared_error(a, b, f) / 255.0**2, Better.LESS, toolbox=True),
-    "PSNR_C": FusionMetric(lambda a, b, f: psnr(a, b, f, peak=float(np.max(f))), Better.MORE, toolbox=True),
-    "PSNR_TZ": FusionMetric(lambda a, b, f: psnr(a, b, f, peak=255.0**2), Better.MORE, toolbox=True),
+    "MS_SSIM": FusionMetric(fusion_multi_scale_ssim, Better.MORE, group="toolbox"),
+    "AG_T": FusionMetric(lambda a, b, f: average_gradient(f, divisor="inner"), Better.NEITHER, group="toolbox"),
+    "MI_C": FusionMetric(lambda a, b, f: mutual_information(a, b, f) * float(np.log(2)), Better.MORE, group="toolbox"),
+    "MSE_TZ": FusionMetric(lambda a, b, f: mean_squared_error(a, b, f) / 255.0**2, Better.LESS, group="toolbox"),
+    "PSNR_C": FusionMetric(lambda a, b, f: psnr(a, b, f, peak=float(np.max(f))), Better.MORE, group="toolbox"),
+    "PSNR_TZ": FusionMetric(lambda a, b, f: psnr(a, b, f, peak=255.0**2), Better.MORE, group="toolbox"),
     "SSIM_C": FusionMetric(
-        lambda a, b, f: uniform_similarity(a, f) + uniform_similarity(b, f), Better.MORE, toolbox=True
+        lambda a, b, f: uniform_similarity(a, f) + uniform_similarity(b, f), Better.MORE, group="toolbox"
     ),
-    "SSIM_T": FusionMetric(lambda a, b, f: fusion_ssim(a, b, f, data_range=1.0), Better.MORE, toolbox=True),
-    "SSIM_Z": FusionMetric(lambda a, b, f: 2 * fusion_ssim(a, b, f, data_range=1.0), Better.MORE, toolbox=True),
+    "SSIM_T": FusionMetric(lambda a, b, f: fusion_ssim(a, b, f, data_range=1.0), Better.MORE, group="toolbox"),
+    "SSIM_Z": FusionMetric(lambda a, b, f: 2 * fusion_ssim(a, b, f, data_range=1.0), Better.MORE, group="toolbox"),
+    "FMI_pixel": FusionMetric(lambda a, b, f: feature_mutual_information(a, b, f, "pixel"), Better.MORE, group="fmi"),
+    "FMI_dct": FusionMetric(lambda a, b, f: feature_mutual_information(a, b, f, "dct"), Better.MORE, group="fmi"),
+    "FMI_w": FusionMetric(lambda a, b, f: feature_mutual_information(a, b, f, "wavelet"), Better.MORE, group="fmi"),
 }
 
-TEXTBOOK_METRICS: tuple[str, ...] = tuple(name for name, each in FUSION_METRICS.items() if not each.toolbox)
-TOOLBOX_METRICS: tuple[str, ...] = tuple(name for name, each in FUSION_METRICS.items() if each.toolbox)
+
+def _of_group(group: str) -> tuple[str, ...]:
+    return tuple(name for name, each in FUSION_METRICS.items() if each.group == group)
+
+
+TEXTBOOK_METRICS = _of_group("textbook")
+TOOLBOX_METRICS = _of_group("toolbox")
+FEATURE_METRICS = _of_group("fmi")
+METRIC_GROUPS: dict[str, tuple[str, ...]] = {
+    "textbook": TEXTBOOK_METRICS,
+    "all": TEXTBOOK_METRICS + TOOLBOX_METRICS,
+    "fmi": FEATURE_METRICS,
+    "none": (),
+}
 
 
 def fusion_metrics(
@@ -348,12 +365,13 @@ def _kumar_preservation(gs: _Array, angle_s: _Array, gf: _Array, angle_f: _Array
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print every metric of one fused image (``FUSED`` may be a rule of `BASELINES` for the pair)."""
-    parser = Parser(
-        prog="python -m segmif_ros.evaluation.fusion", description="Fusion metrics of one image"
-    )
+    parser = Parser(prog="python -m segmif_ros.evaluation.fusion", description="Fusion metrics of one image")
     parser.add_argument("infrared", type=Path, metavar="IR")
     parser.add_argument("visible", type=Path, metavar="VIS")
     parser.add_argument("fused", metavar="FUSED", help=f"an image file, or a rule: {', '.join(BASELINES)}")
+    parser.add_argument(
+        "--metrics", default="all", choices=[name for name in METRIC_GROUPS if name != "none"], help="default: all"
+    )
     options = parser.parse_args(arguments)
 
     def run() -> int:
@@ -362,8 +380,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             fused = BASELINES[options.fused](infrared, visible)
         else:
             fused = luma(read_rgb(Path(options.fused)))
-        for name, value in fusion_metrics(infrared, visible, fused, TEXTBOOK_METRICS + TOOLBOX_METRICS).items():
-            print(f"{name:8s} {value:.6g}")
+        for name, value in fusion_metrics(infrared, visible, fused, METRIC_GROUPS[options.metrics]).items():
+            print(f"{name:9s} {value:.6g}")
         return 0
 
     return finish(parser.prog, run)

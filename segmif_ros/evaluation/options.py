@@ -13,7 +13,8 @@ from pathlib import Path
 from segmif_ros.evaluation.baseline import BaselineEngine
 from segmif_ros.evaluation.contents import contents_hash
 from segmif_ros.evaluation.errors import EvaluationError
-from segmif_ros.evaluation.fusion import BASELINES, FUSION_METRICS, TEXTBOOK_METRICS
+from segmif_ros.evaluation.feature_information import require_library
+from segmif_ros.evaluation.fusion import BASELINES, FUSION_METRICS, METRIC_GROUPS
 from segmif_ros.inference.backend_table import BACKENDS
 from segmif_ros.inference.config import CHOICES, EngineConfig, NetworkConfig
 from segmif_ros.inference.engine import Engine, EngineProtocol
@@ -62,7 +63,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, out: str) -> None:
         "--fusion-metrics",
         default="textbook",
         metavar="NAMES",
-        help=f"textbook, all, none, or a list of {', '.join(FUSION_METRICS)}",
+        help=f"a list of {', '.join((*METRIC_GROUPS, *FUSION_METRICS))} (default: %(default)s)",
     )
 
 
@@ -127,12 +128,12 @@ def _sized(config: EngineConfig, size: tuple[int, int]) -> EngineProtocol:
 
 
 def metric_names(text: str) -> tuple[str, ...]:
-    """Return the fusion metrics that were asked for; EvaluationError lists the known ones."""
-    groups = {"textbook": TEXTBOOK_METRICS, "all": tuple(FUSION_METRICS), "none": ()}
-    if text in groups:
-        return groups[text]
-    names = tuple(each.strip() for each in text.split(",") if each.strip())
-    unknown = [name for name in names if name not in FUSION_METRICS]
-    if unknown:
-        raise EvaluationError(f"unknown fusion metrics {', '.join(unknown)}: choose from {', '.join(FUSION_METRICS)}")
+    """Return the fusion metrics of a list of names and groups; EvaluationError lists the known ones."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    names = tuple(dict.fromkeys(name for word in words for name in METRIC_GROUPS.get(word, (word,))))
+    if unknown := [name for name in names if name not in FUSION_METRICS]:
+        known = ", ".join((*METRIC_GROUPS, *FUSION_METRICS))
+        raise EvaluationError(f"unknown fusion metrics {', '.join(unknown)}: choose from {known}")
+    if "FMI_w" in names:
+        require_library("wavelet")
     return names

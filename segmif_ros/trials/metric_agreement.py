@@ -3,7 +3,8 @@
 
 Prints the relative difference of every metric that a library has as well, for three images or for a built-in pattern,
 and of mean IoU and accuracy on random label maps. What isn't installed is left out and listed; all of it comes with
-`pip install 'segmif_ros[agreement]'`.
+`pip install 'segmif_ros[agreement]'`. No library has SF, AG, Qabf, Nabf and FMI: the tests compare them with loops that
+follow the published formulas.
 """
 
 from __future__ import annotations
@@ -45,29 +46,38 @@ def fusion_references() -> Iterator[tuple[str, str, Callable[[Grey, Grey, Grey],
     if measure := _module("skimage.measure"):
         yield "EN", "scikit-image", lambda a, b, f: float(measure.shannon_entropy(f))
     if metrics := _module("skimage.metrics"):
-        gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+        gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 
-        def ssim(x: Grey, y: Grey) -> float:
-            _, full = metrics.structural_similarity(x, y, full=True, **gaussian)
+        def ssim(x: Grey, y: Grey, data_range: float = 255) -> float:
+            _, full = metrics.structural_similarity(x, y, full=True, data_range=data_range, **gaussian)
             return float(full[5:-5, 5:-5].mean())
 
         def of_c(a: Grey, b: Grey, f: Grey) -> float:
             floats = [each.astype(float) for each in (a, b)]
             return sum(float(metrics.structural_similarity(f.astype(float), x, data_range=2)) for x in floats)
 
-        def mse(a: Grey, b: Grey, f: Grey) -> float:
+        def mse(a: npt.NDArray[Any], b: npt.NDArray[Any], f: npt.NDArray[Any]) -> float:
             return float(metrics.mean_squared_error(a, f) + metrics.mean_squared_error(b, f)) / 2
+
+        def of_range_1(a: Grey, b: Grey, f: Grey) -> float:
+            return ssim(a, f, data_range=1) + ssim(b, f, data_range=1)
 
         yield "SSIM", "scikit-image", lambda a, b, f: (ssim(a, f) + ssim(b, f)) / 2
         yield "SSIM_C", "scikit-image", of_c
+        yield "SSIM_T", "scikit-image", lambda a, b, f: of_range_1(a, b, f) / 2
+        yield "SSIM_Z", "scikit-image", of_range_1
         yield "MSE", "scikit-image", mse
         yield "PSNR", "scikit-image", lambda a, b, f: float(10 * np.log10(255**2 / mse(a, b, f)))
+        yield "MSE_TZ", "scikit-image", lambda a, b, f: mse(a / 255, b / 255, f / 255)
+        yield "PSNR_C", "scikit-image", lambda a, b, f: float(10 * np.log10(float(f.max()) ** 2 / mse(a, b, f)))
+        yield "PSNR_TZ", "scikit-image", lambda a, b, f: float(10 * np.log10(255**2 / mse(a / 255, b / 255, f / 255)))
     if score := _module("sklearn.metrics"):
 
         def mutual(a: Grey, b: Grey, f: Grey) -> float:
             return float(sum(score.mutual_info_score(f.ravel(), each.ravel()) for each in (a, b)) / np.log(2))
 
         yield "MI", "scikit-learn", mutual
+        yield "MI_C", "scikit-learn", lambda a, b, f: mutual(a, b, f) * float(np.log(2))
     if stats := _module("scipy.stats"):
         yield "CC", "scipy", lambda a, b, f: _mean(lambda x: float(stats.pearsonr(x.ravel(), f.ravel())[0]), a, b)
         yield (
@@ -78,6 +88,8 @@ def fusion_references() -> Iterator[tuple[str, str, Callable[[Grey, Grey, Grey],
                 + stats.pearsonr((f.astype(float) - a).ravel(), b.ravel())[0]
             ),
         )
+    if ndimage := _module("scipy.ndimage"):
+        yield "SD", "scipy", lambda a, b, f: float(ndimage.standard_deviation(f))
     if image := _module("torchmetrics.functional.image"):
         yield (
             "VIF",

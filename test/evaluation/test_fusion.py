@@ -279,7 +279,7 @@ def test_the_frame_of_an_image_is_no_edge():
 
 # Of `pattern`: EN, SSIM, SSIM_C, MSE, PSNR by scikit-image 0.26, CC and SCD by scipy 1.17, VIF by sewar 0.4 and
 # torchmetrics 1.9, MI by scikit-learn: `python -m segmif_ros.trials.metric_agreement` prints ours beside theirs. Those
-# that no library has (SD and on) are held by the tests of their definitions above.
+# that no library has are held by plain loops from their published formulas: above and test_fusion_definitions.py.
 GOLDEN = {
     "EN": 7.380969351134045,
     "MI": 2.458365117364016,
