@@ -34,6 +34,9 @@ class Source(Protocol):
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Return sample ``index``; what is invented for it is drawn from ``rng``."""
 
+    def files(self) -> list[Path]:
+        """Return the files that its samples are read from, in the order of the samples; none if they are made."""
+
 
 class Mixture:
     """Draws a source by weight, a sample of it, and augments it.
@@ -103,6 +106,17 @@ class PairSource:
         """Names of the pairs, in the order of `sample`."""
         return tuple(self._folder.files[i].name for i in self._indices)
 
+    def files(self) -> list[Path]:
+        """Return the files of all pairs: infrared, RGB, and labels and absence where they are read."""
+        found = [self._folder.files[i] for i in self._indices]
+        evidence = self.mapping is not None
+        return [
+            path
+            for each in found
+            for path in (each.infrared, each.rgb, *((each.labels, each.absent) if evidence else ()))
+            if path is not None
+        ]
+
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Return pair ``index``, its labels 255 where there is no truth.
 
@@ -145,6 +159,10 @@ class PublishedSource:
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def files(self) -> list[Path]:
+        """Return the files of all pairs."""
+        return [path for item in self._items for path in item.files(with_labels=True)]
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Return pair ``index``; DatasetError for an unreadable file, unequal sizes or ids outside the set."""
@@ -197,6 +215,10 @@ class SceneSource:
     def lighting(self, index: int) -> str:
         """Return the lighting of scene ``index``: the three in turn."""
         return LIGHTINGS[index % len(LIGHTINGS)]
+
+    def files(self) -> list[Path]:
+        """Return none: scenes follow from their seeds, and the cache's names carry the generator's version."""
+        return []
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Return scene ``index``; DatasetError where the cache can't be read or written."""

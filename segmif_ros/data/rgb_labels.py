@@ -60,6 +60,10 @@ class RgbLabels:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def files(self) -> list[Path]:
+        """Return each image and its label map."""
+        return [path for both in zip(self.paths, self._truth, strict=True) for path in both]
+
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Return image ``index`` with its labels; DatasetError naming a file that can't be used."""
         rgb, theirs = self._kept.get(index, lambda: self._read(index))

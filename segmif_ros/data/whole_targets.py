@@ -28,11 +28,13 @@ class WholeTargets:
     Args:
         source: The pairs; its other attributes are this source's, too.
         make: Returns the target, uint8 (H, W), of a sample as the source gives it.
+        target_folder: Where ``make`` reads them, if it does.
     """
 
-    def __init__(self, source: Source, make: Make) -> None:
+    def __init__(self, source: Source, make: Make, target_folder: Path | None = None) -> None:
         self._source = source
         self._make = make
+        self._target_folder = target_folder
         self._kept = KeptImages()
 
     def __len__(self) -> int:
@@ -40,6 +42,11 @@ class WholeTargets:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
+
+    def files(self) -> list[Path]:
+        """Return the source's files and the targets'."""
+        targets = images_by_name(self._target_folder) if self._target_folder else {}
+        return [*self._source.files(), *(targets[name] for name in sorted(targets))]
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Return sample ``index`` with its target; DatasetError if that can't be read."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,22 +36,33 @@ def contents_hash(
     Raises:
         OSError: If ``memory`` can't be written.
     """
+    return contents_hashes({"": files}, memory, advance)[""]
+
+
+def contents_hashes(
+    groups: Mapping[str, Iterable[Path]], memory: Path | None, advance: Callable[[int], None] = lambda _count: None
+) -> dict[str, str]:
+    """Return `contents_hash` of each of several groups of files that share a memory."""
     known: dict[str, list[int | str]] = {}
     if memory is not None:
         with suppress(OSError, ValueError):
             found = json.loads(memory.read_text(encoding="utf-8"))
             known = found if isinstance(found, dict) else {}
     remembered: dict[str, list[int | str]] = {}
-    whole = hashlib.sha256()
-    for path in files:
-        entry = _entry(path, known)
-        whole.update(f"{path.name} {entry[2] if entry else 'unreadable'}\n".encode())
-        if entry and time.time() - 1e-9 * int(entry[1]) > _SETTLED_S:
-            remembered[str(path.absolute())] = entry
-        advance(1)
+    hashes: dict[str, str] = {}
+    for name, files in groups.items():
+        whole = hashlib.sha256()
+        for path in files:
+            key = str(path.absolute())
+            entry = remembered.get(key) or _entry(path, known)
+            whole.update(f"{path.name} {entry[2] if entry else 'unreadable'}\n".encode())
+            if entry and time.time() - 1e-9 * int(entry[1]) > _SETTLED_S:
+                remembered[key] = entry
+            advance(1)
+        hashes[name] = whole.hexdigest()[:12]
     if memory is not None:
         replace_file(memory, json.dumps(remembered, separators=(",", ":")) + "\n")
-    return whole.hexdigest()[:12]
+    return hashes
 
 
 def _entry(path: Path, known: dict[str, list[int | str]]) -> list[int | str] | None:

@@ -136,7 +136,8 @@ def open_source(
     try:
         source = _open(config, root, cache, held_out, labels)
         if config.targets:
-            return WholeTargets(source, target_files(root / config.targets))
+            folder = root / config.targets
+            return WholeTargets(source, target_files(folder), folder)
         return WholeTargets(source, made_target(config.whole_target)) if config.whole_target else source
     except (LabelMapError, LabelSetError) as error:
         raise RecipeError(f"source {config.kind} {config.path}: {error}") from None

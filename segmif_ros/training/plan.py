@@ -21,12 +21,14 @@ import torch
 from torch.utils.data import Dataset
 
 from segmif_ros.data.images import DatasetError
+from segmif_ros.data.mixture import Source
 from segmif_ros.labels import LabelSet, label_set
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.training.batches import open_source
 from segmif_ros.training.config import RecipeError, SourceConfig, TrainingConfig
 from segmif_ros.training.data_check import SourceReport, check_source, duration, to_check
 from segmif_ros.training.freezing import count_frozen
+from segmif_ros.training.run_data import named_sources, require_same_data
 from segmif_ros.training.run_folder import resumed_step
 from segmif_ros.training.stopping import TrainingStopped
 from segmif_ros.training.trainer import Trainer, TrainingError
@@ -59,8 +61,10 @@ def dry_run(
         KeyboardInterrupt: SIGINT or SIGTERM came.
     """
     cache = scene_cache or output / "scenes"
-    problems = _check_data(config, data_root, cache, say)
-    refused = _check_output(config, output, say)
+    opened: list[Source] = []
+    problems = _check_data(config, data_root, cache, say, opened)
+    named = [] if problems else named_sources(config, opened[: len(config.sources)], opened[len(config.sources) :])
+    refused = _check_output(config, output, named, say)
     if problems:
         say(f"{problems} problems in the data; no step was tried")
         return problems + refused
@@ -70,7 +74,7 @@ def dry_run(
         return refused + _try_steps(config, data_root, output, cache, Path(scratch), say)
 
 
-def _check_data(config: TrainingConfig, data_root: Path, cache: Path, say: Say) -> int:
+def _check_data(config: TrainingConfig, data_root: Path, cache: Path, say: Say, opened: list[Source]) -> int:
     classes = label_set(config.label_set)
     total_weight = sum(each.weight for each in config.sources)
     problems = 0
@@ -82,6 +86,7 @@ def _check_data(config: TrainingConfig, data_root: Path, cache: Path, say: Say) 
         except (DatasetError, RecipeError) as error:
             report = SourceReport(title=title, count=0, problems=[str(error)])
         else:
+            opened.append(source)
             with progress_bar(title, len(to_check(source))) as advance:
                 report = check_source(title, source, advance)
         drawn = config.steps * config.batch_size * each.weight / total_weight
@@ -98,10 +103,12 @@ def _check_data(config: TrainingConfig, data_root: Path, cache: Path, say: Say) 
     return problems
 
 
-def _check_output(config: TrainingConfig, output: Path, say: Say) -> int:
+def _check_output(config: TrainingConfig, output: Path, named: Sequence[tuple[str, Source]], say: Say) -> int:
     """Say what a training would find in its folder; returns 1 if it would be refused."""
     try:
         step = resumed_step(output, config)
+        if step is not None and named:
+            require_same_data(output, named)
     except RecipeError as error:
         say(f"PROBLEM {error}")
         return 1

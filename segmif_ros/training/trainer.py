@@ -37,6 +37,7 @@ from segmif_ros.training.optimiser import lay_out_like_parameters, set_learning_
 from segmif_ros.training.phases import Phase, Truth, evidence_of
 from segmif_ros.training.progress import Display, ScalarWriter, SilentDisplay, tensorboard_writer, write_scalars
 from segmif_ros.training.rounds import phases_of
+from segmif_ros.training.run_data import keep_data_identity, named_sources
 from segmif_ros.training.run_folder import RunFolder
 from segmif_ros.training.starting import start
 from segmif_ros.training.stopping import StopRequest, TrainingStopped
@@ -103,6 +104,8 @@ class Trainer:
             method=config.method,
             segmentation_input=config.segmentation_input,
         )
+        named = named_sources(config, [part[0] for part in self._parts], held_out)
+        processes.on_main(lambda: keep_data_identity(output, named, resumed=state is not None))
         torch.manual_seed(config.seed)
         self.model = SegMiF(config.model)
         if state is None:

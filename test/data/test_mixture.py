@@ -27,6 +27,9 @@ class Constant:
     def __len__(self):
         return 3
 
+    def files(self):
+        return []
+
     def sample(self, index, rng):
         grey = np.full((8, 8), self.level, np.uint8)
         return Sample(infrared=grey, rgb=np.dstack([grey] * 3), labels=grey, name=f"{self.level}/{index}")

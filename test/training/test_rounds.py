@@ -174,6 +174,9 @@ class OneColour:
     def __len__(self):
         return 1
 
+    def files(self):
+        return []
+
     def sample(self, index, rng):
         rgb = np.full((64, 64, 3), 100, np.uint8)
         return Sample(infrared=rgb[..., 0], rgb=rgb, labels=np.zeros((64, 64), np.uint8), name="grey")

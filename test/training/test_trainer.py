@@ -2,6 +2,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -254,6 +255,19 @@ def test_classes_that_were_edited_since_the_start_are_refused(tmp_path, data):
     with pytest.raises(RecipeError, match="other classes than the recipe's label_set names now") as refused:
         Trainer(config, data_root=data, output=tmp_path / "run")
     assert "\n" not in str(refused.value)
+
+
+def test_the_command_refuses_to_go_on_with_other_data(tmp_path, data, capsys):
+    own, recipe, run = tmp_path / "data", tmp_path / "tiny.yaml", tmp_path / "run"
+    shutil.copytree(data, own)
+    Trainer(TINY, data_root=own, output=run).run(stop_at=1)
+    recipe.write_text((run / "recipe.json").read_text())  # JSON is YAML
+    shutil.copy(own / "pairs/visible/0.png", own / "pairs/visible/1.png")
+    assert main([str(recipe), "--data", str(own), "--output", str(run)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "other contents of sources[0] (pairs pairs): put the files back" in said
+    assert main([str(recipe), "--data", str(own), "--output", str(run), "--dry-run"]) == 2
+    assert "PROBLEM" in capsys.readouterr().out
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, data, capsys):
