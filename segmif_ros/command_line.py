@@ -16,11 +16,30 @@ import os
 import select
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 # An OSError of these is no fault of the command line: the same command may work tomorrow.
 _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+
+# What options were called before, in some commands, by what all commands call them now. A command that has the new
+# one takes the old one, too.
+OLD_SPELLINGS = {
+    "--output": "--out",
+    "--models": "--weights",
+    "--backends": "--backend",
+    "--precisions": "--precision",
+    "--sizes": "--size",
+    "--form": "--format",
+    "--infrared": "--infrared-topic",
+    "--rgb": "--rgb-topic",
+    "--labels": "--labels-topic",
+    "--odom": "--odom-topic",
+}
+
+
+class SizeError(ValueError):
+    """A size that isn't written as WIDTHxHEIGHT; one line."""
 
 
 class StoppedError(Exception):
@@ -32,12 +51,66 @@ class StoppedError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors look like those of the commands, and that names a near miss."""
+    """An argument parser whose errors look like those of the commands, and that names a near miss.
+
+    It takes the old spellings of its options, and says once for each what the new one is.
+    """
+
+    def parse_known_args(  # type: ignore[override]  # the overloads of argparse differ in the namespace alone
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parse as argparse does, with old spellings replaced."""
+        return super().parse_known_args(self._renamed(sys.argv[1:] if args is None else args), namespace)
+
+    def _renamed(self, given: Sequence[str]) -> list[str]:
+        mine = self._option_string_actions
+        said: dict[str, str] = {}
+        words: list[str] = []
+        for at, word in enumerate(given):
+            if word == "--":
+                return [*words, *given[at:]]
+            name, equals, value = word.partition("=")
+            new = OLD_SPELLINGS.get(name, "")
+            if new in mine and name not in mine:
+                said[name] = new
+                word = f"{new}{equals}{value}"
+            words.append(word)
+        for name, new in said.items():
+            complain(self.prog, f"{name} is now called {new}; the old name works, too")
+        return words
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and one line, and end with status 2."""
         self.print_usage(sys.stderr)
         self.exit(UNUSABLE, f"{self.prog}: {message}{_near_miss(message)}\n")
+
+
+class SizeAction(argparse.Action):
+    """Stores (width, height) of WIDTHxHEIGHT; also of two numbers, as it was written before. For ``nargs="+"``."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        """Store the size, or end with the parser's error."""
+        text = "x".join(values)
+        if len(values) == 2:
+            complain(parser.prog, f"{option} {' '.join(values)} is now written {option} {text}; the old way works, too")
+        try:
+            setattr(namespace, self.dest, parse_size(text, str(option)))
+        except SizeError as error:
+            parser.error(str(error))
+
+
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
+    """Return (width, height) in pixels of a text such as 640x480.
+
+    Raises:
+        SizeError: It is written otherwise, or one of them is 0.
+    """
+    width, separator, height = text.lower().partition("x")
+    if not (separator and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise SizeError(f"{option} {text}: write it as WIDTHxHEIGHT, such as 640x480")
+    return int(width), int(height)
 
 
 def finish(prog: str, run: Callable[[], int]) -> int:

@@ -211,7 +211,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `segmif export-dataset`; 1 if the bag is damaged."""
-    topics = Topics(infrared=arguments.infrared, rgb=arguments.rgb, labels=arguments.labels)
+    topics = Topics(infrared=arguments.infrared_topic, rgb=arguments.rgb_topic, labels=arguments.labels_topic)
     try:
         config = ExportConfig(
             topics=topics,

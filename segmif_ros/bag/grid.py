@@ -98,7 +98,7 @@ class GridReplay:
         if not poses:
             raise BagError(
                 f"{bag.path}: --grid needs the robot's poses, and there are none on {config.odom_topic} or /tf: record "
-                "them too, or name the topic with --odom"
+                "them too, or name the topic with --odom-topic"
             )
         self._truth = {each.stamp_ns: each for each in map(grid_of, self._messages(TRUTH_TOPIC, OCCUPANCY_GRID))}
         self._scores = GroundScores()

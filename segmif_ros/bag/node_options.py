@@ -96,9 +96,9 @@ def offline_pipeline_config(values: dict[str, Any]) -> PipelineConfig:
 def add_replay_arguments(parser: argparse.ArgumentParser) -> None:
     """Add topics, pairing and gain."""
     group = parser.add_argument_group("bag")
-    group.add_argument("--infrared", default=INFRARED_TOPIC, metavar="TOPIC", help="default: %(default)s")
-    group.add_argument("--rgb", default=RGB_TOPIC, metavar="TOPIC", help="default: %(default)s")
-    group.add_argument("--labels", metavar="TOPIC", help="ground truth: mono8, one class id a pixel")
+    group.add_argument("--infrared-topic", default=INFRARED_TOPIC, metavar="TOPIC", help="default: %(default)s")
+    group.add_argument("--rgb-topic", default=RGB_TOPIC, metavar="TOPIC", help="default: %(default)s")
+    group.add_argument("--labels-topic", metavar="TOPIC", help="ground truth: mono8, one class id a pixel")
     add_pipeline_arguments(parser)
 
 
@@ -123,5 +123,5 @@ def follow_params_file(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def topics_of(arguments: argparse.Namespace) -> Topics:
     """Return the topics that were asked for; a baseline has no labels to be compared."""
-    labels = None if arguments.baseline else arguments.labels
-    return Topics(infrared=arguments.infrared, rgb=arguments.rgb, labels=labels)
+    labels = None if arguments.baseline else arguments.labels_topic
+    return Topics(infrared=arguments.infrared_topic, rgb=arguments.rgb_topic, labels=labels)

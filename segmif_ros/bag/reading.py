@@ -215,7 +215,7 @@ def _connection(path: Path, connections: Sequence[Connection], role: str, topic:
         if same:
             raise BagError(f"{path}: {role} topic {name} holds {same[0].msgtype}; {IMAGE} or {COMPRESSED} is needed")
     there = ", ".join(f"{each.topic} ({each.msgtype.rsplit('/', 1)[-1]})" for each in connections) or "none"
-    raise BagError(f"{path}: no topic {topic} for {role}: name it with --{role}; topics there: {there}")
+    raise BagError(f"{path}: no topic {topic} for {role}: name it with --{role}-topic; topics there: {there}")
 
 
 def _rooted(topic: str) -> str:

@@ -20,6 +20,7 @@ from segmif_ros.bag.messages import (
 )
 from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, BagError
 from segmif_ros.bag.writing import STORAGES, BagWriter, new_bag
+from segmif_ros.command_line import parse_size
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.scenes import LIGHTINGS, RoadScene
 from segmif_ros.scenes.drive import Drive
@@ -131,7 +132,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=default.frames, help="pairs (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=default.rate_hz, help="pairs a second (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=default.seed)
-    parser.add_argument("--size", default=f"{default.width}x{default.height}", help="WxH (default: %(default)s)")
+    parser.add_argument(
+        "--size", default=f"{default.width}x{default.height}", metavar="WIDTHxHEIGHT", help="default: %(default)s"
+    )
     parser.add_argument("--lighting", default=default.lighting, choices=(*LIGHTINGS, "any"))
     parser.add_argument("--infrared-delay", type=float, default=default.infrared_delay_s, help="of its stamps, seconds")
     parser.add_argument("--storage", default=default.storage, choices=sorted(STORAGES))
@@ -148,7 +151,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `segmif record-synthetic`."""
-    width, height = _size(arguments.size)
+    width, height = parse_size(arguments.size)
     record(
         arguments.bag,
         RecordConfig(
@@ -169,10 +172,3 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print(f"{arguments.frames} pairs in {arguments.bag}")
     return 0
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, separator, height = text.lower().partition("x")
-    if not (separator and width.isdecimal() and height.isdecimal()):
-        raise BagError(f"--size {text}: write it as 640x480")
-    return int(width), int(height)

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.command_line import run_module
+from segmif_ros.command_line import parse_size, run_module
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file, read_costs
 from segmif_ros.grid.errors import GridError
@@ -96,12 +96,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the figures."""
-    width, _, height = options.size.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and options.frames > 0):
-        raise GridError(f"--size {options.size} --frames {options.frames}: write them as 640x480 and over 0")
+    width, height = parse_size(options.size)
+    if options.frames < 1:
+        raise GridError(f"--frames {options.frames}: give 1 or more")
     cv2.setNumThreads(1)
     config = GridConfig(size_m=options.grid, cell_m=options.cell)
-    found = measure(options.frames, int(height), int(width), config)
+    found = measure(options.frames, height, width, config)
     print(f"{options.size} labels into {config.cells}x{config.cells} cells, one core, {options.frames} frames")
     for name, value in found.items():
         print(f"{name:18} {value:8.2f}")

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="segmif: set a string beside the weights, such as label_set=fmb or name=mine; more than once for several",
     )
     parser.add_argument(
-        "--form",
+        "--format",
         choices=("pth", "safetensors"),
         default="pth",
         help="authors: what their code loads, or safetensors, which keeps the metadata (default: %(default)s)",
@@ -46,19 +46,19 @@ def run(options: argparse.Namespace) -> int:
     """Convert, and say what was written."""
     if options.to == "authors" and (options.float16 or options.metadata):
         raise WeightsError("--float16 and --metadata are for --to segmif: leave them out")
-    if options.to == "segmif" and options.form != "pth":
-        raise WeightsError("--form is for --to authors: leave it out, --to segmif always writes safetensors")
+    if options.to == "segmif" and options.format != "pth":
+        raise WeightsError("--format is for --to authors: leave it out, --to segmif always writes safetensors")
     added = _metadata(options.metadata)
     if options.to == "segmif":
         require_new(options.output, overwrite=options.overwrite)
     elif not options.overwrite:
-        for name in authors_files(options.output, options.form):
+        for name in authors_files(options.output, options.format):
             require_new(name)
     model = load_checkpoint(resolve_checkpoint(options.weights.split(",")))
     if options.to == "authors":
-        _say(*save_authors_checkpoint(model, options.output, form=options.form))
-        if options.form == "pth" and model.metadata:
-            print(f"left out, as .pth has no place for metadata (--form safetensors has):{_listed(model.metadata)}")
+        _say(*save_authors_checkpoint(model, options.output, form=options.format))
+        if options.format == "pth" and model.metadata:
+            print(f"left out, as .pth has no place for metadata (--format safetensors has):{_listed(model.metadata)}")
         if model.config.encoder == "mit_b0":
             print("the authors' fusion network is written for mit_b1 .. b5: give its conv3 and conv4 32 and 64 inputs")
         return 0

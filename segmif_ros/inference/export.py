@@ -16,6 +16,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from segmif_ros.command_line import parse_size
 from segmif_ros.inference.backends import TOLERANCES, lacking
 from segmif_ros.inference.choice import mask_agreement, psnr_db
 from segmif_ros.inference.engine import Engine, EngineConfig
@@ -298,7 +299,5 @@ def _require_target(target: Path, kind: str) -> None:
 def _size(text: str) -> tuple[int, int] | None:
     if text == ANY_SIZE:
         return None
-    width, separator, height = text.partition("x")
-    if not separator or not width.isdecimal() or not height.isdecimal():
-        raise ExportError(f"--size {text}: say WIDTHxHEIGHT, like 640x480, or {ANY_SIZE}")
-    return int(height), int(width)
+    width, height = parse_size(text)
+    return height, width

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train from a YAML recipe: ``python -m segmif_ros.training RECIPE --data DIR --output DIR``.
+"""Train from a YAML recipe: ``python -m segmif_ros.training RECIPE --data DIR --out DIR``.
 
 ``torchrun --nproc-per-node N -m segmif_ros.training ...`` does it with N processes.
 """
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the training command."""
     parser.add_argument("recipe", type=Path, help="YAML recipe, such as config/training/segmif-s.yaml")
     parser.add_argument("--data", type=Path, default=Path(), help="folder that the recipe's paths are relative to")
-    parser.add_argument("--output", type=Path, help="the run's folder (default: runs/<name of the recipe>)")
+    parser.add_argument("--out", type=Path, help="the run's folder (default: runs/<name of the recipe>)")
     parser.add_argument("--scene-cache", type=Path, help="folder for rendered scenes (default: scenes/ in the output)")
     parser.add_argument(
         "--dry-run", action="store_true", help="check all data, try some steps, print what would happen and stop"
@@ -39,8 +39,8 @@ def run(options: argparse.Namespace) -> int:
     config = read_recipe(options.recipe)
     if options.tensorboard:
         config = dataclasses.replace(config, tensorboard=True)
-    output = options.output or Path("runs") / config.name
-    require_known(output, _OF_A_RUN, "give another --output")
+    output = options.out or Path("runs") / config.name
+    require_known(output, _OF_A_RUN, "give another --out")
     try:
         with joined() as processes:
             if options.dry_run:

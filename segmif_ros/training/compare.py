@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare recipes: ``python -m segmif_ros.training.compare FILE --output DIR``.
+"""Compare recipes: ``python -m segmif_ros.training.compare FILE --out DIR``.
 
 FILE is a YAML with a recipe as ``base`` and ``variants``, each a name and what it changes of the base. Every variant is
 trained in ``DIR/<name>`` (one that is finished is not trained again), then a Markdown table of the last validations is
@@ -104,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is compared."""
     parser.add_argument("variants", type=Path, help="YAML file, such as config/training/compare/methods.yaml")
     parser.add_argument("--data", type=Path, default=Path(), help="folder that the recipes' paths are relative to")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the runs and table.md")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the runs and table.md")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these variants alone")
 
 
@@ -114,17 +114,17 @@ def run(options: argparse.Namespace) -> int:
     unknown = sorted(set(options.only or ()) - set(recipes))
     if unknown:
         raise RecipeError(f"no variants {', '.join(unknown)}; choose of {', '.join(recipes)}")
-    runs, scenes = [], options.output / "scenes"
+    runs, scenes = [], options.out / "scenes"
     try:
         for name in options.only or recipes:
-            runs.append(options.output / name)
+            runs.append(options.out / name)
             print(f"{name}:", flush=True)
             _make_scenes(recipes[name], options.data, scenes)
             run_training(recipes[name], data_root=options.data, output=runs[-1], scene_cache=scenes)
     except TrainingStopped as stopped:
         raise StoppedError(f"{stopped}; the same command resumes it", stopped.status) from None
     text = table(runs)
-    replace_file(options.output / "table.md", text + "\n")
+    replace_file(options.out / "table.md", text + "\n")
     print(text)
     return 0
 

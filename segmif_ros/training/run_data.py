@@ -67,7 +67,7 @@ def _require_same(folder: Path, now: dict[str, str]) -> None:
     if changed := sorted(name for name in {*before, *now} if before.get(name) != now.get(name)):
         raise RecipeError(
             f"{folder}: its steps were taken with other contents of {', '.join(changed)}: put the files back, or give"
-            " another --output, and 'init' to start from the run's weights"
+            " another --out, and 'init' to start from the run's weights"
         )
 
 

@@ -133,7 +133,7 @@ def _locked(path: Path) -> BinaryIO:
         if error.errno not in (errno.EACCES, errno.EAGAIN):
             raise
         raise RecipeError(
-            f"{path}: another training works in this folder; wait for it, or give another --output"
+            f"{path}: another training works in this folder; wait for it, or give another --out"
         ) from None
     return lock
 

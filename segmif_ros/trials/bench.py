@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from rich.console import Console
 
+from segmif_ros.command_line import parse_size
 from segmif_ros.files import write_json
 from segmif_ros.inference.backends import BACKENDS, TOLERANCES, available_backends, lacking
 from segmif_ros.inference.choice import mask_agreement, psnr_db
@@ -58,14 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(random:mit_b3,9 is the paper's network) for times without trained weights (default: %(default)s)",
     )
     parser.add_argument(
-        "--backends",
+        "--backend",
         nargs="+",
         choices=BACKENDS,
         help="default: those installed for the device that start within seconds, as `fastest` tries",
         metavar="NAME",
     )
-    parser.add_argument("--precisions", nargs="+", default=["float32"], choices=TOLERANCES, metavar="NAME")
-    parser.add_argument("--sizes", nargs="+", default=["640x480"], metavar="WIDTHxHEIGHT")
+    parser.add_argument("--precision", nargs="+", default=["float32"], choices=TOLERANCES, metavar="NAME")
+    parser.add_argument("--size", nargs="+", default=["640x480"], metavar="WIDTHxHEIGHT")
     parser.add_argument("--frames", type=int, default=20, help="timed frames of each (default: %(default)s)")
     parser.add_argument("--warm-up", type=int, default=2, help="untimed frames of each (default: %(default)s)")
     parser.add_argument(
@@ -87,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     console = wide_console()
     # before minutes of measuring, not after them
     results = None if arguments.out is None else ResultFolder(arguments.out, "segmif bench")
-    skipped = [f"skipped: {line}" for name in arguments.backends or () if (line := lacking(name))]
+    skipped = [f"skipped: {line}" for name in arguments.backend or () if (line := lacking(name))]
     for line in skipped:
         console.print(line, markup=False)
     with TemporaryDirectory(prefix="segmif_bench_") as folder:
@@ -119,7 +120,7 @@ def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tup
     """
     if arguments.frames < 1 or arguments.warm_up < 0:
         raise BenchError(f"{arguments.frames} frames after {arguments.warm_up}: time at least one")
-    sizes = [_size(text) for text in arguments.sizes]
+    sizes = [parse_size(text)[::-1] for text in arguments.size]
     rows: list[Row] = []
     failures: list[str] = []
     engine = from_values(EngineConfig, given(arguments, EngineConfig, _OF_THE_ENGINE))
@@ -141,7 +142,7 @@ def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tup
                 calibration_pairs=engine.calibration_pairs,
             )
             specs = [first]
-            for precision in arguments.precisions:
+            for precision in arguments.precision:
                 for backend in _backends(arguments, precision, files):
                     spec = replace(first, backend=backend, precision=precision)
                     if spec not in specs:
@@ -157,8 +158,8 @@ def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tup
 
 def _backends(arguments: argparse.Namespace, precision: str, weights: tuple[str, ...]) -> list[str]:
     """Return what is to be timed in a precision: of those that were named, else of those that `fastest` tries."""
-    if arguments.backends:
-        return [name for name in arguments.backends if precision in BACKENDS[name].precisions and not lacking(name)]
+    if arguments.backend:
+        return [name for name in arguments.backend if precision in BACKENDS[name].precisions and not lacking(name)]
     device = (arguments.device or EngineConfig.device).partition(":")[0]
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -281,11 +282,3 @@ def _totals(times: list[dict[str, float]]) -> npt.NDArray[np.float64]:
 
 def _title(spec: RunnerSpec) -> str:
     return f"{'+'.join(spec.weights)}, {spec.backend}, {spec.precision}, {spec.width}x{spec.height}"
-
-
-def _size(text: str) -> tuple[int, int]:
-    """'640x480' -> (480, 640)."""
-    width, separator, height = text.partition("x")
-    if not separator or not width.isdigit() or not height.isdigit() or min(int(width), int(height)) < 1:
-        raise BenchError(f"size '{text}': say WIDTHxHEIGHT, like 640x480")
-    return int(height), int(width)

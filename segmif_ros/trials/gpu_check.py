@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from segmif_ros.command_line import parse_size
 from segmif_ros.files import write_json
 from segmif_ros.inference.backends import BACKENDS, TOLERANCES, lacking
 from segmif_ros.inference.backends.device_runtime import device_facts
@@ -259,7 +260,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "memory, and what the dense blocks cost. Ends with status 1 where trained weights leave their tolerance."
     )
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu (default: %(default)s)")
-    parser.add_argument("--models", nargs="+", default=list(MODELS), help="default: %(default)s")
+    parser.add_argument("--weights", nargs="+", default=list(MODELS), help="default: %(default)s")
     parser.add_argument("--size", default="640x480", metavar="WIDTHxHEIGHT", help="default: %(default)s")
     parser.add_argument("--frames", type=int, default=100, help="timed frames of each (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=8.0, help="begin nothing after these (default: %(default)s)")
@@ -268,9 +269,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the check."""
-    width, _, height = options.size.partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise GpuCheckError(f"--size {options.size}: say WIDTHxHEIGHT, like 640x480")
+    width, height = parse_size(options.size)
     if options.frames < 1 or options.minutes <= 0:
         raise GpuCheckError(f"--frames {options.frames}, --minutes {options.minutes:g}: both must be above 0")
     if options.device.partition(":")[0] not in _BACKENDS:
@@ -278,12 +277,12 @@ def run(options: argparse.Namespace) -> int:
     if options.device != "cpu" and not torch.cuda.is_available():
         raise GpuCheckError(f"torch {torch.__version__} sees no CUDA device here: --device cpu shows that it works")
     # before minutes of measuring, not after them
-    for each in options.models:
+    for each in options.weights:
         if not each.startswith(RANDOM):
             resolve_checkpoint(parse_weights(each))
     with ResultFolder(options.out, PROG) as results, TemporaryDirectory(prefix="segmif_gpu_") as scratch:
         report = check(
-            options.models,
+            options.weights,
             options.device,
             (int(height), int(width)),
             frames=options.frames,

@@ -267,7 +267,8 @@ def _ros_arguments(config: OnlineConfig) -> list[str]:
 
 
 def _player_arguments(path: Path, file: Path, config: OnlineConfig) -> list[str]:
-    arguments = [str(path), "--out", str(file), "--infrared", config.topics.infrared, "--rgb", config.topics.rgb]
+    arguments = [str(path), "--out", str(file), "--infrared-topic", config.topics.infrared]
+    arguments += ["--rgb-topic", config.topics.rgb]
     arguments += ["--master", config.pipeline.master, "--rate", str(config.rate), "--loops", str(config.loops)]
     arguments += ["--wait", str(config.wait_s)]
     arguments += ["--clock"] if config.clock else []

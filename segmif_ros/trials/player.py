@@ -145,7 +145,7 @@ class BagPlayer:
             topic = getattr(options, options.master)  # as the other player publishes it
             node.create_subscription(Image, topic, self._on_master, best_effort, raw=True)
             return
-        self._topics = {"infrared": options.infrared, "rgb": options.rgb}
+        self._topics = {"infrared": options.infrared_topic, "rgb": options.rgb_topic}
         packed = compressed_cameras(options.bag, Topics(**self._topics))
         for camera in self._topics:
             kind, suffix = (CompressedImage, "/compressed") if camera in packed else (Image, "")
@@ -253,8 +253,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `segmif_ros.trials.online` gives."""
     parser.add_argument("bag", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--infrared", default="/infrared/image_raw")
-    parser.add_argument("--rgb", default="/rgb/image_raw")
+    parser.add_argument("--infrared-topic", default="/infrared/image_raw")
+    parser.add_argument("--rgb-topic", default="/rgb/image_raw")
     parser.add_argument("--master", default="rgb", choices=("rgb", "infrared"))
     parser.add_argument("--node", default="segmif_node")
     parser.add_argument("--rate", type=float, default=1.0, help="times the bag's own pace")

@@ -205,7 +205,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grid.add_argument("--grid", action="store_true", help="write grid/cost and its like into the bag of outputs")
     add_options(grid, GridReplayConfig, defaults={"camera_height_m": "from tf"})
     grid.add_argument(
-        "--odom", default="/odom", metavar="TOPIC", help="nav_msgs/Odometry (default: %(default)s, and tf)"
+        "--odom-topic", default="/odom", metavar="TOPIC", help="nav_msgs/Odometry (default: %(default)s, and tf)"
     )
     grid.add_argument("--costs", default="", metavar="FILE", help="cost of each class (default: the package's)")
 
@@ -264,7 +264,7 @@ def _grid_config(arguments: argparse.Namespace) -> GridReplayConfig | None:
     if arguments.no_outputs:
         raise BagError("--grid writes into the bag of outputs: leave --no-outputs out")
     config = from_values(GridReplayConfig, given(arguments, GridReplayConfig))
-    return replace(config, odom_topic=arguments.odom, costs=arguments.costs)
+    return replace(config, odom_topic=arguments.odom_topic, costs=arguments.costs)
 
 
 def _run_online(arguments: argparse.Namespace) -> int:

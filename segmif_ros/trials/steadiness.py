@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.command_line import run_module
+from segmif_ros.command_line import SizeAction, run_module
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.evaluation.segmentation import ConfusionMatrix
@@ -143,7 +143,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=14, help="of each sequence (default: %(default)s)")
     parser.add_argument("--scenes", type=int, default=2, help="drives of each lighting and rate (default: %(default)s)")
     parser.add_argument("--rates", type=float, nargs="*", default=[30.0, 10.0], help="Hz (default: 30 10)")
-    parser.add_argument("--size", type=int, nargs=2, default=(640, 480), metavar=("W", "H"), help="default: 640 480")
+    parser.add_argument(
+        "--size", nargs="+", action=SizeAction, default=(640, 480), metavar="WIDTHxHEIGHT", help="default: 640x480"
+    )
     parser.add_argument("--sequence", type=Path, action="append", default=[], metavar="FOLDER", help="of real pairs")
     parser.add_argument("--threads", type=int, default=0, help="of torch and OpenCV (default: theirs)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")

@@ -45,7 +45,7 @@ def refusal(path: Path, topics: Topics | None = None) -> str:
 
 def test_a_missing_topic_lists_those_there_are(make_bag: MakeBag) -> None:
     said = refusal(make_bag(), Topics(infrared="/thermal"))
-    assert "/thermal" in said and "--infrared" in said and "/rgb/image_raw (Image)" in said
+    assert "/thermal" in said and "--infrared-topic" in said and "/rgb/image_raw (Image)" in said
 
 
 def test_a_topic_of_another_type_is_refused(tmp_path: Path) -> None:

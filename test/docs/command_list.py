@@ -14,16 +14,16 @@ RUN: dict[str, str] = {
     " --out out/raw",
     # evaluation.md
     "segmif record-synthetic street --frames 100": "--frames 3 --size 64x48",
-    "segmif replay street --labels /rig/labels --out out/replay": "--weights tiny.safetensors",
-    "segmif replay robot/*.mcap --infrared /boson/image_raw --rgb /camera/color/image_raw --params-file robot.yaml"
-    " --workers 4": "--weights tiny.safetensors --out out/robot --workers 1",
-    "segmif replay drive.mcap --labels /labels --out new": "--weights tiny.safetensors",
+    "segmif replay street --labels-topic /rig/labels --out out/replay": "--weights tiny.safetensors",
+    "segmif replay robot/*.mcap --infrared-topic /boson/image_raw --rgb-topic /camera/color/image_raw"
+    " --params-file robot.yaml --workers 4": "--weights tiny.safetensors --out out/robot --workers 1",
+    "segmif replay drive.mcap --labels-topic /labels --out new": "--weights tiny.safetensors",
     "segmif compare reference/report.json new/drive/report.json --metric segmentation.all.miou.present:0.01"
     " --metric segmentation.all.iou.person:0.02 --metric fusion.all.Qabf:0.02": "",
     "segmif models runs/mine/last.safetensors": "",
     # one_camera.md
     "segmif record-synthetic faults --frames 300 --fault rgb:white@10s+5s": "--frames 3 --size 64x48",
-    "segmif replay faults --labels /rig/labels --single-camera continue": "--weights tiny.safetensors --out out/faults",
+    "segmif replay faults --labels-topic /rig/labels --single-camera continue": "--weights tiny.safetensors --out out/faults",
     # grid.md
     "segmif record-synthetic drive --drive --frames 50 --size 640x480": "--frames 3 --size 64x48",
     "segmif replay drive --grid --weights segmif-rt": "--out out/grid",
@@ -31,7 +31,7 @@ RUN: dict[str, str] = {
     "segmif models my_network": "",
     "segmif evaluate DATA --dataset fmb --weights my_network": "",
     # training.md
-    "segmif train RECIPE --data DATA --output RUN --dry-run": "",
+    "segmif train RECIPE --data DATA --out RUN --dry-run": "",
     "segmif pseudo-label DATA/own --weights TEACHER --hold-out-every 4 --out DATA/own-labelled": "",
     "segmif convert runs/segmif-s-fusion/last.safetensors --to segmif segmif-s.safetensors --float16": "",
 }
@@ -113,9 +113,9 @@ NOT_RUN: dict[str, str] = {
     "export ROS_SECURITY_*": _ROS,
     "segmif run --ros-args --enclave *": _ROS,
     "segmif bench": _MINUTES,
-    "segmif bench --precisions *": _MINUTES,
-    "segmif bench --weights random:mit_b3,9 --precisions *": _MINUTES,
-    "segmif bench --weights random:mit_b3,9 --backends torch *": _MINUTES,
+    "segmif bench --precision *": _MINUTES,
+    "segmif bench --weights random:mit_b3,9 --precision *": _MINUTES,
+    "segmif bench --weights random:mit_b3,9 --backend torch *": _MINUTES,
     "segmif bench --weights segmif-s segmif-rt *": _DATA,
     "segmif pseudo-label DATA/roadscene *": _DATA,
     "OMP_NUM_THREADS=1 python -m segmif_ros.grid.bench": "times the grid for a minute",

@@ -111,7 +111,7 @@ def test_weights_that_the_authors_code_cannot_run_are_refused_before_anything_is
     [
         (("--to", "authors", "out", "--float16"), "--float16"),
         (("--to", "authors", "out", "--metadata", "a=b"), "--metadata"),
-        (("--to", "segmif", "out", "--form", "safetensors"), "--form"),
+        (("--to", "segmif", "out", "--format", "safetensors"), "--format"),
         (("--to", "segmif", "out", "--metadata", "label_set"), "NAME=VALUE"),
         (("--to", "segmif", "out", "--metadata", "=fmb"), "NAME=VALUE"),
         (("--to", "segmif", "out", "--metadata", "prior_scale=2"), "prior_scale"),

@@ -103,7 +103,7 @@ def test_a_run_that_was_not_validated_is_named(tmp_path):
 
 
 def test_the_command_trains_all_variants_and_writes_the_table(tmp_path, capsys):
-    arguments = [str(written(tmp_path / "v.yaml")), "--output", str(tmp_path / "out")]
+    arguments = [str(written(tmp_path / "v.yaml")), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
     text = (tmp_path / "out/table.md").read_text()
     assert text in capsys.readouterr().out

@@ -72,7 +72,7 @@ def test_an_exported_folder_with_a_few_labels_becomes_weights_that_know_their_cl
     exported, recipe, tmp_path, capsys
 ):
     run = tmp_path / "run"
-    assert train([str(recipe), "--data", str(exported), "--output", str(run)]) == 0
+    assert train([str(recipe), "--data", str(exported), "--out", str(run)]) == 0
     assert "ground from road" in capsys.readouterr().out
 
     weights = run / "last.safetensors"

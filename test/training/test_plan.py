@@ -132,6 +132,6 @@ def test_the_command_ends_with_an_error_where_something_is_wrong(data, tmp_path,
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(TINY)))))
     (data / "train/Infrared/a.png").write_bytes(b"")
-    command = [str(recipe), "--data", str(data), "--output", str(tmp_path / "run"), "--dry-run"]
+    command = [str(recipe), "--data", str(data), "--out", str(tmp_path / "run"), "--dry-run"]
     assert main(command) == 2
     assert "PROBLEM" in capsys.readouterr().out

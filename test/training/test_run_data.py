@@ -73,7 +73,7 @@ def test_the_same_contents_elsewhere_and_of_another_time_go_on(tmp_path, data):
 def test_other_contents_are_refused_with_the_way_out(tmp_path, data, file, named):
     run_of(tmp_path / "run", data, resumed=False)
     assert cv2.imwrite(str(data / file), np.ones((64, 64), np.uint8))
-    with pytest.raises(RecipeError, match=named + " the files back, or give another --output, and 'init' to start"):
+    with pytest.raises(RecipeError, match=named + " the files back, or give another --out, and 'init' to start"):
         run_of(tmp_path / "run", data)
     with pytest.raises(RecipeError, match="put the files back"):
         require_same_data(tmp_path / "run", sources(data))

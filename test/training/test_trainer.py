@@ -140,7 +140,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one_to_the_bit(tmp_path, data):
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(config)))))
     output = tmp_path / "run"
-    command = [sys.executable, "-m", "segmif_ros.training", str(recipe), "--data", str(data), "--output", str(output)]
+    command = [sys.executable, "-m", "segmif_ros.training", str(recipe), "--data", str(data), "--out", str(output)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:  # a line comes after its step and before the step's state is written
             if line.startswith("step 3/"):
@@ -161,7 +161,7 @@ def test_a_signal_to_the_whole_process_group_leaves_the_state_saved(tmp_path, da
     plain = json.loads(json.dumps(dataclasses.asdict(TINY)))
     recipe.write_text(yaml.safe_dump({**plain, "steps": 400, "validate_every": 400, "data_workers": 1}))
     output = tmp_path / "run"
-    command = [sys.executable, "-m", "segmif_ros.training", str(recipe), "--data", str(data), "--output", str(output)]
+    command = [sys.executable, "-m", "segmif_ros.training", str(recipe), "--data", str(data), "--out", str(output)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -263,10 +263,10 @@ def test_the_command_refuses_to_go_on_with_other_data(tmp_path, data, capsys):
     Trainer(TINY, data_root=own, output=run).run(stop_at=1)
     recipe.write_text((run / "recipe.json").read_text())  # JSON is YAML
     shutil.copy(own / "pairs/visible/0.png", own / "pairs/visible/1.png")
-    assert main([str(recipe), "--data", str(own), "--output", str(run)]) == 2
+    assert main([str(recipe), "--data", str(own), "--out", str(run)]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "other contents of sources[0] (pairs pairs): put the files back" in said
-    assert main([str(recipe), "--data", str(own), "--output", str(run), "--dry-run"]) == 2
+    assert main([str(recipe), "--data", str(own), "--out", str(run), "--dry-run"]) == 2
     assert "PROBLEM" in capsys.readouterr().out
 
 
@@ -294,7 +294,7 @@ def test_the_target_is_the_vsm_wls_image_of_the_augmented_pair(tmp_path, data):
 def test_the_command_reports_missing_data_in_one_line(tmp_path, capsys):
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(TINY)))))
-    assert main([str(recipe), "--data", str(tmp_path), "--output", str(tmp_path / "run")]) == 2
+    assert main([str(recipe), "--data", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("python -m segmif_ros.training: ")
     assert f"{tmp_path / 'pairs'}: no such folder" in error
@@ -425,7 +425,7 @@ def test_a_signal_ends_the_run_with_its_state_saved(tmp_path, data, monkeypatch,
 
     monkeypatch.setattr(Trainer, "_take_step", interrupted)
     before = signal.getsignal(number)
-    assert main([str(recipe), "--data", str(data), "--output", str(tmp_path / "run")]) == status
+    assert main([str(recipe), "--data", str(data), "--out", str(tmp_path / "run")]) == status
     assert signal.getsignal(number) is before
     assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 3
     assert f"stopped at step 3 by {number.name}" in capsys.readouterr().err

@@ -66,7 +66,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeRunner]:
 
 
 def _run(*given: str) -> int:
-    return cli.main(["bench", "--backends", "torch", "compile", "--sizes", "16x8", *given])
+    return cli.main(["bench", "--backend", "torch", "compile", "--size", "16x8", *given])
 
 
 def test_runners_take_turns_frame_by_frame(fake: type[FakeRunner]) -> None:
@@ -104,8 +104,8 @@ def test_a_named_backend_that_is_not_installed_is_skipped_and_no_failure(
     fake: type[FakeRunner], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(backends, "missing_packages", lambda name, **_: ("onnx",) if name == "tensorrt" else ())
-    given = ("--backends", "torch", "tensorrt", "compile", "--frames", "1", "--warm-up", "0", "--out", str(tmp_path))
-    assert cli.main(["bench", *given, "--sizes", "16x8"]) == 0
+    given = ("--backend", "torch", "tensorrt", "compile", "--frames", "1", "--warm-up", "0", "--out", str(tmp_path))
+    assert cli.main(["bench", *given, "--size", "16x8"]) == 0
     assert fake.order == ["torch", "compile"]
     said = "skipped: backend 'tensorrt' needs onnx, not installed here: pip install 'segmif_ros[onnxruntime]'"
     assert said in capsys.readouterr().out
@@ -125,7 +125,7 @@ def test_by_default_what_fits_the_device_and_starts_soon_is_timed(
 ) -> None:
     monkeypatch.setattr(backends, "missing_packages", lambda name, **_: ())  # as if all were installed
     fake.total_ms = dict.fromkeys(backends.BACKENDS, 1.0)
-    given = ("--device", device, "--precisions", precision, "--sizes", "16x8", "--frames", "1", "--warm-up", "0")
+    given = ("--device", device, "--precision", precision, "--size", "16x8", "--frames", "1", "--warm-up", "0")
     assert cli.main(["bench", *given]) == 0
     assert set(fake.order) == timed
 
@@ -138,7 +138,7 @@ def test_without_the_reference_nothing_is_timed(fake: type[FakeRunner], capsys: 
 
 @pytest.mark.parametrize("size", ["640", "640x", "x480", "0x480", "640x480x3", "-1x5"])
 def test_a_size_that_is_none_is_refused(fake: type[FakeRunner], size: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["bench", f"--sizes={size}"]) == 2
+    assert cli.main(["bench", f"--size={size}"]) == 2
     assert f"size '{size}': say WIDTHxHEIGHT" in capsys.readouterr().err
 
 
@@ -167,7 +167,7 @@ def test_int8_is_timed_with_the_pairs_that_it_is_calibrated_with(
 ) -> None:
     fake.total_ms["openvino"] = 4.0
     fake.specs.clear()
-    given = ("--backends", "openvino", "--sizes", "16x8", "--precisions", "int8", "--calibration-pairs", "pairs")
+    given = ("--backend", "openvino", "--size", "16x8", "--precision", "int8", "--calibration-pairs", "pairs")
     assert cli.main(["bench", *given, "--out", str(tmp_path)]) == 0
     assert [(spec.backend, spec.precision, spec.calibration_pairs) for spec in fake.specs] == [
         ("torch", "float32", "pairs"), ("openvino", "int8", "pairs"),
@@ -179,7 +179,7 @@ def test_int8_is_timed_with_the_pairs_that_it_is_calibrated_with(
 def test_the_real_thing_times_tiny_weights_and_agrees_with_the_plain_forward(
     tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = ("--weights", str(tiny_weights), "--backends", "torch", "--sizes", "47x33", "--frames", "1")
+    given = ("--weights", str(tiny_weights), "--backend", "torch", "--size", "47x33", "--frames", "1")
     given += ("--threads", "1")
     assert cli.main(["bench", *given, "--baseline", "plain", "--out", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "bench.json").read_text())
@@ -194,5 +194,5 @@ def test_the_real_thing_times_tiny_weights_and_agrees_with_the_plain_forward(
 
 
 def test_a_failure_in_a_runner_comes_as_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["bench", "--weights", str(tmp_path / "gone.pth"), "--sizes", "47x33"]) == 2
+    assert cli.main(["bench", "--weights", str(tmp_path / "gone.pth"), "--size", "47x33"]) == 2
     assert "gone.pth': no such file" in capsys.readouterr().err

@@ -24,7 +24,7 @@ def test_every_path_is_held_against_float32_on_the_cpu(
     tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--device", "cpu", "--size", "64x48", "--frames", "2", "--out", tmp_path)
-    assert _run("--models", tiny_weights, "random:mit_b0,3", *options) == 0
+    assert _run("--weights", tiny_weights, "random:mit_b0,3", *options) == 0
     report = json.loads((tmp_path / "gpu-check.json").read_text())
     rows = {(row["model"], row["precision"]): row for row in report["rows"]}
     assert rows[str(tiny_weights), "float32"]["passed"] is True
@@ -42,7 +42,7 @@ def test_results_outside_the_tolerance_end_with_status_1(
 ) -> None:
     monkeypatch.setattr(gpu_check, "mask_agreement", lambda *_: 0.5)
     options = ("--device", "cpu", "--size", "64x48", "--frames", "1", "--out", tmp_path)
-    assert _run("--models", tiny_weights, *options) == 1
+    assert _run("--weights", tiny_weights, *options) == 1
 
 
 def test_after_its_time_nothing_new_is_begun_and_that_is_said(tiny_weights: Path, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_a_pace_that_is_none_is_refused(changes: dict[str, Any], said: str) -> N
 
 def test_a_bag_that_cannot_be_played_is_refused_before_anything_is_started(make_bag: MakeBag, tmp_path: Path) -> None:
     config = OnlineConfig(node_command=("-c", "raise SystemExit('must not be started')"))
-    with pytest.raises(BagError, match="--rgb"):
+    with pytest.raises(BagError, match="--rgb-topic"):
         replay_online(make_bag(), tmp_path / "out", OnlineConfig(topics=Topics(rgb="/nothing")))
     with pytest.raises(BagError, match="no pair within the slop"):
         replay_online(make_bag("apart", infrared_ms=(50,), rgb_ms=(0,)), tmp_path / "out", config)

@@ -62,7 +62,7 @@ def test_replay_runs_a_bag_through_a_model_folder(folder: Path, make_bag: Any, t
 def test_bench_times_a_model_folder_against_its_own_reference(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ("--sizes", "64x48", "--frames", "1", "--warm-up", "0", "--device", "cpu", "--threads", "1")
+    options = ("--size", "64x48", "--frames", "1", "--warm-up", "0", "--device", "cpu", "--threads", "1")
     assert _run(bench, "--weights", folder, *options, "--out", tmp_path / "out") == 0
     rows = json.loads((tmp_path / "out" / "bench.json").read_text())["rows"]
     assert rows[0]["backend"] == "onnxruntime"

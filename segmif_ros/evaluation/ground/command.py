@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.command_line import parse_size
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.ground import ground_page
 from segmif_ros.evaluation.ground.drives import CONDITIONS, DriveConfig, Segment, frames_to_do, run_drives
@@ -42,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=default.frames, help="of each drive (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=default.rate_hz, help="frames a second (default: %(default)s)")
     parser.add_argument("--speed", type=float, default=default.speed_mps, help="metres a second (default: %(default)s)")
-    parser.add_argument("--size", default=f"{default.width}x{default.height}", help="WxH (default: %(default)s)")
+    parser.add_argument(
+        "--size", default=f"{default.width}x{default.height}", metavar="WIDTHxHEIGHT", help="default: %(default)s"
+    )
     add_options(parser, GridConfig, _OF_THE_GRID)
     parser.add_argument("--costs", type=Path, help="YAML file of costs (default: the package's)")
     parser.add_argument("--exact-only", action="store_true", help="exact labels only: judge the geometry, no network")
@@ -88,9 +91,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _drives(options: argparse.Namespace) -> DriveConfig:
-    width, separator, height = options.size.lower().partition("x")
-    if not (separator and width.isdecimal() and height.isdecimal()):
-        raise EvaluationError(f"--size {options.size}: write it as 640x480")
+    width, height = parse_size(options.size)
     for name, least in (("drives", 1), ("frames", 6), ("seed", 0)):
         if getattr(options, name) < least:
             raise EvaluationError(f"--{name} {getattr(options, name)}: give {least} or more")

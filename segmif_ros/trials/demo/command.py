@@ -22,6 +22,7 @@ from typing import Any
 
 from rich.console import Console
 
+from segmif_ros.command_line import SizeAction
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.inference.backends import missing_packages
@@ -121,7 +122,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seconds", type=_positive, default=0.0, help="recording time (15; with --pairs at most 75)")
     add("--rate", type=_positive, default=0.0, metavar="HZ", help="pairs per second (10; with --pairs: as measured)")
     add("--lighting", choices=LIGHTINGS, default="cycle", help="of the synthetic road (cycle: one after the other)")
-    add("--size", nargs=2, type=int, default=(640, 480), metavar=("W", "H"), help="of the synthetic images (640 480)")
+    add(
+        "--size", nargs="+", action=SizeAction, default=(640, 480), metavar="WIDTHxHEIGHT",
+        help="of the synthetic images (640x480)",
+    )  # fmt: skip
     add_options(parser, EngineConfig, _OF_THE_NODE)
     add(
         "--fault",
