@@ -23,7 +23,8 @@ RUN: dict[str, str] = {
     "segmif models runs/mine/last.safetensors": "",
     # one_camera.md
     "segmif record-synthetic faults --frames 300 --fault rgb:white@10s+5s": "--frames 3 --size 64x48",
-    "segmif replay faults --labels-topic /rig/labels --single-camera continue": "--weights tiny.safetensors --out out/faults",
+    "segmif replay faults --labels-topic /rig/labels --single-camera continue": "--weights tiny.safetensors"
+    " --out out/faults",
     # grid.md
     "segmif record-synthetic drive --drive --frames 50 --size 640x480": "--frames 3 --size 64x48",
     "segmif replay drive --grid --weights segmif-rt": "--out out/grid",
