@@ -104,7 +104,7 @@ def test_nothing_is_written_where_the_results_differ(
 @pytest.mark.parametrize(
     ("name", "options", "reason"),
     [
-        ("net.onnx", ("--size", "64"), "--size 64: say WIDTHxHEIGHT"),
+        ("net.onnx", ("--size", "64"), "--size 64: write it as WIDTHxHEIGHT"),
         ("net.onnx", ("--size", "16x16", "--format", "onnx"), "at least 29"),
         ("net", ("--format", "onnx"), "ends with .onnx"),
         ("net.onnx", ("--format", "folder"), "--format folder makes a folder"),

@@ -139,7 +139,7 @@ def test_without_the_reference_nothing_is_timed(fake: type[FakeRunner], capsys: 
 @pytest.mark.parametrize("size", ["640", "640x", "x480", "0x480", "640x480x3", "-1x5"])
 def test_a_size_that_is_none_is_refused(fake: type[FakeRunner], size: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", f"--size={size}"]) == 2
-    assert f"size '{size}': say WIDTHxHEIGHT" in capsys.readouterr().err
+    assert f"--size {size}: write it as WIDTHxHEIGHT" in capsys.readouterr().err
 
 
 def test_random_weights_are_the_same_each_time_and_said_to_prove_nothing(

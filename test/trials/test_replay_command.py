@@ -96,7 +96,7 @@ def test_the_command_replays_what_record_synthetic_wrote(tmp_path: Path, capsys:
     ("arguments", "said"),
     [
         (("--frames", 0), "give at least 1"),
-        (("--size", "64by64"), "write it as 640x480"),
+        (("--size", "64by64"), "write it as WIDTHxHEIGHT"),
         (("--size", "8x8"), "too small"),
     ],
 )
