@@ -248,7 +248,7 @@ class _Replay:
         )
         measured = timing(records, time.monotonic() - self._started_s, self._new, 1)
         measured["series"] = time_series(records)
-        write_results(self._out, report, measured)
+        write_results(self._out, report, measured, self._engine.label_set)
         self._spool.close(remove=True)
         return report
 

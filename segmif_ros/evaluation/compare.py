@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from segmif_ros.command_line import complain
 from segmif_ros.evaluation.better import Better
 from segmif_ros.evaluation.directions import advantage, direction
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.report import FORMAT, REPORT_FILE, TIMING_FILE
+from segmif_ros.reporting.tables import Table, print_tables, wide_console
 
 DEFAULT_MARGIN = 0.01
 FORMATS = ("table", "csv", "latex")
@@ -302,42 +300,32 @@ def _print_two(
     shown: Sequence[str],
 ) -> None:
     checked = {verdict.check.metric: verdict for verdict in verdicts}
-    table = Table("figure", *names, "difference", "better", *(["check"] if checked else []))
-    for column in table.columns[1:4]:
-        column.justify = "right"
+    rows = []
     for name in dict.fromkeys((*checked, *shown)):
         a, b = before.get(name), after.get(name)
         gained = advantage(name, a, b) if a is not None and b is not None else None
         better = "" if gained is None else "equal" if gained == 0 else names[int(gained > 0)]
         verdict = checked.get(name)
-        table.add_row(
-            name,
-            *("none" if each is None else f"{each:.6g}" for each in (a, b)),
-            f"{b - a:+.4g}" if a is not None and b is not None else "",
-            better,
-            *([""] if checked and verdict is None else ["holds" if verdict.holds else "FELL"] if verdict else []),
-        )
-    _print_table(table, "no figure differs")
+        values = ["none" if each is None else f"{each:.6g}" for each in (a, b)]
+        difference = f"{b - a:+.4g}" if a is not None and b is not None else ""
+        check = [("holds" if verdict.holds else "FELL") if verdict else ""] if checked else []
+        rows.append((name, *values, difference, better, *check))
+    _print_table(("figure", *names, "difference", "better", *(["check"] if checked else [])), rows, "no figure differs")
 
 
 def _print_many(names: Sequence[str], values: Sequence[Mapping[str, float]], chosen: Sequence[str]) -> None:
     """Print methods by metrics; with many metrics they become the rows, for a terminal's width."""
-    table = Table("figure (* best)", *names)
+    rows = []
     for metric in chosen:
         row = [each.get(metric) for each in values]
         best = best_of(metric, row)
         cells = ["none" if each is None else f"{each:.4g}" + ("*" if i in best else "") for i, each in enumerate(row)]
-        table.add_row(metric, *cells)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    _print_table(table, "the reports have no figure in common")
+        rows.append((metric, *cells))
+    _print_table(("figure (* best)", *names), rows, "the reports have no figure in common")
 
 
-def _print_table(table: Table, empty: str) -> None:
-    table.columns[0].no_wrap = True
-    console = Console()
-    if table.row_count:
-        # in a log file there is no width that should cut names short
-        (console if console.is_terminal else Console(width=160)).print(table, markup=False)
+def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], empty: str) -> None:
+    if rows:
+        print_tables(wide_console(), [Table(title="", columns=columns, rows=tuple(rows))])
     else:
         print(empty)

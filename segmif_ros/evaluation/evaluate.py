@@ -177,7 +177,8 @@ def _evaluate(
         )
     )
     measured = timing(journal.records.values(), time.monotonic() - started_s, len(todo), config.workers)
-    write_results(config.out, report, measured)
+    shown = classes.truth if config.with_truth else classes.predicted
+    write_results(config.out, report, measured, shown)
     return report
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from segmif_ros.evaluation.report import REPORT_FILE, TIMING_FILE
 from segmif_ros.evaluation.report_types import Header, Report, Timing
 from segmif_ros.files import replace_file, write_json
+from segmif_ros.labels import LabelSet
 from segmif_ros.reporting import page, plots
 from segmif_ros.reporting.extremes import LAYERS, picture_folder
 from segmif_ros.reporting.numbers import significant
@@ -23,20 +24,29 @@ _FAILED_SHOWN = 50
 CAPTIONS = {"infrared": "infrared", "rgb": "RGB", "fused": "fused", "labels": "labels", "truth": "ground truth"}
 
 
-def write_results(folder: Path, report: Report, timing: Timing) -> None:
-    """Write report.json, timing.json and report.html; OSError if the folder can't be written."""
+def write_results(folder: Path, report: Report, timing: Timing, label_set: LabelSet | None = None) -> None:
+    """Write report.json, timing.json and report.html.
+
+    Args:
+        folder: Exists; it holds the pictures of the best and worst frames.
+        report: As `segmif_ros.evaluation.report.build_report` returns it.
+        timing: What was measured with a clock.
+        label_set: Of the pictures, for their legend; None where there are none.
+
+    Raises:
+        OSError: If the folder can't be written.
+    """
     write_json(folder / REPORT_FILE, report)
     write_json(folder / TIMING_FILE, timing)
-    replace_file(folder / PAGE_FILE, render(folder, report, timing))
+    replace_file(folder / PAGE_FILE, render(folder, report, timing, label_set))
 
 
-def render(folder: Path, report: Report, timing: Timing) -> str:
+def render(folder: Path, report: Report, timing: Timing, label_set: LabelSet | None = None) -> str:
     """Return the page; ``folder`` holds the pictures of the best and worst frames."""
     header, pairs, failed = report["header"], report["pairs"], report["pairs"]["failed"]
     lines = [f"{each['key']}: {each['error']}" for each in failed[:_FAILED_SHOWN]]
     if len(failed) > _FAILED_SHOWN:
         lines.append(f"and {len(failed) - _FAILED_SHOWN} more, in report.json")
-    segmentation = report["segmentation"]
     return page.render(
         page.Page(
             title=f"{report['kind'].capitalize()}: {header['data']['name']} {header['data'].get('split', '')}".strip(),
@@ -51,7 +61,7 @@ def render(folder: Path, report: Report, timing: Timing) -> str:
                     text=f"By {report['frames']['ranked_by']}. Drag across a picture, or choose what to lay side by "
                     "side.",
                     items=tuple(_frames(folder, report)),
-                    legend=page.legend(segmentation["classes"], segmentation["colours"]) if segmentation else (),
+                    legend=page.legend_of(label_set) if label_set else (),
                 ),
                 page.plots_section(_plots(report, timing)),
             ),

@@ -141,14 +141,9 @@ def plots_section(drawn: Iterable[Plot]) -> Section:
 
 def legend_of(label_set: LabelSet) -> tuple[LegendEntry, ...]:
     """Return the colours of all classes of a label set."""
-    return legend(label_set.names, label_set.palette.tolist())
-
-
-def legend(names: Sequence[str], colours: Sequence[Sequence[int]]) -> tuple[LegendEntry, ...]:
-    """Return a legend of names and RGB colours (0..255)."""
     return tuple(
         LegendEntry(name=name, colour=(red, green, blue))
-        for name, (red, green, blue) in zip(names, colours, strict=True)
+        for name, (red, green, blue) in zip(label_set.names, label_set.palette.tolist(), strict=True)
     )
 
 

@@ -159,7 +159,7 @@ def _merged(good: list[BagResult], results: list[BagResult], out: Path, label_se
         # the extremes of all bags are among the extremes of each
         shutil.copytree(picture_folder(out / folder, key), picture_folder(out, entry["key"]), dirs_exist_ok=True)
     measured = timing(records, 0.0, 0, workers)
-    write_results(out, report, measured)
+    write_results(out, report, measured, label_set)
     return report
 
 

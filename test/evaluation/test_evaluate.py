@@ -166,6 +166,7 @@ def test_the_page_needs_nothing_else(root: Path, tmp_path: Path) -> None:
     page = (tmp_path / "out" / PAGE_FILE).read_text()
     assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
     assert page.count("data:image/svg+xml") == 2
+    assert page.count('<ul class="legend">') == 1
     assert "00002D" in page
 
 
