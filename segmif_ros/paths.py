@@ -4,7 +4,13 @@
 from __future__ import annotations
 
 import errno
+import functools
+import logging
+import os
+import tempfile
 from pathlib import Path
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def one_line(text: str, limit: int = 400) -> str:
@@ -25,3 +31,24 @@ def user_path(path: str | Path) -> Path:
         user = one_line(Path(path).parts[0].removeprefix("~"), 200)
         reason = f"there is no user '{user}' (for your own home folder write ~/)" if user else "HOME is not set"
         raise FileNotFoundError(errno.ENOENT, reason, str(path)) from None
+
+
+def cache_folder() -> Path:
+    """Return the project's folder for what can be made again, as the XDG base directory specification says.
+
+    Where nobody knows this user's home folder, as in a container without HOME, it is a folder of this process, which
+    goes with it: everything works, and nothing is remembered for the next start.
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base and Path(base).is_absolute():
+        return Path(base) / "segmif_ros"
+    try:
+        return user_path("~/.cache") / "segmif_ros"
+    except FileNotFoundError:
+        return Path(_own_folder().name)
+
+
+@functools.cache
+def _own_folder() -> tempfile.TemporaryDirectory[str]:
+    _LOGGER.warning("HOME is not set: compiled networks aren't kept for the next start; set HOME or XDG_CACHE_HOME")
+    return tempfile.TemporaryDirectory(prefix="segmif_ros-")

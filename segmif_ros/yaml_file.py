@@ -72,8 +72,10 @@ def read_yaml(path: str | Path) -> Any:
             raise YamlError(f"{path}: is not a regular file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise YamlError(f"{one_line(str(path))}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        if isinstance(error, YamlError):
+            raise
+        raise YamlError(f"{one_line(str(path))}: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > MAX_BYTES:
         raise YamlError(f"{path}: is larger than {MAX_BYTES >> 10} KiB, which no such file needs")
     try:
@@ -84,7 +86,7 @@ def read_yaml(path: str | Path) -> Any:
     return parse_yaml(text, str(path))
 
 
-def parse_yaml(text: str, name: str) -> Any:
+def parse_yaml(text: str, name: str, max_values: int = MAX_VALUES) -> Any:
     """Return the values of a YAML text, as `read_yaml`; ``name`` stands for the file in messages."""
     if text.lstrip().startswith("<?xml"):
         raise YamlError(f"{name}: is XML: write it as YAML (cv2.FileStorage does so for a name that ends with .yaml)")
@@ -93,7 +95,7 @@ def parse_yaml(text: str, name: str) -> Any:
     # `ros2 topic echo` ends a message with the line that begins a document
     text = re.sub(r"\n---\s*\Z", "\n", text)
     try:
-        loader = _Loader(text)
+        loader = _Loader(text, max_values)
         try:
             node = loader.get_single_node()
             return None if node is None else loader.value_of(node)
@@ -154,8 +156,9 @@ _SHORT = _Short()
 class _Loader(yaml.SafeLoader):
     """Composes with limits, and makes the values itself: PyYAML's own constructors raise whatever they like."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, max_values: int) -> None:
         super().__init__(text)
+        self._max_values = max_values
         self._depth = 0
         self._used = 0
         self._sizes: dict[int, int] = {}  # values that a node stands for, of nodes that are complete
@@ -178,8 +181,8 @@ class _Loader(yaml.SafeLoader):
             node = super().compose_node(parent, index)
             self._depth -= 1
             self._sizes[id(node)] = self._used - before
-        if self._used > MAX_VALUES:
-            raise YamlError(f"line {line}: more than {MAX_VALUES} values, counting those that aliases repeat")
+        if self._used > self._max_values:
+            raise YamlError(f"line {line}: more than {self._max_values} values, counting those that aliases repeat")
         return node
 
     def value_of(self, node: yaml.Node) -> Any:

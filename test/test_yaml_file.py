@@ -176,3 +176,8 @@ def test_an_error_elsewhere_is_located_by_the_file_alone() -> None:
 def test_any_value_is_shown_shortly_and_in_one_line(value: object) -> None:
     assert len(shown(value)) < 120
     assert "\n" not in shown(value)
+
+
+def test_a_file_name_with_a_zero_byte_is_refused_in_one_line() -> None:
+    with pytest.raises(YamlError, match="embedded null byte"):
+        read_yaml("rig\0.yaml")

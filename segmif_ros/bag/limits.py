@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bounds on what a compressed bag may become: a few kilobytes can claim any size.
+"""Bounds on what a bag may become: a few kilobytes can claim any size.
 
 rosbags decompresses whole chunks, messages and files, however large they get. Here its decompressors are replaced by
-ones that stop at what the chunk itself claims, and at a maximum.
+ones that stop at what the chunk itself claims, and at a maximum. Its YAML loader, for metadata.yaml and for the quality
+of service in every storage, is replaced by `segmif_ros.yaml_file`, which limits size, depth and aliases.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from lz4.frame import LZ4FrameDecompressor  # type: ignore[import-untyped]
-from rosbags.rosbag2 import reader, storage_mcap
+from rosbags.rosbag2 import metadata, reader, storage_mcap
 from rosbags.rosbag2.errors import ReaderError
+from ruamel.yaml import YAML
+
+from segmif_ros.yaml_file import YamlError, parse_yaml
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -23,6 +28,8 @@ else:
 
 MAX_BYTES = 512 << 20  # of one chunk or message
 _SPARE_BYTES = 256 << 20  # of the disk that whole files are decompressed to
+_METADATA_BYTES = 8 << 20
+_METADATA_VALUES = 200_000  # a file of a split bag has about 20
 
 
 def unpacked(data: bytes, kind: str, claimed: int = MAX_BYTES) -> bytes:
@@ -85,8 +92,26 @@ class _Zstd:
         return _BoundedFile(zstd.ZstdFile(file, mode), free - _SPARE_BYTES)
 
 
+class _Yaml(YAML):  # type: ignore[misc]
+    """Stands in for the YAML loader in rosbags' reader."""
+
+    def load(self, text: str) -> Any:
+        try:
+            return parse_yaml(text, "metadata.yaml or quality of service", _METADATA_VALUES)
+        except YamlError as error:
+            raise ReaderError(str(error)) from None
+
+
+def require_metadata(folder: Path) -> None:
+    """Raise ReaderError if a bag's metadata.yaml is larger than any bag needs."""
+    size = (folder / "metadata.yaml").stat().st_size
+    if size > _METADATA_BYTES:
+        raise ReaderError(f"its metadata.yaml has {size} bytes: at most {_METADATA_BYTES} are taken")
+
+
 def install() -> None:
-    """Bound rosbags' decompression in this process."""
+    """Bound rosbags' decompression and its YAML in this process."""
+    vars(reader)["YAML"] = vars(metadata)["YAML"] = _Yaml
     vars(reader)["zstd"] = _Zstd
     storage_mcap.DECOMPRESSORS["zstd"] = lambda data, size: unpacked(data, "zstd", size)
     storage_mcap.DECOMPRESSORS["lz4"] = lambda data, size: unpacked(data, "lz4", size)

@@ -196,6 +196,8 @@ def open_bag(path: Path, topics: Topics) -> Iterator[Bag]:
 
 def _opened(path: Path, stack: ExitStack) -> AnyReader:
     try:
+        if path.is_dir():
+            limits.require_metadata(path)
         reader: AnyReader = Ros1Reader(path) if _is_ros1(path) else Reader(path)
         reader.open()
     except Exception as error:

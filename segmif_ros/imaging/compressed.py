@@ -9,14 +9,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from segmif_ros.imaging import jpeg, png
 from segmif_ros.imaging.encodings import MAX_PIXELS, EncodingError, ImageBuffer, require_pixels
 
-# with the length of the first chunk: the decoder would reserve whatever a damaged one says
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-_JPEG_SCAN, _JPEG_END, _PNG_END = b"\xff\xda", b"\xff\xd9", b"IEND"
-# markers that begin a frame, with its size; and those without a length
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_ALONE = frozenset(range(0xD0, 0xD9)) | {0x01}
 _HEAD = 1 << 20  # bytes of a JPEG before its frame: tags and a thumbnail
 _CHANNELS = {1: "mono", 3: "bgr", 4: "bgra"}
 
@@ -50,31 +45,14 @@ def decompress(image: CompressedBuffer, max_pixels: int = MAX_PIXELS) -> ImageBu
         EncodingError: If it is neither JPEG nor PNG, incomplete, or damaged beyond what the decoder can open.
         ImageTooLargeError: If it has more than ``max_pixels``.
     """
-    data = bytes(image.data)
-    if "compresseddepth" in image.format.lower():
-        raise EncodingError("a compressedDepth image is no camera image: subscribe to the compressed one")
-    if data.startswith(_JPEG):
-        # the decoder would fill what is missing with grey; in a scan's data the end marker can't occur
-        complete = data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN)
-    elif data.startswith(_PNG):
-        complete = _PNG_END in data[-64:]
-    else:
-        raise EncodingError(f"neither JPEG nor PNG: {_said(image, data)}")
-    if not complete:
-        raise EncodingError(f"the end is missing: {_said(image, data)}")
-    if data.startswith(_PNG) and not _chunks_fit(data):
-        raise EncodingError(f"a chunk claims more bytes than there are: {_said(image, data)}")
-    size = image_size(data)
-    if size is None:
-        raise EncodingError(f"its header doesn't say its size: {_said(image, data)}")
-    require_pixels(*size, max_pixels)
+    whole = checked(image, max_pixels)
     try:
         # unchanged: 16 bits stay 16, and nothing is turned by a camera's orientation tag
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        raise EncodingError(f"OpenCV can't open it ({error.err}): {_said(image, data)}") from error
+        raise EncodingError(f"OpenCV can't open it ({error.err}): {_said(image)}") from error
     if pixels is None:
-        raise EncodingError(f"OpenCV can't open it: {_said(image, data)}")
+        raise EncodingError(f"OpenCV can't open it: {_said(image)}")
     height, width = pixels.shape[:2]
     return ImageBuffer(
         encoding=_encoding(image, pixels),
@@ -86,19 +64,35 @@ def decompress(image: CompressedBuffer, max_pixels: int = MAX_PIXELS) -> ImageBu
     )
 
 
-def _chunks_fit(data: bytes) -> bool:
-    """Whether every chunk of a PNG lies inside of the data: the decoder would reserve what a damaged length says."""
-    at = len(_PNG) - 8
-    while at + 12 <= len(data):
-        if data[at + 4 : at + 8] == _PNG_END:
-            return True
-        at += 12 + int.from_bytes(data[at : at + 4], "big")
-    return False
+def checked(image: CompressedBuffer, max_pixels: int = MAX_PIXELS) -> bytes:
+    """Return the file with the same image that is given to a decoder; see `segmif_ros.imaging.jpeg` and ``png``.
+
+    Args:
+        image: As it came.
+        max_pixels: What the header may say.
+
+    Raises:
+        EncodingError: If it is neither JPEG nor PNG, incomplete, or damaged.
+        ImageTooLargeError: If it has more than ``max_pixels``.
+    """
+    data = bytes(image.data)
+    if "compresseddepth" in image.format.lower():
+        raise EncodingError("a compressedDepth image is no camera image: subscribe to the compressed one")
+    if not data.startswith((jpeg.START, png.SIGNATURE)):
+        raise EncodingError(f"neither JPEG nor PNG: {_said(image)}")
+    size = image_size(data)
+    if size is None:
+        raise EncodingError(f"its header doesn't say its size: {_said(image)}")
+    require_pixels(*size, max_pixels)
+    try:
+        return jpeg.whole_jpeg(data) if data.startswith(jpeg.START) else png.whole_png(data)
+    except png.DamagedError as error:
+        raise EncodingError(f"{error}: {_said(image)}") from None
 
 
 def image_size(data: bytes | memoryview) -> tuple[int, int] | None:
     """Return (width, height) as the header of a JPEG or PNG says it; None if it doesn't."""
-    if bytes(data[:16]) == _PNG:
+    if bytes(data[:16]) == png.START:
         width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
         return (width, height) if len(data) >= 24 and width and height else None
     head = bytes(data[:_HEAD])
@@ -107,10 +101,10 @@ def image_size(data: bytes | memoryview) -> tuple[int, int] | None:
         marker = head[at + 1]
         if marker == 0xFF:  # padding
             at += 1
-        elif marker in _JPEG_FRAMES:
+        elif marker in jpeg.FRAMES:
             height, width = int.from_bytes(head[at + 5 : at + 7], "big"), int.from_bytes(head[at + 7 : at + 9], "big")
             return (width, height) if width and height else None
-        elif marker in _JPEG_ALONE:
+        elif marker in jpeg.ALONE:
             at += 2
         else:
             at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
@@ -132,5 +126,5 @@ def _encoding(image: CompressedBuffer, pixels: np.ndarray[Any, Any]) -> str:
     return f"{name.replace('bgr', 'rgb') if swapped else name}{bits}"
 
 
-def _said(image: CompressedBuffer, data: bytes) -> str:
-    return f"{len(data)} bytes with format '{image.format}'"
+def _said(image: CompressedBuffer) -> str:
+    return f"{memoryview(image.data).nbytes} bytes with format '{image.format}'"

@@ -11,15 +11,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.imaging.compressed import CompressedBuffer, decompress, image_size
+from segmif_ros.imaging import jpeg
+from segmif_ros.imaging.compressed import CompressedBuffer, checked, decompress
 from segmif_ros.imaging.crop import Crop
 from segmif_ros.imaging.encodings import (
     INFRARED_ENCODINGS,
-    MAX_PIXELS,
     RGB_ENCODINGS,
     EncodingError,
     ImageBuffer,
-    require_pixels,
     view,
 )
 
@@ -72,10 +71,8 @@ def look(image: ImageBuffer | CompressedBuffer, camera: str, crop: Crop | None =
 
 def _opened(image: CompressedBuffer, crop: Crop) -> npt.NDArray[Any]:
     """Return a sample of a JPEG or PNG: (H', W') in the camera's own unit."""
-    data = np.frombuffer(image.data, np.uint8)
-    if data[:3].tobytes() == b"\xff\xd8\xff":
-        require_pixels(*(image_size(data.data) or (0, 0)), MAX_PIXELS)
-        small = cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_4)
+    if bytes(image.data[:3]) == jpeg.START:
+        small = cv2.imdecode(np.frombuffer(checked(image), np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_4)
         if small is None:
             raise EncodingError("not a readable JPEG")
         return np.asarray(small)

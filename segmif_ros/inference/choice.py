@@ -20,6 +20,7 @@ import numpy.typing as npt
 from segmif_ros.files import write_json
 from segmif_ros.inference.backends import Backend, Tolerance
 from segmif_ros.inference.errors import EngineError
+from segmif_ros.paths import cache_folder
 
 UInt8Image = npt.NDArray[np.uint8]
 Images = tuple[UInt8Image, UInt8Image, UInt8Image]
@@ -109,11 +110,11 @@ class ChoiceCache:
     A file that can't be read counts as empty and one that can't be written is left: the trial then runs again.
 
     Args:
-        path: The file; None for `default_path()`.
+        path: The file; None for one in the user's cache folder.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path or default_path()
+        self.path = path or cache_folder() / "backends.json"
 
     def get(self, key: str) -> str | None:
         """Return the backend that was chosen for this key."""
@@ -133,13 +134,6 @@ class ChoiceCache:
         except (OSError, ValueError):
             return {}
         return entries if isinstance(entries, dict) else {}
-
-
-def default_path() -> Path:
-    """The user's cache folder, as the XDG base directory specification says."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    folder = Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache"
-    return folder / "segmif_ros" / "backends.json"
 
 
 def choice_key(

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.rig.camera import MAX_SIDE_PX, Array, CameraModel, as_matrix, as_rotation
+from segmif_ros.rig.camera import MAX_SIDE_PX, Array, CameraModel, as_matrix, as_rotation, scaled_projection
 from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.rig.part import Part
 
 # Two cameras farther apart are no rig: such a translation was written in millimetres.
 MAX_BASELINE_M = 5.0
@@ -107,6 +108,25 @@ class Homography:
             raise CalibrationError(
                 "the homography maps the infrared image outside the RGB image: it must take infrared pixels to RGB's"
             )
+
+    def of_parts(self, infrared: Part | None, rgb: Part | None) -> Homography:
+        """Return the homography between parts of the two images; None stands for a whole image, as it was found with.
+
+        A part is left alone where the homography is the part's own already.
+
+        Raises:
+            CalibrationError: If the parts don't overlap.
+        """
+        matrix, sizes = self.matrix, {}
+        for name, part in (("infrared", infrared), ("rgb", rgb)):
+            calibrated = sizes[name] = self.infrared_size if name == "infrared" else self.rgb_size
+            if part is None or not part.is_of(calibrated):
+                continue
+            across, down = part.whole[0] / calibrated[0], part.whole[1] / calibrated[1]
+            into = np.array([[1, 0, -part.x], [0, 1, -part.y], [0, 0, 1]]) @ scaled_projection(np.eye(3), across, down)
+            matrix = into @ matrix if name == "rgb" else matrix @ np.linalg.inv(into)
+            sizes[name] = part.size
+        return Homography(matrix=matrix, infrared_size=sizes["infrared"], rgb_size=sizes["rgb"])
 
     def to_rgb(self, pixels: npt.ArrayLike) -> Array:
         """Return (N, 2) RGB pixels of (N, 2) infrared pixels within the image."""

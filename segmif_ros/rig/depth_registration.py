@@ -23,6 +23,7 @@ from segmif_ros.rig.camera import CameraModel, same_proportions
 from segmif_ros.rig.depth_images import depth_to_nearness
 from segmif_ros.rig.errors import RegistrationError
 from segmif_ros.rig.nearness import F32, NearnessMaps, fill_hidden, filled, nearness_in_view
+from segmif_ros.rig.part import Part
 from segmif_ros.rig.registration import Registered, Registration, RegistrationConfig, Unregistered
 from segmif_ros.rig.warp import Image, fill_unseen
 
@@ -142,7 +143,7 @@ class DepthRegistration:
 
     def _refuse_other_views(self, sizes: Sizes) -> None:
         for camera, size in zip((self.config.view, _other(self.config.view)), sizes, strict=True):
-            calibrated = self._cameras[camera].size
+            calibrated = self._camera_at(camera, size).size
             if not same_proportions(size, calibrated):
                 raise RegistrationError(
                     f"{'RGB' if camera == 'rgb' else camera} images are {size[0]}x{size[1]} but the calibration is for "
@@ -199,15 +200,21 @@ class DepthRegistration:
             if len(self._maps) >= 4:
                 self._maps.clear()
             there = _other(here)
-            self._maps[key] = NearnessMaps(self._cameras[here], self._cameras[there], self._mounts[here], *sizes)
+            cameras = self._camera_at(here, sizes[0]), self._camera_at(there, sizes[1])
+            self._maps[key] = NearnessMaps(*cameras, self._mounts[here], *sizes)
         return self._maps[key]
+
+    def _camera_at(self, camera: str, size: tuple[int, int]) -> CameraModel:
+        """Return the model of a camera whose images have this size, after what was cut off them."""
+        model = self._cameras[camera]
+        return Part.left_by(self.config.infrared_crop, size).camera(model) if camera == "infrared" else model
 
     def _adaptive_of(self, sizes: Sizes) -> AdaptiveNearness:
         if sizes not in self._adaptive:
             self._adaptive.clear()
             here, there = self.config.view, _other(self.config.view)
-            small = _small_sizes(sizes)
-            maps = NearnessMaps(self._cameras[here], self._cameras[there], self._mounts[here], *small)
+            cameras = self._camera_at(here, sizes[0]), self._camera_at(there, sizes[1])
+            maps = NearnessMaps(*cameras, self._mounts[here], *_small_sizes(sizes))
             self._adaptive[sizes] = AdaptiveNearness(maps, 1.0 / self._plane_m)
         return self._adaptive[sizes]
 

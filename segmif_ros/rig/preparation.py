@@ -65,7 +65,8 @@ class PreparationConfig:
     infrared_crop: str = setting(
         "",
         "Rows and columns to cut off infrared images, for telemetry lines: top, bottom, left, right, for example "
-        "'0, 2, 0, 0'. Calibration and camera_info are of what is left.",
+        "'0, 2, 0, 0'. A calibration or camera_info of the whole image stays right; one of just the size that is left "
+        "is taken as made of that.",
         group="Images",
     )
     gain: GainConfig | None = None
@@ -102,7 +103,10 @@ class Preparation:
         except ValueError as error:
             raise RegistrationError(f"infrared_crop {error}") from None
         registration = RegistrationConfig(
-            mode=config.registration, view=config.master, reference_depth_m=config.reference_depth_m
+            mode=config.registration,
+            view=config.master,
+            reference_depth_m=config.reference_depth_m,
+            infrared_crop=self._crop,
         )
         self._registration = Registration(registration, config.calibration())
 

@@ -19,10 +19,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from segmif_ros.imaging.crop import Crop
 from segmif_ros.rig.calibration import Plane, RigCalibration
 from segmif_ros.rig.camera import CameraModel, same_proportions
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
 from segmif_ros.rig.mapping import FAR_M, Mapping, depth_plane, homography_mapping, stereo_mapping
+from segmif_ros.rig.part import Part
 from segmif_ros.rig.warp import Image, Maps, Warp, rescaled, resized
 
 MODES = ("none", "resize", "homography", "stereo", "ground", "depth", "adaptive")
@@ -52,6 +54,8 @@ class RegistrationConfig:
             infinity; for "depth" and "adaptive" what is taken where nothing tells.
         correction_px: (right, down): how far infrared content lies off in the view, as drift estimates say; it is
             brought back. Pixels of the view at the calibrated size.
+        infrared_crop: What was cut off infrared images before. A calibration of the image as the camera sends it stays
+            right then; one whose infrared size is that of the cropped image is taken as made with it.
 
     Raises:
         RegistrationError: If a value isn't one of these.
@@ -61,6 +65,7 @@ class RegistrationConfig:
     view: str = "rgb"
     reference_depth_m: float = DEFAULT_DEPTH_M
     correction_px: tuple[float, float] = (0.0, 0.0)
+    infrared_crop: Crop = Crop()  # noqa: RUF009  # it is frozen
 
     def __post_init__(self) -> None:
         for name, allowed in (("mode", MODES), ("view", VIEWS)):
@@ -155,18 +160,21 @@ class Registration:
         Raises:
             RegistrationError: If the sizes don't fit the calibration, or the mode has no map.
         """
+        return self._maps(view_size, other_size, self.config.infrared_crop)
+
+    def _maps(self, view_size: tuple[int, int], other_size: tuple[int, int], crop: Crop) -> Maps:
         mapping = self._mapping
         if mapping is None:
             raise RegistrationError(f"registration mode '{self.config.mode}' has no map")
-        _refuse_other_proportions(self.config.view, view_size, mapping.view_size)
-        _refuse_other_proportions(_other(self.config.view), other_size, mapping.other_size)
+        view_part = _part(self.config.view, view_size, mapping.view_size, crop)
+        other_part = _part(_other(self.config.view), other_size, mapping.other_size, crop)
         u, v = np.meshgrid(np.arange(view_size[0], dtype=np.float64), np.arange(view_size[1], dtype=np.float64))
         pixels = np.stack([u.ravel(), v.ravel()], axis=1)
-        at = rescaled(pixels, view_size, mapping.view_size)
+        at = rescaled(pixels + np.array((view_part.x, view_part.y)), view_part.whole, mapping.view_size)
         if any(self.config.correction_px):
             at = at + np.array(self.config.correction_px) * (1 if self.config.view == "rgb" else -1)
         there, known = mapping.to_other(at)
-        there = rescaled(there, mapping.other_size, other_size)
+        there = rescaled(there, mapping.other_size, other_part.whole) - np.array((other_part.x, other_part.y))
         edge = np.array(other_size) - 0.5 + _EDGE_PX
         with np.errstate(invalid="ignore"):
             seen = known & (there >= -0.5 - _EDGE_PX).all(axis=1) & (there <= edge).all(axis=1)
@@ -262,7 +270,8 @@ class Registration:
         """Return about what share of the view the other camera sees."""
         width, height = mapping.view_size
         shrink = max(1.0, max(width, height) / 80)
-        return self.maps((max(1, round(width / shrink)), max(1, round(height / shrink))), mapping.other_size).seen
+        small = max(1, round(width / shrink)), max(1, round(height / shrink))
+        return self._maps(small, mapping.other_size, Crop()).seen
 
     def _warp(self, view_size: tuple[int, int], other_size: tuple[int, int]) -> Warp:
         key = view_size, other_size
@@ -330,6 +339,15 @@ def lower_confidence(confidence: Image, valid: Image | None) -> Image:
         return confidence
     table = (np.arange(256) * UNSEEN_CONFIDENCE).astype(np.uint8)
     return np.where(valid, confidence, cv2.LUT(confidence, table)).astype(np.uint8, copy=False)
+
+
+def _part(camera: str, size: tuple[int, int], calibrated: tuple[int, int], crop: Crop) -> Part:
+    """Return where an image lies in the one that was calibrated; RegistrationError if it is of another view."""
+    part = Part.left_by(crop, size)
+    if camera == "infrared" and part.is_of(calibrated):
+        return part
+    _refuse_other_proportions(camera, size, calibrated)
+    return Part(0, 0, size, size)
 
 
 def _refuse_other_proportions(camera: str, size: tuple[int, int], calibrated: tuple[int, int]) -> None:

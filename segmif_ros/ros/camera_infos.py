@@ -13,7 +13,9 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
-from segmif_ros.rig.camera import CameraModel, Window, camera_from_info, same_proportions, scaled_projection
+from segmif_ros.imaging.crop import Crop
+from segmif_ros.rig.camera import Array, CameraModel, Window, camera_from_info, same_proportions, scaled_projection
+from segmif_ros.rig.part import Part
 from segmif_ros.ros.health import Problem
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, overridable
 
@@ -89,6 +91,15 @@ def window_of(message: CameraInfo) -> Window:
     )
 
 
+def part_of(message: CameraInfo) -> Part | None:
+    """Return the part of a camera's image that it sends, as its message says; None for all of it, or a wrong part."""
+    window, whole = window_of(message), (message.width, message.height)
+    x, y, *size = window.part(*whole)
+    if window.is_whole or min(size) < 1 or x + size[0] > whole[0] or y + size[1] > whole[1]:
+        return None
+    return Part(x, y, (size[0], size[1]), whole)
+
+
 def info_of(camera: CameraModel) -> CameraInfo:
     """Return the message of a camera; without a P of its own the raw image's K stands in, as for a single camera."""
     P = np.hstack([camera.K, np.zeros((3, 1))]) if camera.P is None else camera.P
@@ -103,7 +114,9 @@ def info_of(camera: CameraModel) -> CameraInfo:
     )
 
 
-def scaled_info(info: CameraInfo, view_size: tuple[int, int], size: tuple[int, int]) -> CameraInfo | None:
+def scaled_info(
+    info: CameraInfo, view_size: tuple[int, int], size: tuple[int, int], crop: Crop | None = None
+) -> CameraInfo | None:
     """Return what describes an output that is a camera's image at another size; None if the camera sends another view.
 
     K and P are scaled as the image was (see `segmif_ros.rig.camera.scaled_projection`); R and D depend on no size.
@@ -111,31 +124,40 @@ def scaled_info(info: CameraInfo, view_size: tuple[int, int], size: tuple[int, i
 
     Args:
         info: The camera's own.
-        view_size: (width, height) of the images that it sends.
+        view_size: (width, height) of its images, after the crop.
         size: (width, height) of the output.
+        crop: What was cut off the images. A camera_info of just the size that is left is taken as theirs.
     """
     # drivers that aren't calibrated may leave out the size as well
     calibrated = (info.width, info.height) if info.width and info.height else view_size
     window = window_of(info)
     x, y, *part = window.part(*calibrated)
+    sent = window.image_size(*calibrated)
+    left = Part.left_by(crop or Crop(), view_size)
+    if not left.is_of(sent):
+        left = Part(0, 0, view_size, view_size)
     if window.is_whole:
-        fits = same_proportions(view_size, calibrated)
-    else:  # a crop can have the proportions of the whole: only its size tells
-        sent = window.image_size(*calibrated)
-        fits = min(part) > 0 and max(abs(view_size[0] - sent[0]), abs(view_size[1] - sent[1])) <= 1
+        fits = same_proportions(left.whole, calibrated)
+    else:  # a part can have the proportions of the whole: only its size tells
+        fits = min(part) > 0 and max(abs(left.whole[0] - sent[0]), abs(left.whole[1] - sent[1])) <= 1
     if not fits:
         return None
-    by = size[0] / part[0], size[1] / part[1]
-    shift = np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1]])
+    to_sent = scaled_projection(_shift(x, y), left.whole[0] / part[0], left.whole[1] / part[1])
+    by = size[0] / view_size[0], size[1] / view_size[1]
     made = copy(info)
     made.header = Header()
     made.width, made.height = size
     for name, columns in (("k", 3), ("p", 4)):
         matrix = np.reshape(getattr(info, name), (3, columns))
-        setattr(made, name, scaled_projection(shift @ matrix, *by).ravel().tolist())
+        setattr(made, name, scaled_projection(_shift(left.x, left.y) @ to_sent @ matrix, *by).ravel().tolist())
     made.binning_x = made.binning_y = 0
     made.roi = RegionOfInterest()
     return made
+
+
+def _shift(x: int, y: int) -> Array:
+    """Return the matrix from pixels of an image to those of its part that begins at (x, y)."""
+    return np.array([[1.0, 0, -x], [0, 1, -y], [0, 0, 1]])
 
 
 class InfoOfOutputs:
@@ -143,23 +165,24 @@ class InfoOfOutputs:
 
     def __init__(self) -> None:
         self._info: CameraInfo | None = None
+        self._crop = Crop()
         self._made: dict[tuple[tuple[int, int], tuple[int, int]], CameraInfo | None] = {}
 
-    def use(self, info: CameraInfo | None) -> None:
-        """Describe the outputs by this one from now on."""
-        # both at once: the worker may be reading
-        self._info, self._made = info, {}
+    def use(self, info: CameraInfo | None, crop: Crop | None = None) -> None:
+        """Describe the outputs by this one from now on; ``crop`` is cut off the images before."""
+        # all at once: the worker may be reading
+        self._info, self._crop, self._made = info, crop or Crop(), {}
 
     def message(self, header: Header, view_size: tuple[int, int], size: tuple[int, int]) -> CameraInfo | None:
         """Return `scaled_info` with this header; None if there is no camera_info or it is of another view."""
-        info, made = self._info, self._made
+        info, crop, made = self._info, self._crop, self._made
         if info is None:
             return None
         key = view_size, size
         if key not in made:
             if len(made) > _KEPT:
                 made.clear()
-            made[key] = scaled_info(info, view_size, size)
+            made[key] = scaled_info(info, view_size, size, crop)
         found = made[key]
         if found is None:
             return None
@@ -176,7 +199,7 @@ class InfoOfOutputs:
             return Problem("camera_info", f"{wanted}: there is a subscriber, but no {camera}/camera_info comes")
         if None in self._made.values():
             whole, window = (self._info.width, self._info.height), window_of(self._info)
-            said = f"is for {whole[0]}x{whole[1]} images and these have other proportions"
+            said = f"is for {whole[0]}x{whole[1]} images and these have other proportions{self._after_crop()}"
             if not window.is_whole:
                 x, y, width, height = window.part(*whole)
                 sent = "x".join(map(str, window.image_size(*whole)))
@@ -186,3 +209,6 @@ class InfoOfOutputs:
                 )
             return Problem("camera_info", f"{wanted}: not published, because {camera}/camera_info {said}")
         return None
+
+    def _after_crop(self) -> str:
+        return "" if self._crop == Crop() else ", with what infrared_crop cuts off and without"

@@ -166,6 +166,7 @@ class Monitor:
             watched.time_offset.problem(watched.time_offset_s) if config.estimates_time_offset else None,
             watched.registration_watch.problem() if config.watch_registration else None,
             watched.rig.depth_problem,
+            health.Problem("proportions", pipeline.stretched) if pipeline.stretched else None,
             *self._work(infrared, rgb, known),
             *health.budget_problems(budget_state(watched.engine)),
             *outputs.problems(),

@@ -18,7 +18,7 @@ from segmif_ros.rig.depth_registration import AnyRegistration, DepthRegistration
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.registration import Unregistered
 from segmif_ros.ros.barrier import Barrier
-from segmif_ros.ros.camera_infos import camera_model, info_of
+from segmif_ros.ros.camera_infos import camera_model, info_of, part_of
 from segmif_ros.ros.depth_input import DepthInput
 from segmif_ros.ros.depth_place import DepthPlace
 from segmif_ros.ros.node_config import NodeConfig
@@ -73,7 +73,7 @@ class NodeRig:
             said = error
         with self._changing:
             self._infos[camera] = message
-            self.rig.told(camera, said)
+            self.rig.told(camera, said, part_of(message))
             self._use_rig(self.rig)
 
     def _use_rig(self, rig: RigSource) -> None:
@@ -85,7 +85,9 @@ class NodeRig:
             return
         self.pipeline.replace_registration(rig.registration)
         own = self._infos.get(self.config.pipeline.master)
-        self.outputs.info.use(own if rig.camera is None else info_of(rig.camera))
+        self.time_offset.decoding = decoding = self.config.pipeline.decoding()
+        crop = decoding.infrared_crop if self.config.pipeline.master == "infrared" else None
+        self.outputs.info.use(own if rig.camera is None else info_of(rig.camera), crop)
         if changed and not isinstance(rig.registration, Unregistered) and rig.registration.config.mode != "none":
             self.get_logger().info(rig.registration.describe())
 

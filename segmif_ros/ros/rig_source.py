@@ -11,6 +11,7 @@ from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.camera import CameraModel
 from segmif_ros.rig.depth_registration import AnyRegistration, make_registration
 from segmif_ros.rig.errors import CalibrationError, RegistrationError
+from segmif_ros.rig.part import Part
 from segmif_ros.rig.registration import CALIBRATED_MODES, Unregistered
 from segmif_ros.ros.health import Problem
 from segmif_ros.settings import SettingError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # camera -> its model, or why its camera_info gives none
 Said = Mapping[str, CameraModel | CalibrationError]
+# camera -> the part of its image that it sends, None for all of it
+Parts = Mapping[str, Part | None]
 _CAMERAS = ("infrared", "rgb")
 
 
@@ -29,6 +32,7 @@ class RigSource:
     Args:
         config: The node's. The calibration file is read here.
         said: What the cameras have said about themselves.
+        parts: The parts of their images that they send, as far as they said so.
 
     Attributes:
         registration: The one to use.
@@ -37,9 +41,10 @@ class RigSource:
         SettingError: If the calibration file can't be used, or lacks what only it can give.
     """
 
-    def __init__(self, config: NodeConfig, said: Said | None = None) -> None:
+    def __init__(self, config: NodeConfig, said: Said | None = None, parts: Parts | None = None) -> None:
         self._pipeline = config.pipeline
         self._said: Said = said or {}
+        self._parts: Parts = parts or {}
         self._correction_px = (0.0, 0.0)
         wanted = self._pipeline.registration_config()
         try:
@@ -61,12 +66,24 @@ class RigSource:
         """Return what is known after parameters have changed; itself if they have nothing to do with the rig."""
         new, old = config.pipeline, self._pipeline
         same = new.registration_config() == old.registration_config() and new.calibration_file == old.calibration_file
-        return self if same else RigSource(config, self._said)
+        return self if same else RigSource(config, self._said, self._parts)
 
-    def told(self, camera: str, said: CameraModel | CalibrationError) -> None:
-        """Take what a camera says about itself, "infrared" or "rgb", and register accordingly from now on."""
+    def told(self, camera: str, said: CameraModel | CalibrationError, part: Part | None = None) -> None:
+        """Take what a camera says about itself, and register accordingly from now on.
+
+        Args:
+            camera: "infrared" or "rgb".
+            said: Its model, or why it gives none.
+            part: The part of its image that it sends, where no model tells; None if that is the whole image.
+        """
+        if isinstance(said, CameraModel) and said.part_of is not None:
+            x, y, width, height = said.part_of
+            part = Part(x, y, said.size, (width, height))
         self._said = {**self._said, camera: said}
-        if self._pipeline.registration in CALIBRATED_MODES:
+        other_part = part != self._parts.get(camera)
+        self._parts = {**self._parts, camera: part}
+        mode = self._pipeline.registration
+        if mode in CALIBRATED_MODES or (mode == "homography" and other_part):
             self.registration = self._registration()
 
     def correct(self, correction_px: tuple[float, float]) -> None:
@@ -105,6 +122,9 @@ class RigSource:
         wanted = replace(self._pipeline.registration_config(), correction_px=self._correction_px)
         try:
             calibration = self._completed() if wanted.mode in CALIBRATED_MODES else self._file
+            if wanted.mode == "homography" and calibration.homography is not None:
+                of_parts = calibration.homography.of_parts(self._parts.get("infrared"), self._parts.get("rgb"))
+                calibration = replace(calibration, homography=of_parts)
             return make_registration(wanted, calibration)
         except (CalibrationError, RegistrationError) as error:
             return Unregistered(wanted, str(error))
@@ -112,11 +132,8 @@ class RigSource:
     def _of_file(self, camera: str) -> CameraModel | None:
         """Return a camera of the file, as a part of its image if the camera says that it sends only a part."""
         model: CameraModel | None = getattr(self._file, camera)
-        said = self._said.get(camera)
-        if model is None or not isinstance(said, CameraModel) or said.part_of is None:
-            return model
-        x, y, *whole = said.part_of
-        return model.cropped(x, y, *said.size) if list(model.size) == whole else model
+        part = self._parts.get(camera)
+        return model if model is None or part is None else part.camera(model)
 
     def _completed(self) -> RigCalibration:
         """Return the file's calibration with what the cameras say; CalibrationError if that doesn't do for stereo."""

@@ -3,19 +3,25 @@
 
 from __future__ import annotations
 
-from segmif_ros.imaging.encodings import EncodingError, view
+from segmif_ros.imaging.crop import Crop
+from segmif_ros.imaging.encodings import EncodingError, to_infrared, view
 from segmif_ros.rig.time_offset import TimeOffset, TimeOffsetEstimator
 from segmif_ros.ros.health import Problem
-from segmif_ros.stream.processing import Frame, opened
+from segmif_ros.stream.processing import DecodeConfig, Frame, opened
 
 PERIOD_NS = 5_000_000_000  # between two estimates, each of which takes some tens of milliseconds
 _MIN_DIFFERENCE_S = 0.01
 
 
 class TimeOffsetWatch:
-    """Collects frames and estimates from time to time; for the executor's thread alone."""
+    """Collects frames and estimates from time to time; for the executor's thread alone.
+
+    Attributes:
+        decoding: How frames are taken. Rows of telemetry move as no scene does, so they are cut off here, too.
+    """
 
     def __init__(self) -> None:
+        self.decoding = DecodeConfig()
         self._estimator = TimeOffsetEstimator()
         self._found: TimeOffset | None = None
         self._before: TimeOffset | None = None
@@ -23,8 +29,11 @@ class TimeOffsetWatch:
 
     def see(self, camera: str, frame: Frame) -> None:
         """Look at a frame of "infrared" or "rgb"; whatever is wrong with it is said where it is decoded."""
+        decoding = self.decoding
         try:
-            pixels = view(opened(frame.image))
+            image = opened(frame.image, decoding.max_pixels)
+            cut = camera == "infrared" and decoding.infrared_crop != Crop()
+            pixels = decoding.infrared_crop.apply(to_infrared(image)) if cut else view(image)
         except EncodingError:
             return
         (self._estimator.add_infrared if camera == "infrared" else self._estimator.add_rgb)(frame.stamp_ns, pixels)

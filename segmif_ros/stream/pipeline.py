@@ -151,7 +151,10 @@ class PipelineConfig(PreparationConfig):
     def registration_config(self) -> RegistrationConfig:
         """Return how to register."""
         return RegistrationConfig(
-            mode=self.registration, view=self.master, reference_depth_m=self.reference_depth_m
+            mode=self.registration,
+            view=self.master,
+            reference_depth_m=self.reference_depth_m,
+            infrared_crop=self.decoding().infrared_crop,
         )
 
     def make_registration(self) -> Registration | DepthRegistration:
@@ -201,7 +204,7 @@ class Pipeline:
             gain=ThermalGain(config.gain),
             now_ns=now_ns,
             registration=registration or config.make_registration(),
-            notice=self._notices.once,
+            notice=self._notice,
             decoding=config.decoding(),
             temporal=config.temporal_filter(),
             single_confidence=config.single_confidence(),
@@ -217,6 +220,15 @@ class Pipeline:
     def enabled(self) -> bool:
         """Whether frames are paired and processed."""
         return self._enabled
+
+    @property
+    def stretched(self) -> str | None:
+        """What is wrong with the proportions of the last pair's images, or None."""
+        return self._processor.stretched
+
+    def _notice(self, kind: str, line: str) -> None:
+        if kind != "proportions":  # a condition that lasts: `stretched`
+            self._notices.once(kind, line)
 
     def enable(self, on: bool) -> None:
         """Pair and process frames from now on, or only count them."""

@@ -128,6 +128,8 @@ class PairProcessor:
         gain: As given.
         registration: As given.
         decoding: As given.
+        stretched: What is wrong with the proportions of the last pair's images, see
+            `segmif_ros.rig.registration.stretch_note`.
 
     Args:
         engine: Anything that keeps `segmif_ros.inference.engine.EngineProtocol`.
@@ -162,6 +164,7 @@ class PairProcessor:
         self._sizes: dict[str, tuple[int, int]] = {}
         self._frame_ids: dict[str, str] = {}
         self.registration = registration or Registration(RegistrationConfig())
+        self.stretched: str | None = None
         self._now_ns = now_ns
         self._notice = notice
 
@@ -249,8 +252,9 @@ class PairProcessor:
         if len(images) == 2:
             infrared, rgb = images["infrared"], images["rgb"]
             registered = self.registration.apply(infrared, rgb, stamp_ns)
-            if line := stretch_note(self.registration.config, infrared.shape[1::-1], rgb.shape[1::-1]):
-                self._notice("proportions", line)
+            self.stretched = stretch_note(self.registration.config, infrared.shape[1::-1], rgb.shape[1::-1])
+            if self.stretched:
+                self._notice("proportions", self.stretched)
             return registered
         ((camera, image),) = images.items()
         if camera == view or view not in self._sizes:  # no other view than its own is known

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, storage_mcap
 from rosbags.rosbag2.errors import ReaderError
+from rosbags.rosbag2.metadata import parse_qos
 
 from segmif_ros.bag import limits
 from segmif_ros.bag.limits import unpacked, zstd
@@ -73,3 +74,33 @@ def test_a_compressed_bag_is_read_and_one_that_is_too_large_is_said(tmp_path, mo
     else:
         with pytest.raises(BagError, match="doesn't fit into the temporary folder"), open_bag(path, Topics()):
             pass
+
+
+def alias_bomb() -> str:
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)]
+    return "\n".join(lines) + "\n"
+
+
+METADATA = {
+    "a bomb of aliases": (lambda text: alias_bomb() + text, "more than 200000 values, counting those that aliases"),
+    "too deep": (lambda text: text + "deep: " + "[" * 300 + "]" * 300, "nested more than 40 deep"),
+    "too large": (lambda text: text + "#" * (9 << 20), "its metadata.yaml has 94[0-9]* bytes: at most 8388608"),
+    "an object": (lambda text: text + "x: !!python/object/apply:os.getcwd []", "the tag .* is not taken"),
+    "a part of itself": (lambda text: text + "x: &x [*x]", "is a part of itself"),
+}
+
+
+@pytest.mark.parametrize(("change", "line"), METADATA.values(), ids=METADATA)
+def test_metadata_of_a_bag_that_asks_for_too_much_is_refused_in_one_line(tmp_path, change, line) -> None:
+    path = compressed_bag(tmp_path, CompressionMode.MESSAGE)
+    metadata = path / "metadata.yaml"
+    metadata.write_text(change(metadata.read_text()))
+    with pytest.raises(BagError, match=line) as caught, open_bag(path, Topics()):
+        pass
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_quality_of_service_in_a_storage_is_read_with_the_same_limits() -> None:
+    with pytest.raises(ReaderError, match="more than 200000 values"):
+        parse_qos(alias_bomb())

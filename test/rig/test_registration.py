@@ -3,6 +3,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -21,7 +22,9 @@ from rig_fakes import (
     waves,
 )
 
+from segmif_ros.imaging.crop import Crop
 from segmif_ros.rig.calibration import Extrinsics, Homography, RigCalibration
+from segmif_ros.rig.depth_registration import DepthRegistration, make_registration
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
 from segmif_ros.rig.mapping import depth_plane, homography_mapping, stereo_mapping
 from segmif_ros.rig.registration import (
@@ -489,3 +492,58 @@ def test_the_camera_of_the_view_is_known_where_the_calibration_has_it() -> None:
 def test_only_modes_with_a_map_give_maps() -> None:
     with pytest.raises(RegistrationError, match="'resize' has no map"):
         Registration(RegistrationConfig(mode="resize")).maps((4, 4), (4, 4))
+
+
+# --- what is cut off infrared images ----------------------------------------------------------------------------------
+
+
+def cropped_by(mode, calibration, crop, view="rgb") -> Registration | DepthRegistration:
+    config = RegistrationConfig(mode=mode, view=view, reference_depth_m=8.0, infrared_crop=crop)
+    return make_registration(config, calibration)
+
+
+@pytest.mark.parametrize("mode", ["homography", "stereo"])
+@pytest.mark.parametrize("view", ["rgb", "infrared"])
+@pytest.mark.parametrize("crop", [Crop(0, 2, 0, 0), Crop(3, 1, 2, 4), Crop(6, 6, 8, 8)])
+def test_a_calibration_of_the_whole_image_stays_right_when_rows_are_cut_off(mode, view, crop) -> None:
+    calibration = replace(rig(), homography=Homography(matrix=shift(8, -4), infrared_size=(64, 48), rgb_size=(96, 72)))
+    whole = cropped_by(mode, calibration, Crop(), view)
+    cut = cropped_by(mode, calibration, crop, view)
+    width, height = 64 - crop.left - crop.right, 48 - crop.top - crop.bottom
+    offset = np.array([crop.left, crop.top])
+    if view == "rgb":
+        expected, found = whole.maps((96, 72), (64, 48)), cut.maps((96, 72), (width, height))
+        both = (found.valid & expected.valid).astype(bool)
+        assert both.any()
+        assert np.allclose(found.pixels[both] + offset, expected.pixels[both], atol=1e-3)
+    else:
+        expected, found = whole.maps((64, 48), (96, 72)), cut.maps((width, height), (96, 72))
+        part = np.s_[crop.top : crop.top + height, crop.left : crop.left + width]
+        both = (found.valid & expected.valid[part]).astype(bool)
+        assert both.any()
+        assert np.allclose(found.pixels[both], expected.pixels[part][both], atol=1e-3)
+
+
+def test_a_calibration_of_what_is_left_is_taken_as_it_is() -> None:
+    plain, cut = (cropped_by("stereo", rig(), crop) for crop in (Crop(), Crop(0, 2, 0, 0)))
+    sizes = (96, 72), (64, 48)
+    assert np.array_equal(plain.maps(*sizes).pixels, cut.maps(*sizes).pixels)
+
+
+def test_a_crop_that_fits_neither_is_refused() -> None:
+    with pytest.raises(RegistrationError, match="infrared images are 64x40 but the calibration is for 64x48"):
+        cropped_by("stereo", rig(), Crop(0, 2, 0, 0)).maps((96, 72), (64, 40))
+
+
+@pytest.mark.parametrize("mode", ["depth", "adaptive"])
+def test_the_modes_with_distances_know_the_crop_too(mode) -> None:
+    """Twelve rows above are cut off: what is left is registered as the same part of the whole image."""
+    infrared, rgb = noise(48, 64), np.zeros((72, 96, 3), np.uint8)
+    whole, cut = (cropped_by(mode, rig(), crop) for crop in (Crop(), Crop(12, 0, 0, 0)))
+    for each in (whole, cut):
+        each.take_depth(0, np.full((72, 96), 4.0))  # adaptive has nothing to go by here but the reference
+    before, after = whole.apply(infrared, rgb), cut.apply(infrared[12:], rgb)
+    both = (before.valid & after.valid).astype(bool)
+    both[1:] &= both[:-1]  # not at the cut edge
+    assert both.sum() > 500
+    assert np.mean(np.abs(before.infrared[both].astype(int) - after.infrared[both]) <= 1) > 0.95

@@ -12,9 +12,11 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.imaging.crop import Crop
+from segmif_ros.rig.camera import CameraModel, scaled_projection
 from segmif_ros.rig.errors import CalibrationError
-from segmif_ros.ros.camera_infos import CameraInfoInput, InfoOfOutputs, camera_model, info_of, scaled_info
+from segmif_ros.rig.part import Part
+from segmif_ros.ros.camera_infos import CameraInfoInput, InfoOfOutputs, camera_model, info_of, part_of, scaled_info
 from segmif_ros.ros.messages import make_header
 from segmif_ros.ros.qos import profile
 
@@ -124,3 +126,43 @@ def test_only_what_is_new_is_told(ros_context) -> None:
     source.close()
     executor.shutdown(timeout_sec=0)
     node.destroy_node()
+
+
+@pytest.mark.parametrize(
+    ("crop", "view_size", "k"),
+    [
+        (Crop(0, 2, 0, 0), (128, 94), [100, 0, 63.5, 0, 110, 47.5, 0, 0, 1]),
+        (Crop(2, 0, 4, 0), (124, 94), [100, 0, 59.5, 0, 110, 45.5, 0, 0, 1]),
+        (Crop(12, 12, 16, 16), (96, 72), [100, 0, 47.5, 0, 110, 35.5, 0, 0, 1]),  # of the whole image's proportions
+    ],
+)
+def test_what_is_cut_off_moves_the_principal_point(crop, view_size, k) -> None:
+    made = scaled_info(info_of(CAMERA), view_size, view_size, crop)
+    assert made.k.tolist() == pytest.approx(k)
+    assert (made.width, made.height) == view_size
+
+
+def test_a_camera_info_of_what_is_left_is_taken_as_it_is() -> None:
+    """A driver may leave rows of telemetry out of its calibration, though not out of its images."""
+    made = scaled_info(info_of(CAMERA), (128, 96), (128, 96), Crop(0, 2, 0, 0))
+    assert made.k.tolist() == info_of(CAMERA).k.tolist()
+
+
+def test_what_is_cut_off_a_binned_image_and_a_smaller_output_are_described() -> None:
+    made = scaled_info(info_of(CAMERA), (64, 46), (32, 23), Crop(2, 0, 0, 0))
+    binned = scaled_projection(np.reshape(info_of(CAMERA).k, (3, 3)), 0.5, 0.5)
+    binned[1, 2] -= 2
+    assert made.k.tolist() == pytest.approx(scaled_projection(binned, 0.5, 0.5).ravel().tolist())
+
+
+def test_a_region_of_interest_is_cropped_on_top() -> None:
+    made = scaled_info(with_roi(), (64, 46), (64, 46), Crop(2, 0, 0, 0))
+    assert made.k.tolist() == [100, 0, -0.5, 0, 110, 21.5, 0, 0, 1]
+
+
+def test_the_part_that_a_camera_sends_is_told_where_it_can_be() -> None:
+    assert part_of(info_of(CAMERA)) is None
+    assert part_of(with_roi()) == Part(64, 24, (64, 48), (128, 96))
+    outside = with_roi()
+    outside.roi.width = 65
+    assert part_of(outside) is None

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segmif_ros.rig.calibration import Extrinsics, RigCalibration
+from segmif_ros.rig.calibration import Extrinsics, Homography, RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.rig.camera import CameraModel
 from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.rig.part import Part
 from segmif_ros.rig.registration import Registration, Unregistered
 from segmif_ros.ros.node_config import NodeConfig
 from segmif_ros.ros.rig_source import RigSource
@@ -174,3 +175,52 @@ def test_a_singular_projection_in_camera_info_is_said_and_ends_nothing(tmp_path)
     made.told("infrared", dataclasses.replace(INFRARED, P=np.vstack([P[:2], np.zeros(4)])))
     made.told("rgb", RGB)
     assert "P (projection_matrix) is singular" in made.problem.line
+
+
+def test_a_part_of_another_size_of_the_files_camera_is_found(tmp_path) -> None:
+    """The file was calibrated at twice the size that the camera sends a part of."""
+    large = RigCalibration(infrared=INFRARED, rgb=RGB.scaled(128, 96), extrinsics=MOUNT)
+    made = source(tmp_path, large, registration="stereo")
+    made.told("rgb", RGB.cropped(16, 12, 32, 24))
+    assert made.camera.size == (32, 24)
+    assert made.camera.K[0, 2] == pytest.approx(15.5)
+
+
+SHIFT = np.array([[1.0, 0, 4], [0, 1, 2], [0, 0, 1]])
+UNCALIBRATED = CalibrationError("the focal length is 0: the camera is not calibrated")
+
+
+def lies_at(made: RigSource, sizes, pixel) -> list[float]:
+    return made.registration.maps(*sizes).pixels[pixel[1], pixel[0]].tolist()
+
+
+@pytest.mark.parametrize("size", [(64, 48), (128, 96)])
+def test_a_homography_of_whole_images_is_that_of_the_part_that_a_camera_sends(tmp_path, size) -> None:
+    """The part has the proportions of the whole: it would be taken for the whole image, made smaller."""
+    by = size[0] / 64
+    scale = np.array([[by, 0, 0.5 * by - 0.5], [0, by, 0.5 * by - 0.5], [0, 0, 1]])
+    whole = Homography(matrix=scale @ SHIFT, infrared_size=(64, 48), rgb_size=size)
+    made = source(tmp_path, RigCalibration(homography=whole), registration="homography")
+    assert lies_at(made, ((64, 48), (64, 48)), (30, 20)) == pytest.approx([26, 18], abs=1e-3)
+    before = made.registration
+    made.told("rgb", UNCALIBRATED, None)
+    assert made.registration is before
+    made.told("rgb", UNCALIBRATED, Part(16, 12, (32, 24), (64, 48)))
+    assert lies_at(made, ((32, 24), (64, 48)), (14, 8)) == pytest.approx([26, 18], abs=1e-3)
+    made.told("infrared", UNCALIBRATED, Part(8, 6, (32, 24), (64, 48)))
+    assert lies_at(made, ((32, 24), (32, 24)), (14, 8)) == pytest.approx([18, 12], abs=1e-3)
+
+
+def test_a_homography_of_just_the_part_is_taken_as_it_is(tmp_path) -> None:
+    own = Homography(matrix=SHIFT, infrared_size=(64, 48), rgb_size=(32, 24))
+    made = source(tmp_path, RigCalibration(homography=own), registration="homography")
+    made.told("rgb", UNCALIBRATED, Part(16, 12, (32, 24), (64, 48)))
+    assert lies_at(made, ((32, 24), (64, 48)), (14, 8)) == pytest.approx([10, 6], abs=1e-3)
+
+
+def test_parts_that_do_not_overlap_under_a_homography_are_said(tmp_path) -> None:
+    whole = Homography(matrix=SHIFT, infrared_size=(64, 48), rgb_size=(64, 48))
+    made = source(tmp_path, RigCalibration(homography=whole), registration="homography")
+    made.told("rgb", UNCALIBRATED, Part(48, 36, (16, 12), (64, 48)))
+    made.told("infrared", UNCALIBRATED, Part(0, 0, (16, 12), (64, 48)))
+    assert "maps the infrared image outside the RGB image" in made.problem.line

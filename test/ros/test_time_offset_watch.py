@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from segmif_ros.imaging.compressed import CompressedBuffer
+from segmif_ros.imaging.crop import Crop
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.ros.time_offset_watch import PERIOD_NS, TimeOffsetWatch
-from segmif_ros.stream.processing import Frame
+from segmif_ros.stream.processing import DecodeConfig, Frame
 
 START_NS = 1_700_000_000_000_000_000
 
@@ -93,3 +94,17 @@ def test_reset_forgets_what_was_found() -> None:
     watch.look(0)
     watch.reset()
     assert watch.problem(0.0) is None
+
+
+def test_rows_of_telemetry_are_no_part_of_the_motion() -> None:
+    """Counters at the bottom change in each frame; without them both cameras agree."""
+    watch = TimeOffsetWatch()
+    watch.decoding = DecodeConfig(infrared_crop=Crop(bottom=2))
+    seen = []
+    watch._estimator.add_infrared = lambda _stamp_ns, pixels: seen.append(pixels)
+    picture = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    watch.see("infrared", Frame(stamp_ns=1, frame_id="", image=raw(picture)))
+    assert np.array_equal(seen[0], picture[:4])
+    watch.decoding = DecodeConfig(max_pixels=47)
+    watch.see("infrared", Frame(stamp_ns=2, frame_id="", image=raw(picture)))
+    assert len(seen) == 1

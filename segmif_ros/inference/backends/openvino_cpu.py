@@ -26,10 +26,10 @@ from segmif_ros.inference.backends.base import (
     example_inputs,
 )
 from segmif_ros.inference.backends.graph_cache import GraphCache, graph_facts
-from segmif_ros.inference.choice import default_path
 from segmif_ros.inference.errors import EngineError, first_line
 from segmif_ros.inference.frame import FrameNetwork
 from segmif_ros.inference.pairs import MOST_PAIRS, pattern_pairs, read_pairs
+from segmif_ros.paths import cache_folder
 
 _LOGGER = logging.getLogger(__name__)
 # int8: the graph says which convolutions; the rest runs in bfloat16
@@ -174,7 +174,7 @@ def convert(network: FrameNetwork, height: int, width: int) -> openvino.Model:
 
 def create(network: FrameNetwork, options: BackendOptions) -> OpenVinoBackend:
     """Make the backend."""
-    return OpenVinoBackend(network, options, GraphCache(default_path().parent / "openvino"))
+    return OpenVinoBackend(network, options, GraphCache(cache_folder() / "openvino"))
 
 
 def open_session(file: Path, options: BackendOptions) -> OpenVinoSession:

@@ -16,13 +16,13 @@ from segmif_ros.inference.backends.onnx_runtime import (
     Provider,
     device_providers,
 )
-from segmif_ros.inference.choice import default_path
 from segmif_ros.inference.frame import FrameNetwork
+from segmif_ros.paths import cache_folder
 
 
 def providers(options: BackendOptions) -> list[Provider]:
     """Return TensorRT's provider, set for the options' precision, and what stands in for it."""
-    cache = str(default_path().parent / "tensorrt")
+    cache = str(cache_folder() / "tensorrt")
     settings = {
         "device_id": options.device.index or 0,
         "trt_fp16_enable": options.precision == "float16",

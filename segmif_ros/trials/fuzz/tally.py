@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,11 +29,13 @@ class Tally:
     Attributes:
         counts: By (reader, outcome).
         unexpected: First input by reader, exception and place.
+        written: Lines that decoders wrote to standard error, see `listening`.
     """
 
     def __init__(self, keep: Path | None = None) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.unexpected: dict[str, str] = {}
+        self.written = 0  # lines that decoders wrote to standard error
         self._keep = keep
         self._started = time.monotonic()
         self._slowest = (0.0, "")
@@ -83,6 +88,22 @@ class Tally:
             self.counts[reader, "wrong"] += 1
             self._note(reader, what, describe)
 
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Count the lines that C libraries write to standard error in here; what is said is lost."""
+        kept = os.dup(2)
+        try:
+            with tempfile.TemporaryFile() as heard:
+                os.dup2(heard.fileno(), 2)
+                try:
+                    yield
+                finally:
+                    os.dup2(kept, 2)
+                    heard.seek(0)
+                    self.written += len(heard.read().splitlines())
+        finally:
+            os.close(kept)
+
     def text(self) -> str:
         """Return the counts and what was unexpected."""
         lines = [f"  {reader:28} {outcome:18} {count}" for (reader, outcome), count in sorted(self.counts.items())]
@@ -91,6 +112,7 @@ class Tally:
             f"  {sum(self.counts.values())} calls in {time.monotonic() - self._started:.0f} s, peak {peak_mib:.0f} MiB"
         )
         lines.append(f"  slowest {self._slowest[0]:.2f} s ({self._slowest[1]})")
+        lines.append(f"  {self.written} lines written to standard error by decoders")
         lines.append(f"  {len(self.unexpected)} unexpected kinds")
         lines += [f"    {what}\n      first by {which}" for what, which in self.unexpected.items()]
         return "\n".join(lines)
