@@ -92,12 +92,12 @@ class _Zstd:
         return _BoundedFile(zstd.ZstdFile(file, mode), free - _SPARE_BYTES)
 
 
-class _Yaml(YAML):  # type: ignore[misc]
+class _Yaml(YAML):
     """Stands in for the YAML loader in rosbags' reader."""
 
-    def load(self, text: str) -> Any:
+    def load(self, stream: Any) -> Any:
         try:
-            return parse_yaml(text, "metadata.yaml or quality of service", _METADATA_VALUES)
+            return parse_yaml(stream, "metadata.yaml or quality of service", _METADATA_VALUES)
         except YamlError as error:
             raise ReaderError(str(error)) from None
 

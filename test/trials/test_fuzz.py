@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Short runs of the fuzz commands; the long ones are `python -m segmif_ros.trials.fuzz KIND`."""
 
+import os
 import subprocess
 import sys
 
@@ -60,3 +61,11 @@ def test_the_module_is_a_command() -> None:
         [sys.executable, "-m", "segmif_ros.trials.fuzz", "--help"], capture_output=True, text=True, check=True
     )
     assert all(kind in done.stdout for kind in KINDS)
+
+
+def test_what_a_c_library_writes_to_standard_error_is_counted() -> None:
+    tally = Tally()
+    with tally.listening():
+        os.write(2, b"one\ntwo\n")
+    assert tally.written == 2
+    assert "2 lines written to standard error by decoders" in tally.text()
