@@ -135,12 +135,8 @@ def _compressed(tally: Tally, rng: random.Random) -> None:
     def which() -> str:
         return f"{kind} {shape} {dtype.__name__} as {form!r}: {data[:48].hex()}"
 
-<<<<<<< HEAD:segmif_ros/trials/fuzz/fuzz_images.py
-    opened = tally.attempt("decompress", lambda: decompress(image), EncodingError, which, lambda: data)
-=======
     with tally.listening():
-        opened = tally.attempt("decompress", lambda: decompress(image), EncodingError, said, lambda: data)
->>>>>>> e86a89d (Check PNG and JPEG files before a decoder sees them; keep calibrations right under a crop or a region of interest):segmif_ros/trials/fuzz/images.py
+        opened = tally.attempt("decompress", lambda: decompress(image), EncodingError, which, lambda: data)
     if opened is not None:
         for decode in (to_rgb, to_infrared):
             tally.attempt(f"decompressed {decode.__name__}", partial(decode, opened), EncodingError, which)
