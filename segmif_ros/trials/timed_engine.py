@@ -6,7 +6,6 @@ $ python -m segmif_ros.trials.timed_engine --infer-ms 50 --ros-args ...
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.command_line import Parser
 from segmif_ros.labels import FMB, LabelSet
 from segmif_ros.ros.process import run_node
 
@@ -69,7 +69,7 @@ class TimedEngine:
 
 def main() -> int:
     """Run the node; return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m segmif_ros.trials.timed_engine", description=__doc__)
+    parser = Parser(prog="python -m segmif_ros.trials.timed_engine", description=__doc__)
     parser.add_argument("--infer-ms", type=float, default=50.0, help="how long each pair takes (default 50)")
     options, ros_arguments = parser.parse_known_args()
 

@@ -69,7 +69,7 @@ from segmif_ros.inference.weights import (
 )
 from segmif_ros.labels import CAMVID, FMB, LabelSet
 from segmif_ros.reporting.progress import progress_bar
-from segmif_ros.reporting.tables import print_tables
+from segmif_ros.reporting.tables import print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.scenes import LIGHTINGS
 
@@ -77,7 +77,6 @@ FORMAT = 4
 PARTS = ("camvid", "scenes", "streets", "pairs", "flicker", "sequences", "curve")
 REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 # a table that goes to a file or pipe
-_LOG_COLUMNS = 160
 
 Advance = Callable[[int], None]
 # what is measured, how many, of what, and the work: its figures
@@ -265,9 +264,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print and write."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_LOG_COLUMNS)
+    console = wide_console()
     amounts = _amounts(options)
     data = find_data(options)
     models = [parse_weights(each) for each in options.weights or list(packaged_weights()) or [DEFAULT_WEIGHTS]]
