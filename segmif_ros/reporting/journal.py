@@ -76,21 +76,21 @@ class Journal:
             self._stream.close()
 
     def _take_up(self) -> None:
-        records, good = read_lines(self._path)
-        self.records = {record["key"]: record for record in records}
-        if self._path.is_file() and good < self._path.stat().st_size:
-            with self._path.open("r+b") as stream:
-                stream.truncate(good)
+        self.records = {record["key"]: record for record in resumed_lines(self._path)}
 
 
-def read_lines(path: Path, key: str = "key") -> tuple[list[dict[str, Any]], int]:
-    """Return the records of a file of JSON lines, and how many bytes they take.
+def resumed_lines(path: Path, key: str = "key") -> list[dict[str, Any]]:
+    """Return the records of a file of JSON lines, and let new ones be appended after the last good one.
 
-    A file that isn't there is empty. What follows a line that was cut off, or that has no ``key``, is left out.
+    A file that isn't there is empty. A line that was cut off, or that has no ``key``, is removed with what follows it.
+
+    Raises:
+        OSError: If the file can't be read, or shortened.
     """
     records: list[dict[str, Any]] = []
+    content = path.read_bytes() if path.is_file() else b""
     good = 0
-    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else ():
+    for line in content.splitlines(keepends=True):
         try:
             record = json.loads(line)
             if not line.endswith(b"\n") or key not in record:
@@ -99,7 +99,10 @@ def read_lines(path: Path, key: str = "key") -> tuple[list[dict[str, Any]], int]
             break
         records.append(record)
         good += len(line)
-    return records, good
+    if good < len(content):
+        with path.open("r+b") as stream:
+            stream.truncate(good)
+    return records
 
 
 def disk_error(folder: Path, error: OSError) -> RunError:

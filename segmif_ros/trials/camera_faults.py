@@ -24,7 +24,7 @@ from typing import Any
 
 from segmif_ros.command_line import run_module
 from segmif_ros.reporting.errors import WorkFailedError
-from segmif_ros.reporting.journal import read_lines
+from segmif_ros.reporting.journal import resumed_lines
 from segmif_ros.scenes.faults import Fault, parse_faults
 from segmif_ros.trials.live import NodeStatus, listen
 from segmif_ros.trials.measuring import add_node_arguments, memory_mib, node_command, use_domain
@@ -183,7 +183,7 @@ def table(rounds: Sequence[dict[str, Any]]) -> list[str]:
 def run(options: argparse.Namespace) -> int:
     """Run and watch; return the exit status."""
     use_domain(options.domain)
-    rounds = read_lines(options.log, "found")[0] if options.log else []
+    rounds = resumed_lines(options.log, "found") if options.log else []
     done_s = sum(float(each["seconds"]) for each in rounds)
     if rounds:
         print(f"{options.log}: {len(rounds)} rounds, {done_s / 60:.1f} minutes done")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from segmif_ros.reporting.errors import RunError
-from segmif_ros.reporting.journal import RECORDS_FILE, Journal, read_lines
+from segmif_ros.reporting.journal import RECORDS_FILE, Journal, resumed_lines
 
 IDENTITY = {"kind": "test", "data": {"name": "a"}}
 
@@ -31,7 +31,7 @@ def test_a_line_that_was_cut_off_is_removed(tmp_path: Path) -> None:
     assert list(again.records) == ["a"]
     again.add({"key": "c"})
     again.close()
-    assert [each["key"] for each in read_lines(tmp_path / RECORDS_FILE)[0]] == ["a", "c"]
+    assert [each["key"] for each in resumed_lines(tmp_path / RECORDS_FILE)] == ["a", "c"]
 
 
 def test_another_run_is_refused_with_what_differs(tmp_path: Path) -> None:
@@ -50,5 +50,6 @@ def test_fresh_forgets_what_the_folder_holds(tmp_path: Path) -> None:
 def test_lines_of_a_log_are_read_up_to_the_one_that_was_cut_off(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text('{"seconds": 3}\n{"secon')
-    assert read_lines(log, "seconds") == ([{"seconds": 3}], 15)
-    assert read_lines(tmp_path / "none.jsonl") == ([], 0)
+    assert resumed_lines(log, "seconds") == [{"seconds": 3}]
+    assert log.read_text() == '{"seconds": 3}\n'
+    assert resumed_lines(tmp_path / "none.jsonl") == []
