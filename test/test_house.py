@@ -11,7 +11,7 @@ from segmif_ros.cli import COMMANDS
 
 PACKAGE = Path(__file__).parent.parent / "segmif_ros"
 SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] != "msg"]
-NODE_REACHES = 86  # files, of what its modules import when they are imported
+NODE_REACHES = 90  # files, of what its modules import when they are imported
 
 
 @cache

@@ -47,7 +47,7 @@ from segmif_ros.reporting.extremes import Extremes, drop_pictures, encode_layers
 from segmif_ros.reporting.journal import Journal, disk_error
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.calibration_file import calibration_yaml
-from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.processing import Output, PairProcessor, PairRefusedError, opened
 from segmif_ros.stream.single_camera import Moment
 

@@ -26,7 +26,7 @@ from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.preparation import PreparationConfig
 from segmif_ros.settings import settings_of
-from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.stream.pipeline_config import PipelineConfig
 
 PROG = "segmif predict"
 SHEET = "sheet"

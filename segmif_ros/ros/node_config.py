@@ -16,7 +16,7 @@ from segmif_ros.rig.drift import LIMIT_PX
 from segmif_ros.ros.common_config import DEPTH_SOURCES, LifeConfig, QosConfig
 from segmif_ros.ros.depth_pose import parse_depth_pose
 from segmif_ros.settings import Changes, part, setting
-from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.stream.pipeline_config import PipelineConfig
 
 NODE_NAME = "segmif_node"
 FILE_HEADER = """\

@@ -27,7 +27,8 @@ from segmif_ros.ros.qos import profile
 from segmif_ros.ros.registration_watch import RegistrationWatch, WatchSettings
 from segmif_ros.ros.rig_source import RigSource
 from segmif_ros.ros.time_offset_watch import TimeOffsetWatch
-from segmif_ros.stream.pipeline import Pipeline, PipelineConfig
+from segmif_ros.stream.pipeline import Pipeline
+from segmif_ros.stream.pipeline_config import PipelineConfig
 
 _LEAST_OFFSET_S = 0.01  # a smaller change of the time offset is left alone
 

@@ -15,7 +15,7 @@ from segmif_ros.stream.processing import Clock, Frame
 from segmif_ros.stream.single_camera import CameraReport, Moment, SingleCamera
 
 if TYPE_CHECKING:
-    from segmif_ros.stream.pipeline import PipelineConfig
+    from segmif_ros.stream.pipeline_config import PipelineConfig
 
 MakePairer = Callable[[float, int, float], Pairer[Frame]]
 

@@ -31,7 +31,7 @@ from segmif_ros.inference.weights import DEFAULT_WEIGHTS, resolve_weights, weigh
 from segmif_ros.labels import FMB
 from segmif_ros.reporting.errors import WorkFailedError
 from segmif_ros.result_folder import ResultFolder
-from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.single_camera import Moment
 from segmif_ros.trials.domains import free_domain, local_environment
 from segmif_ros.trials.online_figures import facts_of, remarks_on, summarise, tables_of

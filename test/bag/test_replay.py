@@ -23,7 +23,7 @@ from segmif_ros.reporting.errors import RunError
 from segmif_ros.rig.calibration import Homography, RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.scenes.faults import parse_faults
-from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.stream.pipeline_config import PipelineConfig
 
 MakeBag = Callable[..., Path]
 TRUTH = Topics(labels=LABELS_TOPIC)

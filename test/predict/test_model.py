@@ -18,7 +18,7 @@ from segmif_ros.inference.weights import WeightsError
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
 from segmif_ros.predict.images import ImageError, looks_like_bgr
 from segmif_ros.predict.model import OUTPUTS, Model
-from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.stream.pipeline_config import PipelineConfig
 
 DOCS = Path(__file__).parents[2] / "docs" / "python.md"
 

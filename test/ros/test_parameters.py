@@ -19,7 +19,7 @@ from segmif_ros.ros.grid_config import GridNodeConfig
 from segmif_ros.ros.node_config import FILE_HEADER, NodeConfig
 from segmif_ros.ros.parameters import markdown_table, yaml_text
 from segmif_ros.settings import SettingError, from_values, setting, settings_of
-from segmif_ros.stream.pipeline import PipelineConfig
+from segmif_ros.stream.pipeline_config import PipelineConfig
 
 ROOT = Path(__file__).parent.parent.parent
 PARAMS_FILE = ROOT / "config" / "segmif.yaml"
