@@ -33,7 +33,7 @@ class SegMiFConfig:
     """Sizes of a model. The defaults are the paper's; all but `prior_scale` can be read off a checkpoint's shapes.
 
     Attributes:
-        encoder: 'mit_b0' .. 'mit_b5'.
+        encoder: 'mit_b0_slim', 'mit_b0' .. 'mit_b5'.
         num_classes: K.
         fusion_channels: width of the fusion network, a multiple of 8 (its attention heads are 8 wide).
         growth: channels that each layer of a dense block adds.
