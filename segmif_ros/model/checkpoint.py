@@ -284,8 +284,8 @@ def _read_config(tensors: dict[str, Tensor], sources: dict[str, Path]) -> SegMiF
     encoder = next((name for name, sizes in ENCODERS.items() if sizes == (widths, depths)), None)
     if encoder is None:
         raise CheckpointError(
-            f"{sources[_SEGMENTATION]}: encoder of widths {widths} and depths {depths} is none of mit_b0_slim, mit_b0 .. mit_b5: "
-            f"give weights of one of these"
+            f"{sources[_SEGMENTATION]}: encoder of widths {widths} and depths {depths} is none of "
+            f"mit_b0_slim, mit_b0 .. mit_b5: give weights of one of these"
         )
     channels, planes = shape(_FUSION + "conv1_ir.weight", 4)[:2]
     outputs = shape(_FUSION + "conv22.weight", 4)[0]

@@ -23,7 +23,7 @@ ENCODERS: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int]]]
     "mit_b4": ((64, 128, 320, 512), (3, 8, 27, 3)),
     "mit_b5": ((64, 128, 320, 512), (3, 6, 40, 3)),
 }
-"""Channels and number of blocks of the four stages, by name; 'mit_b0_slim' is our own, with 3/4 of MiT-B0's channels."""
+"""Channels and number of blocks of the four stages, by name; 'mit_b0_slim' is ours, 3/4 of MiT-B0's channels."""
 
 MINIMUM_SIDE = 29
 """Smallest image side in pixels: stage 1 then has the 8 rows that its 8x8 spatial reduction needs."""
