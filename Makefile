@@ -92,9 +92,11 @@ docs:
 	@echo "open $(OUT)/site/index.html"
 
 $(RUNTIME): $(SOURCES) | $(BIN)/python
-	@echo "Installing torch, OpenCV, the ROS 2 wheels and the package into $(VENV): 1 to 4 minutes, about 1 GB on disk"
+	@echo "Installing torch, OpenCV, the ROS 2 wheels and the package into $(VENV): 1 to 4 minutes, about 1.5 GB on disk"
 	@echo "(several GB where the package index serves a CUDA build of torch)."
+	@date +%s > $@.began
 	$(PIP_INSTALL) .
+	@echo "installed in $$(( $$(date +%s) - $$(cat $@.began) )) s" && rm $@.began
 	touch $@
 
 $(STAMP): $(SOURCES) | $(BIN)/python

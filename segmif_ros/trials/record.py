@@ -37,6 +37,7 @@ MIN_FREE_BYTES = 1024**3
 _LOOK_S = 1.0
 _LOST_FACTOR = 1.6  # of the usual period: a gap this long has lost frames in it
 _MAX_STAMPS = 1_000_000
+_WAIT_S = 5.0  # before the wait for the first image is explained
 _SILENT_S = 60.0  # with --seconds: how long the first image may take
 
 
@@ -216,6 +217,7 @@ def _listen(options: argparse.Namespace, recording: Recording, stop: threading.E
 
     start, looked, ended = time.monotonic(), -_LOOK_S, "interrupted"
     began_s: float | None = None
+    told = False
     try:
         while not stop.is_set():
             elapsed = time.monotonic() - start
@@ -227,6 +229,10 @@ def _listen(options: argparse.Namespace, recording: Recording, stop: threading.E
             if elapsed - looked >= _LOOK_S:
                 looked = elapsed
                 subscribe()
+                if began_s is None and not told and elapsed > _WAIT_S:
+                    told = True
+                    there = ", ".join(name for name, types in node.get_topic_names_and_types() if "Image" in str(types))
+                    complain(PROG, f"no image on {' and '.join(images)} yet; image topics there: {there or 'none'}")
                 if recording.full():
                     ended = "disk full"
                     complain(PROG, f"the disk has less than {options.min_free:g} GiB left: recording ends here")

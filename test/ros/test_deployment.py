@@ -3,6 +3,9 @@
 
 import re
 import runpy
+import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -53,6 +56,15 @@ def _allowed(node: str, kind: str, access: str) -> set[str]:
     tree = ET.parse(ROOT / "config" / "sros2_policy.xml")
     found = tree.findall(f".//profile[@node='{node}']/{kind}s[@{access}='ALLOW']/{kind}")
     return {str(each.text) for each in found}
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / "segmif.service"
+    text = (ROOT / "config" / "segmif.service").read_text()
+    unit.write_text(text.replace("/opt/segmif/venv/bin/segmif", sys.executable))  # it wants a program that is there
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_the_policy_has_every_topic_of_the_node() -> None:
