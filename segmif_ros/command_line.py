@@ -79,6 +79,15 @@ class Parser(argparse.ArgumentParser):
             complain(self.prog, f"{name} is now called {new}; the old name works, too")
         return words
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """See argparse; a command's unknown options are its own error, and not that of the program around it."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown and self._subparsers is None:
+            known = [each for action in self._actions for each in action.option_strings]
+            near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}" + (f": did you mean {near[0]}?" if near else ""))
+        return found, unknown
+
     def error(self, message: str) -> NoReturn:
         """Print the usage and one line, and end with status 2."""
         self.print_usage(sys.stderr)
