@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segmif_ros.grid.errors import GridError
-from segmif_ros.settings import Changes, setting
+from segmif_ros.settings import setting
 
 MAX_CELLS = 2_000
 
@@ -32,24 +32,19 @@ class GridConfig:
         "Length of the grid's sides in metres; the robot is in the middle.",
         minimum=1.0,
         maximum=200.0,
-        changes=Changes.UNCONFIGURED,
     )
-    cell_m: float = setting(
-        0.1, "Length of a cell's sides in metres.", minimum=0.01, maximum=5.0, changes=Changes.UNCONFIGURED
-    )
+    cell_m: float = setting(0.1, "Length of a cell's sides in metres.", minimum=0.01, maximum=5.0)
     max_range_m: float = setting(
         20.0,
         "How far from the camera anything is taken for known, in metres.",
         minimum=0.5,
         maximum=200.0,
-        changes=Changes.UNCONFIGURED,
     )
     ground_z_m: float = setting(
         0.0,
         "Height of the ground in base_frame, in metres.",
         minimum=-5.0,
         maximum=5.0,
-        changes=Changes.UNCONFIGURED,
     )
     pitch_error_deg: float = setting(
         0.3,
@@ -57,25 +52,20 @@ class GridConfig:
         "what is farther away counts for less, and obstacles get longer along their ray.",
         minimum=0.0,
         maximum=10.0,
-        changes=Changes.UNCONFIGURED,
     )
     min_confidence: float = setting(
         0.5,
         "Ground pixels of less confidence make no cell free.",
         minimum=0.0,
         maximum=1.0,
-        changes=Changes.UNCONFIGURED,
     )
     memory_s: float = setting(
         20.0,
         "Time constant in seconds at which what isn't seen any more is forgotten.",
         minimum=0.1,
         maximum=3600.0,
-        changes=Changes.UNCONFIGURED,
     )
-    movable_memory_s: float = setting(
-        1.5, "The same for classes that move.", minimum=0.1, maximum=3600.0, changes=Changes.UNCONFIGURED
-    )
+    movable_memory_s: float = setting(1.5, "The same for classes that move.", minimum=0.1, maximum=3600.0)
     gain: float = 0.3
     object_gain: float = 0.8
     min_evidence: float = 0.8

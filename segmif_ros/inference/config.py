@@ -41,7 +41,6 @@ class EngineConfig:
     device: str = setting(
         "auto",
         "Where to run: auto (CUDA where there is one), cpu, cuda, or cuda:N or N, a number from 0.",
-        changes=Changes.UNCONFIGURED,
         takes_number=True,
     )
     backend: str = setting(
@@ -49,45 +48,38 @@ class EngineConfig:
         f"What runs the network: {backends_in_words()}; auto is torch, or what runs a model folder's file; fastest "
         "tries what is installed when it configures, and remembers.",
         choices=(*CHOICES, *BACKENDS),
-        changes=Changes.UNCONFIGURED,
     )
     precision: str = setting(
         "float32",
         "Arithmetic of the network; float16 needs CUDA, int8 (where it is safe; bfloat16 elsewhere) the backend "
         "openvino.",
         choices=PRECISIONS,
-        changes=Changes.UNCONFIGURED,
     )
     calibration_pairs: str = setting(
         "",
         "Folder with infrared/ and visible/ pairs, as these cameras see, that int8 is calibrated with when it is first "
         "configured; without one it takes built-in patterns.",
-        changes=Changes.UNCONFIGURED,
     )
     prior: str = setting(
         "auto",
         "Prior image that the semantic features are taken from; auto is what the weights were trained with.",
         choices=("auto", *PRIOR_METHODS),
-        changes=Changes.UNCONFIGURED,
     )
     mode: str = setting(
         "robot",
         "robot: luma in and no frame-dependent stretch, so video doesn't flicker; authors: their test script.",
         choices=MODES,
-        changes=Changes.UNCONFIGURED,
     )
     label_set: str = setting(
         "auto",
         f"Names and colours of the classes: auto (the checkpoint's, or by class count), {', '.join(LABEL_SETS)} "
         "or a .yaml file of one's own.",
-        changes=Changes.UNCONFIGURED,
     )
     expected_classes: int = setting(
         0,
         "Refuse weights with another number of classes; 0 takes any.",
         minimum=0,
         maximum=256,
-        changes=Changes.UNCONFIGURED,
         name="classes",
     )
     num_threads: int = setting(
@@ -95,7 +87,6 @@ class EngineConfig:
         "Threads of torch on the CPU; 0 leaves torch's choice (all cores).",
         minimum=0,
         maximum=1024,
-        changes=Changes.UNCONFIGURED,
     )
     tune_allocator: bool = True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from segmif_ros.settings import Changes, setting
+from segmif_ros.settings import setting
 
 DEPTH_SOURCES = ("image", "points")
 
@@ -19,18 +19,15 @@ class QosConfig:
         "QoS of {what}. A best_effort subscription receives from every publisher, a reliable one only from reliable "
         "ones; a reliable publisher suits every subscription.",
         choices=("best_effort", "reliable"),
-        changes=Changes.NEVER,
     )
-    depth: int = setting(5, "Queue depth of {what}.", minimum=1, maximum=1000, changes=Changes.NEVER)
+    depth: int = setting(5, "Queue depth of {what}.", minimum=1, maximum=1000)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LifeConfig:
     """How a lifecycle node starts and reports."""
 
-    autostart: bool = setting(
-        True, "Configure and activate at start; false waits for lifecycle transitions.", changes=Changes.NEVER
-    )
+    autostart: bool = setting(True, "Configure and activate at start; false waits for lifecycle transitions.")
     diagnostics_period_s: float = setting(
-        1.0, "Time between two messages on /diagnostics in seconds.", minimum=0.05, maximum=60.0, changes=Changes.NEVER
+        1.0, "Time between two messages on /diagnostics in seconds.", minimum=0.05, maximum=60.0
     )

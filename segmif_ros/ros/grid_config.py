@@ -55,7 +55,7 @@ class GridNodeConfig:
     )
 
     # the cells
-    grid: GridConfig = part(GridConfig)
+    grid: GridConfig = part(GridConfig, changes=_UNCONFIGURED)
     costs: str = setting(
         "",
         "YAML file with the cost of each class; empty takes the package's config/grid_costs.yaml.",
@@ -80,13 +80,18 @@ class GridNodeConfig:
     )
 
     # life
-    life: LifeConfig = part(LifeConfig)
+    life: LifeConfig = part(LifeConfig, changes=Changes.NEVER)
     input_timeout_s: float = setting(
         2.0, "Labels that don't come for this long are reported, in seconds.", minimum=0.1, maximum=3600.0
     )
 
     input_qos: QosConfig = part(
-        QosConfig, prefix="input_", only=("reliability",), what="the labels' subscription", reliability="reliable"
+        QosConfig,
+        prefix="input_",
+        only=("reliability",),
+        what="the labels' subscription",
+        changes=Changes.NEVER,
+        reliability="reliable",
     )
 
     def mapped(self) -> GridConfig:

@@ -28,13 +28,14 @@ TRANSPORTS = ("raw", "compressed")
 SYNC_POLICIES = ("nearest", "exact", "approximate")
 
 _UNCONFIGURED = Changes.UNCONFIGURED
+_NEVER = Changes.NEVER
 
 
 @dataclass(frozen=True, kw_only=True)
 class NodeConfig:
     """The parameters; what each means is in its description."""
 
-    network: NetworkConfig = part(NetworkConfig)
+    network: NetworkConfig = part(NetworkConfig, changes=_UNCONFIGURED)
     frame_budget_ms: float = setting(
         0.0,
         "Longest that a pair may keep the node busy, in milliseconds: where the median takes longer, the network's "
@@ -145,7 +146,7 @@ class NodeConfig:
         "", "Where ~/snapshot writes, a folder for each; empty means $ROS_HOME/segmif_snapshots (~/.ros without it).",
         group="Life and diagnostics",
     )
-    life: LifeConfig = part(LifeConfig)
+    life: LifeConfig = part(LifeConfig, changes=_NEVER)
     input_timeout_s: float = setting(
         2.0, "An input without a frame for this long is reported as silent, in seconds.", minimum=0.1, maximum=3600.0
     )
@@ -155,8 +156,10 @@ class NodeConfig:
         minimum=0.1,
         maximum=3600.0,
     )
-    input_qos: QosConfig = part(QosConfig, prefix="input_", what="both inputs")
-    output_qos: QosConfig = part(QosConfig, prefix="output_", what="the outputs", reliability="reliable")
+    input_qos: QosConfig = part(QosConfig, prefix="input_", what="both inputs", changes=_NEVER)
+    output_qos: QosConfig = part(
+        QosConfig, prefix="output_", what="the outputs", changes=_NEVER, reliability="reliable"
+    )
 
     def __post_init__(self) -> None:
         parse_depth_pose(self.depth_pose)

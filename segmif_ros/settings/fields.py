@@ -140,20 +140,22 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
-    changes: Changes = Changes.ANY_TIME,
+    changes: Changes | None = None,
     takes_number: bool = False,
     group: str = "",
     name: str = "",
 ) -> Any:
     """Return the dataclass field of one setting; its arguments are `Setting`'s.
 
-    A ``group`` holds for the fields from this one on, and ``name`` is given where it isn't the field's.
+    A ``group`` holds for the fields from this one on, and ``name`` is given where it isn't the field's. Without
+    ``changes`` the setting is taken as the part says that it is in, at any time without one.
     """
     facts = {
         "description": description, "minimum": minimum, "maximum": maximum, "choices": choices, "changes": changes,
         "takes_number": takes_number, "group": group, "name": name,
     }  # fmt: skip
-    return dataclasses.field(default=default, metadata={SETTING: {k: v for k, v in facts.items() if v != ""}})
+    known = {name: value for name, value in facts.items() if value not in ("", None)}
+    return dataclasses.field(default=default, metadata={SETTING: known})
 
 
 def like(kind: type[Any], name: str) -> Any:
@@ -180,7 +182,7 @@ def part(
         only: Names of the component's settings that the whole offers; empty for all.
         what: What the descriptions' ``{what}`` stands for.
         group: As `setting`'s.
-        changes: When a running node takes new values, where that isn't as the component says.
+        changes: When a running node takes new values, where the component doesn't say.
         **defaults: Values that differ from the component's own defaults.
     """
     facts = {"prefix": prefix, "only": tuple(only), "what": what, "group": group, "changes": changes}
@@ -197,6 +199,7 @@ def settings_of(kind: type[Any]) -> tuple[Setting, ...]:
 def _settings_of(kind: Any) -> tuple[Setting, ...]:
     found = list(_walk(kind, None, "", (), ""))
     groups = list(dict.fromkeys(each.group for each in found))
+    found = [dataclasses.replace(each, changes=each.changes or Changes.ANY_TIME) for each in found]
     return tuple(sorted(found, key=lambda each: groups.index(each.group)))
 
 
@@ -211,13 +214,13 @@ def _walk(kind: type[Any], config: Any, prefix: str, path: tuple[str, ...], grou
                 group = each.group
                 if not facts["only"] or each.path[-1] in facts["only"]:
                     text = each.description.replace("{what}", facts["what"])
-                    yield dataclasses.replace(each, description=text, changes=facts["changes"] or each.changes)
+                    yield dataclasses.replace(each, description=text, changes=each.changes or facts["changes"])
         elif facts := field.metadata.get(SETTING):
             value = _default(field) if config is None else getattr(config, field.name)
             group = facts.get("group", group)
             listed = get_origin(types[field.name]) is tuple
             yield Setting(
-                **{**facts, "name": prefix + facts.get("name", field.name), "group": group},
+                **{"changes": None, **facts, "name": prefix + facts.get("name", field.name), "group": group},
                 type=str if listed else types[field.name],
                 default=", ".join(value) if listed else value,
                 path=(*path, field.name),

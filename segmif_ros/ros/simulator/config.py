@@ -226,7 +226,7 @@ class RigConfig:
     rgb_encoding: str = setting("rgb8", "Encoding of rgb/image_raw.", choices=("rgb8", "bgr8"), changes=_NEVER)
     infrared_frame_id: str = setting("infrared_optical_frame", "frame_id of the infrared camera.", changes=_NEVER)
     rgb_frame_id: str = setting("rgb_optical_frame", "frame_id of the RGB camera and the labels.", changes=_NEVER)
-    qos: QosConfig = part(QosConfig, what="all topics")
+    qos: QosConfig = part(QosConfig, what="all topics", changes=_NEVER)
 
     def __post_init__(self) -> None:
         parse_faults(self.faults)  # says which one can't be understood
