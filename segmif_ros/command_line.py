@@ -59,8 +59,13 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]  # the overloads of argparse differ in the namespace alone
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """Parse as argparse does, with old spellings replaced."""
-        return super().parse_known_args(self._renamed(sys.argv[1:] if args is None else args), namespace)
+        """Parse as argparse does, with old spellings replaced; a command's unknown options are its own error."""
+        words = self._renamed(sys.argv[1:] if args is None else args)
+        found, unknown = super().parse_known_args(words, namespace)
+        if unknown and self._subparsers is None:
+            near = difflib.get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, n=1)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}" + (f": did you mean {near[0]}?" if near else ""))
+        return found, unknown
 
     def _renamed(self, given: Sequence[str]) -> list[str]:
         mine = self._option_string_actions
@@ -78,15 +83,6 @@ class Parser(argparse.ArgumentParser):
         for name, new in said.items():
             complain(self.prog, f"{name} is now called {new}; the old name works, too")
         return words
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """See argparse; a command's unknown options are its own error, and not that of the program around it."""
-        found, unknown = super().parse_known_args(args, namespace)
-        if unknown and self._subparsers is None:
-            known = [each for action in self._actions for each in action.option_strings]
-            near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
-            self.error(f"unrecognized arguments: {' '.join(unknown)}" + (f": did you mean {near[0]}?" if near else ""))
-        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and one line, and end with status 2."""

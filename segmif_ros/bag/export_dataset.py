@@ -37,7 +37,6 @@ from segmif_ros.reporting.journal import disk_error
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.errors import RegistrationError
-from segmif_ros.stream.config import PipelineConfig
 from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.processing import opened

@@ -11,7 +11,6 @@ import numpy as np
 
 from segmif_ros.bag.messages import NS_PER_S, image_of
 from segmif_ros.bag.reading import Bag, BagError, BagMessage
-from segmif_ros.stream.config import PipelineConfig
 from segmif_ros.stream.pairing import NearestStampPairer, Pair
 from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.processing import Frame

@@ -10,7 +10,6 @@ from stream_fakes import MS, WAIT_S, FakeClock, FakeEngine, Harness, infrared_fr
 
 from segmif_ros.imaging.gain import GainConfig
 from segmif_ros.stream.camera_health import Condition
-from segmif_ros.stream.config import PipelineConfig
 from segmif_ros.stream.pairing import NearestStampPairer
 from segmif_ros.stream.pipeline import Pipeline
 from segmif_ros.stream.pipeline_config import PipelineConfig

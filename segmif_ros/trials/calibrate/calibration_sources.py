@@ -19,7 +19,6 @@ from segmif_ros.data.images import read_grey, read_rgb
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.imaging.encodings import EncodingError, to_infrared, to_rgb
 from segmif_ros.rig.errors import CalibrationError
-from segmif_ros.stream.config import PipelineConfig
 from segmif_ros.stream.pairing import NearestStampPairer
 from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.processing import Frame, opened
