@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 FAKE_NODE = (str(Path(__file__).with_name("node_program.py")),)
 REAL_NODE = ("-c", "import sys; from segmif_ros.ros.entry import segmif_node; sys.exit(segmif_node())")
 WAIT_S = 60.0  # before a test gives up; torch may have to be imported on a busy machine
-END_S = 6.0  # the promise is 2 s; a machine that runs other tests meanwhile takes longer
+END_S = 2.0  # as promised; without what the process waited for a processor that others used
 LONG = "3600"
 
 
@@ -62,16 +62,29 @@ class Process:
         return status
 
 
+def queued_s(pid: int) -> dict[str, float]:
+    """Return how long each thread of a process has waited for a processor so far, as the kernel counts it."""
+    waits_s = {}
+    for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, IndexError):
+            waits_s[task.parent.name] = 1e-9 * int(task.read_text().split()[1])
+    return waits_s
+
+
 def ends_cleanly(process: Process, number: signal.Signals, *, repeated: bool = False) -> None:
     """Send a signal, ``repeated`` until the process is gone, and check how it ends."""
+    waits_s = queued_s(process.popen.pid)
+    waited_before_s = sum(waits_s.values())
     began = time.monotonic()
     process.popen.send_signal(number)
-    while repeated and process.popen.poll() is None and time.monotonic() - began < END_S:
-        process.popen.send_signal(number)
+    while process.popen.poll() is None and time.monotonic() - began < WAIT_S:
+        if repeated:
+            process.popen.send_signal(number)
+        waits_s |= queued_s(process.popen.pid)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.popen.wait(0.01)
-    status = process.end()
     took_s = time.monotonic() - began
-    assert status == 0, process.lines
-    assert took_s < END_S
+    waited_s = sum(waits_s.values()) - waited_before_s
+    assert process.end() == 0, process.lines
+    assert took_s - waited_s < END_S, f"{took_s:.2f} s, of which it waited {waited_s:.2f} s for a processor"
     assert not [line for line in process.lines if "Traceback" in line or "Error" in line], process.lines

@@ -124,6 +124,12 @@ def test_a_bag_that_cannot_be_played_is_refused_before_anything_is_started(make_
         replay_online(make_bag("apart", infrared_ms=(50,), rgb_ms=(0,)), tmp_path / "out", config)
 
 
+def assert_all_accounted_for(online: dict[str, Any]) -> None:
+    """Every pair gave outputs, or the node counted why not: how many it is up to the machine."""
+    lost = online["offered"] - online["processed"]
+    assert 0 <= lost <= sum(online["dropped"].values()), online
+
+
 def test_a_looped_bag_goes_through_a_node_over_dds(make_bag: MakeBag, tmp_path: Path) -> None:
     pytest.importorskip("rclpy", reason="no ROS 2 here")
     out = tmp_path / "out"
@@ -134,9 +140,8 @@ def test_a_looped_bag_goes_through_a_node_over_dds(make_bag: MakeBag, tmp_path: 
     online = report["online"]
     # five pairs a pass; the clock and the stamps jump back between the passes
     assert online["offered"] == 10
-    assert all(each["processed"] >= 4 for each in online["loops"]), online
-    lost = online["offered"] - online["processed"]
-    assert lost <= sum(online["dropped"].values()), online
+    assert all(each["processed"] for each in online["loops"]), online
+    assert_all_accounted_for(online)
     assert 0 < online["age_ms"]["p50"] < 5000
     assert online["memory_mib"]["max"] > 10
     assert report["header"]["model"]["name"].startswith("fake")
@@ -149,7 +154,8 @@ def test_compressed_images_are_played_as_they_were_recorded(make_bag: MakeBag, t
     config = OnlineConfig(node_command=FAKE_NODE, node_parameters={"diagnostics_period_s": 0.1})
     report = replay_online(make_bag("packed", compressed=True), tmp_path / "out", config)
     assert report["header"]["configuration"]["node_rgb_transport"] == "compressed"
-    assert report["online"]["processed"] >= 4, report["online"]
+    assert report["online"]["processed"] > 0, report["online"]
+    assert_all_accounted_for(report["online"])
 
 
 @contextmanager
@@ -176,7 +182,7 @@ def test_a_bag_is_played_to_a_node_that_runs_already(make_bag: MakeBag, tmp_path
         report = replay_online(make_bag(), tmp_path / "out", OnlineConfig(own_node=False, pid=pid, loops=3))
     online = report["online"]
     assert online["offered"] == 15
-    assert online["processed"] >= 10, online
+    assert online["processed"] >= 10, online  # what DDS itself lost, nobody counts
     assert online["memory_mib"]["max"] > 10
     assert report["header"]["model"]["sha256"] == "unknown"
 
