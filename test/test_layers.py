@@ -31,7 +31,7 @@ ALLOWED = {
     "inference": {"model", "imaging", "labels"},
     "reporting": {"labels"},
     "data": {"model", "labels", "imaging", "scenes"},
-    "evaluation": {"reporting", "model", "labels", "imaging", "scenes", "inference", "data", "grid", "rig"},
+    "evaluation": {"reporting", "model", "labels", "imaging", "scenes", "stream", "inference", "data", "grid", "rig"},
     "training": {"reporting", "model", "labels", "imaging", "rig", "inference", "data", "evaluation"},
     "bag": {"reporting", "stream", "inference", "evaluation", "imaging", "rig", "labels", "data", "scenes", "grid"},
     "predict": {"reporting", "bag", "stream", "inference", "evaluation", "rig", "imaging", "labels", "data", "model"},

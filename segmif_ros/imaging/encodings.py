@@ -73,6 +73,23 @@ class ImageBuffer:
         )
 
 
+_OF_DTYPES = {"uint8": "mono8", "uint16": "mono16", "float32": "32FC1"}
+
+
+def buffer_of(image: Array) -> ImageBuffer:
+    """Return an array, infrared (H, W) or RGB (H, W, 3), as the image message that a camera would have sent."""
+    encoding = "rgb8" if image.ndim == 3 else _OF_DTYPES[image.dtype.name]
+    image = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
+    return ImageBuffer(
+        encoding=encoding,
+        height=image.shape[0],
+        width=image.shape[1],
+        step=image.strides[0],
+        is_bigendian=False,
+        data=image.reshape(-1).view(np.uint8),
+    )
+
+
 # encoding -> (values a pixel, numpy type without byte order)
 _LAYOUTS = {
     "mono8": (1, "u1"),

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.data.images import read_grey, read_rgb
-from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.paths import user_path
 
 Array = npt.NDArray[Any]
@@ -99,20 +98,6 @@ def looks_like_bgr(image: Array) -> bool:
         return False
     red, _, blue = bright.mean(axis=0)
     return bool(red - blue > _TOO_WARM)
-
-
-def buffer_of(image: Array) -> ImageBuffer:
-    """Return an array, infrared (H, W) or RGB (H, W, 3), as the image message that a camera would have sent."""
-    encoding = "rgb8" if image.ndim == 3 else _INFRARED_TYPES[image.dtype.name]
-    image = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
-    return ImageBuffer(
-        encoding=encoding,
-        height=image.shape[0],
-        width=image.shape[1],
-        step=image.strides[0],
-        is_bigendian=False,
-        data=image.reshape(-1).view(np.uint8),
-    )
 
 
 def _array(name: str, image: Any) -> Array:

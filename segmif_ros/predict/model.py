@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.imaging.encodings import buffer_of
 from segmif_ros.imaging.gain import ThermalGain
 from segmif_ros.imaging.overlay import OverlayConfig, draw_overlay
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, parse_weights, resolve_checkpoint
 from segmif_ros.labels import LabelSet
-from segmif_ros.predict.images import ImageError, ImageLike, buffer_of, infrared_image, rgb_image
+from segmif_ros.predict.images import ImageError, ImageLike, infrared_image, rgb_image
 from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.processing import Frame, PairProcessor, PairRefusedError
 from segmif_ros.stream.single_camera import Moment

@@ -9,13 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from segmif_ros.command_line import parse_size
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.ground import ground_page
 from segmif_ros.evaluation.ground.drives import CONDITIONS, DriveConfig, Segment, frames_to_do, run_drives
+from segmif_ros.evaluation.ground.node_labels import NodeLabels
 from segmif_ros.evaluation.options import add_engine_arguments, engine_factory, engine_settings
 from segmif_ros.files import replace_file, write_json
 from segmif_ros.grid.config import GridConfig
@@ -65,12 +63,7 @@ def run(options: argparse.Namespace) -> int:
         engine = engine_factory(options)()
         label_set = engine.label_set
         settings = {"model": f"{engine.model_name} {engine.model_hash}", **engine_settings(options)}
-
-        def segment(
-            infrared: npt.NDArray[np.uint8], rgb: npt.NDArray[np.uint8]
-        ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-            result = engine.infer(infrared, rgb)
-            return result.labels, result.confidence
+        segment = NodeLabels(engine)
 
     with ResultFolder(options.out, "segmif evaluate-grid"):
         with progress_bar("drives", frames_to_do(conditions, config)) as advance:

@@ -25,8 +25,8 @@ from segmif_ros.scenes.drive import NOT_BLOCKED, Drive, GroundTruth, truly_free
 from segmif_ros.scenes.scene import SceneFrame
 
 Image = npt.NDArray[np.uint8]
-# (infrared, RGB) -> (labels, confidence)
-Segment = Callable[[Image, Image], tuple[Image, Image]]
+# (infrared, RGB) -> (labels, confidence); None where the camera is gone
+Segment = Callable[[Image | None, Image | None], tuple[Image, Image]]
 
 EXACT_CONFIDENCE = 242  # 0.95: exact labels claim what a good network does
 _SEEN = tuple(FMB.id_of(name) for name in ("road", "sidewalk", "vegetation"))
@@ -43,7 +43,7 @@ class DriveCondition:
         exact: Take the exact labels instead of a network's.
         lighting: Of the drives.
         pitch_error_deg: By how much the pose given to the grid looks lower than the camera does.
-        lost: "" or the camera whose image is gone: "infrared" or "rgb".
+        lost: "" or the camera that is gone: "infrared" or "rgb".
     """
 
     name: str
@@ -194,13 +194,9 @@ def _labels(scene: SceneFrame, condition: DriveCondition, segment: Segment | Non
         return scene.labels, np.full(scene.labels.shape, EXACT_CONFIDENCE, np.uint8)
     if segment is None:
         raise ValueError(f"the condition '{condition.name}' needs a network")
-    infrared, rgb = scene.infrared8, scene.rgb
-    # as the node feeds the network where a camera is gone: an image without content
-    if condition.lost == "infrared":
-        infrared = np.zeros_like(infrared)
-    elif condition.lost == "rgb":
-        rgb = np.zeros_like(rgb)
-    return segment(infrared, rgb)
+    return segment(
+        None if condition.lost == "infrared" else scene.infrared8, None if condition.lost == "rgb" else scene.rgb
+    )
 
 
 def seen_cells(

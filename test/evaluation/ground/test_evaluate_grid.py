@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_bag import FakeEngine
 
 from segmif_ros import cli
 from segmif_ros.evaluation.ground.drives import CONDITIONS, DriveConfig, run_drives
+from segmif_ros.evaluation.ground.node_labels import NodeLabels
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file, read_costs
+from segmif_ros.imaging.missing import missing_infrared, missing_rgb
 
 SMALL = DriveConfig(seeds=(5,), frames=6, height=96, width=128)
 GRID = GridConfig(size_m=44, cell_m=0.4)
@@ -39,6 +42,29 @@ def test_a_network_that_sees_no_ground_makes_nothing_free() -> None:
     (got,) = _run([condition], segment=segment)
     assert asked[0] == ((96, 128), (96, 128, 3))
     assert all(not band["wrong_of_free"] for band in got.scores.figures()["bands"].values())
+
+
+class Remembering(FakeEngine):
+    """Keeps what it was shown."""
+
+    def infer(self, infrared, rgb):
+        self.shown = {"infrared": infrared, "rgb": rgb}
+        return super().infer(infrared, rgb)
+
+
+@pytest.mark.parametrize("lost", ["infrared", "rgb"])
+def test_with_a_camera_gone_labels_come_by_the_nodes_own_way(lost) -> None:
+    condition = next(each for each in CONDITIONS if each.name == "day")
+    engine = Remembering()
+    shown = NodeLabels(engine)
+    _run([replace(condition, lost=lost)], segment=shown)
+    substitute = {"infrared": missing_infrared, "rgb": missing_rgb}[lost](96, 128)
+    other = engine.shown["rgb" if lost == "infrared" else "infrared"]
+    assert (engine.shown[lost] == substitute).all()
+    assert other.std() > 1
+    labels, confidence = shown(*(None if each == lost else other for each in ("infrared", "rgb")))
+    assert labels.shape == (96, 128)
+    assert confidence.max() == 49, "half of 99: nobody has calibrated this network"
 
 
 def test_the_command_writes_figures_page_and_picture(tmp_path: Path, capsys) -> None:
