@@ -3,9 +3,11 @@
 
 Each pixel keeps the class that it is called and the evidence for it. From frame to frame both are carried along by
 dense optical flow (DIS: Kroeger et al., ECCV 2016; OpenCV's) of the fused image's luma at low resolution. A frame that
-says the same class adds its evidence, one that says another takes its own away, and a class is given up when nothing is
-left. Where the flow there and the flow back don't agree, or the appearance doesn't, as at the edge of what moves by,
-nothing is carried along: a crossing person leaves no ghost.
+says the same class adds its evidence, one that says another takes a share of its own away, and a class is given up when
+nothing is left: so a class that was seen once stays against a single frame (hysteresis). Evidence is the cube of the
+confidence, because what flickers is where the network is unsure: edges, and what is far. Where the flow there and the
+flow back don't agree, or the appearance doesn't, as at the edge of what moves by, nothing is carried along: a crossing
+person leaves no ghost.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ _MIN_SIDE = 16  # DIS needs a patch of 8 pixels and some more
 _LONGEST_GAP_NS = NS_PER_S // 2  # between two frames that show the same
 _NEIGHBOURS = np.ones((3, 3), np.uint8)  # of a pixel that doesn't hold: the flow's edges lie beside the true ones
 _NO_MAP = np.zeros(0, np.float32)  # x and y are in one map
+_SURENESS = 3  # power of the confidence that counts as evidence
 _CUT_SHARE = 0.6  # of pixels that don't hold: another scene
 
 
@@ -36,11 +39,13 @@ class TemporalConfig:
 
     Attributes:
         frames: Frames of full confidence that a pixel remembers at most.
+        contrary: Share of its evidence that a frame takes away from another class.
         appearance: Difference of luma, in grey levels, from which a pixel isn't the one it was.
         flow_px: Difference between the flow there and back, in pixels of the small image, from which it isn't either.
     """
 
-    frames: float = 4.0
+    frames: float = 3.0
+    contrary: float = 0.5
     appearance: float = 25.0
     flow_px: float = 1.0
 
@@ -55,8 +60,10 @@ class TemporalFilter:
     def __init__(self, config: TemporalConfig | None = None) -> None:
         self._config = config or TemporalConfig()
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        worth = np.arange(256) / self._config.frames
-        self._evidence = np.rint(worth).clip(1, 255).astype(np.uint8)  # of a confidence
+        worth = 255 * (np.arange(256) / 255) ** _SURENESS / self._config.frames
+        # of a confidence, for its class and against others
+        self._for = np.rint(worth).clip(1, 255).astype(np.uint8)
+        self._against = np.ceil(self._config.contrary * worth).clip(1, 255).astype(np.uint8)
         self._grid: Floats = np.zeros((0, 0, 2), np.float32)
         self.reset()
 
@@ -85,14 +92,15 @@ class TemporalFilter:
         small = np.asarray(
             cv2.cvtColor(cv2.resize(fused, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY), np.uint8
         )
-        evidence = np.asarray(cv2.LUT(confidence, self._evidence), np.uint8)
+        evidence = np.asarray(cv2.LUT(confidence, self._for), np.uint8)
         if not 0 < stamp_ns - self._stamp_ns <= _LONGEST_GAP_NS or about != self._about:
             self._state = None
         carried = self._carried(small, (height, width))
         if carried is None:
             state = cv2.merge([labels, evidence, confidence])
         else:
-            state = _voted(labels, evidence, confidence, carried)
+            against = np.asarray(cv2.LUT(confidence, self._against), np.uint8)
+            state = _voted(labels, evidence, against, confidence, carried)
             labels, confidence = (np.asarray(cv2.extractChannel(state, i), np.uint8) for i in (0, 2))
         self._small, self._state, self._stamp_ns, self._about = small, np.asarray(state, np.uint8), stamp_ns, about
         return labels, confidence
@@ -133,11 +141,11 @@ class TemporalFilter:
         return np.asarray(cv2.insertChannel(kept, carried, 1), np.uint8)
 
 
-def _voted(labels: Image, evidence: Image, confidence: Image, carried: Image) -> cv2.typing.MatLike:
+def _voted(labels: Image, evidence: Image, against: Image, confidence: Image, carried: Image) -> cv2.typing.MatLike:
     """Return the state (H, W, 3) after a frame, from the state that was carried along to it."""
     kept, held, believed = cv2.split(carried)
     same = cv2.compare(kept, labels, cv2.CMP_EQ)
-    less = cv2.subtract(held, evidence)
+    less = cv2.subtract(held, against)
     # given up: another class, and nothing left
     given_up = cv2.bitwise_and(cv2.bitwise_not(same), cv2.compare(less, np.zeros_like(less), cv2.CMP_EQ))
     held = cv2.copyTo(cv2.add(held, evidence), same, less)

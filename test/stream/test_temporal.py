@@ -73,7 +73,7 @@ def test_a_crossing_person_leaves_no_ghost_and_stays_whole(pan: int) -> None:
     assert worst > 0.9
 
 
-def test_a_new_class_is_believed_within_the_frames_that_are_remembered() -> None:
+def test_a_new_class_is_believed_within_twice_the_frames_that_are_remembered() -> None:
     steady = TemporalFilter(TemporalConfig(frames=3))
     confidence = np.full((HEIGHT, WIDTH), 255, np.uint8)
     image, truth = frame(0, pan=0)
@@ -81,9 +81,17 @@ def test_a_new_class_is_believed_within_the_frames_that_are_remembered() -> None
         steady.apply(truth, confidence, image, (number + 1) * FRAME_NS)
     seen = [
         bool((steady.apply(truth + 1, confidence, image, (number + 11) * FRAME_NS)[0] == GROUND + 1).all())
-        for number in range(4)
+        for number in range(7)
     ]
-    assert seen == [False, False, True, True]
+    assert seen == [False] * 5 + [True] * 2
+
+
+def test_a_class_that_was_seen_once_stays_against_a_single_frame() -> None:
+    steady = TemporalFilter()
+    confidence = np.full((HEIGHT, WIDTH), 200, np.uint8)
+    image, truth = frame(0, pan=0)
+    called = [steady.apply(truth + k % 2, confidence, image, (k + 1) * FRAME_NS)[0][0, 0] for k in range(6)]
+    assert called == [GROUND] * 6
 
 
 def test_confidence_falls_where_frames_contradict_each_other() -> None:
