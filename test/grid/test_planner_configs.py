@@ -42,6 +42,11 @@ NVBLOX = {
     *("voxel_size", "esdf_mode", "publish_esdf_distance_slice", "map_clearing_radius_m", "map_clearing_frame_id"),
     *("input_qos", "multi_mapper", "static_mapper"),
 }
+MULTI_MAPPER = {"connected_mask_component_size_threshold", "remove_small_connected_components"}
+MAPPER = {
+    *("projective_integrator_max_integration_distance_m", "workspace_bounds_type"),
+    *("workspace_bounds_min_height_m", "workspace_bounds_max_height_m"),
+}
 
 
 def _costmap(file: str) -> dict:
@@ -79,3 +84,5 @@ def test_the_semantic_layer_names_each_class_once_and_what_is_never_free_is_not_
 def test_nvblox_gets_published_parameters() -> None:
     parameters = read_yaml(CONFIG / "nvblox_people.yaml")["/**"]["ros__parameters"]
     assert set(parameters) <= NVBLOX
+    assert set(parameters["multi_mapper"]) <= MULTI_MAPPER
+    assert set(parameters["static_mapper"]) <= MAPPER
