@@ -72,6 +72,9 @@ EXTRAS = {
         *(*BACKENDS["openvino"], *BACKENDS["onnxruntime"], *CLUSTER, *FMI),
     ],
 }
+# Interfaces that the package index has no wheel of, built from their one line beside ours. They go where Python looks
+# last (see segmif_ros/ros/stand_ins.py), so that a real package always goes first.
+STAND_INS = {"tf2_msgs": HERE / "cmake" / "tf2_msgs"}
 # Written by ament for shells that source a prefix; they hold build-time paths.
 LEFT_OUT = ("environment", "local_setup.", "package.dsv", "parent_prefix_path")
 
@@ -92,7 +95,9 @@ class BuildInterfaces(build_ext):
         mode = os.environ.get("SEGMIF_ROS_MSGS", "0" if ROS_IS_SOURCED else "auto")
         try:
             if mode != "0":
-                self.collect(self.cmake_install())
+                self.collect(self.cmake_install(NAME, HERE))
+                for name, source in STAND_INS.items():
+                    self.collect_stand_in(name, self.cmake_install(name, source))
         except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
             if mode == "1":
                 raise
@@ -103,18 +108,18 @@ class BuildInterfaces(build_ext):
         if self.editable_mode:  # setuptools leaves data files out of editable wheels
             self.run_command("install_data")
 
-    def cmake_install(self):
-        work = Path(self.build_temp).resolve() / "interfaces"
+    def cmake_install(self, name, source):
+        work = Path(self.build_temp).resolve() / "interfaces" / name
         shutil.rmtree(work, ignore_errors=True)  # a cache of a build environment that is gone misleads CMake
         prefix = str(wheel_prefix())
         environment = dict(os.environ, AMENT_PREFIX_PATH=prefix, CMAKE_PREFIX_PATH=prefix)
         build, stage = str(work / "build"), work / "stage"
         subprocess.run(
             [
-                *("cmake", "-S", str(HERE), "-B", build, "-G", "Ninja"),
+                *("cmake", "-S", str(source), "-B", build, "-G", "Ninja"),
                 *("-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF"),
                 *(f"-DCMAKE_INSTALL_PREFIX={stage}", f"-DPython3_EXECUTABLE={sys.executable}"),
-                f"-DCMAKE_PROJECT_{NAME}_INCLUDE={HERE / 'cmake' / 'pypi_wheels.cmake'}",
+                f"-DCMAKE_PROJECT_{name}_INCLUDE={HERE / 'cmake' / 'pypi_wheels.cmake'}",
             ],
             check=True,
             env=environment,
@@ -141,6 +146,18 @@ class BuildInterfaces(build_ext):
                 and not any(part.startswith(LEFT_OUT) for part in relative.parts)
             ):
                 self.distribution.data_files.append((str(relative.parent), [str(source)]))
+
+    def collect_stand_in(self, name, stage):
+        package = next(stage.rglob(f"*-packages/{name}"))
+        target = (HERE if self.editable_mode else Path(self.build_lib).resolve()) / NAME / "stand_ins" / name
+        for source in sorted(package.rglob("*")):
+            if source.suffix in (".so", ".py"):
+                place = target / source.relative_to(package)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, place)
+                self.made.append(str(place))
+        libraries = [str(each) for each in sorted((stage / "lib").glob("*.so"))]
+        self.distribution.data_files.append(("lib", libraries))
 
     def get_outputs(self):
         return [] if self.editable_mode else list(getattr(self, "made", []))
@@ -174,7 +191,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     # config/ is also package data (segmif_ros/config), so that the node runs where no ament index is set
-    packages=[*find_packages(include=[NAME, f"{NAME}.*"], exclude=[f"{NAME}.msg"]), f"{NAME}.config"],
+    packages=[
+        *find_packages(include=[NAME, f"{NAME}.*"], exclude=[f"{NAME}.msg", f"{NAME}.stand_ins*"]),
+        f"{NAME}.config",
+    ],
     package_dir={f"{NAME}.config": "config"},
     package_data={
         NAME: ["py.typed", "weights/*.safetensors", "weights/*.json", "trials/pages/*.html", "reporting/templates/*"],

@@ -2,7 +2,8 @@
 """Where the robot is: /tf, /tf_static and odometry, gathered in one buffer.
 
 tf2_ros's listener isn't on the package index and needs a thread of its own; a grid needs two lookups a frame. So the
-topics are read here. Where tf2_msgs isn't installed there is no tf: `PoseInputs.problem` says so.
+topics are read here. Nor is there a wheel of tf2_msgs: pip builds the type of /tf itself, from its one line, and it is
+used where no tf2_msgs is installed. Where that wasn't built either there is no tf: `PoseInputs.problems` says so.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from segmif_ros.ros.grid_messages import pose_of, pose_of_transform
 from segmif_ros.ros.health import Problem
 from segmif_ros.ros.messages import stamp_ns
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, overridable, profile
+from segmif_ros.ros.stand_ins import make_importable
 
 TF_QOS = QoSProfile(depth=100, reliability=QoSReliabilityPolicy.RELIABLE)
 TF_STATIC_QOS = QoSProfile(
@@ -28,12 +30,13 @@ TF_STATIC_QOS = QoSProfile(
 
 def tf_message_type() -> tuple[Any, str]:
     """Return tf2_msgs/TFMessage and "", or None and why there is none."""
+    make_importable("tf2_msgs")
     try:
         from tf2_msgs.msg import TFMessage
     except ImportError as error:
         return None, (
-            f"tf2_msgs is not installed ({error}), so there is no tf: apt install ros-$ROS_DISTRO-tf2-msgs brings it "
-            "(the package index has no wheel of it)"
+            f"tf2_msgs is not installed ({error}), so there is no tf: apt install ros-$ROS_DISTRO-tf2-msgs brings it, "
+            "or with a C compiler SEGMIF_ROS_MSGS=1 pip install --force-reinstall --no-deps segmif_ros"
         )
     return TFMessage, ""
 

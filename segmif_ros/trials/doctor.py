@@ -19,6 +19,7 @@ from pathlib import Path
 
 from segmif_ros.reporting.tables import wide_console
 from segmif_ros.ros import transport
+from segmif_ros.ros.stand_ins import make_importable
 
 _LAST_DOMAIN = 232  # the ports of the last one still fit below 65536
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  Linux's place for it, no temporary file of ours
@@ -114,6 +115,7 @@ def examine(environment: Mapping[str, str] | None = None) -> list[Finding]:
         Finding(name="Python", state=State.OK, detail=f"{platform.python_version()} on {platform.platform()}"),
         Finding(name="ROS 2", state=State.OK, detail=environment.get("ROS_DISTRO") or "wheels of the package index"),
     ]
+    make_importable("tf2_msgs")
     found += [_part(part) for part in PARTS]
     found += [_domain(environment), _middleware(environment), _profile(dict(environment)), _shared_memory(), _disk()]
     if importlib.util.find_spec("torch"):

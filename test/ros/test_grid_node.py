@@ -12,6 +12,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 here")
 pytest.importorskip("segmif_ros.msg", reason="the package's own messages were not built here")
 
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import TransformStamped
 from grid_scenes import CAMERA, PERSON, street
 from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.executors import SingleThreadedExecutor
@@ -20,12 +21,13 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
-from segmif_ros.grid.poses import camera_pose, from_rpy
+from segmif_ros.grid.poses import camera_pose, from_rpy, quaternion
 from segmif_ros.labels import FMB
 from segmif_ros.msg import SemanticMap
 from segmif_ros.ros.camera_infos import info_of
 from segmif_ros.ros.grid_node import GridNode
 from segmif_ros.ros.messages import image_message, make_header, semantic_map_message
+from segmif_ros.ros.pose_inputs import TF_QOS, TF_STATIC_QOS, tf_message_type
 
 WAIT_S = 20.0
 START_NS = 1_700_000_000_000_000_000
@@ -359,6 +361,36 @@ def test_transforms_of_tf_become_poses_and_wrong_ones_are_said(table) -> None:
     assert bench.node._buffer.lookup("base_link", "camera", 5)[:3, 3].tolist() == [0.1, 0.0, 1.0]
     bench.node._poses.take_transforms(SimpleNamespace(transforms=[transform("broken", 0.0)]), fixed=True)
     bench.until(lambda: bench.said("tf of 'broken' is left out: a rotation's quaternion has length 0"))
+
+
+@pytest.mark.skipif(tf_message_type()[0] is None, reason=f"no tf: {tf_message_type()[1]}")
+def test_poses_come_by_tf_over_dds_and_a_fixed_one_also_for_who_comes_late(table) -> None:
+    kind = tf_message_type()[0]
+    bench = table(camera_pose_from="tf", odometry_from="tf", pitch_error_deg=0.0, tf_timeout_s=10.0)
+    fixed = bench.others.create_publisher(kind, "/tf_static", TF_STATIC_QOS)
+    moving = bench.others.create_publisher(kind, "/tf", TF_QOS)
+
+    def stamped(parent: str, child: str, pose: np.ndarray, number: int) -> TransformStamped:
+        made = TransformStamped(header=make_header(START_NS + number * FRAME_NS, parent), child_frame_id=child)
+        moved, turned = made.transform.translation, made.transform.rotation
+        moved.x, moved.y, moved.z = pose[:3, 3].tolist()
+        turned.x, turned.y, turned.z, turned.w = quaternion(pose)
+        return made
+
+    fixed.publish(kind(transforms=[stamped("base_link", "camera", camera_pose(1.0, 0.0), 0)]))
+    bench.start()
+    bench.send_info()
+    bench.until(moving.get_subscription_count)
+    bench.listen("grid/cost", OccupancyGrid, NAV2_QOS)
+    for number in range(4):
+        moving.publish(kind(transforms=[stamped("odom", "base_link", from_rpy([50, 0, 0], 0, 0, 0), number)]))
+        bench.send(number)
+        bench.until(lambda: not bench.node._waiting)
+    bench.until(lambda: bench.received["grid/cost"])
+    message = bench.received["grid/cost"][-1]
+    assert message.header.frame_id == "odom"
+    assert 0 <= _cost(message, 53.1, 0.1) <= 10
+    assert _cost(message, 48.0, 0.1) == -1
 
 
 def test_other_weights_with_other_classes_start_a_new_grid(table) -> None:
