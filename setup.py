@@ -149,7 +149,7 @@ class BuildInterfaces(build_ext):
 
     def collect_stand_in(self, name, stage):
         package = next(stage.rglob(f"*-packages/{name}"))
-        target = (HERE if self.editable_mode else Path(self.build_lib).resolve()) / NAME / "stand_ins" / name
+        target = (HERE if self.editable_mode else Path(self.build_lib).resolve()) / NAME / "msg" / "stand_ins" / name
         for source in sorted(package.rglob("*")):
             if source.suffix in (".so", ".py"):
                 place = target / source.relative_to(package)
@@ -191,10 +191,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     # config/ is also package data (segmif_ros/config), so that the node runs where no ament index is set
-    packages=[
-        *find_packages(include=[NAME, f"{NAME}.*"], exclude=[f"{NAME}.msg", f"{NAME}.stand_ins*"]),
-        f"{NAME}.config",
-    ],
+    packages=[*find_packages(include=[NAME, f"{NAME}.*"], exclude=[f"{NAME}.msg"]), f"{NAME}.config"],
     package_dir={f"{NAME}.config": "config"},
     package_data={
         NAME: ["py.typed", "weights/*.safetensors", "weights/*.json", "trials/pages/*.html", "reporting/templates/*"],

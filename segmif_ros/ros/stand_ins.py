@@ -6,7 +6,7 @@ import sys
 
 import segmif_ros
 
-FOLDER = "stand_ins"
+FOLDER = "msg/stand_ins"
 
 
 def make_importable(package: str) -> None:
