@@ -7,6 +7,7 @@ number, and a resumed training sees what the uninterrupted one would have seen.
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,7 @@ class PairSource:
         held_out: False for the pairs to train on, True for those kept apart.
         mapping: From the classes of the files in labels/ to those of the samples; None leaves labels aside.
         labelled_only: Leave out pairs without a label file and without a map of absence.
+        names: Pattern of the names to take, with * and ?; "" for all.
 
     Raises DatasetError where nothing is left.
     """
@@ -84,11 +86,16 @@ class PairSource:
         held_out: bool = False,
         mapping: LabelMapping | None = None,
         labelled_only: bool = False,
+        names: str = "",
     ) -> None:
         self._folder = PairFolder(root)
         kept = split_hold_out(len(self._folder), hold_out_every, held_out)
         if not kept:
             raise DatasetError(f"{root}: {len(self._folder)} pairs are too few to hold out every {hold_out_every}th")
+        if names:
+            kept = [i for i in kept if fnmatch.fnmatchcase(self._folder.files[i].name, names)]
+            if not kept:
+                raise DatasetError(f"{root}: no pair of these has a name like '{names}'")
         with_labels = [i for i in kept if self._folder.files[i].labels or self._folder.files[i].absent]
         if labelled_only and not with_labels:
             raise DatasetError(
@@ -139,6 +146,27 @@ class PairSource:
             labels = np.full(pair.rgb.shape[:2], IGNORE_ID, np.uint8)
         absent = () if pair.absent is None else (pair.absent,)
         return require_8_bits(pair.infrared, files.infrared), pair.rgb, labels, *absent
+
+
+class LostCamera:
+    """A source one of whose cameras gives nothing.
+
+    Args:
+        source: The source.
+        lost: 'rgb' or 'infrared': the image whose bytes are all 0.
+    """
+
+    def __init__(self, source: Source, lost: str) -> None:
+        self._source = source
+        self._lost = lost
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        """Return the source's sample ``index`` with that image black."""
+        sample = self._source.sample(index, rng)
+        return replace(sample, **{self._lost: np.zeros_like(getattr(sample, self._lost))})
 
 
 class PublishedSource:

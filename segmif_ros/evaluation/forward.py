@@ -9,25 +9,28 @@ import torch
 from torch.nn import functional as F
 
 from segmif_ros.imaging.prior import PriorMethod, prior_image
-from segmif_ros.model import SegMiF
+from segmif_ros.model import Mode, SegMiF
 
 Image = npt.NDArray[np.uint8]
 
 
 @torch.no_grad()
-def predict(model: SegMiF, infrared: Image, rgb: Image, prior: PriorMethod) -> tuple[Image, Image]:
-    """Fused RGB uint8 (H, W, 3) and label ids uint8 (H, W) of one pair, in `robot` mode.
+def predict(
+    model: SegMiF, infrared: Image, rgb: Image, prior: PriorMethod, mode: Mode = "robot"
+) -> tuple[Image, Image]:
+    """Fused RGB uint8 (H, W, 3) and label ids uint8 (H, W) of one pair.
 
     Args:
         model: In evaluation mode, on any device.
         infrared: uint8 (H, W).
         rgb: uint8 (H, W, 3), RGB.
         prior: Method of the prior image, as in `imaging.prior`.
+        mode: See `SegMiF.forward`.
     """
     device = next(model.parameters()).device
     guide = prior_image(infrared, rgb, prior)
     planes = (to_plane(image).to(device) for image in (infrared, rgb, guide))
-    output = model(*planes)
+    output = model(*planes, mode=mode)
     logits = F.interpolate(output.logits, size=infrared.shape, mode="bilinear", align_corners=False)
     labels = logits.argmax(dim=1)[0].to(torch.uint8).cpu().numpy()
     fused = (255 * output.fused_rgb[0]).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

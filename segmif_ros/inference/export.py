@@ -10,27 +10,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
 from torch import Tensor, nn
 
 from segmif_ros.command_line import parse_size
+from segmif_ros.imaging.prior import PriorMethod, prior_image
 from segmif_ros.inference.backends import TOLERANCES, lacking
 from segmif_ros.inference.choice import mask_agreement, psnr_db
 from segmif_ros.inference.engine import Engine, EngineConfig
 from segmif_ros.inference.errors import EngineError
+from segmif_ros.inference.frame import FrameNetwork, FrameOutput
 from segmif_ros.inference.networks import AUTHORS_PRIOR, MIN_SIDE, installed_first
 from segmif_ros.inference.pairs import pattern_pairs
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, MODEL_FILE, WeightsError, parse_weights, resolve_checkpoint
 from segmif_ros.labels import LABEL_SETS, LabelSet, label_set_of
-from segmif_ros.model import Rewrites, SegMiF, load_checkpoint, use_rewrites
+from segmif_ros.model import Rewrites, SegMiF, use_rewrites
+from segmif_ros.model.checkpoint import load_network
+from segmif_ros.model.designs import OnePass
 
 FORMATS = ("folder", "onnx", "openvino")
 ANY_SIZE = "any"
 INPUTS = ("infrared", "rgb", "prior")
 OUTPUTS = ("fused", "logits")
+FRAME_OUTPUTS = ("fused", "labels", "confidence")  # of a folder: bytes in and out, nothing left to do around the file
 MULTIPLE = 32  # of both sides of a graph of any size: all strides of the network are whole then
 _LARGEST = 4096
 _FILES = {"folder": "model.onnx", "onnx": "model.onnx", "openvino": "model.xml"}
@@ -94,6 +99,22 @@ class TensorNetwork(nn.Module):
         return output.fused_rgb, output.logits
 
 
+class WithoutPrior(nn.Module):
+    """A network that takes no prior image, without that input.
+
+    Args:
+        network: `TensorNetwork` or `FrameNetwork`, whose model doesn't look at the prior.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, infrared: Tensor, rgb: Tensor) -> Any:
+        """Infrared and RGB, as the network takes them -> what it gives."""
+        return self.network(infrared, rgb, infrared)
+
+
 def export(weights: Sequence[str], target: Path, kind: str, size: tuple[int, int] | None) -> Parity:
     """Write a network for other runtimes.
 
@@ -108,7 +129,7 @@ def export(weights: Sequence[str], target: Path, kind: str, size: tuple[int, int
 
     Raises:
         ExportError: The target exists or has another suffix, or a package is missing.
-        ParityError: The results differ from torch's; nothing is written then.
+        ExportParityError: The results differ from torch's; nothing is written then.
         WeightsError: The weights aren't there.
     """
     _require_target(target, kind)
@@ -116,7 +137,7 @@ def export(weights: Sequence[str], target: Path, kind: str, size: tuple[int, int
     if line := lacking("onnxruntime") or lacking(backend, file=True):
         raise ExportError(line.replace("backend 'onnxruntime'", "export"))
     paths = resolve_checkpoint(weights)
-    model = load_checkpoint(paths).requires_grad_(False)
+    model = load_network(paths).requires_grad_(False)
     smallest = smallest_side(model)
     if size is not None and min(size) < MIN_SIDE:
         raise ExportError(f"--size {size[1]}x{size[0]}: each side must be at least {MIN_SIDE}")
@@ -124,26 +145,33 @@ def export(weights: Sequence[str], target: Path, kind: str, size: tuple[int, int
     with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir()
-        _write_graph(model, folder / _FILES[kind], size, smallest)
+        _write_graph(model, folder / _FILES[kind], kind, size, smallest)
         name = model.metadata.get("name", "+".join(path.stem for path in paths))
-        entries = describe(model, labels, name, _FILES[kind], size, smallest)
+        entries = describe(model, labels, name, kind, size, smallest)
         (folder / MODEL_FILE).write_text(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        parity = measure_parity(weights, folder, backend, [size] if size else _sizes_of_any(smallest))
+        parity = measure_parity(model, folder, backend, [size] if size else _sizes_of_any(smallest))
         if not parity.passed:
             raise ExportParityError(f"{parity.line()}: this is more than rounding, so nothing is written")
         _move(folder, target, kind)
     return parity
 
 
-def smallest_side(model: SegMiF) -> int:
+def smallest_side(model: SegMiF | OnePass) -> int:
     """Return the smallest side of a graph of any size: the prior image at its scale must not get too small."""
     return math.ceil(MIN_SIDE * model.config.prior_scale / MULTIPLE) * MULTIPLE
 
 
+def prior_of(model: SegMiF | OnePass) -> PriorMethod | None:
+    """Return how the prior image is made that the network was trained with; None where it takes none."""
+    if isinstance(model, OnePass):
+        return None
+    return cast(PriorMethod, model.metadata.get("prior", AUTHORS_PRIOR))
+
+
 def describe(
-    model: SegMiF, labels: LabelSet, name: str, file: str, size: tuple[int, int] | None, smallest: int
+    model: SegMiF | OnePass, labels: LabelSet, name: str, kind: str, size: tuple[int, int] | None, smallest: int
 ) -> dict[str, Any]:
-    """Return the entries of model.yaml for an exported network."""
+    """Return the entries of model.yaml for an exported network of a format."""
     known = LABEL_SETS.get(labels.name)
     own = {
         "name": labels.name,
@@ -152,36 +180,43 @@ def describe(
             {"name": each, "colour": colour} for each, colour in zip(labels.names, labels.palette.tolist(), strict=True)
         ],
     }
-    metadata = model.metadata
+    metadata, prior = model.metadata, prior_of(model)
+    channels = {"infrared": ["infrared"], "rgb": ["red", "green", "blue"]} | ({"prior": ["prior"]} if prior else {})
+    outputs: dict[str, Any] = {"logits": {"name": "logits"}, "fused": {"name": "fused"}}
+    inputs: list[dict[str, Any]] = [{"name": each, "channels": planes} for each, planes in channels.items()]
+    if kind == "folder":
+        outputs = {each: {"name": each, "layout": "hwc" if each == "fused" else "hw"} for each in FRAME_OUTPUTS}
+        inputs = [{**each, "layout": "hwc" if each["name"] == "rgb" else "hw", "type": "uint8"} for each in inputs]
     return {
         "format": 1,
         "name": name,
-        "file": file,
+        "file": _FILES[kind],
         "licence": metadata.get("licence_note") or "as the weights that it was exported from",
         "description": metadata.get("description", ""),
         "data": metadata.get("data", ""),
         "label_set": labels.name if known is not None and known.names == labels.names else own,
         "size": {"height": size[0], "width": size[1]} if size else {"multiple_of": MULTIPLE, "minimum": smallest},
-        "prior": metadata.get("prior", AUTHORS_PRIOR),
-        "inputs": [
-            {"name": "infrared", "channels": ["infrared"]},
-            {"name": "rgb", "channels": ["red", "green", "blue"]},
-            {"name": "prior", "channels": ["prior"]},
-        ],
-        "outputs": {"logits": {"name": "logits"}, "fused": {"name": "fused"}},
+        **({"prior": prior} if prior else {}),
+        "inputs": inputs,
+        "outputs": outputs,
     }
 
 
-def measure_parity(weights: Sequence[str], folder: Path, backend: str, sizes: Sequence[tuple[int, int]]) -> Parity:
+@torch.no_grad()
+def measure_parity(
+    model: SegMiF | OnePass, folder: Path, backend: str, sizes: Sequence[tuple[int, int]]
+) -> Parity:
     """Run pairs of every size through torch and through a model folder."""
-    torch_engine = Engine(EngineConfig(weights=tuple(weights), device="cpu", backend="torch"))
+    network, prior = FrameNetwork(model).eval(), prior_of(model)
     exported = Engine(EngineConfig(weights=(str(folder),), device="cpu", backend=backend))
     agreements, errors = [], []
     for rows, columns in sizes:
         for infrared, rgb in pattern_pairs(rows, columns):
-            expected, found = torch_engine.infer(infrared, rgb), exported.infer(infrared, rgb)
-            agreements.append(mask_agreement(found.labels, expected.labels))
-            errors.append(psnr_db(found.fused, expected.fused))
+            guide = infrared if prior is None else prior_image(infrared, rgb, method=prior)
+            expected: FrameOutput = network(*(torch.from_numpy(each) for each in (infrared, rgb, guide)))
+            found = exported.infer(infrared, rgb)
+            agreements.append(mask_agreement(found.labels, expected.labels.numpy()))
+            errors.append(psnr_db(found.fused, expected.fused.numpy()))
     measured = [each for each in errors if each is not None]
     return Parity(
         mask_agreement=min(agreements),
@@ -196,15 +231,29 @@ def note(entries: dict[str, Any], classes: Sequence[str]) -> list[str]:
     size = entries["size"]
     rows, columns = ("H", "W") if "height" not in size else (size["height"], size["width"])
     where = f"H and W multiples of {MULTIPLE}, at least {size['minimum']}" if rows == "H" else "this size only"
+    numbered = f"classes: {', '.join(f'{index} {name}' for index, name in enumerate(classes))}"
+    prior = [] if "prior" not in entries else [f"the prior image '{entries['prior']}', see docs/modes.md"]
+    if "labels" in entries["outputs"]:
+        return [
+            f"inputs, bytes, {where}:",
+            f"  infrared    ({rows}, {columns})     after the gain, registered to the RGB image",
+            f"  rgb         ({rows}, {columns}, 3)  red, green, blue",
+            *(f"  prior       ({rows}, {columns})     {each}" for each in prior),
+            "outputs, bytes:",
+            f"  fused       ({rows}, {columns}, 3)  RGB",
+            f"  labels      ({rows}, {columns})     class ids",
+            f"  confidence  ({rows}, {columns})     255 times the probability of the class",
+            numbered,
+        ]
     return [
         f"inputs, float32 in [0, 1] (bytes / 255), {where}:",
         f"  infrared  (1, 1, {rows}, {columns})  8 bit after the gain, registered to the RGB image",
         f"  rgb       (1, 3, {rows}, {columns})  red, green, blue",
-        f"  prior     (1, 1, {rows}, {columns})  the prior image '{entries['prior']}', see docs/modes.md",
+        *(f"  prior     (1, 1, {rows}, {columns})  {each}" for each in prior),
         "outputs, float32:",
         f"  fused     (1, 3, {rows}, {columns})  RGB in [0, 1]",
         f"  logits    (1, {len(classes)}, ceil({rows}/4), ceil({columns}/4))  enlarge bilinearly, then argmax",
-        f"classes: {', '.join(f'{index} {name}' for index, name in enumerate(classes))}",
+        numbered,
     ]
 
 
@@ -233,9 +282,9 @@ def run(options: argparse.Namespace) -> int:
     weights = parse_weights(options.weights)
     size = _size(options.size)
     parity = export(weights, options.output, options.format, size)
-    model = load_checkpoint(resolve_checkpoint(weights))
+    model = load_network(resolve_checkpoint(weights))
     labels = label_set_of(model.metadata, model.config.num_classes)
-    entries = describe(model, labels, "", "", size, smallest_side(model))
+    entries = describe(model, labels, "", options.format, size, smallest_side(model))
     print(f"written: {options.output}")
     print("\n".join(note(entries, labels.names)))
     print(parity.line())
@@ -244,21 +293,34 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write_graph(model: SegMiF, file: Path, size: tuple[int, int] | None, smallest: int) -> None:
+def _write_graph(
+    model: SegMiF | OnePass, file: Path, kind: str, size: tuple[int, int] | None, smallest: int
+) -> None:
     from segmif_ros.inference.backends import onnx_graph
 
     # the rewrites read sizes as numbers, so that a graph of any size is made without them
     if size is None:
         use_rewrites(model, Rewrites.none())
-    network = TensorNetwork(model).eval()
     rows, columns = size or (smallest + MULTIPLE, smallest + 2 * MULTIPLE)
-    example = tuple(torch.full((1, channels, rows, columns), 0.5) for channels in (1, 3, 1))
+    bytes_alone = kind == "folder"
+    network: nn.Module = FrameNetwork(model) if bytes_alone else TensorNetwork(model)
+    example: tuple[Tensor, ...]
+    if bytes_alone:
+        image = torch.full((rows, columns, 3), 128, dtype=torch.uint8)
+        example = (image[..., 0].contiguous(), image, image[..., 0].contiguous())
+    else:
+        example = tuple(torch.full((1, channels, rows, columns), 0.5) for channels in (1, 3, 1))
+    inputs = INPUTS if prior_of(model) else INPUTS[:2]
+    if len(inputs) == 2:
+        network = WithoutPrior(network)
     shapes = None
     if size is None:
         least, most = smallest // MULTIPLE, _LARGEST // MULTIPLE
         height, width = (MULTIPLE * torch.export.Dim(each, min=least, max=most) for each in ("rows32", "columns32"))
-        shapes = {name: {2: height, 3: width} for name in INPUTS}
-    graph = onnx_graph.export(network, example, INPUTS, OUTPUTS, shapes)
+        axes = (0, 1) if bytes_alone else (2, 3)
+        shapes = {name: dict(zip(axes, (height, width), strict=True)) for name in inputs}
+    outputs = FRAME_OUTPUTS if bytes_alone else OUTPUTS
+    graph = onnx_graph.export(network.eval(), example[: len(inputs)], inputs, outputs, shapes)
     for name, value in model.metadata.items():
         graph.metadata_props.add(key=name, value=value)
     onnx_file = file.with_suffix(".onnx")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -25,6 +25,7 @@ from segmif_ros.inference.resizing import Size, enlarged_fused, resized, resized
 from segmif_ros.inference.weights import weights_hash
 
 _LOGGER = logging.getLogger(__name__)
+_COLOURS = ("red", "green", "blue")
 _TRIAL = (96, 128)  # rows and columns of the trial run, where any size goes
 
 
@@ -133,7 +134,7 @@ class FolderBackend:
         """
         size = self._spec.size.padded(*infrared.shape)
         seen_infrared, seen_rgb, seen_prior = (self._fitted(image, size) for image in (infrared, rgb, prior))
-        planes = _planes(seen_infrared, seen_rgb, seen_prior)
+        planes = _Planes(seen_infrared, seen_rgb, seen_prior)
         tensors = {each.name: self._tensor(each, planes) for each in self._spec.inputs}
         outputs = self._session.run(tensors, self._outputs)
         labels, confidence = self._classes(outputs, size, infrared.shape)
@@ -148,12 +149,15 @@ class FolderBackend:
             return image
         return np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
 
-    def _tensor(self, spec: InputSpec, planes: Mapping[str, UInt8Image]) -> Array:
+    def _tensor(self, spec: InputSpec, planes: _Planes) -> Array:
         tables = self._tables[spec.name]
         if tables is None:
+            ready = planes.as_they_are(spec.channels, spec.layout)
+            if ready is not None:
+                return ready
             stacked: Array = np.stack([planes[name] for name in spec.channels])
         else:
-            height, width = planes["infrared"].shape
+            height, width = planes.size
             stacked = np.empty((len(spec.channels), height, width), np.float32)
             for target, name, table in zip(stacked, spec.channels, tables, strict=True):
                 cv2.LUT(planes[name], table, dst=target)
@@ -295,10 +299,41 @@ def _tables(spec: InputSpec) -> list[Array] | None:
         return [((values - mean) / std).astype(np.float32) for mean, std in zip(means, stds, strict=True)]
 
 
-def _planes(infrared: UInt8Image, rgb: UInt8Image, prior: UInt8Image) -> dict[str, UInt8Image]:
-    red, green, blue = (np.asarray(each, np.uint8) for each in cv2.split(rgb))
-    luma = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
-    return {"infrared": infrared, "red": red, "green": green, "blue": blue, "luma": luma, "prior": prior}
+class _Planes:
+    """The channels of a frame by name; those of RGB are taken apart when the first of them is asked for.
+
+    Args:
+        infrared: (H, W).
+        rgb: (H, W, 3).
+        prior: (H, W).
+    """
+
+    def __init__(self, infrared: UInt8Image, rgb: UInt8Image, prior: UInt8Image) -> None:
+        self._rgb = rgb
+        self._known: dict[str, UInt8Image] = {"infrared": infrared, "prior": prior}
+        self.size: Size = (infrared.shape[0], infrared.shape[1])
+
+    def __getitem__(self, name: str) -> UInt8Image:
+        if name not in self._known:
+            if name == "luma":
+                self._known[name] = np.asarray(cv2.cvtColor(self._rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+            else:
+                split = (np.asarray(each, np.uint8) for each in cv2.split(self._rgb))
+                self._known |= dict(zip(_COLOURS, split, strict=True))
+        return self._known[name]
+
+    def as_they_are(self, channels: Sequence[str], layout: str) -> UInt8Image | None:
+        """Return a tensor of bytes that lies in memory so already; None where channels must be moved."""
+        if tuple(channels) == _COLOURS and layout in ("hwc", "nhwc"):
+            image = self._rgb
+        elif len(channels) == 1:
+            image = self[channels[0]]
+            if "c" in layout:
+                image = image[..., None] if layout.endswith("c") else image[None]
+        else:
+            return None
+        image = np.ascontiguousarray(image)
+        return image[None] if "n" in layout else image
 
 
 def _to_layout(planes: Array, layout: str) -> Array:

@@ -8,42 +8,37 @@ dict of the fusion network and one of the segmentation network (`denoise_net.*`)
 
 import dataclasses
 import json
-import pickle
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from segmif_ros.files import replace_file
+from segmif_ros.model.designs import OnePass, build
 from segmif_ros.model.encoder import ENCODERS
-from segmif_ros.model.network import FUSION_SCALES, PRIOR_SCALES, SegMiF, SegMiFConfig
+from segmif_ros.model.network import FUSION_SCALES, PRIOR_SCALES, Design, SegMiF, SegMiFConfig
+from segmif_ros.model.weight_files import CheckpointError, one_line, read_state, require_finite, shown
 
 FORMAT_VERSION = 1
 
 _FUSION = "fusion."
 _SEGMENTATION = "segmentation."
-# the one size that no tensor shows; files without it have 1
+# what no tensor shows; files without them have 1 and the cascade
 _PRIOR_SCALE = "prior_scale"
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_DESIGN = "design"
 _RANDOM = {Tensor.normal_, Tensor.uniform_, *(getattr(torch.nn.init, f"{name}_") for name in (
     "normal", "uniform", "trunc_normal", "kaiming_normal", "kaiming_uniform"
 ))}  # fmt: skip
 _HALF_LIMIT = torch.finfo(torch.float16).max
 
 
-class CheckpointError(ValueError):
-    """A checkpoint can't be used. The message is one line: the file, what was expected and found, and what to do."""
-
-
 def load_checkpoint(paths: str | Path | Sequence[str | Path], *, expected_classes: int | None = None) -> SegMiF:
-    """Builds the model that the files hold, in float32 on the CPU, in evaluation mode.
+    """Builds the cascade that the files hold, in float32 on the CPU, in evaluation mode.
 
     Args:
         paths: one file written by `save_checkpoint`, or the authors' two files in either order (PyTorch or safetensors;
@@ -55,8 +50,23 @@ def load_checkpoint(paths: str | Path | Sequence[str | Path], *, expected_classe
 
     Raises:
         CheckpointError: a file is missing, truncated or no checkpoint, the files don't belong together, a key is
-            missing, unexpected or of another shape, or the class count is not the expected one.
+            missing, unexpected or of another shape, or the class count is not the expected one; or they hold another
+            design than the cascade.
     """
+    model = load_network(paths, expected_classes=expected_classes)
+    if isinstance(model, OnePass):
+        file = paths if isinstance(paths, str | Path) else paths[0]
+        raise CheckpointError(
+            f"{file}: holds a network of design '{model.config.design}': write it as a model folder "
+            "(segmif export FILE FOLDER), and give the folder"
+        )
+    return model
+
+
+def load_network(
+    paths: str | Path | Sequence[str | Path], *, expected_classes: int | None = None
+) -> SegMiF | OnePass:
+    """Builds the network that the files hold, of any design; see `load_checkpoint`."""
     files = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     if len(files) not in (1, 2):
         raise CheckpointError(f"{len(files)} checkpoint files given: give one of ours, or the authors' two")
@@ -79,14 +89,15 @@ def load_checkpoint(paths: str | Path | Sequence[str | Path], *, expected_classe
             raise CheckpointError(
                 f"{files[0]}: holds no {part[:-1]} network: give the authors' other file together with it"
             )
-    config = _with_prior_scale(_read_config(tensors, sources), metadata, files[0])
+    design = _design(metadata, files[0])
+    config = _with_prior_scale(_read_config(tensors, sources, design), metadata, files[0])
     if expected_classes is not None and config.num_classes != expected_classes:
         raise CheckpointError(
             f"{sources[_SEGMENTATION]}: made for {config.num_classes} classes, but {expected_classes} were asked for: "
             f"choose a label set of {config.num_classes} classes or other weights"
         )
     _require_equal_keys(tensors, _shapes(config, sources), sources)
-    model = SegMiF(config)
+    model = build(config)
     model.load_state_dict(tensors)
     model.metadata = metadata
     return model.eval()
@@ -106,20 +117,20 @@ def _shapes(config: SegMiFConfig, sources: dict[str, Path]) -> Mapping[str, Tens
     """Return the state dict of a model without its memory: a small file can claim a network of any size."""
     try:
         with torch.device("meta"), _NothingToFill():
-            return SegMiF(config).state_dict()
+            return build(config).state_dict()
     except RuntimeError as error:  # sizes whose product overflows
         raise CheckpointError(
-            f"{sources[_FUSION]}: claims sizes that no network has ({_one_line(error)}): give weights of this network"
+            f"{sources[_FUSION]}: claims sizes that no network has ({one_line(error)}): give weights of this network"
         ) from None
 
 
 def save_checkpoint(
-    model: SegMiF, path: str | Path, metadata: Mapping[str, str] | None = None, *, float16: bool = False
+    model: SegMiF | OnePass, path: str | Path, metadata: Mapping[str, str] | None = None, *, float16: bool = False
 ) -> None:
     """Writes one safetensors file; a reader never sees half of it, as it replaces `path` in one step.
 
     Args:
-        model: any `SegMiF`; its mode and device don't matter.
+        model: of any design; its mode and device don't matter.
         path: the file; its folder must exist.
         metadata: strings to keep with the weights (label_set, prior, name, ...); `format_version` is added.
         float16: store weights of two or more dimensions in half precision (half the size, relative error up to 5e-4).
@@ -132,6 +143,8 @@ def save_checkpoint(
     strings = {**(metadata or {}), "format_version": str(FORMAT_VERSION)}
     if model.config.prior_scale != 1:
         strings[_PRIOR_SCALE] = str(model.config.prior_scale)
+    if model.config.design != "cascade":
+        strings[_DESIGN] = model.config.design
     for name, value in strings.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise CheckpointError(f"metadata {name!r} is {value!r}: names and values must be strings")
@@ -161,85 +174,6 @@ def _ordered(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[end:]
 
 
-def read_state(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """State dict and metadata of one file, whatever network it is of; CheckpointError if it can't be used.
-
-    Its kind is told by its first bytes, as suffixes are not reliable.
-    """
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(64)
-    except FileNotFoundError:
-        raise CheckpointError(f"{file}: no such file: check the path") from None
-    except OSError as error:
-        raise CheckpointError(f"{file}: can't be read ({error.strerror}): give a readable file") from None
-    if head.startswith(b"version https://git-lfs"):
-        raise CheckpointError(f"{file}: is a Git LFS pointer, not the weights: run 'git lfs pull'")
-    # safetensors begins with the header's length, whose first byte may be that of a pickle; its upper bytes are 0
-    pickled = head.startswith(b"\x80") and head[4:8] != bytes(4)
-    strings: dict[str, str] = {}
-    if pickled or head.startswith(b"PK\x03\x04"):
-        state = _read_torch(file)
-    elif head[8:9] == b"{":
-        state, strings = _read_safetensors(file)
-    else:
-        raise CheckpointError(f"{file}: is neither a safetensors nor a PyTorch checkpoint: give one of these")
-    for key, tensor in state.items():
-        if (
-            tensor.layout is not torch.strided
-            or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
-        ):
-            raise CheckpointError(f"{file}: {shown(key)} claims more values than the file holds: get the file again")
-        if tensor.is_floating_point():
-            require_finite(tensor, key, file)
-    return state, strings
-
-
-def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safetensors.safe_open(file, framework="pt") as opened:
-            state = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a dict)
-            return state, dict(opened.metadata() or {})
-    except safetensors.SafetensorError as error:
-        reason = _one_line(error)
-        raise CheckpointError(f"{file}: is a broken safetensors file ({reason}): get the file again") from error
-
-
-def _read_torch(file: Path) -> dict[str, Tensor]:
-    _refuse_archive_bomb(file)
-    try:
-        state: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{file}: is broken, or holds more than tensors, which is never unpickled: "
-            f"get the file again or save its state_dict() alone"
-        ) from error
-    except Exception as error:  # a broken stream can raise anything in there; the cause is kept
-        reason = _one_line(error)
-        raise CheckpointError(f"{file}: is a broken PyTorch file ({reason}): get the file again") from error
-    for wrapper in _WRAPPERS:
-        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-    if not isinstance(state, Mapping) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    ):
-        raise CheckpointError(f"{file}: holds no state dict (names and tensors only): save a state_dict()")
-    return dict(state)
-
-
-def _refuse_archive_bomb(file: Path) -> None:
-    """Refuse a zip archive whose records come out larger than the file: PyTorch writes them as they are."""
-    try:
-        if not zipfile.is_zipfile(file):
-            return
-        with zipfile.ZipFile(file) as archive:
-            records = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return  # the reader itself will say it
-    if sum(each.file_size for each in records) > file.stat().st_size:
-        raise CheckpointError(f"{file}: its records claim more bytes than the file has: get the file again")
-
-
 def _split(state: dict[str, Tensor], file: Path) -> dict[str, dict[str, Tensor]]:
     """The networks that a file holds, by prefix, with our key names."""
     if state and all(key.startswith("module.") for key in state):
@@ -263,7 +197,17 @@ def _split(state: dict[str, Tensor], file: Path) -> dict[str, dict[str, Tensor]]
     return parts
 
 
-def _read_config(tensors: dict[str, Tensor], sources: dict[str, Path]) -> SegMiFConfig:
+def _design(metadata: Mapping[str, str], file: Path) -> Design:
+    name = metadata.get(_DESIGN, "cascade")
+    for known in get_args(Design):
+        if name == known:
+            return cast(Design, known)
+    raise CheckpointError(
+        f"{file}: {_DESIGN} is {shown(name)}: this software knows {', '.join(get_args(Design))}; update segmif_ros"
+    )
+
+
+def _read_config(tensors: dict[str, Tensor], sources: dict[str, Path], design: Design) -> SegMiFConfig:
     """Sizes of the model off the shapes. What doesn't matter for a size is compared later, key by key."""
 
     def shape(key: str, dimensions: int) -> torch.Size:
@@ -287,6 +231,19 @@ def _read_config(tensors: dict[str, Tensor], sources: dict[str, Path]) -> SegMiF
             f"{sources[_SEGMENTATION]}: encoder of widths {widths} and depths {depths} is none of "
             f"mit_b0_slim, mit_b0 .. mit_b5: give weights of one of these"
         )
+    classes, head = f"{net}decoder.linear_pred.weight", f"{net}decoder.linear_c1.proj.weight"
+    if design != "cascade":
+        side = shape(_FUSION + "first.weight", 4)[0]
+        try:
+            return SegMiFConfig(
+                encoder=encoder,
+                num_classes=shape(classes, 4)[0],
+                fusion_channels=side,
+                decoder_channels=shape(head, 2)[0],
+                design=design,
+            )
+        except ValueError as error:
+            raise error if isinstance(error, CheckpointError) else _no_such_sizes(error, sources) from error
     channels, planes = shape(_FUSION + "conv1_ir.weight", 4)[:2]
     outputs = shape(_FUSION + "conv22.weight", 4)[0]
     scale = {scale * scale: scale for scale in FUSION_SCALES}.get(planes)
@@ -298,17 +255,19 @@ def _read_config(tensors: dict[str, Tensor], sources: dict[str, Path]) -> SegMiF
     try:
         return SegMiFConfig(
             encoder=encoder,
-            num_classes=shape(f"{net}decoder.linear_pred.weight", 4)[0],
+            num_classes=shape(classes, 4)[0],
             fusion_channels=channels,
             growth=shape(_FUSION + "DRDB1.Dcov1.weight", 4)[0],
             fusion_scale=scale,
             fusion_output="direct" if outputs == planes else "blend",
-            decoder_channels=shape(f"{net}decoder.linear_c1.proj.weight", 2)[0],
+            decoder_channels=shape(head, 2)[0],
         )
     except ValueError as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{sources[_FUSION]}: {error}; give weights of this network") from error
+        raise error if isinstance(error, CheckpointError) else _no_such_sizes(error, sources) from error
+
+
+def _no_such_sizes(error: ValueError, sources: dict[str, Path]) -> CheckpointError:
+    return CheckpointError(f"{sources[_FUSION]}: {error}; give weights of this network")
 
 
 def _with_prior_scale(config: SegMiFConfig, metadata: Mapping[str, str], file: Path) -> SegMiFConfig:
@@ -344,18 +303,15 @@ def _require_equal_keys(
     for key in tensors:
         if key not in expected:
             file = sources[key[: key.index(".") + 1]]
-            raise CheckpointError(f"{file}: unexpected key {_own(key, file, sources)}: give weights of this network")
+            raise CheckpointError(
+                f"{file}: unexpected key {_own(key, file, sources)}: give weights of this network"
+            )
 
 
 def _own(key: str, file: Path, sources: dict[str, Path]) -> str:
     """The key as it is written in its file, for a message: the authors' files lack our first part."""
     whole = all(source == file for source in sources.values())
     return shown(key if whole else key[key.index(".") + 1 :])
-
-
-def shown(key: str) -> str:
-    """A file's key for a message of one line, whatever is in it."""
-    return key if key.isprintable() else ascii(key)
 
 
 def _require_known_format(metadata: Mapping[str, str], file: Path) -> None:
@@ -366,20 +322,11 @@ def _require_known_format(metadata: Mapping[str, str], file: Path) -> None:
         )
 
 
-def require_finite(tensor: Tensor, key: str, file: Path) -> None:
-    """CheckpointError, with the file and the key, for an infinite value or a NaN."""
-    if not torch.isfinite(tensor).all():
-        raise CheckpointError(f"{file}: {shown(key)} holds values that are not finite: use other weights")
-
-
-def _one_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-
-
 __all__ = [
     "FORMAT_VERSION",
     "CheckpointError",
     "load_checkpoint",
+    "load_network",
     "read_state",
     "require_finite",
     "save_checkpoint",

@@ -80,17 +80,18 @@ class PatchEmbedding(nn.Module):
             embedded = self.proj(feature_map)
         else:
             embedded = self._convolve(feature_map, self.proj.weight.sum(dim=1, keepdim=True))
-        return self._normalise(embedded)
+        return self.normalised(embedded)
 
     def scaled(self, feature_map: Tensor, factor: Tensor) -> tuple[Tensor, int, int]:
         """The same of factor * feature_map, factor (C_in, 1, 1), for the price of multiplying it into the weights."""
-        return self._normalise(self._convolve(feature_map, self.proj.weight * factor))
+        return self.normalised(self._convolve(feature_map, self.proj.weight * factor))
 
     def _convolve(self, feature_map: Tensor, weight: Tensor) -> Tensor:
         stride, padding = self.proj.stride[0], self.proj.kernel_size[0] // 2
         return F.conv2d(feature_map, weight, self.proj.bias, stride=stride, padding=padding)
 
-    def _normalise(self, embedded: Tensor) -> tuple[Tensor, int, int]:
+    def normalised(self, embedded: Tensor) -> tuple[Tensor, int, int]:
+        """Convolved (B, C, h, w) -> tokens (B, h * w, C), h, w."""
         height, width = embedded.shape[-2:]
         return self.norm(to_tokens(embedded)), height, width
 
@@ -215,12 +216,15 @@ class MixTransformer(nn.Module):
                 tokens, height, width = embedding.scaled(current, factor)
             else:
                 tokens, height, width = embedding(current)
-            for block in self.get_submodule(f"block{stage}").children():
-                tokens = block(tokens, height, width)
-            tokens = self.get_submodule(f"norm{stage}")(tokens)
-            current = to_map(tokens, height, width)
+            current = self.finished(stage, tokens, height, width)
             maps.append(current)
         return maps
+
+    def finished(self, stage: int, tokens: Tensor, height: int, width: int) -> Tensor:
+        """Embedded tokens (B, h * w, C) of a stage -> its map (B, C, h, w), through its blocks and norm."""
+        for block in self.get_submodule(f"block{stage}").children():
+            tokens = block(tokens, height, width)
+        return to_map(self.get_submodule(f"norm{stage}")(tokens), height, width)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -136,7 +136,7 @@ class FusionNetwork(Rewritable):
             (B, 1, H, W), not clamped.
         """
         height, width = infrared.shape[-2:]
-        infrared_planes, visible_planes = self._fold(infrared), self._fold(visible)
+        infrared_planes, visible_planes = folded(infrared, self.scale), folded(visible, self.scale)
         if not self.rewrites.early_projection:
             # The 1x1 maps run on small maps otherwise, and the interaction block enlarges: equal, and much cheaper.
             size = infrared_planes.shape[-2:]
@@ -150,8 +150,8 @@ class FusionNetwork(Rewritable):
         x = self.relu(self.conv2(torch.cat((a, b), dim=1)))
         x = self.conv22(self.relu(self.conv21(x)))
         if self.output == "direct":
-            return self._unfold(self.relu(x))[..., :height, :width]
-        logit, residual = (self._unfold(half)[..., :height, :width] for half in x.chunk(2, dim=1))
+            return unfolded(self.relu(x), self.scale)[..., :height, :width]
+        logit, residual = (unfolded(half, self.scale)[..., :height, :width] for half in x.chunk(2, dim=1))
         return torch.lerp(visible, infrared, logit.to(visible.dtype).sigmoid()) + residual
 
     def _first(self, convolution: nn.Conv2d, planes: Tensor) -> Tensor:
@@ -162,16 +162,19 @@ class FusionNetwork(Rewritable):
         mapped = convolution(planes.contiguous(memory_format=torch.channels_last))
         return mapped.contiguous(memory_format=torch.channels_last)
 
-    def _fold(self, plane: Tensor) -> Tensor:
-        """(B, 1, H, W) -> (B, s * s, ceil(H / s), ceil(W / s)); sizes that s doesn't divide repeat the border."""
-        height, width = plane.shape[-2:]
-        pad = (0, -width % self.scale, 0, -height % self.scale)
-        if any(pad):
-            plane = F.pad(plane, pad, mode="replicate")
-        return F.pixel_unshuffle(plane, self.scale) if self.scale > 1 else plane
 
-    def _unfold(self, planes: Tensor) -> Tensor:
-        return F.pixel_shuffle(planes, self.scale) if self.scale > 1 else planes
+def folded(plane: Tensor, scale: int) -> Tensor:
+    """(B, 1, H, W) -> (B, s * s, ceil(H / s), ceil(W / s)); sizes that s doesn't divide repeat the border."""
+    height, width = plane.shape[-2:]
+    pad = (0, -width % scale, 0, -height % scale)
+    if any(pad):
+        plane = F.pad(plane, pad, mode="replicate")
+    return F.pixel_unshuffle(plane, scale) if scale > 1 else plane
 
 
-__all__ = ["DenseBlock", "FusionNetwork", "FusionOutput"]
+def unfolded(planes: Tensor, scale: int) -> Tensor:
+    """(B, s * s, h, w) -> (B, 1, s * h, s * w), the inverse of `folded`."""
+    return F.pixel_shuffle(planes, scale) if scale > 1 else planes
+
+
+__all__ = ["DenseBlock", "FusionNetwork", "FusionOutput", "folded", "unfolded"]

@@ -19,6 +19,7 @@ from segmif_ros.model.interaction import HEAD_WIDTH
 from segmif_ros.model.rewrites import Rewritable
 
 Mode = Literal["robot", "authors"]
+Design = Literal["cascade", "early", "two_branch"]
 
 FUSION_SCALES = (1, 2, 4)
 PRIOR_SCALES = (1, 2, 4)
@@ -30,7 +31,7 @@ _STD = (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True, kw_only=True)
 class SegMiFConfig:
-    """Sizes of a model. The defaults are the paper's; all but `prior_scale` can be read off a checkpoint's shapes.
+    """Sizes of a model. The defaults are the paper's; a checkpoint's shapes say all but `prior_scale` and `design`.
 
     Attributes:
         encoder: 'mit_b0_slim', 'mit_b0' .. 'mit_b5'.
@@ -41,6 +42,7 @@ class SegMiFConfig:
         fusion_output: 'direct' (the paper's) or 'blend', see `FusionNetwork`.
         decoder_channels: width of the segmentation head.
         prior_scale: 1, 2 or 4; the encoder sees the prior image at H/s x W/s, which costs s * s times less.
+        design: 'cascade' (SegMiF), or one of `model.designs`.
 
     Raises:
         ValueError: a value is outside its range.
@@ -54,6 +56,7 @@ class SegMiFConfig:
     fusion_output: FusionOutput = "direct"
     decoder_channels: int = 256
     prior_scale: int = 1
+    design: Design = "cascade"
 
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:
@@ -67,6 +70,8 @@ class SegMiFConfig:
             raise ValueError(f"fusion_scale is {self.fusion_scale}: it must be 1, 2 or 4")
         if self.prior_scale not in PRIOR_SCALES:
             raise ValueError(f"prior_scale is {self.prior_scale}: it must be 1, 2 or 4")
+        if self.design not in get_args(Design):
+            raise ValueError(f"design is '{self.design}': it must be one of {', '.join(get_args(Design))}")
         if self.fusion_output not in get_args(FusionOutput):
             raise ValueError(f"fusion_output is '{self.fusion_output}': it must be 'direct' or 'blend'")
 
@@ -209,4 +214,13 @@ def _require_planes(infrared: Tensor, visible: Tensor, prior: Tensor) -> None:
             raise ValueError(f"{name} has shape {shapes}: both must be equal")
 
 
-__all__ = ["FUSION_SCALES", "PRIOR_SCALES", "Mode", "SegMiF", "SegMiFConfig", "SegMiFOutput", "SegmentationNetwork"]
+__all__ = [
+    "FUSION_SCALES",
+    "PRIOR_SCALES",
+    "Design",
+    "Mode",
+    "SegMiF",
+    "SegMiFConfig",
+    "SegMiFOutput",
+    "SegmentationNetwork",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from segmif_ros.data.camvid import CamVid
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.label_mapping import LabelMapError, LabelMapping
-from segmif_ros.data.mixture import Mixture, PairSource, PublishedSource, SceneSource, Source
+from segmif_ros.data.mixture import LostCamera, Mixture, PairSource, PublishedSource, SceneSource, Source
 from segmif_ros.data.published import open_dataset
 from segmif_ros.data.rgb_labels import RgbLabels
 from segmif_ros.data.transforms import Image, Sample, blend_luma
@@ -50,10 +50,26 @@ class Batch:
     absent: Tensor
     names: tuple[str, ...]
 
-    def to(self, device: torch.device) -> Batch:
-        """Move the tensors."""
-        tensors = ("infrared", "rgb", "prior", "target", "labels", "absent")
-        return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
+    def to(self, device: torch.device, *, channels_last: bool = False) -> Batch:
+        """Move the tensors; with ``channels_last`` images lie in memory pixel by pixel."""
+        moved: dict[str, Any] = {name: value.to(device) for name, value in self._tensors().items()}
+        if channels_last:
+            moved = {
+                name: value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
+                for name, value in moved.items()
+            }
+        return replace(self, **moved)
+
+    def parts(self, count: int) -> Iterator[Batch]:
+        """Cut into ``count`` equal parts."""
+        size = len(self.names) // count
+        for begin in range(0, size * count, size):
+            end = begin + size
+            cut: dict[str, Any] = {name: value[begin:end] for name, value in self._tensors().items()}
+            yield replace(self, names=self.names[begin:end], **cut)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "names"}
 
 
 class Samples(Dataset[dict[str, Any]]):
@@ -135,6 +151,8 @@ def open_source(
     root = data_root / config.path
     try:
         source = _open(config, root, cache, held_out, labels)
+        if config.lost:
+            source = LostCamera(source, config.lost)
         if config.targets:
             folder = root / config.targets
             return WholeTargets(source, target_files(folder), folder)
@@ -162,6 +180,7 @@ def _open(config: SourceConfig, root: Path, cache: Path | None, held_out: bool, 
             held_out=held_out and config.hold_out_every > 0,
             mapping=used,
             labelled_only=config.labelled_only,
+            names=config.names,
         )
     if config.kind != "scenes":
         return PublishedSource(open_dataset(config.kind, root, config.split), ours, config.label_map)

@@ -14,7 +14,7 @@ from segmif_ros.imaging.fusion_target import FusionTarget
 from segmif_ros.imaging.prior import PriorMethod
 from segmif_ros.inference.config import EngineConfig
 from segmif_ros.labels import label_set
-from segmif_ros.model import SegMiFConfig
+from segmif_ros.model import Mode, SegMiFConfig
 from segmif_ros.settings import like, setting
 from segmif_ros.training.freezing import require_known
 
@@ -40,6 +40,8 @@ class SourceConfig:
         hold_out_every: For pairs: every n-th by name is kept for validation; 0 for a folder that is used whole.
         labelled_only: For pairs: leave out those without a label file and without a map of absence.
         unlabelled: For pairs: don't look at labels/ and absent/; they are for the fusion loss alone.
+        names: For pairs: a pattern of the names to take, such as '*N'; "" for all.
+        lost: Of a validation source: the camera that gives nothing, all bytes 0: 'rgb' or 'infrared'; "" for none.
         first_seed, count, height, width: For scenes: seeds first_seed .. first_seed + count - 1, size in pixels.
         whole_target: Method of a fusion target that is made from the whole pair and then augmented with it, as in the
             authors' training; "" makes it from each augmented crop. Not for scenes.
@@ -63,6 +65,8 @@ class SourceConfig:
     hold_out_every: int = 0
     labelled_only: bool = False
     unlabelled: bool = False
+    names: str = ""
+    lost: Literal["", "rgb", "infrared"] = ""
     first_seed: int = 0
     count: int = 0
     height: int = 0
@@ -76,6 +80,8 @@ class SourceConfig:
             raise ValueError(f"targets is {self.targets} and whole_target {self.whole_target}: give one of them")
         if self.kind == "scenes" and (self.targets or self.whole_target):
             raise ValueError("scenes have no targets and no whole_target: leave both out")
+        if self.names and self.kind != "pairs":
+            raise ValueError(f"names is '{self.names}', but kind is {self.kind}: names chooses among pairs alone")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +124,8 @@ class RoundsConfig:
         segmentation_training_mode_steps: Steps of a segmentation phase after which it goes on without dropout and with
             fixed normalisation, 0 for never (authors: 1000, after the first validation).
         eight_bit: Whether the segmentation phase sees fused images cut to 8 bit and stretched, as the authors' files.
+        red_plane: Whether the segmentation phase's images are fused with the red plane, as the authors' files, rather
+            than with the luma, as in the fusion phase and in use.
     """
 
     count: int = 7
@@ -131,6 +139,7 @@ class RoundsConfig:
     helper_in_training_mode: bool = False
     segmentation_training_mode_steps: int = 0
     eight_bit: bool = False
+    red_plane: bool = False
 
     def __post_init__(self) -> None:
         for name in ("count", "first_fusion_steps", "fusion_steps", "segmentation_steps"):
@@ -183,6 +192,7 @@ class TrainingConfig:
         sources: The data mixture.
         validation: The held-out sources, not augmented; ``weight`` is not used.
         validation_samples: Samples of each validation source, spread evenly over it.
+        validation_mode: 'robot', as a node runs, or 'authors', as their test script, see `SegMiF.forward`.
         optimiser: AdamW and schedule.
         fusion_weight, segmentation_weight: Base weights of the two losses.
         class_weights: Factors of the cross-entropy by class name; 1 for those not named.
@@ -192,9 +202,11 @@ class TrainingConfig:
         precision: Of the networks: 'float32', or 'bfloat16' by autocast (losses and weights stay float32).
         channels_last: Whether images and weights lie in memory pixel by pixel, which is faster on many GPUs.
         compile: Whether the networks are compiled by torch.compile: a slow start, faster steps.
-        weighting: How the base weights are balanced: 'fixed', 'authors', 'dynamic' or 'uncertainty', see `weighting`.
+        weighting: How the base weights are balanced: 'fixed', 'authors', 'dynamic', 'uncertainty' or 'gradient_norm',
+            see `weighting`.
         weighting_temperature, weighting_window: Of 'dynamic'.
-        weighting_lr: Learning rate of 'uncertainty'.
+        weighting_lr: Rate at which the weights of 'uncertainty' and 'gradient_norm' move.
+        weighting_asymmetry: Of 'gradient_norm': how much more gradient a loss gets that lags; 0 for equal ones.
         first_round_steps: Steps with the first round's fusion loss; the later rounds' one follows.
         prior_gradient: Whether gradients pass into the encoder through the prior's features (the authors': no).
         ema_decay: Of the averaged weights that are validated and saved; 0 turns averaging off.
@@ -227,6 +239,7 @@ class TrainingConfig:
     sources: tuple[SourceConfig, ...]
     validation: tuple[SourceConfig, ...] = ()
     validation_samples: int = 12
+    validation_mode: Mode = "robot"
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     fusion_weight: float = 1.0
     segmentation_weight: float = 1.0
@@ -236,10 +249,11 @@ class TrainingConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
     compile: bool = False
-    weighting: Literal["fixed", "authors", "dynamic", "uncertainty"] = "dynamic"
+    weighting: Literal["fixed", "authors", "dynamic", "uncertainty", "gradient_norm"] = "dynamic"
     weighting_temperature: float = 2.0
     weighting_window: int = 50
     weighting_lr: float = 0.01
+    weighting_asymmetry: float = 1.0
     first_round_steps: int = 0
     prior_gradient: bool = False
     ema_decay: float = 0.999
@@ -280,6 +294,15 @@ class TrainingConfig:
             raise ValueError(f"absence_weight is {self.absence_weight}: it must be 0 or more")
         if not 0 <= self.overlap_weight < math.inf:
             raise ValueError(f"overlap_weight is {self.overlap_weight}: it must be 0 or more")
+        design, joint_alone = self.model.design, self.method == "joint" and not self.fusion_first_steps
+        of_cascade = self.weighting == "gradient_norm" or self.validation_mode == "authors"
+        if design != "cascade" and (of_cascade or not joint_alone):
+            raise ValueError(
+                f"model.design is {design}: it is trained by method 'joint' without fusion_first_steps, by any"
+                " weighting but gradient_norm, and validated in mode 'robot'"
+            )
+        if self.weighting == "gradient_norm":
+            self._require_gradient_norm()
         unknown = sorted(set(self.class_weights) - set(label_set(self.label_set).names))
         if unknown:
             raise ValueError(f"class_weights names {', '.join(unknown)}: not classes of label set '{self.label_set}'")
@@ -288,6 +311,8 @@ class TrainingConfig:
                 raise ValueError(
                     f"whole_target is {each.whole_target}, fusion_target {self.fusion_target}: make them equal"
                 )
+        if any(each.lost for each in self.sources):
+            raise ValueError("lost is for validation: to train with a lost camera give augment.lost_rgb, lost_infrared")
         for each in self.validation:
             if any(_overlap(each, other) for other in self.sources):
                 raise ValueError(_overlap_message(each))
@@ -297,6 +322,20 @@ class TrainingConfig:
         sizes = {(each.augment.crop_height, each.augment.crop_width) for each in self.sources}
         if len(sizes) != 1:
             raise ValueError(f"sources have crops of {sorted(sizes)}: give every source the same crop size")
+
+    def _require_gradient_norm(self) -> None:
+        if self.weighting_asymmetry < 0 or self.weighting_lr <= 0:
+            raise ValueError(
+                f"weighting_lr is {self.weighting_lr}, weighting_asymmetry {self.weighting_asymmetry}: gradient_norm"
+                " needs a rate above 0 and an asymmetry of 0 or more"
+            )
+        if "fusion" in self.freeze:
+            raise ValueError("weighting is gradient_norm, which needs the fusion network's gradients: don't freeze it")
+        if self.first_round_steps:
+            raise ValueError(
+                f"first_round_steps is {self.first_round_steps}: gradient_norm measures how far a loss has fallen, so"
+                " it must be one loss all the way: make it 0"
+            )
 
 
 def _overlap(validation: SourceConfig, source: SourceConfig) -> bool:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from segmif_ros.data.absence import possible_classes
@@ -23,6 +23,7 @@ from segmif_ros.data.transforms import AugmentConfig
 from segmif_ros.labels import label_set
 from segmif_ros.model import SegMiF
 from segmif_ros.model.colour import rgb_to_luma, with_luma
+from segmif_ros.model.designs import OnePass
 from segmif_ros.training.batches import Batch, Samples, SegmentationSamples
 from segmif_ros.training.config import TrainingConfig
 from segmif_ros.training.losses import (
@@ -119,6 +120,10 @@ class Phase:
         """Return a fresh weighting of fusion and segmentation loss."""
         return make_weighting(self.config, (self.config.fusion_weight, self.config.segmentation_weight), device)
 
+    def shared_layer(self, model: SegMiF) -> nn.Parameter:
+        """Return the weights of the last layer that both losses move."""
+        return cast(nn.Parameter, model.fusion.conv22.weight)
+
     def losses(self, model: SegMiF, batch: Batch, step: int, truth: Truth) -> tuple[Tensor, Tensor]:
         """Fusion loss (mean of the batch) and segmentation loss (sum of the batch / truth.total), scalars.
 
@@ -158,6 +163,17 @@ class SegmentationAlone(Phase):
         return logits.new_zeros(()), truth.loss(logits, batch)
 
 
+class OnePassJoint(Phase):
+    """Moves a network of another design than the cascade; both losses act on its two outputs."""
+
+    def losses(self, model: SegMiF | OnePass, batch: Batch, step: int, truth: Truth) -> tuple[Tensor, Tensor]:
+        """See `Phase.losses`; the fused image isn't what the classes are made from."""
+        assert isinstance(model, OnePass)
+        with autocast(batch, self.config):
+            fused, logits = model.raw(batch.infrared, batch.rgb)
+        return self.fusion_loss(fused.float(), batch, step), truth.loss(logits.float(), batch)
+
+
 class FusionAlone(Phase):
     """Moves the fusion network alone on its own loss, the segmentation network giving the prior's features."""
 
@@ -177,14 +193,25 @@ class FusionAlone(Phase):
         return self.fusion_loss(fused, batch, step), fused.new_zeros(())
 
 
-def fuse(model: SegMiF, batch: Batch, *, prior_gradient: bool = False) -> Tensor:
-    """Fused luma float32 (B, 1, H, W), not clamped; gradients pass into the encoder only if asked for."""
+def fuse(model: SegMiF, batch: Batch, *, prior_gradient: bool = False, visible: Tensor | None = None) -> Tensor:
+    """Fuse a batch.
+
+    Args:
+        model: The cascade.
+        batch: What to fuse.
+        prior_gradient: Whether gradients pass into the encoder.
+        visible: The visible plane (B, 1, H, W) in [0, 1]; None for the luma of the RGB images.
+
+    Returns:
+        Fused luma float32 (B, 1, H, W), not clamped.
+    """
     with torch.set_grad_enabled(prior_gradient and torch.is_grad_enabled()):
         features = [each.to(batch.infrared.dtype) for each in model.prior_features(batch.prior)]
     # not in bfloat16 on a CPU: oneDNN's weight gradients of dilated convolutions of 24 or 40 channels aren't finite
     device = batch.rgb.device.type
     with torch.autocast(device, enabled=device != "cpu" and torch.is_autocast_enabled(device)):
-        return model.fusion(batch.infrared, rgb_to_luma(batch.rgb), *features).float()
+        plane = rgb_to_luma(batch.rgb) if visible is None else visible
+        return model.fusion(batch.infrared, plane, *features).float()
 
 
 def autocast(batch: Batch, config: TrainingConfig) -> torch.autocast:

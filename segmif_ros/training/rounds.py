@@ -26,7 +26,7 @@ from segmif_ros.training.batches import Batch
 from segmif_ros.training.config import RoundsConfig, TrainingConfig
 from segmif_ros.training.losses import fusion_loss_first_round, fusion_loss_later_rounds
 from segmif_ros.training.optimiser import poly_factor
-from segmif_ros.training.phases import FusionAlone, Parts, Phase, SegmentationAlone, Truth, autocast, fuse
+from segmif_ros.training.phases import FusionAlone, OnePassJoint, Parts, Phase, SegmentationAlone, Truth, autocast, fuse
 from segmif_ros.training.weighting import FixedWeights, Weighting, make_weighting
 
 # The authors' code means to warm up for longer; as it is written, only the first step of a phase is scaled.
@@ -38,7 +38,8 @@ def phases_of(config: TrainingConfig) -> tuple[Phase, ...]:
     if config.method == "joint":
         first = config.fusion_first_steps
         alone = (FusionAlone(config=config, name="fusion", first=0, end=first),) if first else ()
-        return (*alone, Phase(config=config, name="joint", first=first, end=config.steps))
+        kind = Phase if config.model.design == "cascade" else OnePassJoint
+        return (*alone, kind(config=config, name="joint", first=first, end=config.steps))
     if config.method == "fusion":
         return (FusionAlone(config=config, name="fusion", first=0, end=config.steps),)
     if config.method == "segmentation":
@@ -170,7 +171,8 @@ class SegmentationPhase(RoundPhase):
             model.segmentation.eval()
         with autocast(batch, self.config):
             with torch.no_grad(), _in_evaluation_mode(model.segmentation):
-                fused = with_luma(batch.rgb, fuse(model, batch))
+                plane = batch.rgb[:, :1] if self.rounds.red_plane else None
+                fused = with_luma(batch.rgb, fuse(model, batch, visible=plane))
                 rgb = _stretched(fused) if self.rounds.eight_bit else fused.clamp(0, 1)
             logits = model.segment(rgb).float()
         loss = truth.loss(logits, batch)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from segmif_ros.inference.weights import WeightsError, parse_weights, resolve_checkpoint
 from segmif_ros.labels import LabelSet, LabelSetError, counterparts, label_set, label_set_of
-from segmif_ros.model import SegMiF, load_checkpoint
+from segmif_ros.model import SegMiF
+from segmif_ros.model.checkpoint import load_network
 from segmif_ros.model.pretrained import apply_encoder
 from segmif_ros.paths import user_path
 from segmif_ros.training.config import RecipeError, TrainingConfig
@@ -64,11 +65,8 @@ def start(model: SegMiF, config: TrainingConfig) -> list[str]:
     Raises RecipeError or CheckpointError for weights that can't be used.
     """
     lines = [f"published: {config.published}"] if config.published else []
-    if config.published and not (config.encoder_init or config.init or config.segmentation_init):
-        lines.append(
-            "the encoder starts from random weights: the published figure was reached from an encoder trained on "
-            "ImageNet, so give its file as encoder_init"
-        )
+    if not (config.encoder_init or config.init or config.segmentation_init):
+        lines += random_encoder(config)
     if config.init:
         lines += start_from(model, config.init, label_set(config.label_set)).summary().splitlines()
     if config.segmentation_init:
@@ -82,6 +80,18 @@ def start(model: SegMiF, config: TrainingConfig) -> list[str]:
         read = apply_encoder(model, path)
         lines.append(f"encoder_init {config.encoder_init}: {config.model.encoder}, {read.layout} layout")
     return lines
+
+
+def random_encoder(config: TrainingConfig) -> list[str]:
+    """Return what to say where a recipe starts from no weights at all."""
+    encoder = config.model.encoder
+    missed = "figure was" if config.published else "figures were"
+    return [
+        f"WARNING: the encoder {encoder} starts from random weights. The published {missed} reached from one trained",
+        "on ImageNet, and without it a training ends far below. Give the file of such an encoder in the recipe, as",
+        f"encoder_init: {encoder}.pth ('Starting from ImageNet' in docs/training_recipes.md), or weights to go on from,",
+        "as init: segmif-s",
+    ]
 
 
 def start_from(model: SegMiF, path: str, classes: LabelSet, part: str = "") -> Start:
@@ -98,7 +108,7 @@ def start_from(model: SegMiF, path: str, classes: LabelSet, part: str = "") -> S
         RecipeError: It isn't there, shares no weights with the model, or its classes can't be told.
     """
     try:
-        source = load_checkpoint(resolve_checkpoint(parse_weights(path)))
+        source = load_network(resolve_checkpoint(parse_weights(path)))
         theirs = label_set_of(source.metadata, source.config.num_classes)
     except (WeightsError, LabelSetError) as error:
         raise RecipeError(f"init {path}: {error}") from None

@@ -13,13 +13,12 @@ killed at any moment continues from its last state to the same result, to the bi
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import torch
@@ -28,8 +27,10 @@ from torch import Tensor, nn
 from segmif_ros.inference.allocator import keep_large_blocks
 from segmif_ros.labels import label_metadata, label_set
 from segmif_ros.model import SegMiF, save_checkpoint
+from segmif_ros.model.designs import build
 from segmif_ros.training.batches import Batch, batches, open_source
-from segmif_ros.training.config import RecipeError, TrainingConfig
+from segmif_ros.training.config import TrainingConfig
+from segmif_ros.training.device import device_of, require_equal_parts
 from segmif_ros.training.distributed import ALONE, Processes, ReportedElsewhereError
 from segmif_ros.training.freezing import freeze, hold_still
 from segmif_ros.training.losses import labelled_weight
@@ -42,7 +43,7 @@ from segmif_ros.training.run_folder import RunFolder
 from segmif_ros.training.starting import start
 from segmif_ros.training.stopping import StopRequest, TrainingStopped
 from segmif_ros.training.validation import Validation
-from segmif_ros.training.weighting import UncertaintyWeights, combined
+from segmif_ros.training.weighting import GradientNorm, UncertaintyWeights, combined
 
 _LOSSES = ("loss", "fusion", "segmentation")
 _STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -75,12 +76,12 @@ class Trainer:
         self.config = config
         self.output = output
         self.processes = processes
-        _require_equal_parts(config, processes)
+        require_equal_parts(config, processes)
         if config.num_threads:
             torch.set_num_threads(config.num_threads)
         # samples are small: OpenCV's threads only get in the way of PyTorch's
         cv2.setNumThreads(1)
-        self.device = _device(config.device, processes)
+        self.device = device_of(config.device, processes)
         if self.device.type == "cpu":
             keep_large_blocks()  # a step frees and takes hundreds of large blocks
         self._writer: ScalarWriter | None = None
@@ -101,13 +102,15 @@ class Trainer:
             num_classes=config.model.num_classes,
             prior=config.prior,
             seed=config.seed,
+            mode=config.validation_mode,
             method=config.method,
             segmentation_input=config.segmentation_input,
         )
         named = named_sources(config, [part[0] for part in self._parts], held_out)
         processes.on_main(lambda: keep_data_identity(output, named, resumed=state is not None))
         torch.manual_seed(config.seed)
-        self.model = SegMiF(config.model)
+        # whatever the design: the recipe's phases are those that take it
+        self.model = cast(SegMiF, build(config.model))
         if state is None:
             for line in start(self.model, config):
                 if processes.is_main:
@@ -227,11 +230,14 @@ class Trainer:
         truth = Truth(total=float(processes.sum(weight)), evidence=self.evidence)
         share = 1.0 / (config.accumulate * processes.world)
         weights = self.weighting.weights()
+        shared = self.phase.shared_layer(self.model) if isinstance(self.weighting, GradientNorm) else None
+        of_fusion = None if shared is None else torch.zeros_like(shared)
         self.optimiser.zero_grad(set_to_none=True)
         sums = torch.zeros(len(_LOSSES), dtype=torch.float64)
         broken: list[str] = []
-        for part in _cut(batch, config.accumulate):
-            fusion, segmentation = self.phase.losses(self.model, self._placed(part), self.step, truth)
+        for part in batch.parts(config.accumulate):
+            placed = part.to(self.device, channels_last=config.channels_last)
+            fusion, segmentation = self.phase.losses(self.model, placed, self.step, truth)
             fusion = share * fusion
             known = (True, truth.total > 0)
             loss = combined(self.weighting, (fusion, segmentation), known=known, share=share)
@@ -239,12 +245,19 @@ class Trainer:
             if not found.isfinite().all():
                 broken += part.names
             sums += found
+            if shared is not None and of_fusion is not None:
+                of_fusion += torch.autograd.grad(fusion, shared, retain_graph=True)[0]
             torch.autograd.backward(loss)
-        shared = processes.sum(torch.cat([sums, torch.tensor(wishes, dtype=torch.float64)])).tolist()
-        values = dict(zip(_LOSSES, shared, strict=False))
+        summed = processes.sum(torch.cat([sums, torch.tensor(wishes, dtype=torch.float64)])).tolist()
+        values = dict(zip(_LOSSES, summed, strict=False))
         if not all(math.isfinite(value) for value in values.values()):
             self._fail(values, broken)
         processes.sum_gradients(each for group in self.optimiser.param_groups for each in group["params"])
+        if isinstance(self.weighting, GradientNorm) and shared is not None and of_fusion is not None:
+            # the other loss's part is what remains of the sum: no second pass through the networks
+            weighted, both = weights[0] * processes.sum(of_fusion), shared.grad
+            assert both is not None  # backward has just filled it
+            self.weighting.observe((float(weighted.norm()), float((both - weighted).norm())))
         if config.optimiser.clip_norm > 0:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.optimiser.clip_norm)
         self.optimiser.step()
@@ -253,7 +266,7 @@ class Trainer:
         self.step += 1
         self._average()
         values |= {"lr_factor": factor, "fusion_weight": weights[0], "segmentation_weight": weights[1]}
-        return values, [wish > 0 for wish in shared[len(_LOSSES) :]]
+        return values, [wish > 0 for wish in summed[len(_LOSSES) :]]
 
     def _fail(self, values: dict[str, float], broken: list[str]) -> None:
         names = [name for each in self.processes.gather(broken) for name in each]
@@ -261,17 +274,6 @@ class Trainer:
             raise ReportedElsewhereError("a loss is not finite")
         shown = ", ".join(f"{name} {value:g}" for name, value in values.items())
         raise TrainingError(f"step {self.step}: loss is not finite ({shown}); batch: {'; '.join(names)}")
-
-    def _placed(self, batch: Batch) -> Batch:
-        batch = batch.to(self.device)
-        if not self.config.channels_last:
-            return batch
-        planes: dict[str, Any] = {
-            each.name: value.contiguous(memory_format=torch.channels_last)
-            for each in dataclasses.fields(batch)
-            if isinstance(value := getattr(batch, each.name), Tensor) and value.ndim == 4
-        }
-        return dataclasses.replace(batch, **planes)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -401,33 +403,3 @@ def compile_networks(model: SegMiF, backend: str = "inductor") -> None:
 def _phase_at(phases: Sequence[Phase], step: int) -> Phase:
     """Return the phase that takes ``step``; the last one at the end of the run."""
     return next((phase for phase in phases if step < phase.end), phases[-1])
-
-
-def _cut(batch: Batch, parts: int) -> Iterator[Batch]:
-    """Cut a batch into equal parts."""
-    size = len(batch.names) // parts
-    values = {each.name: getattr(batch, each.name) for each in dataclasses.fields(batch)}
-    for begin in range(0, size * parts, size):
-        yield Batch(**{name: value[begin : begin + size] for name, value in values.items()})
-
-
-def _require_equal_parts(config: TrainingConfig, processes: Processes) -> None:
-    if config.batch_size % (config.accumulate * processes.world):
-        raise RecipeError(
-            f"batch_size is {config.batch_size}: it cannot be cut into equal parts for {processes.world} processes"
-            f" times {config.accumulate} accumulated parts"
-        )
-
-
-def _device(name: str, processes: Processes) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise RecipeError(f"device '{name}' is none of PyTorch's; use cpu, cuda, cuda:1 or auto") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise RecipeError(f"device '{name}': PyTorch sees no CUDA device here; use cpu or auto")
-    if device.type == "cuda" and processes.world > 1:
-        return torch.device("cuda", processes.local_rank % torch.cuda.device_count())
-    return device

@@ -13,7 +13,7 @@ from segmif_ros.evaluation.forward import predict, predict_labels
 from segmif_ros.evaluation.fusion import fusion_metrics, luma
 from segmif_ros.evaluation.segmentation import ConfusionMatrix
 from segmif_ros.imaging.prior import PriorMethod
-from segmif_ros.model import SegMiF
+from segmif_ros.model import Mode, SegMiF
 from segmif_ros.training.config import SourceConfig
 
 # of what is drawn here: the mixture draws by (seed, number), the blends of `batches` by (seed, number, 1)
@@ -22,10 +22,15 @@ _FUSION_METRICS = ("EN", "MI", "SF", "Qabf", "SSIM")
 
 
 def source_names(configs: Sequence[SourceConfig]) -> list[str]:
-    """Name each source by its kind, the second of a kind 'scenes 2' and so on."""
-    kinds = [config.kind for config in configs]
+    """Name each source by its kind, its names and its lost camera, the second of them 'scenes 2' and so on."""
+    kinds = [_source_name(config) for config in configs]
     before = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
     return [f"{kind} {count + 1}" if count else kind for kind, count in zip(kinds, before, strict=True)]
+
+
+def _source_name(config: SourceConfig) -> str:
+    without = f"without {config.lost}" if config.lost else ""
+    return " ".join(each for each in (config.kind, config.names, without) if each)
 
 
 class Validation:
@@ -37,6 +42,7 @@ class Validation:
         num_classes: Classes of the labels.
         prior: Method of the prior image.
         seed: Of what a source invents (the infrared images of CamVid).
+        mode: As the cascade is run, see `SegMiF.forward`.
         method: The training's. With 'segmentation' the fusion network is left out, and ``segmentation_input`` says what
             the other one sees: 'rgb', or 'blend' for half infrared and half RGB.
     """
@@ -49,6 +55,7 @@ class Validation:
         num_classes: int,
         prior: PriorMethod,
         seed: int,
+        mode: Mode = "robot",
         method: str = "joint",
         segmentation_input: str = "blend",
     ) -> None:
@@ -57,6 +64,7 @@ class Validation:
         self._num_classes = num_classes
         self._prior = prior
         self._seed = seed
+        self._mode: Mode = mode
         self._method = method
         self._input = segmentation_input
 
@@ -72,7 +80,7 @@ class Validation:
         sums = dict.fromkeys(_FUSION_METRICS, 0.0)
         chosen = self._chosen(source)
         for sample in chosen:
-            fused, labels = predict(model, sample.infrared, sample.rgb, self._prior)
+            fused, labels = predict(model, sample.infrared, sample.rgb, self._prior, self._mode)
             matrix.update(sample.labels, labels, sample.name)
             values = fusion_metrics(sample.infrared, luma(sample.rgb), luma(fused), _FUSION_METRICS)
             for name in sums:

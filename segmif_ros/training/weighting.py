@@ -3,7 +3,7 @@
 
 A weighting is asked for its ``weights()`` before each step and shown the loss values after it. Its state is plain
 numbers, so that a resumed run balances exactly as the uninterrupted one. One kind is learned: it has parameters for
-the optimiser, and `combined` lets the gradient reach them.
+the optimiser, and `combined` lets the gradient reach them. One kind is shown gradients, not only losses.
 """
 
 from __future__ import annotations
@@ -199,6 +199,59 @@ class UncertaintyWeights:
             self.log_variances.copy_(torch.tensor(state["log_variances"]))
 
 
+class GradientNorm:
+    """GradNorm (Chen et al., ICML 2018): factors w_k whose weighted gradients are of the sizes that they should be.
+
+    G_k = w_k base_k |grad L_k| is taken at one layer that all losses reach. It should be the mean of all G_k times
+    r_k ** asymmetry, where r_k is what is left of a loss, L_k / L_k(0), divided by the mean of that over the losses:
+    the loss that lags gets the larger gradient. The w_k go down the gradient of sum_k |G_k - target_k|, the targets
+    held constant, with the rate ``rate``, and are then divided by their mean, which stays 1. A loss of 0 (a batch
+    without labels) says nothing: the w_k stay.
+    """
+
+    # a factor of 0 could never come back, as its own gradient is what moves it
+    SMALLEST = 0.01
+
+    def __init__(self, base: Sequence[float], rate: float = 0.025, asymmetry: float = 1.0) -> None:
+        self._base = tuple(base)
+        self._rate = rate
+        self._asymmetry = asymmetry
+        self._factors = [1.0] * len(self._base)
+        self._first: list[float] = []
+        self._norms: tuple[float, ...] = ()
+
+    def weights(self) -> tuple[float, ...]:
+        """Return base_k w_k."""
+        return tuple(b * w for b, w in zip(self._base, self._factors, strict=True))
+
+    def observe(self, norms: Sequence[float]) -> None:
+        """Show |grad (weight_k L_k)| of the step being taken, at the layer that all losses reach."""
+        self._norms = tuple(norms)
+
+    def update(self, losses: Sequence[float]) -> None:
+        """Move the factors by what was observed of the step just taken."""
+        norms, self._norms = self._norms, ()
+        if not norms or any(loss <= 0 for loss in losses):
+            return
+        self._first = self._first or list(losses)
+        left = [loss / first for loss, first in zip(losses, self._first, strict=True)]
+        mean_left, mean_norm = sum(left) / len(left), sum(norms) / len(norms)
+        for k, norm in enumerate(norms):
+            target = mean_norm * (left[k] / mean_left) ** self._asymmetry
+            slope = math.copysign(norm / self._factors[k], norm - target) if norm != target else 0.0
+            self._factors[k] = max(self._factors[k] - self._rate * slope, self.SMALLEST)
+        mean = sum(self._factors) / len(self._factors)
+        self._factors = [factor / mean for factor in self._factors]
+
+    def state(self) -> dict[str, Any]:
+        """Return factors and first losses."""
+        return {"factors": list(self._factors), "first": list(self._first)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from a ``state``."""
+        self._factors, self._first = list(state["factors"]), list(state["first"])
+
+
 def make_weighting(config: TrainingConfig, base: Sequence[float], device: torch.device) -> Weighting:
     """Return the weighting that a recipe names, from these base weights."""
     if config.weighting == "fixed":
@@ -207,6 +260,8 @@ def make_weighting(config: TrainingConfig, base: Sequence[float], device: torch.
         return AuthorsDynamicWeight(base)
     if config.weighting == "uncertainty":
         return UncertaintyWeights(base, device)
+    if config.weighting == "gradient_norm":
+        return GradientNorm(base, config.weighting_lr, config.weighting_asymmetry)
     return DynamicWeightAverage(base, config.weighting_temperature, config.weighting_window)
 
 

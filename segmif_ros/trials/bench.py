@@ -70,6 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=20, help="timed frames of each (default: %(default)s)")
     parser.add_argument("--warm-up", type=int, default=2, help="untimed frames of each (default: %(default)s)")
     parser.add_argument(
+        "--against",
+        metavar="WEIGHTS",
+        help="also time these weights by the same backends and precisions, a frame of each in turn, and print how long "
+        "the others take in units of theirs",
+    )
+    parser.add_argument(
         "--baseline",
         choices=("none", "plain"),
         default="none",
@@ -147,6 +153,9 @@ def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tup
                     spec = replace(first, backend=backend, precision=precision)
                     if spec not in specs:
                         specs.append(spec)
+            if arguments.against:
+                other = tuple(arguments.against.split(","))
+                specs += [replace(spec, weights=other) for spec in specs if spec.backend in runnable_backends(other)]
             if arguments.baseline == "plain":
                 specs += [replace(first, backend=PLAIN), replace(first, backend=PLAIN_UNTUNED)]
             images = read_pairs(arguments.pairs, height, width) if arguments.pairs else pattern_pairs(height, width)
@@ -194,6 +203,11 @@ def _group(
     finally:
         for runner in runners:
             runner.kill()
+    others = {
+        replace(runner.spec, weights=()): _totals(own)
+        for runner, own in zip(runners, times, strict=True)
+        if runner.spec.weights != specs[0].weights
+    }
     plain = {
         runner.spec.backend: _totals(own)
         for runner, own in zip(runners, times, strict=True)
@@ -203,7 +217,7 @@ def _group(
     precisions = tuple(sorted({runner.spec.precision for runner in runners}))
     rates = measure_rates(torch.device(reference.device), precisions)
     rows = [
-        _row(runner.spec, runner.ready, own, peak, reference, plain, rates)
+        _row(runner.spec, runner.ready, own, peak, reference, plain, rates, others)
         for runner, own, peak in zip(runners, times, peaks, strict=True)
     ]
     return rows, failures
@@ -217,6 +231,7 @@ def _row(
     reference: Ready,
     plain: dict[str, npt.NDArray[np.float64]],
     rates: Rates,
+    others: dict[RunnerSpec, npt.NDArray[np.float64]],
 ) -> Row:
     total = _totals(times)
     agreement = mask_agreement(ready.labels, reference.labels)
@@ -225,6 +240,7 @@ def _row(
     operations, moved = ready.operations, ready.bytes_moved
     operations_per_s, bytes_per_s = rates.operations_per_s[spec.precision], rates.bytes_per_s
     bytes_per_s *= _BYTES_SAVED.get(spec.precision, 2)
+    other = others.get(replace(spec, weights=()))
     spread = percentiles(total.tolist())
     return Row(
         model=ready.model_name,
@@ -252,6 +268,7 @@ def _row(
         # round by round: a disturbance of the machine hits both sides of a quotient
         ratio_to_plain=float(np.median(plain[PLAIN] / total)) if PLAIN in plain else None,
         ratio_to_untuned=float(np.median(plain[PLAIN_UNTUNED] / total)) if PLAIN_UNTUNED in plain else None,
+        share_of_other=None if other is None else float(np.median(total / other)),
         frames=len(times),
     )
 

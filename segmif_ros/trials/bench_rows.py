@@ -45,6 +45,8 @@ class Row:
         passed: Within the tolerance of its precision.
         ratio_to_plain: Time of the plain forward in float32 over this one's, medians of ratios round by round.
         ratio_to_untuned: The same for the plain forward with the allocator as it comes.
+        share_of_other: This one's time over that of `--against` by the same backend and precision, median of the ratios
+            round by round.
         frames: Frames timed.
     """
 
@@ -72,6 +74,7 @@ class Row:
     passed: bool
     ratio_to_plain: float | None
     ratio_to_untuned: float | None
+    share_of_other: float | None
     frames: int
 
 
@@ -95,12 +98,12 @@ def table(rows: list[Row]) -> Table:
         f"on {host['processor']}, {host['cores']} cores, load {host['load_average_1min']}",
         columns=(
             *("backend", "precision", "GFLOP", "floors ms", "first s", "P50 ms", "P95 ms", "P99 ms", "1/s", "MiB"),
-            *("masks %", "PSNR dB", "x plain", "x untuned", ""),
+            *("masks %", "PSNR dB", "x plain", "x untuned", "share", ""),
         ),
         rows=tuple(map(_cells, rows)),
         note="ms a frame with everything; floors: operations at the rate of a large matrix product + bytes at that "
         "of a copy; x plain: times faster than the plain float32 forward, allocator tuned; "
-        "x untuned: than the same with the allocator as it comes",
+        "x untuned: than the same with the allocator as it comes; share: time over that of --against",
     )
 
 
@@ -115,7 +118,10 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.peak_mib:.0f}",
         f"{100 * row.mask_agreement:.2f}",
         "equal" if row.fused_psnr_db is None else f"{row.fused_psnr_db:.1f}",
-        *("-" if ratio is None else f"{ratio:.2f}" for ratio in (row.ratio_to_plain, row.ratio_to_untuned)),
+        *(
+            "-" if ratio is None else f"{ratio:.2f}"
+            for ratio in (row.ratio_to_plain, row.ratio_to_untuned, row.share_of_other)
+        ),
         "pass" if row.passed else "FAIL",
     )
 

@@ -8,10 +8,8 @@ prints one line a case: the largest absolute difference of every array, and pass
 """
 
 import argparse
-import hashlib
-import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,67 +19,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segmif_ros.model.colour import rgb_to_ycrcb, stretched_bytes, with_luma
-from segmif_ros.model.encoder import MINIMUM_SIDE
 from segmif_ros.model.network import SegMiF, SegMiFConfig
-from segmif_ros.trials.parity_losses import first_round_loss, later_rounds_loss
+from segmif_ros.training.batches import Batch
+from segmif_ros.training.config import SourceConfig, TrainingConfig
+from segmif_ros.training.losses import labelled_weight
+from segmif_ros.training.phases import Phase, Truth
+from segmif_ros.trials.parity_formula import TAG, ParityCase, image, labels, weight
 
-TAG = "segmif-v2"
 TOLERANCE = 5e-5
 SMALL_FUSED_TOLERANCE = 2e-6
 BYTES_FRACTION = 1e-3
 
-_SMALL = re.compile(
-    r"((patch_embed[1-4]\.(proj|norm)|attn\.(sr|proj)|mlp\.fc2|conv1_(ir|vis)|end_proj\d|cross\.norm\d|linear_fuse\.conv)"
-    r"\.(weight|bias)|(Dcov\d|DRDB\d\.conv)\.bias|bn\.running_mean)$"
-)
-_NAME = re.compile(r"(b[0-5])_(\d{1,3})_(\d{1,4})x(\d{1,4})(?:_(sharp|small))?")
-
-
 class ParityError(ValueError):
     """A folder without vectors."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParityCase:
-    """One case: sizes of model and image, and how the weights are drawn.
-
-    Attributes:
-        encoder: 'mit_b0' .. 'mit_b5'.
-        num_classes: K.
-        height: rows of the images.
-        width: columns of the images.
-        cross_gain: factor on the interaction's key and value weights; 0.1 makes its softmax nearly one-hot.
-        small: shrink the signals before the normalisations to the size of their eps, so that a wrong eps shows.
-    """
-
-    encoder: str
-    num_classes: int
-    height: int
-    width: int
-    cross_gain: float = 0.03
-    small: bool = False
-
-    @classmethod
-    def from_name(cls, name: str) -> "ParityCase":
-        """Case of a file name without its suffix, like 'b3_9_96x128' or 'b0_15_64x96_small'.
-
-        Raises:
-            ValueError: not such a name, or the image is too small.
-        """
-        match = _NAME.fullmatch(name)
-        if match is None or min(int(match[3]), int(match[4])) < MINIMUM_SIDE or int(match[2]) < 1:
-            raise ValueError(
-                f"'{name}' is no name of a case: expected b0..b5, classes, HEIGHTxWIDTH (29 or more) and perhaps "
-                f"'sharp' or 'small', like b0_15_64x96_small"
-            )
-        return cls(
-            encoder=f"mit_{match[1]}",
-            num_classes=int(match[2]),
-            height=int(match[3]),
-            width=int(match[4]),
-            cross_gain=0.1 if match[5] == "sharp" else 0.03,
-            small=match[5] == "small",
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,76 +81,6 @@ class ParityRules:
 
 
 _RULES = ParityRules()
-
-
-def seed(text: str) -> int:
-    """First 8 bytes of SHA-256 of the text, little endian."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
-
-
-def words(state: int, count: int) -> np.ndarray:
-    """The first `count` words (uint64) of the splitmix64 generator for a 64-bit state."""
-    z = np.uint64(state) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-def weight(network: str, key: str, shape: Sequence[int], case: ParityCase, tag: str = TAG) -> np.ndarray:
-    """Weights of one state-dict entry.
-
-    Args:
-        network: 'fusion' or 'seg'.
-        key: as in the authors' checkpoint of that network.
-        shape: of the entry.
-        case: whose gain and smallness apply.
-        tag: of the set of vectors.
-
-    Returns:
-        float32 of that shape (int64 for `num_batches_tracked`).
-    """
-    last = key.rpartition(".")[2]
-    if last == "num_batches_tracked":
-        return np.zeros(shape, np.int64)
-    if last == "running_var":
-        centre, half_width = 1.0, 0.5
-    elif last == "running_mean":
-        centre, half_width = 0.0, 0.1
-    elif len(shape) >= 2:
-        gain = case.cross_gain if ".cross_attn" in key else 1.4 if ".Dcov" in key else 1.0
-        centre, half_width = 0.0, gain * np.sqrt(3 / np.prod(shape[1:]))
-    elif key == "conv22.bias":
-        centre, half_width = 0.9, 0.1
-    elif key == "relu.weight":
-        centre, half_width = 0.25, 0.05
-    elif last == "weight":
-        centre, half_width = 1.0, 0.2
-    else:
-        centre, half_width = 0.0, 0.1
-    drawn = words(seed(f"{tag}/{network}/{key}"), int(np.prod(shape))) >> np.uint64(11)
-    values = centre + half_width * (drawn.astype(np.float64) * 2.0**-52 - 1)
-    if case.small and _SMALL.search(key):
-        values *= 0.003
-    if case.small and key.endswith("bn.running_var"):
-        values *= 1e-5
-    return values.astype(np.float32).reshape(shape)
-
-
-def image(name: str, planes: int, height: int, width: int, tag: str = TAG) -> np.ndarray:
-    """Integer image (planes, height, width) uint8: 8x8 blocks with a texture of a quarter of their contrast."""
-    rows, columns = -(-height // 8), -(-width // 8)
-    blocks = words(seed(f"{tag}/image/{name}/blocks"), planes * rows * columns).reshape(planes, rows, columns)
-    texture = words(seed(f"{tag}/image/{name}/texture"), planes * height * width).reshape(planes, height, width)
-    enlarged = blocks.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width] % 256
-    return ((3 * enlarged + texture % 256) // 4).astype(np.uint8)
-
-
-def labels(num_classes: int, height: int, width: int, tag: str = TAG) -> np.ndarray:
-    """Label image (height, width) uint8 of 8x8 blocks; 255 is ignored."""
-    rows, columns = -(-height // 8), -(-width // 8)
-    ids = words(seed(f"{tag}/label"), rows * columns) % (num_classes + 1)
-    ids[ids == num_classes] = 255
-    return ids.astype(np.uint8).reshape(rows, columns).repeat(8, axis=0).repeat(8, axis=1)[:height, :width]
 
 
 def build_model(case: ParityCase, tag: str = TAG) -> SegMiF:
@@ -271,11 +151,37 @@ def outputs(
     logits = model.segment(raw_luma)
     target = torch.from_numpy(labels(case.num_classes, case.height, case.width, tag))[None].long()
     results["seg_logits_of_raw_Y"] = logits
-    results["ce_of_raw_Y"] = F.cross_entropy(_enlarged(logits, case), target, ignore_index=255)
-    results["loss_round1_of_Y"] = first_round_loss(fused_luma, mask)
-    results["loss_later_of_Y"] = later_rounds_loss(fused_luma, mask)
+    results |= training_losses(model, infrared, visible, mask, target)
     arrays = {name: tensor.numpy() for name, tensor in results.items()}
     return {"in_vis_u8": vis_u8, "in_ir_u8": ir_u8, "in_mask_u8": mask_u8} | arrays
+
+
+def training_losses(
+    model: SegMiF, infrared: Tensor, visible: Tensor, mask: Tensor, target: Tensor
+) -> dict[str, Tensor]:
+    """The losses of two steps of a training: the last of the first round, and the first of the later ones.
+
+    Args:
+        model: in evaluation mode, as the vectors were recorded.
+        infrared: (1, 1, H, W) in [0, 1].
+        visible: (1, 3, H, W) in [0, 1], RGB.
+        mask: (1, 1, H, W) in [0, 1], prior and fusion target.
+        target: (1, H, W) int64 labels, 255 ignored.
+    """
+    recipe = TrainingConfig(name="parity", steps=2, first_round_steps=1, sources=(SourceConfig(kind="scenes"),))
+    step = Phase(config=recipe, name="joint", first=0, end=2)
+    batch = Batch(
+        infrared=infrared,
+        rgb=visible,
+        prior=mask,
+        target=mask,
+        labels=target,
+        absent=torch.zeros_like(target, dtype=torch.uint8),
+        names=("parity",),
+    )
+    truth = Truth(total=labelled_weight(target))
+    (first, _), (later, segmentation) = (step.losses(model, batch, number, truth) for number in (0, 1))
+    return {"loss_round1_of_Y": first, "loss_later_of_Y": later, "ce_of_raw_Y": segmentation}
 
 
 def compare(

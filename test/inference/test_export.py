@@ -2,21 +2,25 @@
 """What is exported gives torch's labels, says what goes in and out, and is refused where it wouldn't."""
 
 import argparse
-import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from standin_networks import rgb_only
+from torch import Tensor, nn
 
 from segmif_ros.inference import export as module
-from segmif_ros.inference.backends import missing_packages
+from segmif_ros.inference.backends import missing_packages, onnx_graph
 from segmif_ros.inference.engine import Engine, EngineConfig
 from segmif_ros.inference.export import ExportError, ExportParityError, Parity, export
+from segmif_ros.inference.model_folder import read_model_folder
 from segmif_ros.inference.pairs import pattern_pairs
 from segmif_ros.inference.weights import WeightsError
-from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
+from segmif_ros.model import SegMiFConfig, SegMiFOutput, save_checkpoint
+from segmif_ros.model.checkpoint import load_network
+from segmif_ros.model.designs import build
 from segmif_ros.model.encoder import ENCODERS
 
 pytestmark = pytest.mark.skipif(
@@ -53,39 +57,91 @@ def test_an_exported_folder_gives_the_labels_of_the_weights(tiny_weights: Path, 
         assert np.abs(expected.confidence.astype(int) - found.confidence).max() <= 1
 
 
-def test_the_command_writes_one_file_and_says_what_goes_in_and_comes_out(
+@pytest.fixture
+def made_graph(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exporter gives the folder's graph, and parity is believed: both take seconds."""
+    graph = onnx.load(folder / "model.onnx")
+    near = Parity(mask_agreement=1.0, fused_psnr_db=None, backend="abacus", sizes=((64, 96),))
+    monkeypatch.setattr(onnx_graph, "export", lambda *_: graph)
+    monkeypatch.setattr(module, "measure_parity", lambda *_: near)
+
+
+@pytest.mark.usefixtures("made_graph")
+@pytest.mark.parametrize(
+    ("name", "kind", "files"),
+    [("net.onnx", "onnx", {"net.onnx"}), ("net.xml", "openvino", {"net.xml", "net.bin"})],
+)
+def test_the_command_writes_a_file_and_says_what_goes_in_and_comes_out(
     tiny_weights: Path,
-    folder: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    name: str,
+    kind: str,
+    files: set[str],
 ) -> None:
-    # the graph that was made before: the exporter takes seconds
-    monkeypatch.setattr(module, "_write_graph", lambda _model, file, *_: shutil.copy(folder / "model.onnx", file))
-    assert _run(tiny_weights, tmp_path / "net.onnx", "--format", "onnx", "--size", "96x64") == 0
+    assert _run(tiny_weights, tmp_path / name, "--format", kind, "--size", "96x64") == 0
     said = capsys.readouterr().out
     for text in ("infrared  (1, 1, 64, 96)", "rgb       (1, 3, 64, 96)", "'mean'", "parity with torch at 96x64"):
         assert text in said
-    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+    assert {path.name for path in tmp_path.iterdir()} == files
+
+
+@pytest.mark.usefixtures("made_graph")
+def test_the_command_says_that_a_folder_takes_and_gives_bytes(
+    tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(tiny_weights, tmp_path / "net", "--size", "96x64") == 0
+    said = capsys.readouterr().out
+    for text in ("inputs, bytes", "rgb         (64, 96, 3)", "labels      (64, 96)", "run it: segmif bench"):
+        assert text in said
 
 
 def test_an_exported_graph_names_its_tensors_and_carries_the_strings_of_the_weights(folder: Path) -> None:
     graph = onnx.load(folder / "model.onnx")
     assert [each.name for each in graph.graph.input] == ["infrared", "rgb", "prior"]
-    assert [each.name for each in graph.graph.output] == ["fused", "logits"]
+    assert [each.name for each in graph.graph.output] == ["fused", "labels", "confidence"]
+    bytes_alone = {onnx.TensorProto.UINT8}
+    assert {each.type.tensor_type.elem_type for each in (*graph.graph.input, *graph.graph.output)} == bytes_alone
     assert {each.key: each.value for each in graph.metadata_props}["name"] == "tiny"
 
 
-def test_a_graph_of_any_size_gives_torchs_labels_at_sizes_that_it_was_not_made_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Pointwise(nn.Module):
+    """As `SegMiF` from outside, a convolution inside: what is exported around the network in milliseconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores = nn.Conv2d(5, 3, 4, stride=4)
+
+    def forward(self, infrared: Tensor, rgb: Tensor, prior: Tensor, mode: str = "robot") -> SegMiFOutput:
+        planes = torch.cat((infrared, rgb, prior), dim=1)
+        return SegMiFOutput(infrared, 0.5 * (rgb + infrared), self.scores(planes))
+
+
+@pytest.mark.parametrize("kind", ["folder", "onnx"])
+def test_a_graph_of_any_size_gives_torchs_results_at_sizes_that_it_was_not_made_at(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setitem(ENCODERS, "mit_b0", ((32, 64, 160, 256), (1, 1, 1, 1)))  # half of the blocks: half of the time
-    config = SegMiFConfig(encoder="mit_b0", num_classes=3, fusion_channels=8, growth=4, fusion_scale=2)
-    save_checkpoint(SegMiF(config), tmp_path / "tiny.safetensors", {"prior": "mean"})
-    parity = export([str(tmp_path / "tiny.safetensors")], tmp_path / "any.xml", "openvino", None)
+    model = load_network(tiny_weights)
+    small = Pointwise()
+    small.config, small.metadata = model.config, model.metadata
+    monkeypatch.setattr(module, "load_network", lambda _paths: small)
+    target = tmp_path / ("net.onnx" if kind == "onnx" else "net")
+    parity = export([str(tiny_weights)], target, kind, None)
     assert parity.passed
     assert len(set(parity.sizes)) == 2
-    assert {path.name for path in tmp_path.iterdir()} == {"any.xml", "any.bin", "tiny.safetensors"}
+
+
+@pytest.mark.parametrize("design", ["early", "two_branch"])
+def test_a_network_of_another_design_becomes_a_folder_without_a_prior_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, design: str
+) -> None:
+    monkeypatch.setitem(ENCODERS, "mit_b0", ((32, 64, 160, 256), (1, 1, 1, 1)))  # half of the blocks: half of the time
+    config = SegMiFConfig(encoder="mit_b0", num_classes=3, fusion_channels=8, decoder_channels=16, design=design)
+    save_checkpoint(build(config), tmp_path / "a.safetensors", {"name": "other"})
+    assert export([str(tmp_path / "a.safetensors")], tmp_path / "net", "folder", (48, 64)).passed
+    spec = read_model_folder(tmp_path / "net")
+    assert (spec.prior, [each.name for each in spec.inputs]) == (None, ["infrared", "rgb"])
+    assert _engine(tmp_path / "net").infer(*pattern_pairs(48, 64)[0]).labels.shape == (48, 64)
 
 
 def test_nothing_is_written_where_the_results_differ(

@@ -101,3 +101,27 @@ class Unreadable:
 def test_data_that_cannot_be_used_is_one_line_whoever_prepares_it(workers):
     with pytest.raises(DatasetError, match=r"\A0\.png: not a readable image\Z"):
         list(batches(Unreadable(), first=0, end=1, size=1, workers=workers))
+
+
+def test_pairs_are_chosen_by_a_pattern_of_their_names_after_the_held_out_ones(tmp_path):
+    for folder, shape in (("infrared", (6, 7)), ("visible", (6, 7, 3))):
+        (tmp_path / folder).mkdir()
+        for name in ("1N", "2N", "3D", "4D", "5N", "6N"):
+            cv2.imwrite(str(tmp_path / folder / f"{name}.png"), np.zeros(shape, np.uint8))
+    config = SourceConfig(kind="pairs", names="*N", hold_out_every=2)
+    parts = [open_source(config, tmp_path, None, held_out=each).names for each in (False, True)]
+    # every second of all six is held out, and the pattern chooses among what each part has
+    assert sorted(map(sorted, parts)) == [["1N", "5N"], ["2N", "6N"]]
+
+
+def test_a_pattern_that_no_name_has_names_the_folder(tmp_path):
+    written(tmp_path, infrared=((6, 7), 1), visible=((6, 7, 3), 2))
+    with pytest.raises(DatasetError, match=r"no pair of these has a name like '\*N'"):
+        open_source(SourceConfig(kind="pairs", names="*N"), tmp_path, None, held_out=False)
+
+
+@pytest.mark.parametrize(("lost", "levels"), [("rgb", (1, 0)), ("infrared", (0, 2))])
+def test_a_lost_camera_gives_a_black_image(tmp_path, lost, levels):
+    written(tmp_path, infrared=((6, 7), 1), visible=((6, 7, 3), 2))
+    sample = open_source(SourceConfig(kind="pairs", lost=lost), tmp_path, None, held_out=False).sample(0, None)
+    assert (sample.infrared.max(), sample.rgb.max()) == levels

@@ -140,6 +140,15 @@ def test_the_segmentation_phase_sees_the_fused_image_as_it_will_be_shown(model, 
     assert not image.requires_grad
 
 
+@pytest.mark.parametrize("red_plane", [False, True])
+def test_the_segmentation_phase_fuses_the_plane_that_the_recipe_names(model, batch, red_plane):
+    config = dataclasses.replace(SMALL, rounds=dataclasses.replace(SMALL.rounds, red_plane=red_plane))
+    seen = []
+    model.fusion.register_forward_pre_hook(lambda _, given: seen.append(given[1]))
+    taken(phases_of(config)[1], model, batch)
+    assert torch.equal(seen[0], batch.rgb[:, :1] if red_plane else _luma(batch.rgb))
+
+
 def test_the_segmentation_phase_can_settle_its_normalisation_after_some_steps(model, batch):
     rounds = dataclasses.replace(SMALL.rounds, segmentation_training_mode_steps=1)
     phase = phases_of(dataclasses.replace(SMALL, rounds=rounds))[1]

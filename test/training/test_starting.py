@@ -6,6 +6,7 @@ import torch
 
 from segmif_ros.labels import CAMVID, FMB, label_metadata
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
+from segmif_ros.model.designs import build
 from segmif_ros.training.config import RecipeError, SourceConfig, TrainingConfig
 from segmif_ros.training.starting import start, start_from
 
@@ -107,3 +108,33 @@ def test_the_segmentation_network_can_come_from_another_file(tmp_path):
     for name, tensor in target.state_dict().items():
         source = sources["other" if name.startswith("segmentation.") else "fusion"]
         assert torch.equal(tensor, source.state_dict()[name])
+
+
+def recipe(**changes):
+    base = TrainingConfig(name="x", steps=1, model=SMALL, sources=(SourceConfig(kind="scenes", count=1),))
+    return dataclasses.replace(base, **changes)
+
+
+def test_a_training_whose_encoder_starts_from_random_weights_says_so_and_what_to_give():
+    said = " ".join(start(model(1), recipe()))
+    assert said.startswith("WARNING: the encoder mit_b0 starts from random weights")
+    assert "encoder_init: mit_b0.pth" in said
+
+
+def test_a_recipe_with_a_published_figure_says_it_before_the_warning():
+    first, warning, *_ = start(model(1), recipe(published="56.1 mIoU"))
+    assert first == "published: 56.1 mIoU"
+    assert warning.startswith("WARNING")
+
+
+def test_weights_to_start_from_are_no_reason_to_warn(saved):
+    assert not any("WARNING" in line for line in start(model(1), recipe(init=saved[1])))
+
+
+def test_a_network_of_another_design_takes_the_encoder_and_head_of_a_cascade(saved):
+    source, path = saved
+    target = build(dataclasses.replace(SMALL, design="two_branch"))
+    found = start_from(target, path, FMB, part="segmentation.")
+    key = "segmentation.denoise_net.encoder.block1.0.mlp.fc1.weight"
+    assert torch.equal(target.state_dict()[key], source[key])
+    assert any("thermal" in name for name in found.left)

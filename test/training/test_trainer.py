@@ -17,6 +17,7 @@ from module_command import command_of
 from segmif_ros.data.transforms import AugmentConfig
 from segmif_ros.evaluation.card import learning_curve as weights_curve
 from segmif_ros.model import SegMiF, SegMiFConfig, load_checkpoint, save_checkpoint
+from segmif_ros.model.checkpoint import load_network
 from segmif_ros.training import RecipeError, TrainingError
 from segmif_ros.training import __main__ as train
 from segmif_ros.training.batches import as_tensors, batches
@@ -353,10 +354,15 @@ def assert_close(expected, found):
 
 
 @pytest.mark.parametrize("class_weights", [{}, {"sky": 0.3, "car": 3.0}], ids=["plain", "weighted"])
-@pytest.mark.parametrize("weighting", ["fixed", "uncertainty"])
+@pytest.mark.parametrize("weighting", ["fixed", "uncertainty", "gradient_norm"])
 def test_a_batch_cut_into_parts_gives_the_whole_batchs_gradients(tmp_path, data, labelled, weighting, class_weights):
     config = dataclasses.replace(
-        labelled, batch_size=4, optimiser=OptimiserConfig(), weighting=weighting, class_weights=class_weights
+        labelled,
+        batch_size=4,
+        optimiser=OptimiserConfig(),
+        weighting=weighting,
+        class_weights=class_weights,
+        first_round_steps=0,
     )
     whole, one = gradients_of(config, data, tmp_path / "whole")
     parts, two = gradients_of(config, data, tmp_path / "parts", accumulate=4)
@@ -383,12 +389,14 @@ def test_channels_last_and_compiled_networks_give_the_same_gradients(tmp_path, d
     assert_close(plain, other)
 
 
-def test_learned_weights_move_and_are_saved(tmp_path, data, labelled):
-    trainer = Trainer(dataclasses.replace(labelled, weighting="uncertainty"), data_root=data, output=tmp_path)
+@pytest.mark.parametrize("weighting", ["uncertainty", "gradient_norm"])
+def test_learned_weights_move_and_are_saved(tmp_path, data, labelled, weighting):
+    labelled = dataclasses.replace(labelled, weighting=weighting, first_round_steps=0)
+    trainer = Trainer(labelled, data_root=data, output=tmp_path)
     assert trainer.weighting.weights() == (1.0, 1.0)
     trainer.run()
     assert all(weight != 1.0 for weight in trainer.weighting.weights())
-    again = Trainer(dataclasses.replace(labelled, weighting="uncertainty"), data_root=data, output=tmp_path)
+    again = Trainer(labelled, data_root=data, output=tmp_path)
     assert again.weighting.weights() == trainer.weighting.weights()
 
 
@@ -461,3 +469,14 @@ def test_camvid_can_be_trained_on_with_its_own_classes(tmp_path, data, labelled)
     assert 7 in ids  # fence, which FMB doesn't have
     assert 11 not in ids  # unlabelled is ignored
     assert float(trainer.evidence.class_weights[7]) == 2.0
+
+
+@pytest.mark.parametrize("design", ["early", "two_branch"])
+def test_another_design_than_the_cascade_is_trained_validated_and_saved(tmp_path, data, labelled, design):
+    model = dataclasses.replace(labelled.model, design=design)
+    trainer = Trainer(dataclasses.replace(labelled, model=model, steps=2), data_root=data, output=tmp_path)
+    before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    trainer.run()
+    still = {name for name, value in trainer.model.named_parameters() if torch.equal(value, before[name])}
+    assert still == {"segmentation.denoise_net.classifier.weight"}
+    assert load_network(tmp_path / "best.safetensors").config.design == design

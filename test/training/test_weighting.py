@@ -11,6 +11,7 @@ from segmif_ros.training.weighting import (
     AuthorsDynamicWeight,
     DynamicWeightAverage,
     FixedWeights,
+    GradientNorm,
     UncertaintyWeights,
     combined,
 )
@@ -159,3 +160,56 @@ def test_restored_learned_weights_are_equal_to_the_bit():
     first.restore({"log_variances": [0.1, 1 / 3]})
     second.restore(json.loads(json.dumps(first.state())))
     assert torch.equal(first.log_variances, second.log_variances)
+
+
+def shown(weighting, losses, norms):
+    """One step: what its weighted gradients measured, then its losses."""
+    weighting.observe(norms)
+    weighting.update(losses)
+    return weighting.weights()
+
+
+def test_gradient_norm_follows_the_published_formula():
+    weighting = GradientNorm((2.0, 0.5), rate=0.1, asymmetry=1.5)
+    assert weighting.weights() == (2.0, 0.5)
+    # nothing has fallen yet: both targets are the mean norm, 2; down by 0.1 x 3, up by 0.1 x 1, the mean back to 1
+    first = shown(weighting, (4.0, 1.0), (3.0, 1.0))
+    a, b = 1 - 0.3, 1 + 0.1
+    mean = (a + b) / 2
+    assert first == pytest.approx((2 * a / mean, 0.5 * b / mean))
+    # left are 1/4 and 1 of the losses, their mean 0.625: targets 2 (0.4 ** 1.5) and 2 (1.6 ** 1.5)
+    a, b = a / mean, b / mean
+    second = shown(weighting, (1.0, 1.0), (1.0, 3.0))
+    a, b = a - 0.1 * 1.0 / a, b + 0.1 * 3.0 / b
+    mean = (a + b) / 2
+    assert second == pytest.approx((2 * a / mean, 0.5 * b / mean))
+
+
+def test_gradient_norm_without_asymmetry_makes_the_gradients_equal():
+    weighting = GradientNorm((1.0, 1.0), rate=0.01, asymmetry=0.0)
+    for _ in range(500):
+        first, second = weighting.weights()
+        shown(weighting, (1.0, 5.0), (3.0 * first, 1.0 * second))
+    first, second = weighting.weights()
+    assert 3.0 * first == pytest.approx(second, rel=0.1)
+    assert first + second == pytest.approx(2.0)
+
+
+def test_gradient_norm_keeps_its_factors_in_a_batch_without_labels():
+    weighting = GradientNorm((1.0, 1.0), rate=0.1)
+    assert shown(weighting, (1.0, 0.0), (1.0, 0.0)) == (1.0, 1.0)
+    before = shown(weighting, (1.0, 2.0), (3.0, 1.0))
+    assert before != (1.0, 1.0)
+    assert shown(weighting, (1.0, 0.0), (3.0, 0.0)) == before
+
+
+def test_gradient_norm_never_turns_a_loss_off():
+    weighting = GradientNorm((1.0, 1.0), rate=100.0)
+    assert all(weight > 0 for weight in shown(weighting, (1.0, 1.0), (3.0, 1.0)))
+
+
+def test_restored_gradient_norm_goes_on_exactly():
+    whole, second = GradientNorm((1.0, 0.7)), GradientNorm((1.0, 0.7))
+    shown(whole, (3.0, 2.0), (2.0, 1.0))
+    second.restore(json.loads(json.dumps(whole.state())))
+    assert shown(second, (1.0, 2.0), (1.0, 4.0)) == shown(whole, (1.0, 2.0), (1.0, 4.0))

@@ -46,7 +46,8 @@ class FakeRunner:
 
     def frame(self, index: int) -> dict[str, float]:
         self.order.append(self.spec.backend)
-        return {"prior": 0.0, "network": self.total_ms[self.spec.backend], "total": self.total_ms[self.spec.backend]}
+        total = self.total_ms.get(self.spec.weights[0], self.total_ms[self.spec.backend])
+        return {"prior": 0.0, "network": total, "total": total}
 
     def close(self) -> float:
         return 100.0
@@ -81,6 +82,17 @@ def test_ratios_to_the_plain_forward_are_given_with_and_without_tuning(fake: typ
     assert (rows["compile"]["ratio_to_plain"], rows["compile"]["frames_per_s"]) == (8, 200)
     assert (rows["torch"]["gflop"], rows["torch"]["operations_floor_ms"], rows["torch"]["bytes_floor_ms"]) == (2, 2, 1)
     assert (tmp_path / "bench.png").stat().st_size > 1000
+
+
+def test_other_weights_are_timed_in_turn_and_the_share_of_their_time_is_said(
+    fake: type[FakeRunner], tmp_path: Path
+) -> None:
+    fake.total_ms["segmif-s"] = 20.0
+    given = ("--weights", "segmif-rt", "--against", "segmif-s", "--frames", "2", "--warm-up", "0")
+    assert _run(*given, "--out", str(tmp_path)) == 0
+    assert fake.order == ["torch", "compile", "torch", "compile"] * 2
+    rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert [row["share_of_other"] for row in rows] == [0.5, 0.25, 1.0, 1.0]
 
 
 def test_results_outside_the_tolerance_end_with_status_1(

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from segmif_ros.model import SegMiF
 from segmif_ros.model.encoder import EfficientAttention, PatchEmbedding, TransformerBlock
-from segmif_ros.trials import parity
+from segmif_ros.training import losses
+from segmif_ros.trials import parity, parity_formula
 
 
 @cache
@@ -52,7 +53,7 @@ def _model(name: str) -> SegMiF:
 
 @pytest.mark.parametrize(("state", "expected"), [(0, [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F])])
 def test_words_are_those_of_splitmix64(state: int, expected: list[int]) -> None:
-    assert parity.words(state, 3).tolist() == expected
+    assert parity_formula.words(state, 3).tolist() == expected
 
 
 @pytest.mark.parametrize("state", [1, 2**64 - 1, 0x2840DBDCC937B9AE])
@@ -63,7 +64,7 @@ def test_words_equal_the_formula_in_plain_integers(state: int) -> None:
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
         z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
         expected.append(z ^ (z >> 31))
-    assert parity.words(state, 5).tolist() == expected
+    assert parity_formula.words(state, 5).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_words_equal_the_formula_in_plain_integers(state: int) -> None:
 def test_seeds_and_weights_have_the_published_values(
     network: str, key: str, shape: tuple[int, ...], state: int, first: list[float]
 ) -> None:
-    assert parity.seed(f"segmif-v2/{network}/{key}") == state
+    assert parity_formula.seed(f"segmif-v2/{network}/{key}") == state
     drawn = parity.weight(network, key, shape, parity.ParityCase.from_name("b0_15_96x128"))
     assert drawn.dtype == np.float32
     np.testing.assert_allclose(drawn.ravel()[: len(first)], first, rtol=1e-8)
@@ -335,3 +336,12 @@ def test_a_folder_without_vectors_is_one_clear_line(tmp_path: Path, capsys: pyte
     assert output.out == ""
     assert output.err.count("\n") == 1
     assert "give the folder with the parity vectors" in output.err
+
+
+# The losses are those that a training's step takes.
+
+
+@pytest.mark.parametrize(("name", "array"), [("_SSIM_WEIGHT", "loss_later_of_Y"), ("_SSIM_SIGMA", "loss_later_of_Y")])
+def test_a_wrong_number_in_the_trainings_loss_fails(monkeypatch: pytest.MonkeyPatch, name: str, array: str) -> None:
+    monkeypatch.setattr(losses, name, 1.0)
+    assert _failing("b0_3_29x32", _model("b0_3_29x32")) == {array}
