@@ -12,7 +12,7 @@ a segmentation phase hands on the weights that were best on the test set.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -64,6 +64,11 @@ def phases_of(config: TrainingConfig) -> tuple[Phase, ...]:
             )
             step += length
     return tuple(phases)
+
+
+def phase_at(phases: Sequence[Phase], step: int) -> Phase:
+    """Return the phase that takes ``step``; the last one at the end of the run."""
+    return next((phase for phase in phases if step < phase.end), phases[-1])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,7 +89,7 @@ def random_encoder(config: TrainingConfig) -> list[str]:
     return [
         f"WARNING: the encoder {encoder} starts from random weights. The published {missed} reached from one trained",
         "on ImageNet, and without it a training ends far below. Give the file of such an encoder in the recipe, as",
-        f"encoder_init: {encoder}.pth ('Starting from ImageNet' in docs/training_recipes.md), or weights to go on from,",
+        f"encoder_init: {encoder}.pth ('Starting from ImageNet' in docs/training_recipes.md), or weights to go on from",
         "as init: segmif-s",
     ]
 

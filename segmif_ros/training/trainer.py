@@ -37,7 +37,7 @@ from segmif_ros.training.losses import labelled_weight
 from segmif_ros.training.optimiser import lay_out_like_parameters, set_learning_rate
 from segmif_ros.training.phases import Phase, Truth, evidence_of
 from segmif_ros.training.progress import Display, ScalarWriter, SilentDisplay, tensorboard_writer, write_scalars
-from segmif_ros.training.rounds import phases_of
+from segmif_ros.training.rounds import phase_at, phases_of
 from segmif_ros.training.run_data import keep_data_identity, named_sources
 from segmif_ros.training.run_folder import RunFolder
 from segmif_ros.training.starting import start
@@ -179,7 +179,7 @@ class Trainer:
             with StopRequest() as request:
                 while self.step < end:
                     if self.step >= self.phase.end:
-                        self._enter(_phase_at(self.phases, self.step))
+                        self._enter(phase_at(self.phases, self.step))
                     if len(self.phases) > 1:
                         self._display.line(f"{self.phase.name}: to step {self.phase.end}")
                     self._run_phase(min(end, self.phase.end), request)
@@ -340,7 +340,7 @@ class Trainer:
         self._window = state["window"]
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self._enter(_phase_at(self.phases, self.step))
+        self._enter(phase_at(self.phases, self.step))
         if self.step > self.phase.first:  # a phase that begins here begins afresh, as without the interruption
             self.optimiser.load_state_dict(state["optimiser"])
             lay_out_like_parameters(self.optimiser)
@@ -398,8 +398,3 @@ def compile_networks(model: SegMiF, backend: str = "inductor") -> None:
     network = model.segmentation.denoise_net
     for each in (network.encoder, network.decoder, model.fusion):
         each.compile(backend=backend)
-
-
-def _phase_at(phases: Sequence[Phase], step: int) -> Phase:
-    """Return the phase that takes ``step``; the last one at the end of the run."""
-    return next((phase for phase in phases if step < phase.end), phases[-1])
