@@ -70,7 +70,7 @@ RUN_ELSEWHERE: dict[str, str] = {
     "segmif weights-report *": _REPORT,
     "segmif train config/*": _RECIPES,
     "segmif bench --weights my_network segmif-rt": _FOLDER,
-    "segmif bench --weights segmif-rt my_folder *": _FOLDER,
+    "segmif bench --weights my_folder --against segmif-rt *": _FOLDER,
     "segmif bench --weights a.safetensors b.safetensors *": _BENCH,
     "python -m segmif_ros.training.compare *": _COMPARE,
     "torchrun *": "test/training/test_distributed.py::test_two_processes_give_the_gradients_of_one",

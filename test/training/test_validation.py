@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import torch
-from segmif_ros.evaluation.predict import predict
 
 from segmif_ros.data.mixture import SceneSource
+from segmif_ros.evaluation.forward import predict
 from segmif_ros.evaluation.fusion import fusion_metrics, luma
 from segmif_ros.evaluation.segmentation import ConfusionMatrix
 from segmif_ros.model import SegMiF, SegMiFConfig
