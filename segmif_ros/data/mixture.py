@@ -11,7 +11,7 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -162,6 +162,13 @@ class LostCamera:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def files(self) -> list[Path]:
+        """Return the source's files."""
+        return self._source.files()
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Return the source's sample ``index`` with that image black."""
