@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from calibrating_fakes import BOARD, views_of
 
-from segmif_ros.rig.calibrating.board import Detection
+from segmif_ros.rig.calibrating.board import Detection, detect
 from segmif_ros.rig.calibrating.board_rig import _advice, calibrate_board
 from segmif_ros.rig.calibrating.expected import ExpectedError
 from segmif_ros.rig.calibrating.views import BoardCollector
@@ -159,6 +159,20 @@ def test_another_size_is_refused() -> None:
     collector.add(blank((96, 72)), np.dstack([blank((96, 72))] * 3), "a")
     with pytest.raises(CalibrationError, match="b: infrared is 80x60, 96x72 before"):
         collector.add(blank((80, 60)), np.dstack([blank((96, 72))] * 3), "b")
+
+
+def test_a_board_that_a_lamp_heats_unevenly_is_found() -> None:
+    printed, _ = BOARD.print(14)
+    counts = np.full((200, 320), 7000.0)
+    counts[20 : 20 + printed.shape[0], 60 : 60 + printed.shape[1]] += 200 - 0.5 * printed
+    v, u = np.mgrid[0:200, 0:320]
+    counts += 4_000 * np.exp(-((u - 170) ** 2 + (v - 100) ** 2) / (2 * 70**2))
+    counts += np.random.default_rng(0).normal(0, 3, counts.shape)
+    found = detect(BOARD, counts.astype(np.uint16))
+    assert found is not None
+    # lines of the print lie half a pixel before the first pixel of a square
+    columns = 60 + 14 * (2 + np.arange(8)) - 0.5
+    np.testing.assert_allclose(np.sort(found.pixels[:, 0].reshape(6, 8).mean(axis=0)), columns, atol=0.3)
 
 
 def test_two_boards_are_refused() -> None:

@@ -19,6 +19,7 @@ MARKER_SHARE = 0.75  # of a ChArUco square's side
 
 _MIN_CHARUCO = 8  # corners of a ChArUco board that make a view
 _SMALL_PX = 400  # images with a shorter side are enlarged where nothing is found
+_LEVELLED_SHARE = 0.02  # of the width: half a square of a board that fills the view
 _SUBPIXEL = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 40, 1e-3)
 
 Image = npt.NDArray[Any]
@@ -163,12 +164,12 @@ def detect(board: Board, image: Image, *, quick: bool = False) -> Detection | No
     if quick:
         once = _find(board, grey)
         return once and Detection(ids=once[0], pixels=_refined(board, grey, once[1]))
-    for attempt in (grey, _local(grey)):
+    for attempt in (grey, _levelled(image)):
         for inverted in (False, True):
             found = _find(board, 255 - attempt if inverted else attempt)
             if found is not None:
                 ids, pixels = found
-                return Detection(ids=ids, pixels=_refined(board, grey, pixels), inverted=inverted)
+                return Detection(ids=ids, pixels=_refined(board, attempt, pixels), inverted=inverted)
     if min(grey.shape) < _SMALL_PX:
         larger = detect(board, cv2.resize(grey, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
         if larger is not None:
@@ -198,8 +199,18 @@ def stretched(image: Image) -> Grey:
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
-def _local(grey: Grey) -> Grey:
-    return np.asarray(cv2.createCLAHE(clipLimit=4.0, tileGridSize=(6, 6)).apply(grey), np.uint8)
+def _levelled(image: Image) -> Grey:
+    """Return any image as (H, W) uint8 in which brightness and contrast are the same everywhere.
+
+    A lamp heats a board unevenly: the middle of it may be hotter by many times what tells its squares apart.
+    """
+    grey = np.asarray(image, np.float32) if image.ndim == 2 else np.asarray(stretched(image), np.float32)
+    grey = np.nan_to_num(grey, copy=False, posinf=0.0, neginf=0.0)
+    blur_px = max(_LEVELLED_SHARE * grey.shape[1], 3.0)
+    detail = grey - cv2.GaussianBlur(grey, (0, 0), blur_px)
+    contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), blur_px))
+    floor = 0.1 * float(np.median(contrast)) + 1e-3  # so that noise of flat places isn't blown up
+    return np.clip(128 + 50 * detail / (contrast + floor), 0, 255).astype(np.uint8)
 
 
 def _find(board: Board, grey: Grey) -> tuple[npt.NDArray[np.intp], Array] | None:

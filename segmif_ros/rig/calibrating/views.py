@@ -161,7 +161,11 @@ class BoardCollector:
         if len(self.views) >= 3 or self.board.kind == "charuco":
             return
         for camera, found, image in (("infrared", view.infrared, infrared), ("RGB", view.rgb, rgb)):
-            if found is not None and detect(self.board, without(self.board, image, found)) is not None:
+            if found is None:
+                continue
+            rest = without(self.board, image, found)
+            # one look, at boards printed and heated like the first: a thorough one takes seconds where there is none
+            if detect(self.board, 255 - rest if found.inverted else rest, quick=True) is not None:
                 raise CalibrationError(f"{view.name}: there are two boards in the {camera} image: leave one in view")
 
 

@@ -261,6 +261,11 @@ class FrameFeed(Generic[Prepared]):
             raise self._failure
         return self._complete or max(len(self._kept), len(self._waiting)) >= PRIMED
 
+    @property
+    def complete(self) -> bool:
+        """Whether all frames of a loop are there."""
+        return self._complete
+
     def problems(self) -> list[str]:
         """Lines about frames that had to be left out, since the last call."""
         found = []

@@ -214,6 +214,9 @@ class SimulatedRig(Node):
         """Once a second: frames that can't be read, a rate that can't be held, a clock that stands still."""
         for line in self._feed.problems():
             self._say(line, f"left out: {line}")
+        if self._feed.complete and "complete" not in self._said:
+            self._said.add("complete")
+            self.get_logger().info(f"all {self._source.count} frames of the loop are rendered")
         counts, allowed = self._counts, max(1.0, MISSED_SHARE * WATCH_PERIOD_S * self._config.rate_hz)
         if counts.unprepared > allowed:
             self._say(

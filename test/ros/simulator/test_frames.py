@@ -90,8 +90,10 @@ def test_nothing_is_ready_before_the_first_frame_is():
 
 def test_a_short_source_is_primed_when_all_of_it_is_there():
     feed = _feed(FakeSource(2))
+    assert not feed.complete
     feed.run()
     assert feed.primed
+    assert feed.complete
 
 
 def test_an_endless_source_is_prepared_a_few_frames_ahead_and_no_further():
