@@ -314,6 +314,7 @@ class _Replay:
                 labels=output.result.labels,
                 truth=truth,
                 label_set=self._engine.label_set,
+                confidence=output.result.confidence,
             )
             keep_pictures(self._out, record["key"], files)
 

@@ -80,9 +80,7 @@ class ByName:
             for target, names in self._merged.items()
         )
         rest = self._truth.names[int(self.predictions[IGNORE_ID])]
-        lacking = [
-            name for i, name in enumerate(self._truth.names) if i not in self.judged and int(self.truth[i]) == i
-        ]
+        lacking = [name for i, name in enumerate(self._truth.names) if i not in self.judged and int(self.truth[i]) == i]
         note = f"Judged by name: the model has {self._model.name}'s classes, the truth {self._truth.name}'s."
         note += f" {merged}." if merged else ""
         note += f" {', '.join(self._rest)} count as {rest}." if self._rest else ""

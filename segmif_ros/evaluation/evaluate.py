@@ -240,6 +240,7 @@ class _Job:
             labels=result.labels,
             truth=truth,
             label_set=classes.truth if truth is not None else classes.predicted,
+            confidence=result.confidence,
         )
 
     def _prepared(self, infrared: npt.NDArray[Any], rgb: Image) -> tuple[Image, Image]:
@@ -269,6 +270,11 @@ def summary_lines(report: Report) -> list[str]:
                 lines.append(
                     f"mIoU {group} {convention}: {100 * mean['value']:.2f} % over {', '.join(mean['classes'])}"
                 )
+        for group in ("all", "day", "night"):
+            each = segmentation.get(group, {}).get("iou", {}).items()
+            found = [f"{name} {100 * value:.1f}" for name, value in each if value is not None]
+            if found:
+                lines.append(f"IoU {group}, %: {', '.join(found)}")
         if segmentation["classes_without_truth"]:
             lines.append(f"no truth for: {', '.join(segmentation['classes_without_truth'])}")
     means = ((name, values["mean"]) for name, values in report["fusion"]["all"].items())

@@ -120,7 +120,7 @@ def _calibration(folder: str) -> str:
     if not folder:
         return "built-in patterns"
     files = sorted(path for path in user_path(folder).rglob("*") if path.is_file())
-    return f"{folder} {contents_hash(files, None)}"
+    return f"{user_path(folder).name} {contents_hash(files, None)}"
 
 
 def _sized(config: EngineConfig, size: tuple[int, int]) -> EngineProtocol:

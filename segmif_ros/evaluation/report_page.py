@@ -22,6 +22,9 @@ from segmif_ros.reporting.tables import Table
 PAGE_FILE = "report.html"
 _FAILED_SHOWN = 50
 CAPTIONS = {"infrared": "infrared", "rgb": "RGB", "fused": "fused", "labels": "labels", "truth": "ground truth"}
+CAPTIONS |= {"difference": "difference", "confidence": "confidence"}
+_ON_TRUTH = " Difference shows wrong pixels in red and those without ground truth in blue."
+_SWITCH = ("labels", "ground truth", "difference")
 
 
 def write_results(folder: Path, report: Report, timing: Timing, label_set: LabelSet | None = None) -> None:
@@ -59,7 +62,7 @@ def render(folder: Path, report: Report, timing: Timing, label_set: LabelSet | N
                 page.Section(
                     title="Worst and best frames",
                     text=f"By {report['frames']['ranked_by']}. Drag across a picture, or choose what to lay side by "
-                    "side.",
+                    f"side.{_ON_TRUTH if segmentation else ''}",
                     items=tuple(_frames(folder, report)),
                     legend=page.legend_of(label_set) if label_set else (),
                 ),
@@ -221,7 +224,7 @@ def _frames(folder: Path, report: Report) -> list[page.Swipe]:
             ]
             if layers:
                 title = f"{side}: {entry['key']} ({significant(entry['score'])})"
-                frames.append(page.Swipe(title=title, layers=tuple(layers)))
+                frames.append(page.Swipe(title=title, layers=tuple(layers), switch=_SWITCH))
     return frames
 
 

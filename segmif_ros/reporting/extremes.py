@@ -9,14 +9,17 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from segmif_ros.labels import LabelSet
 from segmif_ros.reporting.pictures import Image, encode
 
 Encoded = dict[str, bytes]  # file name -> content
 
-LAYERS = ("infrared", "rgb", "fused", "labels", "truth")
+LAYERS = ("infrared", "rgb", "fused", "labels", "truth", "difference", "confidence")
 PICTURES = "pictures"  # their folder
 MAX_WIDTH = 640
+_WRONG, _UNKNOWN = (235, 60, 45), (35, 50, 90)  # RGB
 
 
 class Extremes:
@@ -56,11 +59,19 @@ class Extremes:
 
 
 def encode_layers(
-    *, infrared: Image, rgb: Image, fused: Image, labels: Image, truth: Image | None, label_set: LabelSet
+    *,
+    infrared: Image,
+    rgb: Image,
+    fused: Image,
+    labels: Image,
+    truth: Image | None,
+    label_set: LabelSet,
+    confidence: Image | None = None,
 ) -> Encoded:
     """Return the layers of one frame as files, at most 640 pixels wide.
 
-    infrared (H, W), rgb and fused (H, W, 3) RGB, labels and truth (H, W) ids of ``label_set``, all uint8.
+    infrared (H, W), rgb and fused (H, W, 3) RGB, labels and truth (H, W) ids of ``label_set``, confidence (H, W)
+    0..255, all uint8. A confidence of 0 everywhere, as of a method that has none, isn't drawn.
     """
     files = {
         "infrared.jpg": encode(infrared, width=MAX_WIDTH),
@@ -70,7 +81,26 @@ def encode_layers(
     }
     if truth is not None:
         files["truth.png"] = encode(label_set.colourise(truth), flat=True, width=MAX_WIDTH)
+        files["difference.jpg"] = encode(difference_image(fused, labels, truth, label_set), width=MAX_WIDTH)
+    if confidence is not None and confidence.any():
+        files["confidence.jpg"] = encode(confidence, width=MAX_WIDTH)
     return files
+
+
+def difference_image(fused: Image, labels: Image, truth: Image, label_set: LabelSet) -> Image:
+    """Return the fused image darkened, with wrong pixels in red and those without truth in blue, (H, W, 3) RGB.
+
+    Args:
+        fused: (H, W, 3) RGB uint8.
+        labels: (H, W) predicted ids.
+        truth: (H, W) ids; 255, the set's ignored id and ids outside of it have no truth.
+        label_set: Of both.
+    """
+    known = (truth < len(label_set)) & (truth != label_set.ignore_id)
+    dim = np.repeat(fused.mean(axis=2, keepdims=True) * 0.6, 3, axis=2)
+    dim[known & (labels != truth)] = _WRONG
+    dim[~known] = _UNKNOWN
+    return np.asarray(dim, np.uint8)
 
 
 def picture_folder(folder: Path, key: str) -> Path:

@@ -7,16 +7,22 @@ style are files in templates/.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import jinja2
+from markupsafe import Markup
 
 from segmif_ros.labels import LabelSet
 from segmif_ros.reporting.pictures import data_uri
 from segmif_ros.reporting.tables import Table
+
+# an absolute path of at least two names: its first folder, and its last name
+_PATH = re.compile(r"(?<![\w./:-])/([^\s/:;,'\"()]+)(?:/[^\s/:;,'\"()]+)*/([^\s/:;,'\"()]+)/?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +59,25 @@ class Plot:
 
 @dataclass(frozen=True, kw_only=True)
 class Swipe:
-    """Pictures of one frame, of which two at a time are swiped across."""
+    """Pictures of one frame, of which two at a time are swiped across.
+
+    Attributes:
+        layers: The pictures.
+        switch: Captions of some of them, each shown whole by a button of its own; the page opens with the first two
+            of them against each other. Those without a picture are left out, and one alone makes no switch.
+    """
 
     kind: ClassVar[str] = "swipe"
     title: str
     layers: tuple[Picture, ...]
+    switch: tuple[str, ...] = ()
+
+    @property
+    def shown_switch(self) -> tuple[str, ...]:
+        """The captions of the switch that there are pictures of; none if there are less than two."""
+        there = [layer.caption for layer in self.layers]
+        found = tuple(each for each in self.switch if each in there)
+        return found if len(found) > 1 else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +167,16 @@ def legend_of(label_set: LabelSet) -> tuple[LegendEntry, ...]:
     )
 
 
+def _without_folders(value: Any) -> Any:
+    """Return a text with each path of this machine cut to its last name: a page is for passing on.
+
+    Names of topics look alike, so a path counts as one where its first folder is there.
+    """
+    if not isinstance(value, str) or isinstance(value, Markup) or value.startswith("data:"):
+        return value
+    return _PATH.sub(lambda found: found[2] if Path("/", found[1]).is_dir() else found[0], value)
+
+
 @cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
@@ -155,4 +185,5 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_without_folders,
     )

@@ -12,7 +12,26 @@ for (const swipe of document.querySelectorAll(".swipe")) {
     select.oninput = show;
     return pick.appendChild(select);
   };
-  const left = choice("left picture", 1), right = choice("right picture", layers.length > 2 ? 2 : 0);
+  const names = layers.map((layer) => layer.alt);
+  const offered = (swipe.dataset.switch || "").split("|").map((name) => names.indexOf(name)).filter((i) => i >= 0);
+  const first = offered.length > 1 ? offered : [1, layers.length > 2 ? 2 : 0];
+  const left = choice("left picture", first[0]), right = choice("right picture", first[1]);
+  const buttons = Object.assign(document.createElement("div"), { className: "switch" });
+  const button = (text, from, to) => {
+    const made = Object.assign(document.createElement("button"), { type: "button", textContent: text });
+    made.onclick = () => {
+      left.value = from;
+      right.value = to;
+      show();
+    };
+    made.pair = [from, to];
+    return buttons.appendChild(made);
+  };
+  if (offered.length > 1) {
+    button(`${names[offered[0]]} | ${names[offered[1]]}`, offered[0], offered[1]);
+    for (const i of offered) button(names[i], i, i);
+    swipe.append(buttons);
+  }
   swipe.append(range, pick);
   function show() {
     layers.forEach((layer, i) => {
@@ -22,6 +41,9 @@ for (const swipe of document.querySelectorAll(".swipe")) {
       layer.style.clipPath = over ? `inset(0 ${100 - range.value}% 0 0)` : "none";
     });
     line.style.left = `${range.value}%`;
+    line.hidden = left.value === right.value;
+    for (const made of buttons.children)
+      made.ariaPressed = made.pair[0] === +left.value && made.pair[1] === +right.value;
   }
   range.oninput = show;
   const drag = (event) => {
