@@ -62,7 +62,7 @@ def render(folder: Path, report: Report, timing: Timing, label_set: LabelSet | N
                 page.Section(
                     title="Worst and best frames",
                     text=f"By {report['frames']['ranked_by']}. Drag across a picture, or choose what to lay side by "
-                    f"side.{_ON_TRUTH if segmentation else ''}",
+                    f"side.{_ON_TRUTH if report['segmentation'] else ''}",
                     items=tuple(_frames(folder, report)),
                     legend=page.legend_of(label_set) if label_set else (),
                 ),

@@ -105,7 +105,9 @@ def test_the_best_and_worst_frames_lie_there_as_pictures(root: Path, tmp_path: P
     report = evaluate(config(root, tmp_path / "out"))
     assert report["frames"]["worst"][0]["key"] == "00002D"
     files = {path.name for path in (tmp_path / "out" / "pictures" / "00002D").iterdir()}
-    assert files == {"infrared.jpg", "rgb.jpg", "fused.jpg", "labels.png", "truth.png"}
+    assert files >= {"infrared.jpg", "rgb.jpg", "fused.jpg", "labels.png", "truth.png", "difference.jpg"}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert 'data-switch="labels|ground truth|difference"' in page and str(tmp_path) not in page
 
 
 def test_a_broken_pair_costs_itself_and_is_named(root: Path, tmp_path: Path) -> None:
