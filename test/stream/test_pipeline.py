@@ -403,3 +403,15 @@ def test_nobody_looks_at_frames_where_that_is_not_asked_for() -> None:
         harness.offer(0)
         harness.output()
         assert "health" not in harness.pipeline.snapshot().stage_ms
+
+
+def test_proportions_that_differ_are_a_condition_that_lasts_and_goes() -> None:
+    """The node reports it in /diagnostics; a line here would say it twice."""
+    with Harness(config=PipelineConfig(registration="resize")) as harness:
+        harness.offer(0, width=12, height=4)
+        harness.output()
+        assert harness.pipeline.stretched.startswith("infrared is 6x4 and RGB 12x4, other proportions")
+        harness.offer(33)
+        harness.output()
+        assert harness.pipeline.stretched is None
+        assert harness.said.empty()
