@@ -11,6 +11,7 @@ import torch
 from standin_networks import rgb_only
 from torch import Tensor, nn
 
+from segmif_ros.command_line import SizeError
 from segmif_ros.inference import export as module
 from segmif_ros.inference.backends import missing_packages, onnx_graph
 from segmif_ros.inference.engine import Engine, EngineConfig
@@ -170,7 +171,7 @@ def test_nothing_is_written_where_the_results_differ(
 def test_a_target_that_can_not_be_is_refused(
     tiny_weights: Path, tmp_path: Path, name: str, options: tuple[str, ...], reason: str
 ) -> None:
-    with pytest.raises((ExportError, WeightsError), match=reason):
+    with pytest.raises((ExportError, WeightsError, SizeError), match=reason):
         _run(tiny_weights, tmp_path / name, *options)
 
 
