@@ -43,7 +43,7 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Dependency:
     """Something to import.
 
     Attributes:
@@ -66,7 +66,7 @@ _WHEEL = "a ROS 2 install or pip install segmif_ros (Linux, x86_64, Python 3.10 
 _APT = "only a ROS 2 install has it: apt install ros-$ROS_DISTRO-{}"
 PARTS = (
     *(
-        Part(module=module, distribution=distribution, remedy=_PIP, needed=True, minimum=minimum)
+        Dependency(module=module, distribution=distribution, remedy=_PIP, needed=True, minimum=minimum)
         for module, distribution, minimum in (
             ("numpy", "numpy", "1.21.5"),
             ("cv2", "opencv-python-headless", "4.5.4"),
@@ -78,32 +78,34 @@ PARTS = (
         )
     ),
     *(
-        Part(module=module, distribution=f"ros-kilted-{module.replace('_', '-')}", remedy=_WHEEL, needed=True)
+        Dependency(module=module, distribution=f"ros-kilted-{module.replace('_', '-')}", remedy=_WHEEL, needed=True)
         for module in ("rclpy", "sensor_msgs", "std_msgs", "diagnostic_msgs", "lifecycle_msgs", "nav_msgs")
     ),
-    Part(
+    Dependency(
         module="segmif_ros.msg",
         remedy="segmentation/semantic_map is not published: colcon build, or with a C compiler "
         "SEGMIF_ROS_MSGS=1 pip install --force-reinstall --no-deps segmif_ros",
     ),
     # a submodule: run from the sources' folder, the folder launch/ would pass for the package
-    Part(module="launch.actions", remedy=f"ros2 launch needs it; {_APT.format('launch')}"),
-    Part(module="launch_ros.actions", remedy=f"ros2 launch needs it; {_APT.format('launch-ros')}"),
-    Part(module="message_filters", remedy=f"segmif_node pairs without it; {_APT.format('message-filters')}"),
-    Part(module="cv_bridge", remedy=f"for consumers of the images, segmif_node needs none; {_APT.format('cv-bridge')}"),
-    Part(
+    Dependency(module="launch.actions", remedy=f"ros2 launch needs it; {_APT.format('launch')}"),
+    Dependency(module="launch_ros.actions", remedy=f"ros2 launch needs it; {_APT.format('launch-ros')}"),
+    Dependency(module="message_filters", remedy=f"segmif_node pairs without it; {_APT.format('message-filters')}"),
+    Dependency(
+        module="cv_bridge", remedy=f"for consumers of the images, segmif_node needs none; {_APT.format('cv-bridge')}"
+    ),
+    Dependency(
         module="vision_msgs",
         remedy=f"without it no segmentation/label_info, which Nav2's layer waits for; {_APT.format('vision-msgs')}",
     ),
     *(
-        Part(
+        Dependency(
             module=module,
             distribution=module,
             remedy=f"backend {module} needs it; pip install 'segmif_ros[{module}]'",
         )
         for module in ("openvino", "onnxruntime")
     ),
-    Part(module="tf2_msgs", remedy=f"grid_node takes poses from odom and parameters; {_APT.format('tf2-msgs')}"),
+    Dependency(module="tf2_msgs", remedy=f"grid_node takes poses from odom and parameters; {_APT.format('tf2-msgs')}"),
 )
 
 
@@ -123,7 +125,7 @@ def examine(environment: Mapping[str, str] | None = None) -> list[Finding]:
     return found
 
 
-def _part(part: Part) -> Finding:
+def _part(part: Dependency) -> Finding:
     try:
         there = importlib.util.find_spec(part.module) is not None
     except ModuleNotFoundError:  # the parent package is not there either

@@ -7,7 +7,7 @@ import pytest
 
 from segmif_ros import cli
 from segmif_ros.trials import doctor
-from segmif_ros.trials.doctor import Part, State, examine
+from segmif_ros.trials.doctor import Dependency, State, examine
 
 
 def _found(name: str, environment: dict[str, str] | None = None) -> doctor.Finding:
@@ -22,7 +22,7 @@ def test_what_is_there_is_said_with_its_version() -> None:
 def test_what_is_needed_and_missing_is_named_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "PARTS", (Part(module="no_such_thing", remedy="apt install it", needed=True),))
+    monkeypatch.setattr(doctor, "PARTS", (Dependency(module="no_such_thing", remedy="apt install it", needed=True),))
     assert _found("no_such_thing").state is State.MISSING
     assert cli.main(["doctor"]) == 1
     assert "apt install it" in capsys.readouterr().out
@@ -34,7 +34,7 @@ def test_what_is_needed_and_missing_is_named_with_the_remedy(
 def test_what_is_older_than_the_oldest_that_is_tested_is_said(
     monkeypatch: pytest.MonkeyPatch, minimum: str, state: State
 ) -> None:
-    part = Part(module="numpy", distribution="numpy", remedy="pip it", needed=True, minimum=minimum)
+    part = Dependency(module="numpy", distribution="numpy", remedy="pip it", needed=True, minimum=minimum)
     monkeypatch.setattr(doctor, "PARTS", (part,))
     found = _found("numpy")
     assert found.state is state
@@ -49,7 +49,7 @@ def test_the_minimums_are_those_that_the_package_asks_for() -> None:
 
 
 def test_what_is_optional_and_missing_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "PARTS", (Part(module="no_such.actions", remedy="a ROS 2 install has it"),))
+    monkeypatch.setattr(doctor, "PARTS", (Dependency(module="no_such.actions", remedy="a ROS 2 install has it"),))
     assert _found("no_such").state is State.OPTIONAL
 
 
@@ -58,7 +58,7 @@ def test_the_launch_folder_of_the_sources_does_not_pass_for_the_launch_package(
 ) -> None:
     (tmp_path / "launch_of_sources").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(doctor, "PARTS", (Part(module="launch_of_sources.actions", remedy="x"),))
+    monkeypatch.setattr(doctor, "PARTS", (Dependency(module="launch_of_sources.actions", remedy="x"),))
     assert _found("launch_of_sources").state is State.OPTIONAL
 
 
