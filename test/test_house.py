@@ -11,6 +11,7 @@ from segmif_ros.cli import COMMANDS
 
 PACKAGE = Path(__file__).parent.parent / "segmif_ros"
 SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] != "msg"]
+LARGEST_FILE = 400  # lines
 NODE_REACHES = 90  # files, of what its modules import when they are imported
 
 
@@ -77,3 +78,8 @@ def test_the_node_reaches_few_files() -> None:
     rooms = {_name(path).split("/")[0] for path in seen}
     assert not rooms & {"reporting", "evaluation", "bag", "training", "trials", "data", "scenes"}
     assert len(seen) <= NODE_REACHES
+
+
+def test_every_file_fits_a_few_screens() -> None:
+    long = {_name(path): count for path in SOURCES if (count := len(path.read_text().splitlines())) > LARGEST_FILE}
+    assert not long
