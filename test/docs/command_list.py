@@ -41,9 +41,9 @@ _DEMO = "test/trials/demo/test_demo_command.py::test_from_two_cameras_to_a_repor
 _NODE = "test/docs/test_quick_start.py::test_the_commands_of_the_quick_start_show_the_rig_in_a_page"
 _RECIPES = "test/training/test_recipes.py::test_every_recipe_that_comes_with_the_package_can_be_read"
 _RECORD = "test/trials/test_record.py::test_a_running_rig_is_recorded_to_a_bag_that_replay_reads"
+_HOUR = "test/docs/test_first_hour.py::test_the_page_leads_from_cameras_to_a_registered_pair"
 _EXPORT = "test/inference/test_export.py::test_the_command_writes_a_file_and_says_what_goes_in_and_comes_out"
 _REPORT = "test/evaluation/card/test_card_command.py::test_a_run_ends_well_in_a_folder_of_the_models_name"
-_CALIBRATE = "test/trials/test_calibrate.py::test_a_folder_of_board_views_becomes_the_file_that_the_node_reads"
 _BENCH = "test/trials/test_bench.py::test_the_real_thing_times_tiny_weights_and_agrees_with_the_plain_forward"
 _GRID = "test/evaluation/ground/test_evaluate_grid.py::test_the_command_writes_figures_page_and_picture"
 _OVERHEAD = "test/trials/test_overhead.py::test_the_command_prints_a_row_beside_the_ideal"
@@ -60,9 +60,10 @@ RUN_ELSEWHERE: dict[str, str] = {
     "segmif status": _NODE,
     "segmif run --params-file *": _NODE,
     "segmif run --ros-args -p frame_budget_ms*": _NODE,
-    "segmif run --ros-args -p registration*": _NODE,
-    "segmif record [bd]*": _RECORD,
-    "segmif calibrate *": _CALIBRATE,
+    "segmif run --ros-args -p registration*": _HOUR,
+    "segmif record board *": _HOUR,
+    "segmif record drive *": _RECORD,
+    "segmif calibrate *": _HOUR,
     "segmif replay street --online*": "test/trials/test_online.py::test_a_looped_bag_goes_through_a_node_over_dds",
     "segmif evaluate-grid *": _GRID,
     "segmif export segmif-rt *": _EXPORT,

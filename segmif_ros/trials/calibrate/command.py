@@ -21,7 +21,7 @@ from segmif_ros.rig.calibrating.board import parse_board
 from segmif_ros.rig.calibrating.board_rig import LENSES, BoardResult, calibrate_board
 from segmif_ros.rig.calibrating.points import calibrate_points, read_points
 from segmif_ros.rig.calibrating.scene import MAX_FRAMES, calibrate_scene
-from segmif_ros.rig.calibrating.views import MAX_VIEWS, BoardCollector
+from segmif_ros.rig.calibrating.views import MAX_VIEWS, MIN_VIEWS, BoardCollector
 from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml, load_calibration
 from segmif_ros.rig.camera import CameraModel
@@ -84,12 +84,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--every", type=int, default=1, help="take every n-th pair")
     parser.add_argument("--seconds", type=float, default=60.0, help=f"how long to listen to '{LIVE}'")
+    parser.add_argument(
+        "--views", type=int, default=MAX_VIEWS,
+        help=f"board, '{LIVE}': end with so many different views of both cameras (default: %(default)s)",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; errors are raised as one line, and exit status 0 means that there is a calibration."""
-    if options.every < 1 or options.seconds <= 0 or options.slop < 0:
-        raise CalibrationError("--every must be 1 or more, --seconds above 0, --slop 0 or more")
+    if options.every < 1 or options.seconds <= 0 or options.slop < 0 or options.views < MIN_VIEWS:
+        raise CalibrationError(
+            f"--every must be 1 or more, --seconds above 0, --slop 0 or more, --views {MIN_VIEWS} or more"
+        )
     source = CalibrationSource(
         place=options.source,
         topics=Topics(infrared=options.infrared_topic, rgb=options.rgb_topic),
@@ -126,10 +132,13 @@ def _board(options: argparse.Namespace, source: CalibrationSource) -> Outcome:
     with progress_bar("looking for the board", None) as advance:
         for pair in source.pairs():
             view = collector.add(pair.infrared, pair.rgb, pair.name)
-            if view.common is not None and len(shown) < _SHOWN and collector.views and collector.views[-1] is view:
+            is_new = bool(collector.views) and collector.views[-1] is view
+            if source.place == LIVE and is_new and view.common is not None:
+                print(f"view {sum(each.common is not None for each in collector.views)}: taken, show another place")
+            if view.common is not None and len(shown) < _SHOWN and is_new:
                 shown.append(pair)
             advance(1)
-            if source.place == LIVE and sum(each.common is not None for each in collector.views) >= MAX_VIEWS:
+            if source.place == LIVE and sum(each.common is not None for each in collector.views) >= options.views:
                 break
     known = load_calibration(options.known) if options.known else RigCalibration()
     lenses = options.infrared_lens, options.rgb_lens
