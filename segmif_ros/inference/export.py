@@ -16,7 +16,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from segmif_ros.command_line import parse_size
+from segmif_ros.command_line import SizeError, parse_size
 from segmif_ros.imaging.prior import PriorMethod, prior_image
 from segmif_ros.inference.backends import TOLERANCES, lacking
 from segmif_ros.inference.choice import mask_agreement, psnr_db
@@ -361,5 +361,8 @@ def _require_target(target: Path, kind: str) -> None:
 def _size(text: str) -> tuple[int, int] | None:
     if text == ANY_SIZE:
         return None
-    width, height = parse_size(text)
+    try:
+        width, height = parse_size(text)
+    except SizeError as error:
+        raise ExportError(f"{error}, or {ANY_SIZE}") from None
     return height, width
