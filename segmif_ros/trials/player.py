@@ -141,11 +141,11 @@ class BagPlayer:
         for topic in OUTPUTS:
             node.create_subscription(Image, topic, self._arrival(topic), reliable, raw=True)
         listen(node, lambda status: self.seen.diagnostics.append(dict(status.values)), options.node)
+        self._topics = {"infrared": options.infrared_topic, "rgb": options.rgb_topic}
         if options.attach:
-            topic = getattr(options, options.master)  # as the other player publishes it
+            topic = self._topics[options.master]  # as the other player publishes it
             node.create_subscription(Image, topic, self._on_master, best_effort, raw=True)
             return
-        self._topics = {"infrared": options.infrared_topic, "rgb": options.rgb_topic}
         packed = compressed_cameras(options.bag, Topics(**self._topics))
         for camera in self._topics:
             kind, suffix = (CompressedImage, "/compressed") if camera in packed else (Image, "")
