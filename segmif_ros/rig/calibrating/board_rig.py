@@ -103,7 +103,11 @@ def calibrate_board(
     common = [view for view in views if view.common is not None]
     if len(common) < MIN_VIEWS:
         raise CalibrationError(f"{len(common)} views of the board in both cameras: {MIN_VIEWS} at least are needed")
-    mount, used = fit_mount(board, common, infrared, rgb)
+    try:
+        mount, used = fit_mount(board, common, infrared, rgb)
+    except CalibrationError:
+        refuse_mirrored(board, common, infrared, rgb, None)
+        raise
     refuse_mirrored(board, common, infrared, rgb, mount)
     alone = [view for view in views if view.common is None]
     made = _refined(board, [*used, *alone], (infrared, rgb), mount, (known[0] is None, known[1] is None))

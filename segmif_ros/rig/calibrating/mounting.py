@@ -7,6 +7,7 @@ ideal cameras.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from segmif_ros.rig.calibration import Extrinsics
 from segmif_ros.rig.camera import Array, CameraModel
 from segmif_ros.rig.errors import CalibrationError
 
+_FITS_PX = 3.0  # in the median
 _MIRRORED_GAIN = 4.0  # a mirrored image fits so much better that it can't be chance
 
 
@@ -42,11 +44,21 @@ def fit_mount(
 
 
 def refuse_mirrored(
-    board: Board, views: Sequence[BoardView], infrared: CameraModel, rgb: CameraModel, mount: Extrinsics
+    board: Board, views: Sequence[BoardView], infrared: CameraModel, rgb: CameraModel, mount: Extrinsics | None
 ) -> None:
-    """Refuse a rig one of whose drivers mirrors its images: no mounting fits, but one fits the mirror image."""
-    off = float(np.median(np.concatenate([transfer(board, view, infrared, rgb, mount) for view in views])))
-    if off < 3.0:
+    """Refuse a rig one of whose drivers mirrors its images: no mounting fits, but one fits the mirror image.
+
+    Args:
+        board: What the views show.
+        views: In which both cameras see it.
+        infrared: The camera.
+        rgb: The camera.
+        mount: The best mounting; None if there is none at all, which the caller says where the mirror image has none.
+    """
+    off = math.inf
+    if mount is not None:
+        off = float(np.median(np.concatenate([transfer(board, view, infrared, rgb, mount) for view in views])))
+    if off < _FITS_PX:
         return
     try:
         mirrored = [replace(view, infrared=_mirrored(board, view.infrared, infrared.width)) for view in views]
@@ -56,10 +68,12 @@ def refuse_mirrored(
         off_there = float(np.median(np.concatenate([transfer(board, v, infrared, rgb, other) for v in mirrored])))
     except (CalibrationError, cv2.error):
         off_there = off
-    if off_there * _MIRRORED_GAIN < off:
+    if off_there < (_FITS_PX if mount is None else off / _MIRRORED_GAIN):
         raise CalibrationError(
             "one camera's images are mirrored (left and right exchanged): turn that off in its driver, then record anew"
         )
+    if mount is None:
+        return
     raise CalibrationError(
         f"no mounting of the cameras explains the views: they are off by {off:.0f} px in the median; are infrared and "
         "RGB of one moment, was the board held still, and is --board right?"
