@@ -167,9 +167,8 @@ def run_module(
         run: Takes them, returns the exit status.
         arguments: The command line; None for the process's own.
     """
-    parser = Parser(
-        prog=f"python -m {module}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    prog = f"python -m {module.removesuffix('.__main__')}"
+    parser = Parser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
     options = parser.parse_args(arguments)
     return finish(parser.prog, lambda: run(options))

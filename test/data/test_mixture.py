@@ -184,7 +184,7 @@ def test_a_cached_scene_is_kept_under_the_version_of_the_generator(tmp_path):
 
 
 def test_a_scene_that_the_disk_has_no_room_for_is_an_error_of_one_line(tmp_path):
-    part = f"scene-v{VERSION}-3-day-48x64.{os.getpid()}.part.png"
+    part = f".scene-v{VERSION}-3-day-48x64.png.{os.getpid()}.part"
     (tmp_path / part).symlink_to("/dev/full")
     source = SceneSource(first_seed=3, count=1, height=48, width=64, cache=tmp_path)
     with pytest.raises(DatasetError, match=r"day-48x64\.png: the rendered scene cannot be kept: No space left"):

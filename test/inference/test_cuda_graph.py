@@ -209,11 +209,11 @@ def test_the_authors_mode_can_be_recorded_as_well(network: FrameNetwork) -> None
 
 def test_the_benchmarks_that_the_documentation_asks_for_are_understood() -> None:
     text = (Path(__file__).parents[2] / "docs" / "cuda.md").read_text().replace("\\\n", " ")
-    commands = re.findall(r"^    segmif bench (.*)$", text, re.MULTILINE)
+    commands = re.findall(r"^segmif bench (.*)$", text, re.MULTILINE)
     parser = argparse.ArgumentParser()
     bench.add_arguments(parser)
     asked = [parser.parse_args(shlex.split(command)) for command in commands]
-    assert {name for each in asked for name in each.backends} == {"torch", "compile", "cuda_graph", "tensorrt"}
+    assert {name for each in asked for name in each.backend} == {"torch", "compile", "cuda_graph", "tensorrt"}
     assert {each.device for each in asked} == {"cuda"}
 
 

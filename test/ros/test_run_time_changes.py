@@ -18,6 +18,7 @@ TABLE = settings_of(NodeConfig)
 ANOTHER = {
     "mask_classes": {"mask_classes": "person,car"},
     "infrared_crop": {"infrared_crop": "0, 2, 0, 0"},
+    "depth_pose": {"depth_pose": "tf"},
     "gain_low_percentile": {"gain_low_percentile": 2.0},
     "gain_high_percentile": {"gain_high_percentile": 98.0},
     "gain_fixed_low": {"gain_fixed_low": 100.0},
