@@ -23,8 +23,11 @@ def user_path(path: str | Path) -> Path:
     """Return a path with ``~`` and ``~user`` replaced by the home folder.
 
     Raises:
-        FileNotFoundError: If there is no such user, or nobody knows this user's home folder (no HOME in a container).
+        FileNotFoundError: If there is no such user, nobody knows this user's home folder (no HOME in a container), or
+            there is a zero byte in the path, which Python itself takes for another kind of error.
     """
+    if "\0" in str(path):
+        raise FileNotFoundError(errno.ENOENT, "a path can't hold a zero byte", str(path))
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -72,10 +72,8 @@ def read_yaml(path: str | Path) -> Any:
             raise YamlError(f"{path}: is not a regular file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
-        if isinstance(error, YamlError):
-            raise
-        raise YamlError(f"{one_line(str(path))}: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise YamlError(f"{one_line(str(path))}: {error.strerror or error}") from None
     if len(content) > MAX_BYTES:
         raise YamlError(f"{path}: is larger than {MAX_BYTES >> 10} KiB, which no such file needs")
     try:

@@ -17,6 +17,11 @@ def test_the_home_of_somebody_who_does_not_exist_is_no_such_file() -> None:
         user_path("~nosuchuser/rig.yaml")
 
 
+def test_a_path_with_a_zero_byte_is_no_such_file() -> None:
+    with pytest.raises(FileNotFoundError, match="zero byte"):
+        user_path("rig\0.yaml")
+
+
 def test_a_user_without_a_home_is_said(monkeypatch) -> None:
     monkeypatch.setattr(Path, "expanduser", lambda _self: (_ for _ in ()).throw(RuntimeError("no home")))
     with pytest.raises(FileNotFoundError, match="HOME is not set"):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from segmif_ros.rig.camera import MAX_SIDE_PX, Array, CameraModel, as_matrix, as_rotation, scaled_projection
 from segmif_ros.rig.errors import CalibrationError
-from segmif_ros.rig.part import Part
+from segmif_ros.rig.part import ImagePart
 
 # Two cameras farther apart are no rig: such a translation was written in millimetres.
 MAX_BASELINE_M = 5.0
@@ -109,7 +109,7 @@ class Homography:
                 "the homography maps the infrared image outside the RGB image: it must take infrared pixels to RGB's"
             )
 
-    def of_parts(self, infrared: Part | None, rgb: Part | None) -> Homography:
+    def of_parts(self, infrared: ImagePart | None, rgb: ImagePart | None) -> Homography:
         """Return the homography between parts of the two images; None stands for a whole image, as it was found with.
 
         A part is left alone where the homography is the part's own already.

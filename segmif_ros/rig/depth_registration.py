@@ -23,7 +23,7 @@ from segmif_ros.rig.camera import CameraModel, same_proportions
 from segmif_ros.rig.depth_images import depth_to_nearness
 from segmif_ros.rig.errors import RegistrationError
 from segmif_ros.rig.nearness import F32, NearnessMaps, fill_hidden, filled, nearness_in_view
-from segmif_ros.rig.part import Part
+from segmif_ros.rig.part import ImagePart
 from segmif_ros.rig.registration import Registered, Registration, RegistrationConfig, Unregistered
 from segmif_ros.rig.warp import Image, fill_unseen
 
@@ -207,7 +207,7 @@ class DepthRegistration:
     def _camera_at(self, camera: str, size: tuple[int, int]) -> CameraModel:
         """Return the model of a camera whose images have this size, after what was cut off them."""
         model = self._cameras[camera]
-        return Part.left_by(self.config.infrared_crop, size).camera(model) if camera == "infrared" else model
+        return ImagePart.left_by(self.config.infrared_crop, size).camera(model) if camera == "infrared" else model
 
     def _adaptive_of(self, sizes: Sizes) -> AdaptiveNearness:
         if sizes not in self._adaptive:

@@ -12,7 +12,7 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Part:
+class ImagePart:
     """Where an image lies in the whole one, in pixels.
 
     Attributes:
@@ -28,7 +28,7 @@ class Part:
     whole: Size
 
     @classmethod
-    def left_by(cls, crop: Crop, size: Size) -> Part:
+    def left_by(cls, crop: Crop, size: Size) -> ImagePart:
         """Return where images of ``size`` (width, height) lie in what the camera sent before they were cropped."""
         whole = size[0] + crop.left + crop.right, size[1] + crop.top + crop.bottom
         return cls(crop.left, crop.top, size, whole)

@@ -24,7 +24,7 @@ from segmif_ros.rig.calibration import Plane, RigCalibration
 from segmif_ros.rig.camera import CameraModel, same_proportions
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
 from segmif_ros.rig.mapping import FAR_M, Mapping, depth_plane, homography_mapping, stereo_mapping
-from segmif_ros.rig.part import Part
+from segmif_ros.rig.part import ImagePart
 from segmif_ros.rig.warp import Image, Maps, Warp, rescaled, resized
 
 MODES = ("none", "resize", "homography", "stereo", "ground", "depth", "adaptive")
@@ -341,13 +341,13 @@ def lower_confidence(confidence: Image, valid: Image | None) -> Image:
     return np.where(valid, confidence, cv2.LUT(confidence, table)).astype(np.uint8, copy=False)
 
 
-def _part(camera: str, size: tuple[int, int], calibrated: tuple[int, int], crop: Crop) -> Part:
+def _part(camera: str, size: tuple[int, int], calibrated: tuple[int, int], crop: Crop) -> ImagePart:
     """Return where an image lies in the one that was calibrated; RegistrationError if it is of another view."""
-    part = Part.left_by(crop, size)
+    part = ImagePart.left_by(crop, size)
     if camera == "infrared" and part.is_of(calibrated):
         return part
     _refuse_other_proportions(camera, size, calibrated)
-    return Part(0, 0, size, size)
+    return ImagePart(0, 0, size, size)
 
 
 def _refuse_other_proportions(camera: str, size: tuple[int, int], calibrated: tuple[int, int]) -> None:

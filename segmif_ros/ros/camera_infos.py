@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 
 from segmif_ros.imaging.crop import Crop
 from segmif_ros.rig.camera import Array, CameraModel, Window, camera_from_info, same_proportions, scaled_projection
-from segmif_ros.rig.part import Part
+from segmif_ros.rig.part import ImagePart
 from segmif_ros.ros.health import Problem
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, overridable
 
@@ -91,13 +91,13 @@ def window_of(message: CameraInfo) -> Window:
     )
 
 
-def part_of(message: CameraInfo) -> Part | None:
+def part_of(message: CameraInfo) -> ImagePart | None:
     """Return the part of a camera's image that it sends, as its message says; None for all of it, or a wrong part."""
     window, whole = window_of(message), (message.width, message.height)
     x, y, *size = window.part(*whole)
     if window.is_whole or min(size) < 1 or x + size[0] > whole[0] or y + size[1] > whole[1]:
         return None
-    return Part(x, y, (size[0], size[1]), whole)
+    return ImagePart(x, y, (size[0], size[1]), whole)
 
 
 def info_of(camera: CameraModel) -> CameraInfo:
@@ -133,9 +133,9 @@ def scaled_info(
     window = window_of(info)
     x, y, *part = window.part(*calibrated)
     sent = window.image_size(*calibrated)
-    left = Part.left_by(crop or Crop(), view_size)
+    left = ImagePart.left_by(crop or Crop(), view_size)
     if not left.is_of(sent):
-        left = Part(0, 0, view_size, view_size)
+        left = ImagePart(0, 0, view_size, view_size)
     if window.is_whole:
         fits = same_proportions(left.whole, calibrated)
     else:  # a part can have the proportions of the whole: only its size tells

@@ -11,7 +11,7 @@ from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.camera import CameraModel
 from segmif_ros.rig.depth_registration import AnyRegistration, make_registration
 from segmif_ros.rig.errors import CalibrationError, RegistrationError
-from segmif_ros.rig.part import Part
+from segmif_ros.rig.part import ImagePart
 from segmif_ros.rig.registration import CALIBRATED_MODES, Unregistered
 from segmif_ros.ros.health import Problem
 from segmif_ros.settings import SettingError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # camera -> its model, or why its camera_info gives none
 Said = Mapping[str, CameraModel | CalibrationError]
 # camera -> the part of its image that it sends, None for all of it
-Parts = Mapping[str, Part | None]
+Parts = Mapping[str, ImagePart | None]
 _CAMERAS = ("infrared", "rgb")
 
 
@@ -68,7 +68,7 @@ class RigSource:
         same = new.registration_config() == old.registration_config() and new.calibration_file == old.calibration_file
         return self if same else RigSource(config, self._said, self._parts)
 
-    def told(self, camera: str, said: CameraModel | CalibrationError, part: Part | None = None) -> None:
+    def told(self, camera: str, said: CameraModel | CalibrationError, part: ImagePart | None = None) -> None:
         """Take what a camera says about itself, and register accordingly from now on.
 
         Args:
@@ -78,7 +78,7 @@ class RigSource:
         """
         if isinstance(said, CameraModel) and said.part_of is not None:
             x, y, width, height = said.part_of
-            part = Part(x, y, said.size, (width, height))
+            part = ImagePart(x, y, said.size, (width, height))
         self._said = {**self._said, camera: said}
         other_part = part != self._parts.get(camera)
         self._parts = {**self._parts, camera: part}

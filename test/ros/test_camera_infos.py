@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from segmif_ros.imaging.crop import Crop
 from segmif_ros.rig.camera import CameraModel, scaled_projection
 from segmif_ros.rig.errors import CalibrationError
-from segmif_ros.rig.part import Part
+from segmif_ros.rig.part import ImagePart
 from segmif_ros.ros.camera_infos import CameraInfoInput, InfoOfOutputs, camera_model, info_of, part_of, scaled_info
 from segmif_ros.ros.messages import make_header
 from segmif_ros.ros.qos import profile
@@ -162,7 +162,7 @@ def test_a_region_of_interest_is_cropped_on_top() -> None:
 
 def test_the_part_that_a_camera_sends_is_told_where_it_can_be() -> None:
     assert part_of(info_of(CAMERA)) is None
-    assert part_of(with_roi()) == Part(64, 24, (64, 48), (128, 96))
+    assert part_of(with_roi()) == ImagePart(64, 24, (64, 48), (128, 96))
     outside = with_roi()
     outside.roi.width = 65
     assert part_of(outside) is None

@@ -11,7 +11,7 @@ from segmif_ros.rig.calibration import Extrinsics, Homography, RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.rig.camera import CameraModel
 from segmif_ros.rig.errors import CalibrationError
-from segmif_ros.rig.part import Part
+from segmif_ros.rig.part import ImagePart
 from segmif_ros.rig.registration import Registration, Unregistered
 from segmif_ros.ros.node_config import NodeConfig
 from segmif_ros.ros.rig_source import RigSource
@@ -205,22 +205,22 @@ def test_a_homography_of_whole_images_is_that_of_the_part_that_a_camera_sends(tm
     before = made.registration
     made.told("rgb", UNCALIBRATED, None)
     assert made.registration is before
-    made.told("rgb", UNCALIBRATED, Part(16, 12, (32, 24), (64, 48)))
+    made.told("rgb", UNCALIBRATED, ImagePart(16, 12, (32, 24), (64, 48)))
     assert lies_at(made, ((32, 24), (64, 48)), (14, 8)) == pytest.approx([26, 18], abs=1e-3)
-    made.told("infrared", UNCALIBRATED, Part(8, 6, (32, 24), (64, 48)))
+    made.told("infrared", UNCALIBRATED, ImagePart(8, 6, (32, 24), (64, 48)))
     assert lies_at(made, ((32, 24), (32, 24)), (14, 8)) == pytest.approx([18, 12], abs=1e-3)
 
 
 def test_a_homography_of_just_the_part_is_taken_as_it_is(tmp_path) -> None:
     own = Homography(matrix=SHIFT, infrared_size=(64, 48), rgb_size=(32, 24))
     made = source(tmp_path, RigCalibration(homography=own), registration="homography")
-    made.told("rgb", UNCALIBRATED, Part(16, 12, (32, 24), (64, 48)))
+    made.told("rgb", UNCALIBRATED, ImagePart(16, 12, (32, 24), (64, 48)))
     assert lies_at(made, ((32, 24), (64, 48)), (14, 8)) == pytest.approx([10, 6], abs=1e-3)
 
 
 def test_parts_that_do_not_overlap_under_a_homography_are_said(tmp_path) -> None:
     whole = Homography(matrix=SHIFT, infrared_size=(64, 48), rgb_size=(64, 48))
     made = source(tmp_path, RigCalibration(homography=whole), registration="homography")
-    made.told("rgb", UNCALIBRATED, Part(48, 36, (16, 12), (64, 48)))
-    made.told("infrared", UNCALIBRATED, Part(0, 0, (16, 12), (64, 48)))
+    made.told("rgb", UNCALIBRATED, ImagePart(48, 36, (16, 12), (64, 48)))
+    made.told("infrared", UNCALIBRATED, ImagePart(0, 0, (16, 12), (64, 48)))
     assert "maps the infrared image outside the RGB image" in made.problem.line
