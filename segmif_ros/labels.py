@@ -5,19 +5,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros import palettes
 from segmif_ros.yaml_file import YamlError, at_line, located, read_yaml, shown
 
 # Pixels without truth, in whatever set: no set can have a class of this id.
 IGNORE_ID = 255
 # What a label map says instead of a class of `counterparts`: no counterpart, so those pixels are never looked at.
 IGNORED = "ignored"
+# How classes are drawn: in the data set's colours, or so that people stand out for who watches a robot.
+PALETTES: tuple[str, ...] = ("dataset", "robot")
 
 
 class LabelSetError(ValueError):
@@ -51,9 +54,7 @@ class LabelSet:
     def id_of(self, name: str) -> int:
         """Return the id of the class called ``name``; LabelSetError lists the names that exist."""
         if name not in self.names:
-            raise LabelSetError(
-                f"label set '{self.name}' has no class '{name}': choose from {', '.join(self.names)}"
-            )
+            raise LabelSetError(f"label set '{self.name}' has no class '{name}': choose from {', '.join(self.names)}")
         return self.names.index(name)
 
     def colourise(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -61,6 +62,23 @@ class LabelSet:
         table = np.zeros((256, 3), np.uint8)
         table[: len(self)] = self.palette
         return np.take(table, labels, axis=0)
+
+    def with_palette(self, name: str) -> LabelSet:
+        """Return the set in the colours of one of `PALETTES`; ids and names stay, and maps in its own are still read.
+
+        "robot" goes by the name of a class, or by another set's name for it; classes that have no colour there keep
+        their hue, dulled. LabelSetError: no such palette (lists those that exist).
+        """
+        if name not in PALETTES:
+            raise LabelSetError(f"no palette '{name}': choose from {', '.join(PALETTES)}")
+        if name == "dataset":
+            return self
+        words = [[each, *(other for other, mine in self.aliases.items() if mine == each)] for each in self.names]
+        rest = np.isin(self.names, list(_REST))[:, None]  # black, so that overlays leave it out
+        meant = [[common_name(word.lower().replace(" ", "_")) for word in each] for each in words]
+        palette = palettes.robot(meant, np.where(rest, 0, self.palette).astype(np.uint8))
+        palette.setflags(write=False)
+        return replace(self, palette=palette, other_palettes=(self.palette, *self.other_palettes))
 
 
 def _label_set(
@@ -197,9 +215,7 @@ def label_set(name: str) -> LabelSet:
         ) from None
 
 
-def counterparts(
-    theirs: LabelSet, ours: LabelSet, label_map: Mapping[str, str] | None = None
-) -> dict[int, int | None]:
+def counterparts(theirs: LabelSet, ours: LabelSet, label_map: Mapping[str, str] | None = None) -> dict[int, int | None]:
     """Map each id of ``theirs`` onto the id of the same class in ``ours``, None where there is none.
 
     The same class is one of the same name, or of names that mean the same: aliases of either set, or the common table
@@ -271,7 +287,7 @@ def parse_label_set(content: Any) -> LabelSet:
     with at_line(content, "ignore_id"):
         if type(ignore_id) is not int or not 0 <= ignore_id <= 255:
             raise LabelSetError(f"ignore_id is {shown(ignore_id)}: an id from 0 to 255 is needed")
-    palette = _spread_colours(len(classes) if isinstance(classes, list) else 0)
+    palette = palettes.spread(len(classes) if isinstance(classes, list) else 0)
     names: list[str] = []
     aliases: dict[str, str] = {}
     with at_line(content, "classes"):
@@ -374,13 +390,6 @@ def label_set_for_classes(count: int) -> LabelSet:
     for known in (FMB, MFNET):
         if len(known) == count:
             return known
-    palette = _spread_colours(count)
+    palette = palettes.spread(count)
     palette.setflags(write=False)
     return LabelSet(name=f"classes-{count}", names=tuple(f"class_{i}" for i in range(count)), palette=palette)
-
-
-def _spread_colours(count: int) -> npt.NDArray[np.uint8]:
-    golden = (np.arange(count) * 0.618033988749895) % 1.0
-    # a cosine palette: three phases of one wave give distinct, saturated colours
-    waves = 0.5 + 0.5 * np.cos(2 * np.pi * (golden[:, None] + np.array([0.0, 1 / 3, 2 / 3])))
-    return np.round(255 * waves).astype(np.uint8)

@@ -136,9 +136,9 @@ def _by_colour(rgb: npt.NDArray[np.uint8], path: Path, label_set: LabelSet | Non
 
 
 def _colours(label_set: LabelSet | None) -> dict[tuple[int, int, int], int]:
-    """Return the id by colour, of the set's own palette and of the others that are in use for it."""
+    """Return the id by colour, of the palettes in use for the set; the one it is drawn in counts last."""
     found: dict[tuple[int, int, int], int] = {}
-    for palette in () if label_set is None else (label_set.palette, *label_set.other_palettes):
+    for palette in () if label_set is None else (*label_set.other_palettes, label_set.palette):
         for i, (red, green, blue) in enumerate(palette.tolist()):
             found.setdefault((red, green, blue), i)
     return found

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             dataset=dataset,
             out=arguments.out,
             engine=None if own else options.engine_factory(arguments),
-            settings={"method": "files"} if own else options.engine_settings(arguments),
+            settings=_settings(arguments, is_own=is_own),
             metrics=() if own and own.fused is None else metrics,
             with_truth=with_truth,
             unlabelled=arguments.unlabelled,
@@ -81,6 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if report["pairs"]["failed"] else 0
 
 
+def _settings(arguments: argparse.Namespace, *, is_own: bool) -> dict[str, str]:
+    return {"method": "files", **options.palette_settings(arguments)} if is_own else options.engine_settings(arguments)
+
+
 def _truth_set(arguments: argparse.Namespace, dataset: PublishedDataset) -> LabelSet | None:
     if not arguments.truth_set:
         return None
@@ -93,4 +97,5 @@ def _own_method(arguments: argparse.Namespace, truth: LabelSet | None) -> OwnMet
     if arguments.baseline:
         raise EvaluationError("--baseline and files of your own: give one of them")
     predicted = label_set(arguments.label_set) if arguments.label_set not in (None, "auto") else truth or FMB
-    return OwnMethod(fused=arguments.fused, labels=arguments.labels, label_set=predicted)
+    drawn = predicted.with_palette(options.network_config(arguments).engine.palette)
+    return OwnMethod(fused=arguments.fused, labels=arguments.labels, label_set=drawn)

@@ -112,7 +112,13 @@ def engine_settings(arguments: argparse.Namespace) -> dict[str, str]:
         in_force["inference_size"] = f"{config.size.width}x{config.size.height}"
     if engine.precision == "int8":
         in_force["calibration_pairs"] = _calibration(engine.calibration_pairs)
-    return in_force
+    return in_force | palette_settings(arguments)
+
+
+def palette_settings(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the palette where it isn't the default: no figure depends on it, but pictures that are kept do."""
+    palette = network_config(arguments).engine.palette
+    return {} if palette == EngineConfig.palette else {"palette": palette}
 
 
 def _calibration(folder: str) -> str:

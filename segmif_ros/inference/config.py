@@ -10,7 +10,7 @@ from segmif_ros.imaging.prior import PriorMethod
 from segmif_ros.imaging.size import ImageSize
 from segmif_ros.inference.backend_table import BACKENDS, backends_in_words
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
-from segmif_ros.labels import LABEL_SETS
+from segmif_ros.labels import LABEL_SETS, PALETTES
 from segmif_ros.settings import Changes, part, setting
 
 CHOICES: tuple[str, ...] = ("auto", "fastest")
@@ -74,6 +74,13 @@ class EngineConfig:
         "auto",
         f"Names and colours of the classes: auto (the checkpoint's, or by class count), {', '.join(LABEL_SETS)} "
         "or a .yaml file of one's own.",
+    )
+    palette: str = setting(
+        "dataset",
+        "Colours of the classes for people: dataset (the label set's own), or robot: persons orange-red, two-wheelers "
+        "pink, vehicles blue, poles, signs and lamps yellow, all else dull. Ids and names stay.",
+        choices=PALETTES,
+        changes=Changes.RELOAD,
     )
     expected_classes: int = setting(
         0,

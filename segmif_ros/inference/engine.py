@@ -139,7 +139,7 @@ class Engine:
         self.prior = self._network.prior
         self._backend = self._create(self.backend_name)
         self.precision = self._precision(self.backend_name)
-        self.label_set = self._network.label_set
+        self.label_set = self._network.label_set.with_palette(config.palette)
         self.model_name = self._network.name
         self.model_hash = self._network.sha256
         self.device_name = str(self._device)

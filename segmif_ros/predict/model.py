@@ -195,6 +195,7 @@ def load(
     backend: str = "auto",
     precision: str = "float32",
     num_threads: int = 0,
+    palette: str = EngineConfig.palette,
     config: PipelineConfig | None = None,
 ) -> Model:
     """Load a network.
@@ -206,6 +207,7 @@ def load(
         backend: "auto", "torch", "openvino", ...; see docs/performance.md.
         precision: "float32", "bfloat16", ...
         num_threads: On the CPU; 0 leaves the runtime's choice.
+        palette: Colours of the classes: "dataset", or "robot", in which people stand out.
         config: Gain, registration and crop, as the node's parameters; None: 16-bit infrared through the gain
             "plateau", and both images registered and of one size.
 
@@ -216,11 +218,19 @@ def load(
         EngineError: An option that isn't there.
         WeightsError: The weights aren't there.
         CheckpointError: They can't be used.
+        LabelSetError: There is no such palette.
     """
     given = (weights,) if isinstance(weights, str | Path) else tuple(weights)
     names = tuple(part for each in given for part in parse_weights(str(each)))
     engine = Engine(
-        EngineConfig(weights=names, device=device, backend=backend, precision=precision, num_threads=num_threads)
+        EngineConfig(
+            weights=names,
+            device=device,
+            backend=backend,
+            precision=precision,
+            num_threads=num_threads,
+            palette=palette,
+        )
     )
     return Model(engine, config or PipelineConfig(), names)
 

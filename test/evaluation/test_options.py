@@ -90,3 +90,16 @@ def test_a_backend_by_trial_from_elsewhere_is_one_line() -> None:
     with pytest.raises(EvaluationError, match=r"figures must say theirs: give one of torch, compile") as refused:
         options.engine_factory(arguments)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("given", "settings"), [((), {}), (("--palette", "robot"), {"palette": "robot"})])
+def test_a_palette_makes_another_run_only_where_it_is_not_the_usual_one(
+    given: tuple[str, ...], settings: dict[str, str]
+) -> None:
+    assert options.palette_settings(parsed(*given)) == settings
+
+
+def test_an_unknown_palette_is_refused_with_the_choices(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed("--palette", "neon")
+    assert "invalid choice: 'neon' (choose from" in capsys.readouterr().err

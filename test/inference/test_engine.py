@@ -47,6 +47,12 @@ def test_labels_and_confidence_are_argmax_and_softmax_of_upsampled_logits(engine
     assert (result.labels == probability.argmax(0).numpy()).mean() > 0.98
 
 
+def test_the_palette_changes_colours_alone(engine: Engine, tiny_weights: Path) -> None:
+    drawn = Engine(EngineConfig(weights=(str(tiny_weights),), device="cpu", palette="robot"))
+    np.testing.assert_array_equal(drawn.label_set.palette, engine.label_set.with_palette("robot").palette)
+    np.testing.assert_array_equal(drawn.infer(*_pair()).labels, engine.infer(*_pair()).labels)
+
+
 def test_equal_pairs_give_equal_bytes(engine: Engine) -> None:
     first, second = engine.infer(*_pair()), engine.infer(*_pair())
     np.testing.assert_array_equal(first.fused, second.fused)

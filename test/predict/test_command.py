@@ -49,6 +49,18 @@ def test_a_folder_gives_what_was_asked_for_and_a_sheet(
     assert "3 of 3 pairs" in capsys.readouterr().out
 
 
+def test_the_palette_colours_what_is_drawn_and_leaves_the_ids(tiny_weights: Path, folder: Path, tmp_path: Path) -> None:
+    outs = {palette: tmp_path / palette for palette in ("dataset", "robot")}
+    for palette, out in outs.items():
+        _run(tiny_weights, folder, "--save", "labels", "colours", "--palette", palette, "--out", out)
+    labels, colours = (
+        {palette: (out / kind / "a.png").read_bytes() for palette, out in outs.items()}
+        for kind in ("labels", "colours")
+    )
+    assert labels["dataset"] == labels["robot"]
+    assert colours["dataset"] != colours["robot"]
+
+
 def test_two_files_of_unequal_size_and_16_bits_go_through_gain_and_registration(
     tiny_weights: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

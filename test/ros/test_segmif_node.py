@@ -20,6 +20,7 @@ from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import Image
 
 from segmif_ros.imaging.encodings import view
+from segmif_ros.labels import FMB
 from segmif_ros.ros.messages import image_buffer, image_message, make_header, stamp_ns
 from segmif_ros.ros.segmif_node import SegmifNode
 from segmif_ros.settings import SettingError
@@ -51,6 +52,30 @@ def test_a_pair_in_gives_all_outputs_with_the_rgb_frames_header(bench) -> None:
     assert (mask.encoding, mask.step, len(mask.data)) == ("mono8", 8, 48)
     assert mask.data[3 * 8 + 5] == infrared[3, 5] % 15
     assert np.array_equal(view(image_buffer(confidence)), infrared)
+
+
+def test_the_palette_colours_the_overlay_and_leaves_the_ids(bench) -> None:
+    def make_engine(config):
+        engine = FakeEngine()
+        engine.label_set = FMB.with_palette(config.network.engine.palette)  # as the engine does it
+        return engine
+
+    table = bench(make_engine=make_engine, palette="robot", overlay_alpha=1.0)
+    topics = table.listen_to_all()
+    person = FMB.id_of("person")
+    table.send(1, infrared=np.full((6, 8), person, np.uint8))
+    table.send(2, cameras=("infrared",))  # the first pair is certain now
+    table.until(lambda: all(table.received[topic] for topic in topics))
+    mask, overlay = (table.received[f"segmentation/{what}"][0] for what in ("mask", "overlay"))
+    assert set(mask.data) == {person}
+    assert view(image_buffer(overlay))[0, 0].tolist() == FMB.with_palette("robot").palette[person].tolist()
+
+
+def test_an_unknown_palette_keeps_the_node_from_starting_in_one_line(ros_context) -> None:
+    with pytest.raises(SettingError, match=r"^parameter 'palette' is 'neon': allowed is dataset, robot$"):
+        SegmifNode(
+            lambda _config: FakeEngine(), context=ros_context, parameter_overrides=[Parameter("palette", value="neon")]
+        )
 
 
 def test_the_semantic_map_holds_everything_in_one_message(bench) -> None:

@@ -39,7 +39,7 @@ from segmif_ros.trials.domains import free_domain
 from segmif_ros.trials.processes import END_S, Child, Children, DemoError, child_environment, ros_arguments
 
 LIGHTINGS = ("cycle", "day", "dusk", "night")
-_OF_THE_NODE = ("weights", "device", "backend", "precision", "calibration_pairs")  # options of the demo
+_OF_THE_NODE = ("weights", "device", "backend", "precision", "calibration_pairs", "palette")  # options of the demo
 _START_TIMEOUT_S = 120.0  # a large model on a slow disk
 _FIRST_FRAME_TIMEOUT_S = 20.0
 _WRITE_TIMEOUT_S = 60.0  # hundreds of pictures on a busy machine
