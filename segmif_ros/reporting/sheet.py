@@ -45,7 +45,7 @@ def draw_sheet(
     columns = columns or len(panels)
     # letters of this share of a picture's width stay readable when the sheet is scaled to a page
     scale = max(0.4, width / 560)
-    line = round(34 * scale)
+    line = round(44 * scale)
     rows = -(-len(panels) // columns)
     sheet_width = columns * width + (columns - 1) * GAP_PX
     entries = _legend_lines(legend, scale, line, sheet_width)
