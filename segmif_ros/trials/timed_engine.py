@@ -71,7 +71,9 @@ def main() -> int:
     """Run the node; return its exit status."""
     parser = Parser(prog="python -m segmif_ros.trials.timed_engine", description=__doc__)
     parser.add_argument("--infer-ms", type=float, default=50.0, help="how long each pair takes (default 50)")
-    options, ros_arguments = parser.parse_known_args()
+    given = sys.argv[1:]
+    first = given.index("--ros-args") if "--ros-args" in given else len(given)
+    options, ros_arguments = parser.parse_args(given[:first]), given[first:]
 
     def make_node() -> Any:
         from segmif_ros.ros.segmif_node import SegmifNode
