@@ -22,7 +22,7 @@ from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.camera import CameraModel, same_proportions
 from segmif_ros.rig.depth_images import depth_to_nearness
 from segmif_ros.rig.errors import RegistrationError
-from segmif_ros.rig.nearness import F32, NearnessMaps, fill_hidden, filled, nearness_in_view
+from segmif_ros.rig.nearness import F32, NearnessMaps, filled, nearness_in_view
 from segmif_ros.rig.part import ImagePart
 from segmif_ros.rig.registration import Registered, Registration, RegistrationConfig, Unregistered
 from segmif_ros.rig.warp import Image, fill_unseen
@@ -127,7 +127,7 @@ class DepthRegistration:
         valid: Image | None = None
         if not seen.all():
             places = np.flatnonzero(seen)
-            fill_hidden(warped, hidden, seen, nearness)
+            # what hides a place is seen there a second time: networks read that better than an invented background
             fill_unseen(warped, ~(seen | hidden), places[:: max(1, places.size // _SAMPLES)])
             valid = seen.astype(np.uint8)
         return Registered(infrared=warped if into_rgb else view, rgb=view if into_rgb else warped, valid=valid)

@@ -18,11 +18,9 @@ from segmif_ros.rig.camera import Array, CameraModel
 NEAREST_M = 1.0  # what is nearer is taken as being there
 _VISIBLE_SHARE = 0.9  # of a surface's nearness in the other view that what lies behind it falls short of
 _VISIBLE_STEP = 0.01  # 1/m, at least
-_BESIDE_PX = 15  # how far around a pixel the far side is looked for
 _CELL_PX = 2  # of the z-buffer, in pixels of the view
 
 F32 = npt.NDArray[np.float32]
-Image = npt.NDArray[np.uint8]
 
 
 class NearnessMaps:
@@ -150,33 +148,6 @@ def nearness_in_view(
     # a larger view leaves gaps between the points
     closed = cv2.morphologyEx(image, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     return np.asarray(closed, np.float32), np.asarray(closed) >= 0
-
-
-def fill_hidden(image: Image, hidden: npt.NDArray[np.bool_], seen: npt.NDArray[np.bool_], nearness: F32) -> None:
-    """Put what lies beside a hidden place on its far side there, in place.
-
-    What the other camera can't see lies behind something near. Looked up all the same it would show that thing a second
-    time; a flat fill would be an object of its own. What is beside it and as far is the likeliest.
-
-    Args:
-        image: (H, W) or (H, W, 3), warped.
-        hidden: (H, W), where to fill.
-        seen: (H, W), what may be taken.
-        nearness: (H, W).
-    """
-    if not hidden.any():
-        return
-    least = cv2.erode(nearness, np.ones((_BESIDE_PX, _BESIDE_PX), np.uint8))
-    source = seen & (nearness <= np.float32(1.25) * least + np.float32(_VISIBLE_STEP))
-    if not source.any():
-        return
-    _, label = cv2.distanceTransformWithLabels(
-        (~source).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    place = np.zeros(int(label.max()) + 1, np.int64)
-    place[label[source]] = np.flatnonzero(source)
-    rows = image.reshape(hidden.size, -1)
-    rows[hidden.ravel()] = rows[place[label[hidden]]]
 
 
 def _cubic(parts: list[F32], at: F32) -> F32:

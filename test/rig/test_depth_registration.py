@@ -91,7 +91,6 @@ def test_what_a_near_thing_hides_from_the_other_camera_is_marked_and_is_no_secon
     hidden = made.valid[40] == 0
     assert hidden[44:49].all()
     assert not hidden[50:118].any()
-    assert made.infrared[:, 44:49].max() < 160
 
 
 def test_the_infrared_view_takes_the_same_depth() -> None:
