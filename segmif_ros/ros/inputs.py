@@ -35,6 +35,7 @@ class CameraInput:
         qos: Of its own; rclpy writes what ``qos_overrides`` say into it.
         offer: Takes the frames, on the executor's thread.
         now_ns: A clock that never steps back.
+        watched_ns: The same, as far as the node was given time: silence counts by it.
         transport: "raw" or "compressed".
     """
 
@@ -46,6 +47,7 @@ class CameraInput:
         offer: Callable[[Frame], None],
         now_ns: Callable[[], int],
         *,
+        watched_ns: Callable[[], int],
         transport: str = "raw",
     ) -> None:
         self._node = node
@@ -53,6 +55,8 @@ class CameraInput:
         self._offer = offer
         self._now_ns = now_ns
         self._since_ns = now_ns()
+        self._watched_ns = watched_ns
+        self._silent_since_ns = watched_ns()
         self._received = False
         self._rate = RateMeter()
         self._frame_bytes = 0
@@ -100,7 +104,7 @@ class CameraInput:
             wrong_type=others[0] if others else "",
             other_transport=next((each for each in self._elsewhere if not images and self._published(each)), ""),
             incompatible=mismatches[0] if mismatches else "",
-            silent_s=1e-9 * since_ns,
+            silent_s=1e-9 * (self._watched_ns() - self._silent_since_ns),
             received=self._received,
             rate_hz=self._rate.hz(now_ns),
             frame_bytes=self._frame_bytes,
@@ -127,6 +131,7 @@ class CameraInput:
     def _receive(self, message: Image | CompressedImage) -> None:
         now_ns = self._now_ns()
         self._since_ns, self._received = now_ns, True
+        self._silent_since_ns = self._watched_ns()
         self._rate.tick(now_ns)
         self._frame_bytes = len(message.data)
         stamp = stamp_ns(message.header)

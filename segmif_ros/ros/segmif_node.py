@@ -47,6 +47,7 @@ from segmif_ros.settings import Changes, Setting
 from segmif_ros.stream.pairing import JUMP_BACK_NS
 from segmif_ros.stream.pipeline import Pipeline
 from segmif_ros.stream.processing import Frame, Output, PairRefusedError
+from segmif_ros.stream.watched_time import WatchedTime
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineProtocol
@@ -109,6 +110,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
         # steady time, so that a paused or jumping simulation doesn't silence the diagnostics
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self.config.life.diagnostics_period_s, Monitor(self, self).report, clock=steady)
+        self._watched = WatchedTime(time.monotonic_ns)
         self.create_timer(LOOK_S, self._advance, clock=steady)
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-JUMP_BACK_NS), on_clock_change=False)
         self._jumps = self.get_clock().create_jump_callback(
@@ -197,6 +199,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
                         profile(*qos),
                         partial(self._take_frame, camera, offer),
                         time.monotonic_ns,
+                        watched_ns=self._watched.now,
                         transport=transport,
                     )
                 )
@@ -275,6 +278,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
 
     def _advance(self) -> None:
         """Let the pipeline look at the clock: silence is found by time alone."""
+        self._watched.look()
         if self.active and self.pipeline is not None:
             self.pipeline.advance()
 

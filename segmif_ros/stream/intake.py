@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from segmif_ros.stream.pairing import OffsetSummary, Pairer
 from segmif_ros.stream.processing import Clock, Frame
 from segmif_ros.stream.single_camera import CameraReport, Moment, SingleCamera
+from segmif_ros.stream.watched_time import WatchedTime
 
 if TYPE_CHECKING:
     from segmif_ros.stream.pipeline_config import PipelineConfig
@@ -22,6 +23,8 @@ MakePairer = Callable[[float, int, float], Pairer[Frame]]
 
 class Intake:
     """Turns frames into moments.
+
+    Cameras are judged by watched time: `take` and `advance` are the looks.
 
     Args:
         config: How to pair, and what to do when one camera is missing.
@@ -36,6 +39,7 @@ class Intake:
         self._lock = threading.Lock()
         self._config = config
         self._now_ns = now_ns
+        self._watched = WatchedTime(now_ns)
         self._timed = timed
         self._pairer = make_pairer(config.slop_s, config.queue_size, config.time_offset_s)
         self._cameras: SingleCamera[Frame] = SingleCamera(config.single_camera_config())
@@ -58,13 +62,14 @@ class Intake:
     def take(self, camera: str, frame: Frame) -> list[Moment[Frame]]:
         """Take a frame of "infrared" or "rgb"; return what is to be processed now, oldest first."""
         with self._lock:
-            now_ns = self._now_ns()
+            now_ns = self._watched.look()
             add = self._pairer.add_infrared if camera == "infrared" else self._pairer.add_rgb
             pairs = add(frame.stamp_ns, frame)
             if self._config.single_camera == "none":
                 return [Moment.of(pair, self._config.master_of(pair).stamp_ns) for pair in pairs]
+            started_ns = self._now_ns()
             self._cameras.health[camera].sees(frame.image, now_ns, frame.stamp_ns)
-            self._timed(1e-6 * (self._now_ns() - now_ns))
+            self._timed(1e-6 * (self._now_ns() - started_ns))
             return self._cameras.frame(camera, now_ns, frame, pairs)
 
     def advance(self) -> list[Moment[Frame]]:
@@ -72,7 +77,7 @@ class Intake:
         if self._config.single_camera == "none":
             return []
         with self._lock:
-            return self._cameras.advance(self._now_ns())
+            return self._cameras.advance(self._watched.look())
 
     @property
     def cameras(self) -> CameraReport:
@@ -80,7 +85,7 @@ class Intake:
         if self._config.single_camera == "none":
             return CameraReport()
         with self._lock:
-            return self._cameras.report(self._now_ns())
+            return self._cameras.report(self._watched.now())
 
     @property
     def drops(self) -> dict[str, int]:

@@ -216,3 +216,13 @@ def test_rows_of_telemetry_do_not_hide_that_the_picture_stands_still() -> None:
         image[-2:] = number * 20
         found.append(camera.show(image))
     assert found[-1] is Condition.FROZEN
+
+
+def test_frames_that_come_all_at_once_after_a_pause_leave_a_slow_camera_its_rhythm() -> None:
+    health, now_ns = CameraHealth("rgb"), 0
+    for number in range(1, 31):
+        now_ns += S if number < 20 or number > 25 else S // 1000
+        picture = np.dstack([scene(number)] * 3)
+        health.sees(buffer(picture, "rgb8"), now_ns, number * S)
+        # its rhythm has to be learned first
+        assert number < 10 or health.condition(now_ns + S * 9 // 10) is Condition.OK

@@ -392,10 +392,43 @@ def test_a_timer_lets_the_newest_frame_pass_when_the_time_of_the_other_camera_ha
         harness.pipeline.offer_rgb(rgb_frame(100))
         harness.pipeline.advance()
         assert harness.delivered.empty()
+        for now_ms in range(150, 550, 50):
+            clock.now_ns = now_ms * MS
+            harness.pipeline.advance()
+        assert harness.delivered.empty()
         clock.now_ns = 550 * MS
         harness.pipeline.offer_rgb(rgb_frame(550))
         harness.pipeline.advance()
         assert harness.output().master.stamp_ns == 550 * MS
+
+
+def test_time_in_which_the_process_stood_still_makes_no_camera_silent() -> None:
+    clock = FakeClock()
+    with Harness(config=PipelineConfig(single_camera="continue"), clock=clock) as harness:
+        for number in range(5):
+            clock.now_ns = 100 * MS * number
+            harness.offer(100 * number)
+            harness.output()
+        clock.now_ns = 5_000 * MS
+        harness.pipeline.advance()  # timers come before the frames that were queued
+        assert set(harness.pipeline.cameras.conditions.values()) == {Condition.OK}
+        for number in range(46, 50):
+            harness.offer(100 * number)  # all at once
+            assert harness.output().cameras.used == ("infrared", "rgb")
+
+
+def test_a_camera_that_dies_while_the_process_stands_still_is_found_after_that() -> None:
+    clock = FakeClock()
+    config = PipelineConfig(single_camera="continue", rgb_alone_confidence=0.5)
+    with Harness(config=config, clock=clock) as harness:
+        for number in range(5):
+            clock.now_ns = 100 * MS * number
+            harness.offer(100 * number)
+            harness.output()
+        for now_ms in range(5_000, 5_700, 100):
+            clock.now_ns = now_ms * MS
+            harness.pipeline.offer_rgb(rgb_frame(now_ms))
+        assert harness.pipeline.cameras.single == "rgb"
 
 
 def test_nobody_looks_at_frames_where_that_is_not_asked_for() -> None:
