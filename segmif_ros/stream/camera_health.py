@@ -201,8 +201,11 @@ class CameraHealth:
 
     @property
     def interval_ns(self) -> int:
-        """Usual interval between frames; 0 if it isn't known."""
-        return sorted(self._intervals_ns)[len(self._intervals_ns) // 2] if self._intervals_ns else 0
+        """Usual interval between frames; 0 if it isn't known.
+
+        The upper quartile: frames that were queued while the process stood still come all at once after that.
+        """
+        return sorted(self._intervals_ns)[3 * len(self._intervals_ns) // 4] if self._intervals_ns else 0
 
     @property
     def silent_limit_ns(self) -> int:
