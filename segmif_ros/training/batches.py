@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,9 @@ from segmif_ros.imaging.fusion_target import FusionTarget, fusion_target
 from segmif_ros.imaging.prior import PriorMethod, prior_image
 from segmif_ros.labels import FMB, IGNORE_ID, LabelSetError, label_set
 from segmif_ros.training.config import RecipeError, SourceConfig
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PARENT_CHECK_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,8 +201,12 @@ def _open(config: SourceConfig, root: Path, cache: Path | None, held_out: bool, 
     )
 
 
-def batches(samples: Dataset[dict[str, Any]], *, first: int, end: int, size: int, workers: int) -> Iterator[Batch]:
+def batches(
+    samples: Dataset[dict[str, Any]], *, first: int, end: int, size: int, workers: int
+) -> Generator[Batch, None, None]:
     """Batches number ``first`` to ``end`` - 1 of ``size`` samples each, prepared by ``workers`` processes (0: this).
+
+    Close it (`contextlib.closing`) where it isn't used up, and its processes end at once.
 
     Raises DatasetError or LabelRangeError for a sample that can't be used.
     """
@@ -207,23 +216,45 @@ def batches(samples: Dataset[dict[str, Any]], *, first: int, end: int, size: int
         sampler=range(first * size, end * size),
         num_workers=workers,
         collate_fn=collate,
-        worker_init_fn=_ignore_stops,
+        worker_init_fn=_watch_signals,
         # or the loader would draw from the generator that dropout uses, and a resumed run would differ
         generator=torch.Generator(),
     )
     try:
-        yield from loader
+        yield from _started(loader)
+        return
     except (DatasetError, LabelRangeError) as error:
         if not workers:
             raise
         # the loader has put the whole traceback of its process into the message; its last line is "type: message"
-        raise type(error)(str(error).strip().splitlines()[-1].partition(": ")[2]) from None
+        failure = type(error)(str(error).strip().splitlines()[-1].partition(": ")[2])
+        error.with_traceback(None)  # whose frames hold the loader, and with it the processes, until a collection
+    raise failure
 
 
-def _ignore_stops(_worker: int) -> None:
-    """Keep preparing data: a signal to the whole process group is for the trainer, which still wants its batch.
+def _started(loader: DataLoader[dict[str, Any]]) -> Iterator[Batch]:
+    """Start the loader's processes with `_SIGNALS` blocked, so that none comes before `_watch_signals`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    The loader ends its processes by a message, and they end by themselves where the trainer is gone.
+
+def _watch_signals(_worker: int) -> None:
+    """In a process that prepares data: let nobody but the trainer end it.
+
+    Ctrl-C in a terminal and many a service manager send their signal to the whole process group. It is for the trainer,
+    which still wants its batch. A SIGTERM of the trainer itself is the way in which `multiprocessing` ends what still
+    runs at the trainer's end: without it the trainer would wait for this process, and this process for the trainer.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    trainer = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == trainer:
+            came = signal.sigtimedwait(_SIGNALS, _PARENT_CHECK_S)
+            if came is not None and came.si_signo == signal.SIGTERM and came.si_pid == trainer:
+                break
+        os._exit(0)
+
+    threading.Thread(target=watch, name="signals", daemon=True).start()

@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+import gc
+import multiprocessing
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.transforms import Sample
@@ -97,10 +105,79 @@ class Unreadable:
         raise DatasetError(f"{number}.png: not a readable image")
 
 
+class Readable:
+    """Samples of nothing but a number."""
+
+    def __getitem__(self, number):
+        pixel = torch.full((1, 1, 1), float(number))
+        labels = torch.zeros((1, 1), dtype=torch.int64)
+        planes = dict.fromkeys(("infrared", "rgb", "prior", "target"), pixel)
+        return {**planes, "labels": labels, "absent": labels.to(torch.uint8), "names": str(number)}
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_data_that_cannot_be_used_is_one_line_whoever_prepares_it(workers):
     with pytest.raises(DatasetError, match=r"\A0\.png: not a readable image\Z"):
         list(batches(Unreadable(), first=0, end=1, size=1, workers=workers))
+
+
+def test_processes_that_prepare_data_end_with_the_error_that_it_cannot_be_used():
+    gc.disable()  # which would collect what the error keeps at some later time
+    try:
+        with pytest.raises(DatasetError) as kept:
+            list(batches(Unreadable(), first=0, end=1, size=1, workers=1))
+        assert not multiprocessing.active_children(), kept
+    finally:
+        gc.enable()
+
+
+def test_processes_that_prepare_data_end_where_the_rest_is_not_wanted():
+    with closing(batches(Readable(), first=0, end=9, size=1, workers=1)) as prepared:
+        next(prepared)
+        assert multiprocessing.active_children()
+    assert not multiprocessing.active_children()
+
+
+@contextmanager
+def holder():
+    """Run `hold`; yields it and the number of the process that prepares its data."""
+    with subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            yield process, int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def is_running(process):
+    """Whether it is there and no zombie, for which nobody has asked yet."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_process_ends_though_it_still_holds_batches_that_others_prepare():
+    with holder() as (process, worker):
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+        assert not is_running(worker)
+
+
+def test_processes_that_prepare_data_end_after_a_trainer_that_was_killed():
+    with holder() as (process, worker):
+        process.kill()
+        end = time.monotonic() + 60
+        while is_running(worker) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not is_running(worker)
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM"])
+def test_a_signal_of_somebody_else_leaves_the_batches_coming(name):
+    with closing(batches(Readable(), first=0, end=9, size=1, workers=1)) as prepared:
+        next(prepared)
+        subprocess.run(["sh", "-c", f"kill -s {name} {multiprocessing.active_children()[0].pid}"], check=True)
+        assert len(list(prepared)) == 8
 
 
 def test_pairs_are_chosen_by_a_pattern_of_their_names_after_the_held_out_ones(tmp_path):
@@ -125,3 +202,16 @@ def test_a_lost_camera_gives_a_black_image(tmp_path, lost, levels):
     written(tmp_path, infrared=((6, 7), 1), visible=((6, 7, 3), 2))
     sample = open_source(SourceConfig(kind="pairs", lost=lost), tmp_path, None, held_out=False).sample(0, None)
     assert (sample.infrared.max(), sample.rgb.max()) == levels
+
+
+def hold():
+    """Print the process that prepares the data, and hold on to its batches to the end."""
+    held.append(batches(Readable(), first=0, end=9, size=1, workers=1))
+    next(held[0])
+    print(multiprocessing.active_children()[0].pid, flush=True)
+    sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    held = []
+    hold()
