@@ -13,13 +13,17 @@ import rclpy
 from rclpy.context import Context
 
 from segmif_ros.ros import transport
-from segmif_ros.trials.domains import local_environment
+from segmif_ros.trials.domains import local_environment, take_domain
 from segmif_ros.trials.processes import NODE, TIMED_NODE, ros_arguments
 
 
-def use_domain(domain: int) -> None:
-    """Keep this process and those that it starts on this machine and on this domain; call it before rclpy.init."""
-    os.environ.update(local_environment(domain))
+def use_domain(domain: int | None) -> None:
+    """Keep this process and those that it starts on this machine and on one domain; call it before rclpy.init.
+
+    Args:
+        domain: None takes one that nobody on this machine uses.
+    """
+    os.environ.update(local_environment(take_domain() if domain is None else domain))
     transport.use_profile()
 
 
@@ -62,7 +66,7 @@ def add_rig_arguments(parser: argparse.ArgumentParser, *, size: tuple[int, int],
     parser.add_argument("--width", type=int, default=size[0], help="columns of both images (default: %(default)s)")
     parser.add_argument("--height", type=int, default=size[1], help="rows of both images (default: %(default)s)")
     parser.add_argument("--rate-hz", type=float, default=rate_hz, help="of the cameras (default: %(default)g)")
-    parser.add_argument("--domain", type=int, default=63, help="ROS domain (default: %(default)s)")
+    parser.add_argument("--domain", type=int, help="ROS domain (default: one that nobody here uses)")
 
 
 def node_command(options: argparse.Namespace, diagnostics_period_s: float) -> list[str]:

@@ -33,7 +33,7 @@ from segmif_ros.reporting.errors import WorkFailedError
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.single_camera import Moment
-from segmif_ros.trials.domains import free_domain, local_environment
+from segmif_ros.trials.domains import take_domain, local_environment
 from segmif_ros.trials.online_figures import facts_of, remarks_on, summarise, tables_of
 from segmif_ros.trials.player import compressed_cameras
 from segmif_ros.trials.processes import NODE, end_process, ros_arguments
@@ -200,7 +200,7 @@ def _measure(path: Path, out: Path, config: OnlineConfig) -> tuple[dict[str, Any
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
     if config.own_node:
         # this machine only, and away from whatever else runs on it, another online replay for one
-        environment |= local_environment(free_domain() if config.domain_id is None else config.domain_id)
+        environment |= local_environment(take_domain() if config.domain_id is None else config.domain_id)
     file = out / "online.json"
     file.unlink(missing_ok=True)
     node = watch = player = None

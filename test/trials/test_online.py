@@ -31,7 +31,7 @@ OWN_NODE_DOMAIN = take_domain()  # of those that a replay starts
 
 @pytest.fixture(autouse=True)
 def own_nodes_domain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segmif_ros.trials.online.free_domain", lambda: OWN_NODE_DOMAIN)
+    monkeypatch.setattr("segmif_ros.trials.online.take_domain", lambda: OWN_NODE_DOMAIN)
 
 
 def measured(**changes: Any) -> dict[str, Any]:

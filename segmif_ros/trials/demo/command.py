@@ -35,7 +35,7 @@ from segmif_ros.scenes.faults import parse_faults
 from segmif_ros.settings import add_options, given
 from segmif_ros.trials.demo.demo_report import Figures, ShownMoment, figures, read_picture, tables, write_report
 from segmif_ros.trials.demo.timeline import points
-from segmif_ros.trials.domains import free_domain
+from segmif_ros.trials.domains import take_domain
 from segmif_ros.trials.processes import END_S, Child, Children, DemoError, child_environment, ros_arguments
 
 LIGHTINGS = ("cycle", "day", "dusk", "night")
@@ -173,7 +173,7 @@ def demo(config: DemoConfig, console: Console) -> Figures:
 def _demo(config: DemoConfig, console: Console, pairs: PairFolder | None) -> Figures:
     began = time.monotonic()
     logs = config.out / "logs"
-    environment = child_environment(logs, free_domain())
+    environment = child_environment(logs, take_domain())
     profile = use_profile(environment)
     with Children(environment, logs) as group, console.status("") as status:
         # where nothing can be drawn over, each step is a line of its own
