@@ -33,7 +33,7 @@ from segmif_ros.reporting.errors import WorkFailedError
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.single_camera import Moment
-from segmif_ros.trials.domains import take_domain, local_environment
+from segmif_ros.trials.domains import local_environment, take_domain
 from segmif_ros.trials.online_figures import facts_of, remarks_on, summarise, tables_of
 from segmif_ros.trials.player import compressed_cameras
 from segmif_ros.trials.processes import NODE, end_process, ros_arguments
