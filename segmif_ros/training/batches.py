@@ -57,13 +57,18 @@ class Batch:
 
     def to(self, device: torch.device, *, channels_last: bool = False) -> Batch:
         """Move the tensors; with ``channels_last`` images lie in memory pixel by pixel."""
-        moved: dict[str, Any] = {name: value.to(device) for name, value in self._tensors().items()}
+        moved: dict[str, Any] = {name: value.to(device, non_blocking=True) for name, value in self._tensors().items()}
         if channels_last:
             moved = {
                 name: value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
                 for name, value in moved.items()
             }
         return replace(self, **moved)
+
+    def pin_memory(self) -> Batch:
+        """Move the tensors to page-locked memory, from which a GPU fetches them while the CPU goes on."""
+        pinned: dict[str, Any] = {name: value.pin_memory() for name, value in self._tensors().items()}
+        return replace(self, **pinned)
 
     def parts(self, count: int) -> Iterator[Batch]:
         """Cut into ``count`` equal parts."""
@@ -202,9 +207,11 @@ def _open(config: SourceConfig, root: Path, cache: Path | None, held_out: bool, 
 
 
 def batches(
-    samples: Dataset[dict[str, Any]], *, first: int, end: int, size: int, workers: int
+    samples: Dataset[dict[str, Any]], *, first: int, end: int, size: int, workers: int, pin: bool = False
 ) -> Generator[Batch, None, None]:
     """Batches number ``first`` to ``end`` - 1 of ``size`` samples each, prepared by ``workers`` processes (0: this).
+
+    With ``pin`` they lie in page-locked memory, as a GPU wants them.
 
     Close it (`contextlib.closing`) where it isn't used up, and its processes end at once.
 
@@ -215,6 +222,7 @@ def batches(
         batch_size=size,
         sampler=range(first * size, end * size),
         num_workers=workers,
+        pin_memory=pin,
         collate_fn=collate,
         worker_init_fn=_watch_signals,
         # or the loader would draw from the generator that dropout uses, and a resumed run would differ

@@ -226,6 +226,7 @@ class Trainer:
             end=end,
             size=self.config.batch_size // self.processes.world,
             workers=self.config.data_workers,
+            pin=self.device.type == "cuda",
         )
 
     def _take_step(self, batch: Batch, wishes: Sequence[float]) -> tuple[dict[str, float], list[bool]]:
@@ -233,6 +234,7 @@ class Trainer:
         config, processes = self.config, self.processes
         factor = self.phase.rate_factor(self.step)
         set_learning_rate(self.optimiser, factor)
+        batch = batch.to(self.device, channels_last=config.channels_last)
         # shares and parts have as many pixels, but not as many labels: all divide by the whole batch's
         weight = torch.tensor(labelled_weight(batch.labels, self.evidence, batch.absent), dtype=torch.float64)
         truth = Truth(total=float(processes.sum(weight)), evidence=self.evidence)
@@ -244,8 +246,7 @@ class Trainer:
         sums = torch.zeros(len(_LOSSES), dtype=torch.float64)
         broken: list[str] = []
         for part in batch.parts(config.accumulate):
-            placed = part.to(self.device, channels_last=config.channels_last)
-            fusion, segmentation = self.phase.losses(self.model, placed, self.step, truth)
+            fusion, segmentation = self.phase.losses(self.model, part, self.step, truth)
             fusion = share * fusion
             known = (True, truth.total > 0)
             loss = combined(self.weighting, (fusion, segmentation), known=known, share=share)

@@ -109,24 +109,32 @@ def check(
     kind = torch.device(device).type
     rows: list[GpuRow] = []
     dense: dict[str, dict[str, float]] = {}
-    for model in models:
-        weights = (str(random_weights(model, scratch)),) if model.startswith(RANDOM) else parse_weights(model)
-        pair = pattern_pairs(*size, count=1)[0]
-        say(f"{model}: reference on the CPU")
-        expected = Engine(EngineConfig(weights=weights, device="cpu", backend="torch")).infer(*pair)
-        plain: float | None = None
-        for backend in _BACKENDS[kind]:
+    pair = pattern_pairs(*size, count=1)[0]
+    chosen = {
+        model: (str(random_weights(model, scratch)),) if model.startswith(RANDOM) else parse_weights(model)
+        for model in models
+    }
+    expected: dict[str, EngineResult] = {}
+    plain: dict[str, float] = {}
+    # backend by backend: what takes minutes to compile comes last, where the time may be up
+    for backend in _BACKENDS[kind]:
+        for model, weights in chosen.items():
+            if model not in expected:
+                say(f"{model}: reference on the CPU")
+                expected[model] = Engine(EngineConfig(weights=weights, device="cpu", backend="torch")).infer(*pair)
             for precision in _PRECISIONS[kind]:
-                say(f"{model}, {backend}, {precision}")
                 name: dict[str, Any] = {"model": model, "backend": backend, "precision": precision}
                 if clock() >= until_s:
                     rows.append(GpuRow(**name, problem="left out: the time was up"))
                     continue
-                row = _row(name, weights, device, pair, expected, frames, plain)
-                plain = row.p50_ms if (backend, precision) == ("torch", "float32") and not row.problem else plain
+                say(f"{model}, {backend}, {precision}")
+                row = _row(name, weights, device, pair, expected[model], frames, plain.get(model))
+                if (backend, precision) == ("torch", "float32") and not row.problem:
+                    plain[model] = row.p50_ms
                 rows.append(row)
-        if clock() < until_s:
-            dense[model] = dense_block_cost(weights, torch.device(device), size)
+            if model not in dense and clock() < until_s:
+                dense[model] = dense_block_cost(weights, torch.device(device), size)
+    rows.sort(key=lambda row: list(models).index(row.model))
     return {
         "device": device_facts(torch.device(device)),
         "torch": torch.__version__,
