@@ -133,10 +133,10 @@ def export(weights: Sequence[str], target: Path, kind: str, size: tuple[int, int
         WeightsError: The weights aren't there.
     """
     _require_target(target, kind)
+    paths = resolve_checkpoint(weights)
     backend = "openvino" if kind == "openvino" else installed_first(("onnxruntime", "openvino"))
     if line := lacking("onnxruntime") or lacking(backend, file=True):
         raise ExportError(line.replace("backend 'onnxruntime'", "export"))
-    paths = resolve_checkpoint(weights)
     model = load_network(paths).requires_grad_(False)
     smallest = smallest_side(model)
     if size is not None and min(size) < MIN_SIDE:

@@ -2,8 +2,7 @@
 """The trainer: takes the steps of a recipe, phase by phase, and leaves a folder from which it can go on.
 
 What a step does is in `phases` and `rounds`; here it is carried out, in one process or in several: the batch is shared
-out and cut into parts, gradients are added up, the optimiser moves, weights are averaged, and the run is logged,
-validated and saved.
+out, gradients are added up, the optimiser moves, weights are averaged; the run is logged, validated and saved.
 
 A run's folder holds ``state.pt`` (everything needed to go on), ``last.safetensors`` and ``best.safetensors`` (averaged
 weights), ``log.jsonl`` (the learning curve) and ``recipe.json``. Files are replaced in one step, so a run that is
@@ -16,8 +15,7 @@ import copy
 import math
 import signal
 import time
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -193,41 +191,34 @@ class Trainer:
     def _run_phase(self, end: int, request: StopRequest) -> None:
         config, processes = self.config, self.processes
         saved = mark = time.monotonic()
-        # closed at the end, also by an error: processes that prepare data are not to outlive what they prepare it for
-        with closing(self._batches(end)) as prepared:
-            for batch in prepared:
-                save_due = processes.is_main and time.monotonic() - saved > 60 * config.checkpoint_minutes
-                # what one process wishes all do, or some would wait for others that saved or stopped
-                wishes = [float(save_due), *(float(request.signal_number == each) for each in _STOPS)]
-                values, (save_due, *stops) = self._take_step(batch, wishes)
-                seconds = time.monotonic() - mark
-                self.seconds += seconds
-                for name, value in {**values, "steps": 1.0, "seconds": seconds}.items():
-                    if name in self._window:
-                        self._window[name] += value
-                self._display.step(self.step, self.phase.name, f"loss {values['loss']:.4f}")
-                if self.step % config.log_every == 0 or self.step == self.phase.end:
-                    self._log_step(values)
-                if self.step % config.validate_every == 0 or self.step == config.steps:
-                    processes.on_main(self._validate)
-                if save_due or any(stops):
-                    self.save()
-                    saved = time.monotonic()
-                if any(stops):
-                    raise TrainingStopped(
-                        self.step, next(each for each, came in zip(_STOPS, stops, strict=True) if came)
-                    )
-                mark = time.monotonic()
-
-    def _batches(self, end: int) -> Generator[Batch, None, None]:
-        return batches(
-            self.processes.share(self.samples, self.config.batch_size),
+        for batch in batches(
+            processes.share(self.samples, config.batch_size),
             first=self.step,
             end=end,
-            size=self.config.batch_size // self.processes.world,
-            workers=self.config.data_workers,
+            size=config.batch_size // processes.world,
+            workers=config.data_workers,
             pin=self.device.type == "cuda",
-        )
+        ):
+            save_due = processes.is_main and time.monotonic() - saved > 60 * config.checkpoint_minutes
+            # what one process wishes all do, or some would wait for others that saved or stopped
+            wishes = [float(save_due), *(float(request.signal_number == each) for each in _STOPS)]
+            values, (save_due, *stops) = self._take_step(batch, wishes)
+            seconds = time.monotonic() - mark
+            self.seconds += seconds
+            for name, value in {**values, "steps": 1.0, "seconds": seconds}.items():
+                if name in self._window:
+                    self._window[name] += value
+            self._display.step(self.step, self.phase.name, f"loss {values['loss']:.4f}")
+            if self.step % config.log_every == 0 or self.step == self.phase.end:
+                self._log_step(values)
+            if self.step % config.validate_every == 0 or self.step == config.steps:
+                processes.on_main(self._validate)
+            if save_due or any(stops):
+                self.save()
+                saved = time.monotonic()
+            if any(stops):
+                raise TrainingStopped(self.step, next(each for each, came in zip(_STOPS, stops, strict=True) if came))
+            mark = time.monotonic()
 
     def _take_step(self, batch: Batch, wishes: Sequence[float]) -> tuple[dict[str, float], list[bool]]:
         """One step on this process's share of the batch; returns its values and what any process wishes."""
