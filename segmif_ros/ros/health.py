@@ -380,7 +380,10 @@ class Conditions:
         """Take the problems of this moment, and log those that began and those that ended; ``log`` is rclpy's."""
         began, ended = self.update(problems)
         for problem in began:
-            (log.error if problem.error else log.warning)(problem.line)
+            if problem.error:  # each level at a place of its own: rclpy remembers a place's level, and refuses another
+                log.error(problem.line)
+            else:
+                log.warning(problem.line)
         for line in ended:
             log.info(f"solved (was: {line})")
 

@@ -314,3 +314,11 @@ def test_a_condition_that_becomes_an_error_is_said_once_more() -> None:
     assert conditions.error
     assert conditions.update([error]) == ([], [])
     assert conditions.update([warning]) == ([], [])
+
+
+def test_the_logger_of_ros_takes_a_warning_that_becomes_an_error(capfd) -> None:
+    log = pytest.importorskip("rclpy.logging", reason="no ROS 2 here").get_logger("conditions")
+    conditions = Conditions()
+    for error in (False, True):
+        conditions.tell([Problem("no output", "every pair is refused", error=error)], log)
+    assert [line.split()[0] for line in capfd.readouterr().err.splitlines()] == ["[WARN]", "[ERROR]"]
