@@ -82,6 +82,7 @@ floors:
 
 # config/segmif.yaml and the README's table are written from the one parameter table in the code
 params: $(STAMP)
+	$(RUN) -m segmif_ros.training.recipe_page
 	$(RUN) -m segmif_ros.cli parameters --write
 
 # a venv of its own: the generator has nothing to do with the package

@@ -35,6 +35,7 @@ OLD_SPELLINGS = {
     "--rgb": "--rgb-topic",
     "--labels": "--labels-topic",
     "--odom": "--odom-topic",
+    "--rate-hz": "--rate",
 }
 
 
@@ -88,22 +89,6 @@ class Parser(argparse.ArgumentParser):
         """Print the usage and one line, and end with status 2."""
         self.print_usage(sys.stderr)
         self.exit(UNUSABLE, f"{self.prog}: {message}{_near_miss(message)}\n")
-
-
-class SizeAction(argparse.Action):
-    """Stores (width, height) of WIDTHxHEIGHT; also of two numbers, as it was written before. For ``nargs="+"``."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
-    ) -> None:
-        """Store the size, or end with the parser's error."""
-        text = "x".join(values)
-        if len(values) == 2:
-            complain(parser.prog, f"{option} {' '.join(values)} is now written {option} {text}; the old way works, too")
-        try:
-            setattr(namespace, self.dest, parse_size(text, str(option)))
-        except SizeError as error:
-            parser.error(str(error))
 
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:

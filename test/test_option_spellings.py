@@ -4,12 +4,21 @@
 import argparse
 import re
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from segmif_ros import cli
-from segmif_ros.command_line import OLD_SPELLINGS, Parser, SizeAction
+from segmif_ros.command_line import OLD_SPELLINGS, Parser
+from segmif_ros.settings import add_options, from_options, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    width: int = setting(640, "Columns and rows.", minimum=1)
+    height: int = setting(480, "Rows.", minimum=1)
+
 
 # what people call these things: no two of one line may be in use
 SYNONYMS = (
@@ -122,17 +131,18 @@ def test_the_new_spelling_says_nothing_and_what_follows_two_dashes_is_left_alone
 
 def test_the_old_way_to_write_a_size_works_and_is_said(capsys):
     parser = Parser(prog="segmif demo")
-    parser.add_argument("--size", nargs="+", action=SizeAction)
-    assert parser.parse_args(["--size", "320x240"]).size == (320, 240)
+    add_options(parser, Images)
+    assert from_options(parser.parse_args(["--size", "320x240"]), Images()) == Images(width=320, height=240)
+    assert from_options(parser.parse_args([]), Images()) == Images()
     assert capsys.readouterr().err == ""
-    assert parser.parse_args(["--size", "320", "240"]).size == (320, 240)
+    assert from_options(parser.parse_args(["--size", "320", "240"]), Images()) == Images(width=320, height=240)
     assert "--size 320 240 is now written --size 320x240" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["640"], ["0x480"], ["axb"], ["1", "2", "3"]])
 def test_a_size_that_is_none_is_refused_with_an_example(words, capsys):
     parser = Parser(prog="probe")
-    parser.add_argument("--size", nargs="+", action=SizeAction)
+    add_options(parser, Images)
     with pytest.raises(SystemExit):
         parser.parse_args(["--size", *words])
     assert "write it as WIDTHxHEIGHT, such as 640x480" in capsys.readouterr().err

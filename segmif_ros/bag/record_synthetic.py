@@ -18,13 +18,13 @@ from segmif_ros.bag.messages import (
     compressed_message,
     image_message,
 )
-from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, BagError
+from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC
 from segmif_ros.bag.writing import STORAGES, BagWriter, new_bag
-from segmif_ros.command_line import parse_size
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.scenes import LIGHTINGS, RoadScene
 from segmif_ros.scenes.drive import Drive
 from segmif_ros.scenes.faults import Fault, FaultInjector, parse_faults
+from segmif_ros.settings import add_options, check, from_options, setting
 
 LABELS_TOPIC = "/rig/labels"  # where the simulated rig publishes them
 # stamps start at a round time well after 0, which some tools take for "no stamp"
@@ -34,43 +34,28 @@ _LATENCY_NS = 3_000_000  # between stamp and recording
 
 @dataclass(frozen=True, kw_only=True)
 class RecordConfig:
-    """What to record.
+    """What to record. Frames of a drive have known poses and exact ground; ``faults`` are the cameras'."""
 
-    Attributes:
-        frames: Pairs.
-        rate_hz: Pairs a second.
-        seed: Of the scene.
-        height: Rows.
-        width: Columns.
-        lighting: "day", "dusk", "night" or "any".
-        infrared_delay_s: How much later than RGB the infrared stamps are.
-        storage: "mcap" or "sqlite3".
-        compressed: Record RGB as jpeg and infrared as 16-bit png, on /compressed topics.
-        labels: Record the labels too.
-        overwrite: Replace the files of a bag that is there.
-        drive: Record a drive with known poses along a straight, level street, and its exact ground.
-        faults: Of the cameras.
-    """
-
-    frames: int = 100
-    rate_hz: float = 10.0
-    seed: int = 0
-    height: int = 240
-    width: int = 320
-    lighting: str = "any"
-    infrared_delay_s: float = 0.004
-    storage: str = "mcap"
-    compressed: bool = False
+    frames: int = setting(100, "Pairs.", minimum=1)
+    rate_hz: float = setting(10.0, "Pairs per second.", minimum=0.001)
+    seed: int = setting(0, "Seed of the scene.", minimum=0)
+    width: int = setting(320, "Columns and rows of the images.", minimum=16, maximum=8192)
+    height: int = setting(240, "Rows of the images.", minimum=16, maximum=8192)
+    lighting: str = setting("any", "Light of the scene.", choices=(*LIGHTINGS, "any"))
+    infrared_delay_s: float = setting(0.004, "Seconds by which the infrared stamps are later than RGB's.")
+    storage: str = setting("mcap", "Format of the bag.", choices=tuple(sorted(STORAGES)))
+    compressed: bool = setting(False, "Whether RGB is jpeg and infrared 16-bit png, on /compressed topics.")
+    overwrite: bool = setting(False, "Whether the files of a bag that is there are replaced.")
+    drive: bool = setting(
+        False, "Whether it is a drive along a straight, level street, with poses on odom and tf, and exact ground."
+    )
     labels: bool = True
-    overwrite: bool = False
-    drive: bool = False
     faults: tuple[Fault, ...] = ()
 
 
 def record(path: Path, config: RecordConfig) -> None:
-    """Write the bag; BagError or SceneError say what doesn't go."""
-    if config.frames < 1 or not config.rate_hz > 0:
-        raise BagError(f"{config.frames} frames at {config.rate_hz:g} Hz make no bag: give at least 1 and a rate")
+    """Write the bag; BagError, SceneError or SettingError say what is wrong."""
+    check(config)
     size = config.height, config.width
     make = Drive if config.drive else RoadScene
     scene = make(config.seed, *size, lighting=config.lighting)
@@ -127,48 +112,18 @@ def _intrinsics(scene: RoadScene | Drive) -> np.ndarray:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `segmif record-synthetic`."""
-    default = RecordConfig()
     parser.add_argument("bag", type=Path, metavar="BAG", help="folder of the bag to write")
-    parser.add_argument("--frames", type=int, default=default.frames, help="pairs (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=default.rate_hz, help="pairs a second (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=default.seed)
-    parser.add_argument(
-        "--size", default=f"{default.width}x{default.height}", metavar="WIDTHxHEIGHT", help="default: %(default)s"
-    )
-    parser.add_argument("--lighting", default=default.lighting, choices=(*LIGHTINGS, "any"))
-    parser.add_argument("--infrared-delay", type=float, default=default.infrared_delay_s, help="of its stamps, seconds")
-    parser.add_argument("--storage", default=default.storage, choices=sorted(STORAGES))
-    parser.add_argument("--compressed", action="store_true", help="jpeg and 16-bit png instead of raw images")
-    parser.add_argument("--overwrite", action="store_true", help="replace the files of a bag that is there")
-    parser.add_argument(
-        "--drive", action="store_true", help="drive with known poses on odom and tf, with exact ground for --grid"
-    )
+    add_options(parser, RecordConfig)
     parser.add_argument(
         "--fault", action="append", default=[], metavar="CAMERA:KIND@START+DURATION", help="as those of segmif rig"
     )
-    parser.add_argument("--no-labels", action="store_true", help="without the ground truth topic")
+    parser.add_argument("--no-labels", action="store_true", help="without the topic of the ground truth")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `segmif record-synthetic`."""
-    width, height = parse_size(arguments.size)
-    record(
-        arguments.bag,
-        RecordConfig(
-            frames=arguments.frames,
-            rate_hz=arguments.rate,
-            seed=arguments.seed,
-            height=height,
-            width=width,
-            lighting=arguments.lighting,
-            infrared_delay_s=arguments.infrared_delay,
-            storage=arguments.storage,
-            compressed=arguments.compressed,
-            labels=not arguments.no_labels,
-            overwrite=arguments.overwrite,
-            drive=arguments.drive,
-            faults=parse_faults(",".join(arguments.fault)),
-        ),
-    )
-    print(f"{arguments.frames} pairs in {arguments.bag}")
+    faults = parse_faults(",".join(arguments.fault))
+    config = from_options(arguments, RecordConfig(labels=not arguments.no_labels, faults=faults))
+    record(arguments.bag, config)
+    print(f"{config.frames} pairs in {arguments.bag}")
     return 0

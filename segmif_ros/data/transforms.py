@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from segmif_ros.imaging.fusion_target import fusion_target
 from segmif_ros.labels import IGNORE_ID as IGNORE_ID
+from segmif_ros.settings import setting
 
 Image = npt.NDArray[np.uint8]
 _Change = Callable[[Image], Image]
@@ -58,40 +60,35 @@ class Sample:
             raise ValueError(f"{self.name}: infrared {size}, rgb {self.rgb.shape}, {listed} must be of one size")
 
 
+def _share(default: float, description: str) -> Any:
+    return setting(default, description, minimum=0, maximum=1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """Probabilities and ranges of the augmentations; the defaults of the first group are the published ones.
+    """Probabilities and ranges of the augmentations; the defaults of the first group are the published ones."""
 
-    Attributes:
-        crop_height, crop_width: Size of the crop, pixels.
-        scale_min, scale_max: Range of the resize ratio.
-        flip: Probability of a horizontal flip.
-        max_class_share: A crop where one class has this share or more of the labelled pixels is drawn again.
-        rare_crop: Probability that a crop is laid around a pixel of a class drawn from those present, rare ones first.
-        colour: Probability of the whole colour distortion.
-        misregister, misregister_px: Probability, and largest shift of the infrared image in pixels.
-        dark, glare, fog: Probability of a night exposure, of a headlight, and of fog or smoke in the RGB image.
-        thermal_gain, thermal_noise: Probability of another gain and offset, of noise and blur in the infrared image.
-        lost_rgb, lost_infrared: Probability of one modality being a constant.
-    """
-
-    crop_height: int = 320
-    crop_width: int = 320
-    scale_min: float = 0.5
-    scale_max: float = 2.0
-    flip: float = 0.5
-    max_class_share: float = 0.75
-    rare_crop: float = 0.0
-    colour: float = 1.0
-    misregister: float = 0.0
-    misregister_px: float = 4.0
-    dark: float = 0.0
-    glare: float = 0.0
-    fog: float = 0.0
-    thermal_gain: float = 0.0
-    thermal_noise: float = 0.0
-    lost_rgb: float = 0.0
-    lost_infrared: float = 0.0
+    crop_height: int = setting(320, "Rows of the crop in pixels.", minimum=1)
+    crop_width: int = setting(320, "Columns of the crop in pixels.", minimum=1)
+    scale_min: float = setting(0.5, "Smallest resize ratio.", minimum=0.01)
+    scale_max: float = setting(2.0, "Largest resize ratio.", minimum=0.01)
+    flip: float = _share(0.5, "Probability of a horizontal flip.")
+    max_class_share: float = _share(
+        0.75, "A crop in which one class has this share or more of the labelled pixels is drawn again."
+    )
+    rare_crop: float = _share(
+        0.0, "Probability that a crop is laid around a pixel of a class drawn from those present, rare ones first."
+    )
+    colour: float = _share(1.0, "Probability of colour distortion.")
+    misregister: float = _share(0.0, "Probability of a shift of the infrared image.")
+    misregister_px: float = setting(4.0, "Largest such shift in pixels.", minimum=0)
+    dark: float = _share(0.0, "Probability of a night exposure of the RGB image.")
+    glare: float = _share(0.0, "Probability of a headlight in the RGB image.")
+    fog: float = _share(0.0, "Probability of fog or smoke in the RGB image.")
+    thermal_gain: float = _share(0.0, "Probability of another gain and offset of the infrared image.")
+    thermal_noise: float = _share(0.0, "Probability of noise and blur in the infrared image.")
+    lost_rgb: float = _share(0.0, "Share of samples whose RGB image is black, as the node feeds a missing camera.")
+    lost_infrared: float = _share(0.0, "Share of samples whose infrared image is one level, as the node feeds it.")
 
 
 def augment(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:

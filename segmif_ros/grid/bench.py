@@ -11,22 +11,33 @@ import argparse
 import resource
 import sys
 import time
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.command_line import parse_size, run_module
+from segmif_ros.command_line import run_module
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file, read_costs
-from segmif_ros.grid.errors import GridError
 from segmif_ros.grid.mapper import GroundMapper, LabelFrame
 from segmif_ros.grid.points import points_of_ground
 from segmif_ros.grid.poses import camera_pose, from_rpy
 from segmif_ros.labels import FMB
 from segmif_ros.rig.camera import CameraModel
+from segmif_ros.settings import add_options, from_options, part, setting
 
 WARM_UP = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig:
+    """What is timed."""
+
+    frames: int = setting(200, "Frames that are timed.", minimum=1)
+    width: int = setting(640, "Columns and rows of the labels.", minimum=32, maximum=8192)
+    height: int = setting(480, "Rows of the labels.", minimum=32, maximum=8192)
+    grid: GridConfig = part(GridConfig, only=("size_m", "cell_m"))
 
 
 def street(height: int, width: int) -> npt.NDArray[np.uint8]:
@@ -88,21 +99,17 @@ def measure(frames: int, height: int, width: int, config: GridConfig) -> dict[st
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is timed."""
-    parser.add_argument("--frames", type=int, default=200)
-    parser.add_argument("--size", default="640x480")
-    parser.add_argument("--grid", type=float, default=20.0, help="metres a side (default: %(default)s)")
-    parser.add_argument("--cell", type=float, default=0.1, help="metres (default: %(default)s)")
+    add_options(parser, BenchConfig, options={"size_m": "--grid"})
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the figures."""
-    width, height = parse_size(options.size)
-    if options.frames < 1:
-        raise GridError(f"--frames {options.frames}: give 1 or more")
+    config = from_options(options, BenchConfig())
+    grid = config.grid
     cv2.setNumThreads(1)
-    config = GridConfig(size_m=options.grid, cell_m=options.cell)
-    found = measure(options.frames, height, width, config)
-    print(f"{options.size} labels into {config.cells}x{config.cells} cells, one core, {options.frames} frames")
+    found = measure(config.frames, config.height, config.width, grid)
+    size = f"{config.width}x{config.height}"
+    print(f"{size} labels into {grid.cells}x{grid.cells} cells, one core, {config.frames} frames")
     for name, value in found.items():
         print(f"{name:18} {value:8.2f}")
     return 0

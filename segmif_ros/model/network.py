@@ -5,7 +5,7 @@ Shapes: B images, H x W pixels (any size from 29 x 29 on), K classes.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from segmif_ros.model.fusion import FusionNetwork, FusionOutput
 from segmif_ros.model.head import SegmentationHead
 from segmif_ros.model.interaction import HEAD_WIDTH
 from segmif_ros.model.rewrites import Rewritable
+from segmif_ros.settings import check, setting
 
 Mode = Literal["robot", "authors"]
 Design = Literal["cascade", "early", "two_branch"]
@@ -31,49 +32,35 @@ _STD = (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True, kw_only=True)
 class SegMiFConfig:
-    """Sizes of a model. The defaults are the paper's; a checkpoint's shapes say all but `prior_scale` and `design`.
-
-    Attributes:
-        encoder: 'mit_b0_slim', 'mit_b0' .. 'mit_b5'.
-        num_classes: K.
-        fusion_channels: width of the fusion network, a multiple of 8 (its attention heads are 8 wide).
-        growth: channels that each layer of a dense block adds.
-        fusion_scale: 1, 2 or 4; the fusion network works at H/s x W/s on images folded into s * s planes.
-        fusion_output: 'direct' (the paper's) or 'blend', see `FusionNetwork`.
-        decoder_channels: width of the segmentation head.
-        prior_scale: 1, 2 or 4; the encoder sees the prior image at H/s x W/s, which costs s * s times less.
-        design: 'cascade' (SegMiF), or one of `model.designs`.
+    """Sizes of a model. The defaults are the paper's; a checkpoint's shapes give all but `prior_scale` and `design`.
 
     Raises:
-        ValueError: a value is outside its range.
+        ValueError: A value is outside its range.
     """
 
-    encoder: str = "mit_b3"
-    num_classes: int = 15
-    fusion_channels: int = 64
-    growth: int = 32
-    fusion_scale: int = 1
-    fusion_output: FusionOutput = "direct"
-    decoder_channels: int = 256
-    prior_scale: int = 1
-    design: Design = "cascade"
+    encoder: str = setting("mit_b3", "Encoder; mit_b0_slim has 3/4 of MiT-B0's channels.", choices=tuple(ENCODERS))
+    num_classes: int = setting(15, "Classes of the label set.", minimum=1)
+    fusion_channels: int = setting(64, "Width of the fusion network, a multiple of 8.", minimum=HEAD_WIDTH)
+    growth: int = setting(32, "Channels that each layer of a dense block adds.", minimum=1)
+    fusion_scale: int = setting(
+        1,
+        "1, 2 or 4: by how much smaller the fusion network works, on images folded into planes.",
+        minimum=1,
+        maximum=4,
+    )
+    fusion_output: FusionOutput = setting("direct", "What the fusion network gives; direct is the paper's.")
+    decoder_channels: int = setting(256, "Width of the segmentation head.", minimum=1)
+    prior_scale: int = setting(1, "1, 2 or 4: by how much smaller the prior image is encoded.", minimum=1, maximum=4)
+    design: Design = setting("cascade", "How the two networks are combined; cascade is SegMiF.")
 
     def __post_init__(self) -> None:
-        if self.encoder not in ENCODERS:
-            raise ValueError(f"encoder is '{self.encoder}': choose one of {', '.join(ENCODERS)}")
-        for name in ("num_classes", "growth", "decoder_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        if self.fusion_channels < HEAD_WIDTH or self.fusion_channels % HEAD_WIDTH:
+        check(self)
+        if self.fusion_channels % HEAD_WIDTH:
             raise ValueError(f"fusion_channels is {self.fusion_channels}: it must be a multiple of {HEAD_WIDTH}")
         if self.fusion_scale not in FUSION_SCALES:
             raise ValueError(f"fusion_scale is {self.fusion_scale}: it must be 1, 2 or 4")
         if self.prior_scale not in PRIOR_SCALES:
             raise ValueError(f"prior_scale is {self.prior_scale}: it must be 1, 2 or 4")
-        if self.design not in get_args(Design):
-            raise ValueError(f"design is '{self.design}': it must be one of {', '.join(get_args(Design))}")
-        if self.fusion_output not in get_args(FusionOutput):
-            raise ValueError(f"fusion_output is '{self.fusion_output}': it must be 'direct' or 'blend'")
 
 
 class SegMiFOutput(NamedTuple):

@@ -20,7 +20,7 @@ from segmif_ros.settings.fields import (
     with_values,
 )
 from segmif_ros.settings.mapping import from_mapping
-from segmif_ros.settings.options import add_options, given
+from segmif_ros.settings.options import add_options, from_options, given
 
 __all__ = [
     "Changes",
@@ -29,6 +29,7 @@ __all__ = [
     "add_options",
     "check",
     "from_mapping",
+    "from_options",
     "from_values",
     "given",
     "like",

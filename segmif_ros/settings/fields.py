@@ -6,11 +6,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from segmif_ros.paths import one_line
 
@@ -134,9 +134,10 @@ class Setting:
 
 
 def setting(
-    default: Any,
-    description: str,
+    default: Any = dataclasses.MISSING,
+    description: str = "",
     *,
+    factory: Callable[[], Any] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
@@ -147,14 +148,19 @@ def setting(
 ) -> Any:
     """Return the dataclass field of one setting; its arguments are `Setting`'s.
 
-    A ``group`` holds for the fields from this one on, and ``name`` is given where it isn't the field's. Without
-    ``changes`` the setting is taken as the part says that it is in, at any time without one.
+    Without a default and a ``factory`` of one, it has to be given. A ``group`` holds for the fields from this one on,
+    and ``name`` is given where it isn't the field's. Without ``changes`` the setting is taken as the part says that it
+    is in, at any time without one.
     """
     facts = {
         "description": description, "minimum": minimum, "maximum": maximum, "choices": choices, "changes": changes,
         "takes_number": takes_number, "group": group, "name": name,
     }  # fmt: skip
     known = {name: value for name, value in facts.items() if value not in ("", None)}
+    if isinstance(default, dict):
+        factory = default.copy
+    if factory is not None:
+        return dataclasses.field(default_factory=factory, metadata={SETTING: known})
     return dataclasses.field(default=default, metadata={SETTING: known})
 
 
@@ -218,10 +224,13 @@ def _walk(kind: type[Any], config: Any, prefix: str, path: tuple[str, ...], grou
         elif facts := field.metadata.get(SETTING):
             value = _default(field) if config is None else getattr(config, field.name)
             group = facts.get("group", group)
-            listed = get_origin(types[field.name]) is tuple
+            hint = types[field.name]
+            listed = get_origin(hint) is tuple and get_args(hint)[0] is str
+            if get_origin(hint) is Literal:
+                facts, hint = {**facts, "choices": get_args(hint)}, str
             yield Setting(
                 **{"changes": None, **facts, "name": prefix + facts.get("name", field.name), "group": group},
-                type=str if listed else types[field.name],
+                type=str if listed else hint,
                 default=", ".join(value) if listed else value,
                 path=(*path, field.name),
                 listed=listed,

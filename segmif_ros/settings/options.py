@@ -8,9 +8,11 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from segmif_ros.command_line import SizeError, complain, parse_size
 from segmif_ros.paths import one_line
-from segmif_ros.settings.fields import Setting, SettingError, settings_of
+from segmif_ros.settings.fields import Config, Setting, SettingError, settings_of, with_values
 
+_SIZE = ("width", "height")
 # what help shows for a value, by how the name ends
 _METAVARS = {"_file": "FILE", "_folder": "FOLDER", "_pairs": "FOLDER", "width": "PIXELS", "height": "PIXELS"}
 
@@ -26,6 +28,8 @@ def add_options(
 ) -> None:
     """Add an option for each setting; one that isn't given is None in the namespace, see `given`.
 
+    Settings called width and height become one option, --size WIDTHxHEIGHT.
+
     Args:
         group: A parser, or a group of one.
         kind: The configuration.
@@ -34,9 +38,16 @@ def add_options(
         choices: The texts allowed, by the setting's name, where the command takes fewer.
         defaults: What help calls the default, by the setting's name, where the command has another one.
     """
-    for each in settings_of(kind):
-        if names and each.name not in names:
-            continue
+    offered = [each for each in settings_of(kind) if not names or each.name in names]
+    size = [each for each in offered if each.name in _SIZE]
+    if len(size) == len(_SIZE):
+        group.add_argument(
+            "--size", nargs="+", action=_SizeAction, metavar="WIDTHxHEIGHT", default=argparse.SUPPRESS,
+            help=f"{size[0].description.rstrip('.')} (default: {size[0].default}x{size[1].default})",
+        )  # fmt: skip
+        group.set_defaults(**dict.fromkeys(_SIZE))
+        offered = [each for each in offered if each not in size]
+    for each in offered:
         default = "none" if each.default == "" else str(each.default).lower() if each.type is bool else each.default
         default = defaults.get(each.name, default)
         text = f"{each.description.rstrip('.')} (default: {default})".replace("%", "%%")
@@ -49,6 +60,26 @@ def add_options(
             more |= {"type": _parser_of(each), "metavar": _metavar(each)}
         flag = options.get(each.name, each.option)
         group.add_argument(flag, dest=each.name, default=None, help=text, **more)
+
+
+def from_options(arguments: argparse.Namespace, config: Config) -> Config:
+    """Return ``config`` with what a command line gives, see `add_options`; SettingError as `with_values`."""
+    return with_values(config, given(arguments, type(config)))
+
+
+class _SizeAction(argparse.Action):
+    """Stores width and height of WIDTHxHEIGHT; also of two numbers, as it was written before."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        text = "x".join(values)
+        if len(values) == 2:
+            complain(parser.prog, f"{option} {' '.join(values)} is now written {option} {text}; the old way works, too")
+        try:
+            namespace.width, namespace.height = parse_size(text, str(option))
+        except SizeError as error:
+            parser.error(str(error))
 
 
 def _metavar(setting: Setting) -> str:

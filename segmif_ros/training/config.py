@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -25,55 +24,43 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
-    """One part of the data mixture.
-
-    Attributes:
-        kind: 'scenes' (synthetic); 'fmb', 'mfnet', 'msrs', 'pst900' (as published); 'pairs' (infrared + RGB, labels
-            where the folder has them); 'camvid', 'rgb_labels' (labelled RGB without infrared).
-        weight: Share of the samples, relative to the other sources.
-        path: Folder, relative to the data root; scenes need none.
-        split: Split of a data set that has several; "" for an rgb_labels folder without.
-        label_set: For pairs and rgb_labels: whose ids the label files hold; "" for the recipe's own.
-        label_map: Classes of the source to those of the recipe, or to 'ignored', where names alone say too little.
-        infrared: For camvid and rgb_labels: 'none', a constant, or 'invented' from the labels; "" for what is usual,
-            that is invented for camvid, none for rgb_labels.
-        hold_out_every: For pairs: every n-th by name is kept for validation; 0 for a folder that is used whole.
-        labelled_only: For pairs: leave out those without a label file and without a map of absence.
-        unlabelled: For pairs: don't look at labels/ and absent/; they are for the fusion loss alone.
-        names: For pairs: a pattern of the names to take, such as '*N'; "" for all.
-        lost: Of a validation source: the camera that gives nothing, all bytes 0: 'rgb' or 'infrared'; "" for none.
-        first_seed, count, height, width: For scenes: seeds first_seed .. first_seed + count - 1, size in pixels.
-        whole_target: Method of a fusion target that is made from the whole pair and then augmented with it, as in the
-            authors' training; "" makes it from each augmented crop. Not for scenes.
-        targets: Folder below ``path`` with ready fusion targets of the images' names, as the authors' Mask2; "" for
-            none. They are the prior images as well where prior and fusion_target are one method.
-        augment: Augmentation of this source.
-
-    Raises:
-        ValueError: Two ways to a target, or one for scenes.
-    """
+    """One part of the data mixture. ValueError: two ways to a fusion target, or one for scenes."""
 
     kind: str = setting(
-        MISSING, "What kind of data it is.", choices=("scenes", "camvid", "rgb_labels", *dataset_names())
+        MISSING, "Kind of data, as above.", choices=("scenes", "camvid", "rgb_labels", *dataset_names())
     )
-    weight: float = 1.0
-    path: str = ""
-    split: str = "train"
-    label_set: str = ""
-    label_map: dict[str, str] = field(default_factory=dict)
-    infrared: Literal["", "none", "invented"] = ""
-    hold_out_every: int = 0
-    labelled_only: bool = False
-    unlabelled: bool = False
-    names: str = ""
-    lost: Literal["", "rgb", "infrared"] = ""
-    first_seed: int = 0
-    count: int = 0
-    height: int = 0
-    width: int = 0
-    whole_target: Literal["", "vsm_wls", "detail"] = ""
-    targets: str = ""
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    weight: float = setting(1.0, "Share of the samples, relative to the other sources.", minimum=0)
+    path: str = setting("", "Folder, relative to the data root; scenes need none.")
+    split: str = setting("train", "Split of a data set that has several; empty for rgb_labels without splits.")
+    label_set: str = setting("", "Of pairs and rgb_labels: whose ids the label files hold; empty: the recipe's own.")
+    label_map: dict[str, str] = setting({}, "Classes of the source to those of the recipe, or to 'ignored'.")
+    infrared: Literal["", "none", "invented"] = setting(
+        "",
+        "Of camvid and rgb_labels: a constant, or simulated from the labels. Empty: invented for camvid, none for "
+        "rgb_labels.",
+    )
+    hold_out_every: int = setting(
+        0, "Of pairs: every n-th by name is kept for validation; 0: the folder is used whole.", minimum=0
+    )
+    labelled_only: bool = setting(False, "Of pairs: leave out those without a label file and without a map of absence.")
+    unlabelled: bool = setting(False, "Of pairs: ignore labels/ and absent/; they are for the fusion loss alone.")
+    names: str = setting("", "Of pairs: a pattern of the names to take, such as '*N'; empty: all.")
+    lost: Literal["", "rgb", "infrared"] = setting("", "Of a validation source: the camera whose images are black.")
+    first_seed: int = setting(0, "Of scenes: the first seed.", minimum=0)
+    count: int = setting(0, "Of scenes: how many seeds.", minimum=0)
+    height: int = setting(0, "Of scenes: rows in pixels.", minimum=0)
+    width: int = setting(0, "Of scenes: columns in pixels.", minimum=0)
+    whole_target: Literal["", "vsm_wls", "detail"] = setting(
+        "",
+        "Method of a fusion target made from the whole pair, as in the authors' training, and augmented with it. "
+        "Empty: made from each augmented crop.",
+    )
+    targets: str = setting(
+        "",
+        "Folder below path with ready fusion targets of the images' names, as the authors' Mask2. They are the prior "
+        "images, too, where prior and fusion_target are one method.",
+    )
+    augment: AugmentConfig = setting(factory=AugmentConfig, description="Augmentation of this source, see below.")
 
     def __post_init__(self) -> None:
         if self.targets and self.whole_target:
@@ -86,65 +73,63 @@ class SourceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
-    """AdamW and its schedule; defaults are the authors' rates for an ImageNet encoder.
+    """AdamW and its schedule, see `optimiser.poly_factor`; defaults are the authors' for an ImageNet encoder."""
 
-    Attributes:
-        encoder_lr, decoder_lr, fusion_lr: Base rates of the parameter groups.
-        weight_decay: Of all groups but the encoder's norms.
-        warm_steps, warm_ratio, power: See `optimiser.poly_factor`.
-        clip_norm: Largest norm of the gradient; 0 leaves it alone.
-    """
-
-    encoder_lr: float = 8e-5
-    decoder_lr: float = 8e-4
-    fusion_lr: float = 1e-4
-    weight_decay: float = 0.01
-    warm_steps: int = 3000
-    warm_ratio: float = 1e-6
-    power: float = 1.0
-    clip_norm: float = 0.0
+    encoder_lr: float = setting(8e-5, "Base rate of the encoder.", minimum=0)
+    decoder_lr: float = setting(8e-4, "Base rate of the segmentation head.", minimum=0)
+    fusion_lr: float = setting(1e-4, "Base rate of the fusion network.", minimum=0)
+    weight_decay: float = setting(0.01, "Weight decay of all groups but the encoder's norms.", minimum=0)
+    warm_steps: int = setting(3000, "Steps of the linear warm-up.", minimum=0)
+    warm_ratio: float = setting(1e-6, "Factor of the rates where the warm-up starts.", minimum=0, maximum=1)
+    power: float = setting(1.0, "Power of the polynomial decay.", minimum=0)
+    clip_norm: float = setting(0.0, "Largest norm of the gradient; 0: not limited.", minimum=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoundsConfig:
     """The rounds of 'alternating': a fusion phase, then a segmentation phase on its fused images.
 
-    The numbers are those of the authors' code; where the switches' defaults depart from it, they say so.
-
-    Attributes:
-        count: Rounds.
-        first_fusion_steps, fusion_steps: Steps of the first round's fusion phase, and of the later ones'.
-        segmentation_steps: Steps of every segmentation phase.
-        fusion_schedule_steps: Where the fusion rate, which starts anew in every round, would reach zero.
-        segmentation_schedule_steps: Where the segmentation rate, counted over all rounds, would reach zero.
-        segmentation_crop: Side of the segmentation phase's square crops in pixels, 0 for the sources' (authors: 480).
-        segmentation_colour: Whether the RGB image's colours are distorted in the segmentation phase (authors: no).
-        helper_in_training_mode: Whether the frozen segmentation network helps the fusion phase with dropout and batch
-            statistics, as the authors' does, rather than in the mode in which it will be used.
-        segmentation_training_mode_steps: Steps of a segmentation phase after which it goes on without dropout and with
-            fixed normalisation, 0 for never (authors: 1000, after the first validation).
-        eight_bit: Whether the segmentation phase sees fused images cut to 8 bit and stretched, as the authors' files.
-        red_plane: Whether the segmentation phase's images are fused with the red plane, as the authors' files, rather
-            than with the luma, as in the fusion phase and in use.
+    The numbers are those of the authors' code. A switch that departs from it states what theirs is.
     """
 
-    count: int = 7
-    first_fusion_steps: int = 6000
-    fusion_steps: int = 4000
-    segmentation_steps: int = 10000
-    fusion_schedule_steps: int = 20000
-    segmentation_schedule_steps: int = 160000
-    segmentation_crop: int = 0
-    segmentation_colour: bool = True
-    helper_in_training_mode: bool = False
-    segmentation_training_mode_steps: int = 0
-    eight_bit: bool = False
-    red_plane: bool = False
+    count: int = setting(7, "Rounds.", minimum=1)
+    first_fusion_steps: int = setting(6000, "Steps of the first round's fusion phase.", minimum=1)
+    fusion_steps: int = setting(4000, "Steps of the later rounds' fusion phases.", minimum=1)
+    segmentation_steps: int = setting(10000, "Steps of every segmentation phase.", minimum=1)
+    fusion_schedule_steps: int = setting(
+        20000, "Where the fusion rate, which restarts in every round, would reach zero."
+    )
+    segmentation_schedule_steps: int = setting(
+        160000, "Where the segmentation rate, counted over all rounds, would reach zero."
+    )
+    segmentation_crop: int = setting(
+        0, "Side in pixels of the segmentation phase's square crops (authors: 480); 0: as the sources'.", minimum=0
+    )
+    segmentation_colour: bool = setting(
+        True, "Whether the RGB image's colours are distorted in the segmentation phase (authors: no)."
+    )
+    helper_in_training_mode: bool = setting(
+        False,
+        "Whether the frozen segmentation network helps the fusion phase with dropout and batch statistics (authors: "
+        "yes), rather than in the mode in which it will be used.",
+    )
+    segmentation_training_mode_steps: int = setting(
+        0,
+        "Steps of a segmentation phase after which it continues without dropout and with fixed normalisation (authors: "
+        "1000, after the first validation); 0: never.",
+        minimum=0,
+    )
+    eight_bit: bool = setting(
+        False,
+        "Whether the segmentation phase sees fused images cut to 8 bit and stretched, as the authors' files are.",
+    )
+    red_plane: bool = setting(
+        False,
+        "Whether the segmentation phase's images are fused with the red plane, as the authors' files, rather than with "
+        "the luma, as in the fusion phase and in use.",
+    )
 
     def __post_init__(self) -> None:
-        for name in ("count", "first_fusion_steps", "fusion_steps", "segmentation_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"rounds.{name} is {getattr(self, name)}: it must be at least 1")
         needs = {
             "fusion_schedule_steps": max(self.first_fusion_steps, self.fusion_steps if self.count > 1 else 0),
             "segmentation_schedule_steps": self.count * self.segmentation_steps,
@@ -163,113 +148,97 @@ class RoundsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """A training of both networks, or of the segmentation network alone.
+    """A training of both networks, or of one of them."""
 
-    Attributes:
-        name: Of the weights; file names and metadata carry it.
-        seed: Of weights, data and dropout.
-        method: 'joint' moves both networks end to end; 'alternating' moves one of them at a time, in the paper's
-            rounds; 'segmentation' moves the segmentation network alone, on what ``segmentation_input`` gives it: ten
-            times as many samples a second, for a start; 'fusion' moves the fusion network alone on its own loss.
-        segmentation_input: Of 'segmentation': 'blend', images whose luma is a random mix of both sources, or 'rgb'.
-        label_stride: Of 'segmentation': every n-th row and column of the labels counts in the loss, from 1 to 4. The
-            logits have a quarter of the image's rows and columns, so 2 loses little and saves a sixth of the time.
-        steps: Optimiser steps; the schedule ends there. With 'alternating' what the rounds come to.
-        fusion_first_steps: Of 'joint': steps at the start that move the fusion network alone, on its own loss.
-        rounds: Of 'alternating'.
-        batch_size: Samples a step, of all processes together.
-        accumulate: Parts into which a step's samples are cut, taken one after another to save memory.
-        model: Sizes of the network.
-        init: Weights to start from as far as they fit (see `starting`): a packaged name, a file, or the authors' two
-            files with a comma between; empty for random weights.
-        segmentation_init: Weights to take the segmentation network from, after ``init``; empty for none.
-        encoder_init: A file to take the encoder from, such as ImageNet weights, see `model.pretrained`; empty for none.
-        freeze: Parts that stay as they are: names of `freezing.FROZEN_PARTS`.
-        label_set: Classes that are learned: a name, or a .yaml file relative to the recipe's folder.
-        prior: Prior image of the semantic features: 'mean', 'visible' or 'vsm_wls'.
-        fusion_target: What the fusion loss compares with: 'vsm_wls' (the paper's) or 'detail', see `fusion_target`.
-        published: The figure that was published for this training, in words; said at the start.
-        sources: The data mixture.
-        validation: The held-out sources, not augmented; ``weight`` is not used.
-        validation_samples: Samples of each validation source, spread evenly over it.
-        validation_mode: 'robot', as a node runs, or 'authors', as their test script, see `SegMiF.forward`.
-        optimiser: AdamW and schedule.
-        fusion_weight, segmentation_weight: Base weights of the two losses.
-        class_weights: Factors of the cross-entropy by class name; 1 for those not named.
-        absence_weight: What a pixel counts that has no label, but bits in absent/ of its source, against 1 of a
-            labelled one; 0 leaves them aside.
-        overlap_weight: Factor of 1 minus the soft IoU beside the cross-entropy, see `losses.overlap_loss`.
-        precision: Of the networks: 'float32', or 'bfloat16' by autocast (losses and weights stay float32).
-        channels_last: Whether images and weights lie in memory pixel by pixel, which is faster on many GPUs.
-        compile: Whether the networks are compiled by torch.compile: a slow start, faster steps.
-        weighting: How the base weights are balanced: 'fixed', 'authors', 'dynamic', 'uncertainty' or 'gradient_norm',
-            see `weighting`.
-        weighting_temperature, weighting_window: Of 'dynamic'.
-        weighting_lr: Rate at which the weights of 'uncertainty' and 'gradient_norm' move.
-        weighting_asymmetry: Of 'gradient_norm': how much more gradient a loss gets that lags; 0 for equal ones.
-        first_round_steps: Steps with the first round's fusion loss; the later rounds' one follows.
-        prior_gradient: Whether gradients pass into the encoder through the prior's features (the authors': no).
-        ema_decay: Of the averaged weights that are validated and saved; 0 turns averaging off.
-        validate_every, log_every: Steps.
-        checkpoint_minutes: Time between checkpoints.
-        data_workers: Processes that prepare data; 0 prepares it between the steps.
-        tensorboard: Whether the learning curve is also written for TensorBoard, to ``tensorboard/`` in the run.
-        facts: Strings for the metadata of the weights (data, licence, ...).
-    """
-
-    name: str
-    seed: int = 1
-    method: Literal["joint", "alternating", "segmentation", "fusion"] = "joint"
-    segmentation_input: Literal["blend", "rgb"] = "blend"
-    label_stride: int = 1
-    steps: int
-    fusion_first_steps: int = 0
-    rounds: RoundsConfig = field(default_factory=RoundsConfig)
-    batch_size: int = 4
-    accumulate: int = 1
-    model: SegMiFConfig = field(default_factory=SegMiFConfig)
-    init: str = ""
-    segmentation_init: str = ""
-    encoder_init: str = ""
-    freeze: tuple[str, ...] = ()
-    label_set: str = "fmb"
-    prior: PriorMethod = "mean"
-    fusion_target: FusionTarget = "vsm_wls"
-    published: str = ""
-    sources: tuple[SourceConfig, ...]
-    validation: tuple[SourceConfig, ...] = ()
-    validation_samples: int = 12
-    validation_mode: Mode = "robot"
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    fusion_weight: float = 1.0
-    segmentation_weight: float = 1.0
-    class_weights: dict[str, float] = field(default_factory=dict)
-    absence_weight: float = 0.5
-    overlap_weight: float = 0.0
-    precision: Literal["float32", "bfloat16"] = "float32"
-    channels_last: bool = False
-    compile: bool = False
-    weighting: Literal["fixed", "authors", "dynamic", "uncertainty", "gradient_norm"] = "dynamic"
-    weighting_temperature: float = 2.0
-    weighting_window: int = 50
-    weighting_lr: float = 0.01
-    weighting_asymmetry: float = 1.0
-    first_round_steps: int = 0
-    prior_gradient: bool = False
-    ema_decay: float = 0.999
-    validate_every: int = 500
-    log_every: int = 20
-    checkpoint_minutes: float = 5.0
+    name: str = setting(MISSING, "Of the weights; file names and metadata carry it.")
+    seed: int = setting(1, "Of weights, data and dropout.", minimum=0)
+    method: Literal["joint", "alternating", "segmentation", "fusion"] = setting(
+        "joint",
+        "What moves. joint: both networks end to end; alternating: one at a time, in the paper's rounds; segmentation: "
+        "the segmentation network alone, ten times as many samples a second, for a start; fusion: the fusion network "
+        "alone, on its own loss.",
+    )
+    segmentation_input: Literal["blend", "rgb"] = setting(
+        "blend", "Of method segmentation: images whose luma is a random mix of both sources, or the RGB image."
+    )
+    label_stride: int = setting(
+        1,
+        "Of method segmentation: every n-th row and column of the labels counts in the loss. The logits have a quarter "
+        "of the image's rows and columns, so 2 loses little and saves a sixth of the time.",
+        minimum=1,
+        maximum=4,
+    )
+    steps: int = setting(
+        MISSING, "Optimiser steps; the schedule ends there. With alternating: the sum of the rounds.", minimum=1
+    )
+    fusion_first_steps: int = setting(
+        0, "Of method joint: steps at the start that move the fusion network alone, on its own loss.", minimum=0
+    )
+    rounds: RoundsConfig = setting(factory=RoundsConfig, description="Of method alternating, see below.")
+    batch_size: int = setting(4, "Samples per step, of all processes together.", minimum=1)
+    accumulate: int = setting(
+        1, "Parts into which a step's samples are cut, taken one after another to save memory, see below.", minimum=1
+    )
+    model: SegMiFConfig = setting(factory=SegMiFConfig, description="Sizes of the network, see below.")
+    init: str = setting(
+        "",
+        "Weights to start from as far as they fit: a packaged name, a file, or the authors' two files with a comma "
+        "between. Empty: random weights.",
+    )
+    segmentation_init: str = setting("", "Weights to take the segmentation network from, after init.")
+    encoder_init: str = setting("", "A file to take the encoder from, such as ImageNet weights, see below.")
+    freeze: tuple[str, ...] = setting((), "Parts that stay as they are, see below.")
+    label_set: str = setting("fmb", "Classes that are learned: a name, or a .yaml file in the recipe's folder.")
+    prior: PriorMethod = setting("mean", "Prior image that the semantic features are taken from.")
+    fusion_target: FusionTarget = setting("vsm_wls", "What the fusion loss compares with; vsm_wls is the paper's.")
+    published: str = setting("", "The figure that was published for this training, in words; printed at the start.")
+    sources: tuple[SourceConfig, ...] = setting(MISSING, "The data mixture, see below.")
+    validation: tuple[SourceConfig, ...] = setting((), "The held-out sources, not augmented; their weight is not used.")
+    validation_samples: int = setting(12, "Samples of each validation source, spread evenly over it.", minimum=1)
+    validation_mode: Mode = setting("robot", "As a node runs, or as the authors' test script.")
+    optimiser: OptimiserConfig = setting(factory=OptimiserConfig, description="AdamW and its schedule, see below.")
+    fusion_weight: float = setting(1.0, "Base weight of the fusion loss.", minimum=0)
+    segmentation_weight: float = setting(1.0, "Base weight of the segmentation loss.", minimum=0)
+    class_weights: dict[str, float] = setting({}, "Factors of the cross-entropy by class name; 1 for the others.")
+    absence_weight: float = setting(
+        0.5, "What a pixel that has bits in absent/ and no label counts, against 1 of a labelled one.", minimum=0
+    )
+    overlap_weight: float = setting(0.0, "Factor of 1 minus the soft IoU beside the cross-entropy.", minimum=0)
+    precision: Literal["float32", "bfloat16"] = setting(
+        "float32", "Of the networks; bfloat16 is by autocast, losses and weights stay float32."
+    )
+    channels_last: bool = setting(
+        False, "Whether images and weights lie in memory pixel by pixel, which is faster on many GPUs."
+    )
+    compile: bool = setting(False, "Whether torch.compile is used: a slow start, faster steps.")
+    weighting: Literal["fixed", "authors", "dynamic", "uncertainty", "gradient_norm"] = setting(
+        "dynamic", "How the base weights of the two losses are balanced."
+    )
+    weighting_temperature: float = setting(2.0, "Of weighting dynamic: temperature.")
+    weighting_window: int = setting(50, "Of weighting dynamic: steps that a rate of descent is taken over.", minimum=1)
+    weighting_lr: float = setting(0.01, "Of uncertainty and gradient_norm: rate at which the weights move.")
+    weighting_asymmetry: float = setting(
+        1.0, "Of gradient_norm: how much more gradient a loss that lags gets; 0: equal ones."
+    )
+    first_round_steps: int = setting(
+        0, "Steps with the first round's fusion loss; the later rounds' one follows.", minimum=0
+    )
+    prior_gradient: bool = setting(
+        False, "Whether gradients pass into the encoder through the prior's features (authors: no)."
+    )
+    ema_decay: float = setting(
+        0.999, "Decay of the averaged weights, which are validated and saved; 0 turns averaging off.", minimum=0
+    )
+    validate_every: int = setting(500, "Steps between validations.", minimum=1)
+    log_every: int = setting(20, "Steps between log lines.", minimum=1)
+    checkpoint_minutes: float = setting(5.0, "Minutes between checkpoints.", minimum=0)
     num_threads: int = like(EngineConfig, "num_threads")
-    data_workers: int = 0
+    data_workers: int = setting(0, "Processes that prepare data; 0: it is prepared between the steps.", minimum=0)
     device: str = like(EngineConfig, "device")
-    tensorboard: bool = False
-    facts: dict[str, str] = field(default_factory=dict)
+    tensorboard: bool = setting(False, "Whether the learning curve is also written for TensorBoard.")
+    facts: dict[str, str] = setting({}, "Strings for the metadata of the weights: data, licence, ...")
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "validate_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size is {self.batch_size}: it cannot be cut into {self.accumulate} equal parts")
         if self.method == "alternating" and self.steps != self.rounds.steps:
@@ -279,21 +248,15 @@ class TrainingConfig:
                 f"fusion_first_steps is {self.fusion_first_steps}: it must be from 0 to steps - 1, and is of 'joint'"
                 " alone"
             )
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay is {self.ema_decay}: it must be in [0, 1)")
+        if self.ema_decay >= 1:
+            raise ValueError(f"ema_decay is {self.ema_decay}: it must be below 1")
         if len(label_set(self.label_set)) != self.model.num_classes:
             raise ValueError(
                 f"model.num_classes is {self.model.num_classes}, but label set '{self.label_set}' has"
                 f" {len(label_set(self.label_set))} classes"
             )
-        if not 1 <= self.label_stride <= 4 or (self.label_stride > 1 and self.method != "segmentation"):
-            raise ValueError(
-                f"label_stride is {self.label_stride}: it must be from 1 to 4, and is of 'segmentation' alone"
-            )
-        if not 0 <= self.absence_weight < math.inf:
-            raise ValueError(f"absence_weight is {self.absence_weight}: it must be 0 or more")
-        if not 0 <= self.overlap_weight < math.inf:
-            raise ValueError(f"overlap_weight is {self.overlap_weight}: it must be 0 or more")
+        if self.label_stride > 1 and self.method != "segmentation":
+            raise ValueError(f"label_stride is {self.label_stride}: it is of method 'segmentation' alone")
         design, joint_alone = self.model.design, self.method == "joint" and not self.fusion_first_steps
         of_cascade = self.weighting == "gradient_norm" or self.validation_mode == "authors"
         if design != "cascade" and (of_cascade or not joint_alone):

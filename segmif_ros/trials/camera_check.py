@@ -77,7 +77,7 @@ def called(camera: str, images: Iterator[Image], rate_hz: float) -> tuple[Counte
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is shown."""
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
-    parser.add_argument("--rate-hz", type=float, default=10.0, help="of the frames (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=10.0, help="of the frames (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     for root in options.folders:
         for name, camera in FOLDERS.items():
             for sequence, images in sequences(root / name, camera):
-                found, each_ms = called(camera, images, options.rate_hz)
+                found, each_ms = called(camera, images, options.rate)
                 seen += sum(found.values())
                 faults += sum(count for condition, count in found.items() if condition is not Condition.OK)
                 counts = ", ".join(f"{condition.name.lower()} {count}" for condition, count in sorted(found.items()))

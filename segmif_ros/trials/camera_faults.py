@@ -26,8 +26,9 @@ from segmif_ros.command_line import run_module
 from segmif_ros.reporting.errors import WorkFailedError
 from segmif_ros.reporting.journal import resumed_lines
 from segmif_ros.scenes.faults import Fault, parse_faults
+from segmif_ros.settings import from_options, part, setting
 from segmif_ros.trials.live import NodeStatus, listen
-from segmif_ros.trials.measuring import add_node_arguments, memory_mib, node_command, use_domain
+from segmif_ros.trials.measuring import CameraSettings, WatchedNode, add_measuring_options, memory_mib, use_domain
 from segmif_ros.trials.processes import RIG, ros_arguments, running
 from segmif_ros.trials.soak import MemorySample, slope_mib_per_hour
 
@@ -44,6 +45,16 @@ FOUND_WITHIN_S = 1.0
 _SETTLED_S = 2.0  # after a fault, before a camera that isn't well is a false alarm
 _PAUSE_S = 0.4  # without a frame: the node, whose limit is 0.5 s, may see it a little longer than the listener
 _PAUSE_BEFORE_S = 1.5  # a camera is called silent so soon after the beginning of its pause
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultsConfig:
+    """How long is watched, and what."""
+
+    minutes: float = setting(2.0, "Minutes of rounds, those in the log included.", minimum=0.0)
+    node: WatchedNode = part(
+        WatchedNode, weights="segmif-rt", cameras=CameraSettings(width=320, height=240, rate_hz=10.0)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,21 +193,22 @@ def table(rounds: Sequence[dict[str, Any]]) -> list[str]:
 
 def run(options: argparse.Namespace) -> int:
     """Run and watch; return the exit status."""
+    config = from_options(options, FaultsConfig())
     use_domain(options.domain)
     rounds = resumed_lines(options.log, "found") if options.log else []
     done_s = sum(float(each["seconds"]) for each in rounds)
     if rounds:
         print(f"{options.log}: {len(rounds)} rounds, {done_s / 60:.1f} minutes done")
-    node = node_command(options, 0.1)
+    node = config.node.command(0.1)
     memory: list[MemorySample] = []
     began = time.monotonic()
     first = True
     with running(node) as (node_process,):
-        while first or done_s < 60 * options.minutes:
+        while first or done_s < 60 * config.minutes:
             first = False
             faults = one_of_each()
             length_s = faults[-1].start_s + LASTS_S + QUIET_S
-            watched = _watch(options, faults, length_s)
+            watched = _watch(config.node.cameras, faults, length_s)
             if watched is None or node_process.poll() is not None or not watched.masks:
                 # a round that was cut short is no measurement: it isn't logged, and the next call repeats it
                 raise WorkFailedError("rig or node ended within a round, or no mask came")
@@ -222,7 +234,7 @@ def run(options: argparse.Namespace) -> int:
                     stream.write(json.dumps(one) + "\n")
             line = f"{done_s / 60:6.1f} min  memory {one['memory_mib']:7.1f} MiB  false alarms {false}"
             print(line + (f"  pauses of the rig {pauses}" if pauses else ""), flush=True)
-    passed, line = verdict(rounds, memory, options.limit_mib_per_hour)
+    passed, line = verdict(rounds, memory, config.node.limit_mib_per_hour)
     print("\n".join([*table(rounds), line]))
     return 0 if passed else 1
 
@@ -251,7 +263,7 @@ def verdict(
     return passed, f"{'PASS' if passed else 'FAIL'}: {line}"
 
 
-def _watch(options: argparse.Namespace, faults: Sequence[Fault], length_s: float) -> Sightings | None:
+def _watch(cameras: CameraSettings, faults: Sequence[Fault], length_s: float) -> Sightings | None:
     """Show one round to the node and listen; None if the rig ended before it was over."""
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
@@ -294,7 +306,7 @@ def _watch(options: argparse.Namespace, faults: Sequence[Fault], length_s: float
     rig = [
         *RIG,
         *ros_arguments(
-            rate_hz=float(options.rate_hz), jitter_s=0.002, width=options.width, height=options.height,
+            rate_hz=cameras.rate_hz, jitter_s=0.002, width=cameras.width, height=cameras.height,
             lighting="day", scene_frames=1_000_000, loop_frames=60, faults=",".join(map(str, faults)),
         ),
     ]  # fmt: skip
@@ -310,9 +322,8 @@ def _watch(options: argparse.Namespace, faults: Sequence[Fault], length_s: float
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare how long, and what is run."""
-    parser.add_argument("--minutes", type=float, default=2.0, help="of rounds, those in the log included (default 2)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="append rounds to it, and resume what it holds")
-    add_node_arguments(parser, weights="segmif-rt", size=(320, 240), rate_hz=10.0)
+    add_measuring_options(parser, FaultsConfig)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the measurements of the node share: the commands of its processes, their options, and memory."""
+"""What the measurements of the node share: the settings and commands of its processes, and memory."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import rclpy
 from rclpy.context import Context
 
 from segmif_ros.ros import transport
+from segmif_ros.settings import add_options, part, setting
 from segmif_ros.trials.domains import local_environment, take_domain
 from segmif_ros.trials.processes import NODE, TIMED_NODE, ros_arguments
 
@@ -45,34 +48,37 @@ def memory_mib(pid: int) -> float:
     raise OSError(f"process {pid} has ended")
 
 
-def add_node_arguments(parser: argparse.ArgumentParser, *, weights: str, size: tuple[int, int], rate_hz: float) -> None:
-    """Add the options of what is started and watched for minutes: engine, images, rate, memory and domain.
-
-    Args:
-        parser: Of the command.
-        weights: Default of the real engine.
-        size: Default width and height of both images.
-        rate_hz: Default rate of the rig.
-    """
-    parser.add_argument("--engine", choices=("timed", "real"), default="real", help="the network or a sleep")
-    parser.add_argument("--infer-ms", type=float, default=50.0, help="of the timed engine (default 50)")
-    parser.add_argument("--weights", default=weights, help="of the real engine")
-    add_rig_arguments(parser, size=size, rate_hz=rate_hz)
-    parser.add_argument("--limit-mib-per-hour", type=float, default=30.0, help="largest slope that passes (default 30)")
-
-
-def add_rig_arguments(parser: argparse.ArgumentParser, *, size: tuple[int, int], rate_hz: float) -> None:
-    """Add the options of the cameras and of the ROS domain."""
-    parser.add_argument("--width", type=int, default=size[0], help="columns of both images (default: %(default)s)")
-    parser.add_argument("--height", type=int, default=size[1], help="rows of both images (default: %(default)s)")
-    parser.add_argument("--rate-hz", type=float, default=rate_hz, help="of the cameras (default: %(default)g)")
+def add_measuring_options(parser: argparse.ArgumentParser, kind: type[Any]) -> None:
+    """Add the options of a configuration with `CameraSettings` in it; --width and --height are what --size was."""
+    add_options(parser, kind, options={"infer_ms": "--infer-ms", "interval_s": "--interval-s"})
     parser.add_argument("--domain", type=int, help="ROS domain (default: one that nobody here uses)")
+    for name in ("width", "height"):
+        parser.add_argument(f"--{name}", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
-def node_command(options: argparse.Namespace, diagnostics_period_s: float) -> list[str]:
-    """Return the command of the node that `add_node_arguments` describes."""
-    warm_up = {"warm_up_width": options.width, "warm_up_height": options.height}
-    shared = {**warm_up, "diagnostics_period_s": diagnostics_period_s}
-    if options.engine == "timed":
-        return [*TIMED_NODE, "--infer-ms", str(options.infer_ms), *ros_arguments(**shared)]
-    return [*NODE, *ros_arguments(weights=options.weights, num_threads=1, **shared)]
+@dataclass(frozen=True, kw_only=True)
+class CameraSettings:
+    """The cameras of a measurement."""
+
+    width: int = setting(640, "Columns and rows of both images.", minimum=16, maximum=8192)
+    height: int = setting(480, "Rows of both images.", minimum=16, maximum=8192)
+    rate_hz: float = setting(30.0, "Frames per second of each camera.", minimum=0.1, maximum=1000.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchedNode:
+    """What is started and watched for minutes."""
+
+    engine: str = setting("real", "The network, or an engine that sleeps.", choices=("timed", "real"))
+    infer_ms: float = setting(50.0, "Milliseconds that the timed engine sleeps.", minimum=0.0)
+    weights: str = setting("segmif-s", "Weights of the real engine.")
+    cameras: CameraSettings = part(CameraSettings)
+    limit_mib_per_hour: float = setting(30.0, "Steepest growth of memory that passes.", minimum=0.0)
+
+    def command(self, diagnostics_period_s: float) -> list[str]:
+        """Return the command that starts the node."""
+        warm_up = {"warm_up_width": self.cameras.width, "warm_up_height": self.cameras.height}
+        shared = {**warm_up, "diagnostics_period_s": diagnostics_period_s}
+        if self.engine == "timed":
+            return [*TIMED_NODE, "--infer-ms", str(self.infer_ms), *ros_arguments(**shared)]
+        return [*NODE, *ros_arguments(weights=self.weights, num_threads=1, **shared)]

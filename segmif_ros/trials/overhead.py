@@ -21,13 +21,22 @@ import numpy as np
 
 from segmif_ros.command_line import run_module
 from segmif_ros.reporting.numbers import percentiles
+from segmif_ros.settings import from_options, part, setting
 from segmif_ros.trials.live import listen
-from segmif_ros.trials.measuring import add_rig_arguments, initialised, use_domain
+from segmif_ros.trials.measuring import CameraSettings, add_measuring_options, initialised, use_domain
 from segmif_ros.trials.processes import TIMED_NODE, running
 
 NS_PER_S = 1_000_000_000
 _DISCOVERY_S = 2.0
 _STAGES = ("decode", "gain", "publish")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverheadConfig:
+    """How long is measured, and with which cameras."""
+
+    seconds: float = setting(20.0, "How long, for each engine.", minimum=0.1)
+    cameras: CameraSettings = part(CameraSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +71,7 @@ def ideal(rate_hz: float, infer_ms: float, seconds: float) -> OverheadFigures:
 # --- the node --------------------------------------------------------------------------------------------------------
 
 
-def measure_node(infer_ms: float, options: argparse.Namespace) -> OverheadFigures:
+def measure_node(infer_ms: float, config: OverheadConfig) -> OverheadFigures:
     """Start the node with an engine of this time and return what comes out of it."""
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
@@ -73,8 +82,8 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> OverheadFigure
     from segmif_ros.ros.messages import image_message, make_header, stamp_ns
 
     random = np.random.default_rng(0)
-    infrared = random.integers(0, 16384, (options.height, options.width), np.uint16)
-    rgb = random.integers(0, 256, (options.height, options.width, 3), np.uint8)
+    infrared = random.integers(0, 16384, (config.cameras.height, config.cameras.width), np.uint16)
+    rgb = random.integers(0, 256, (config.cameras.height, config.cameras.width, 3), np.uint8)
     offered: dict[int, int] = {}
     arrivals: list[tuple[int, int]] = []
     stop = threading.Event()
@@ -99,7 +108,7 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> OverheadFigure
         executor.add_node(node)
 
         def publish() -> None:
-            period_ns = round(NS_PER_S / options.rate_hz)
+            period_ns = round(NS_PER_S / config.cameras.rate_hz)
             due_ns = time.monotonic_ns()
             while not stop.is_set():
                 now_ns = time.time_ns()
@@ -119,7 +128,7 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> OverheadFigure
             while not arrivals:
                 executor.spin_once(timeout_sec=0.1)
             begin_ns = time.monotonic_ns() + round(_DISCOVERY_S * NS_PER_S)
-            end_ns = begin_ns + round(options.seconds * NS_PER_S)
+            end_ns = begin_ns + round(config.seconds * NS_PER_S)
             while time.monotonic_ns() < end_ns:
                 executor.spin_once(timeout_sec=0.1)
         finally:
@@ -130,7 +139,7 @@ def measure_node(infer_ms: float, options: argparse.Namespace) -> OverheadFigure
     counted = [(sent_ns, at_ns) for sent_ns, at_ns in arrivals if begin_ns <= at_ns < end_ns]
     ages_ns = [at_ns - offered[sent_ns] for sent_ns, at_ns in counted if sent_ns in offered]
     stage_ms = {stage: float(values.get(f"stage_{stage}_ms_p50", "nan")) for stage in _STAGES}
-    return replace(figures(ages_ns, options.seconds), stage_ms=stage_ms)
+    return replace(figures(ages_ns, config.seconds), stage_ms=stage_ms)
 
 
 def row(infer_ms: float, best: OverheadFigures, found: OverheadFigures) -> str:
@@ -144,21 +153,22 @@ def row(infer_ms: float, best: OverheadFigures, found: OverheadFigures) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the engines' times, and the cameras."""
     parser.add_argument("--infer-ms", type=float, nargs="+", default=[0.0, 20.0, 50.0, 100.0], help="engines' times")
-    parser.add_argument("--seconds", type=float, default=20.0, help="per engine (default 20)")
-    add_rig_arguments(parser, size=(640, 480), rate_hz=30.0)
+    add_measuring_options(parser, OverheadConfig)
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print a line for each engine."""
+    config = from_options(options, OverheadConfig())
+    cameras = config.cameras
     use_domain(options.domain)
-    print(f"{options.width}x{options.height} at {options.rate_hz:g} Hz; in brackets the best that is possible")
+    print(f"{cameras.width}x{cameras.height} at {cameras.rate_hz:g} Hz; in brackets the best that is possible")
     print(
         f"{'engine ms':>9}  {'rate Hz':^13}  {'age p50 ms':^15}  {'age p95 ms':^15}  {'age p99 ms':^15}"
         f"  {'p50 over':>8}  {'decode':>7}  {'gain':>7}  {'publish':>7}"
     )
     for infer_ms in options.infer_ms:
-        best = ideal(options.rate_hz, infer_ms, options.seconds)
-        print(row(infer_ms, best, measure_node(infer_ms, options)), flush=True)
+        best = ideal(cameras.rate_hz, infer_ms, config.seconds)
+        print(row(infer_ms, best, measure_node(infer_ms, config)), flush=True)
     return 0
 
 

@@ -19,12 +19,22 @@ from itertools import pairwise
 
 from segmif_ros.command_line import run_module
 from segmif_ros.reporting.errors import WorkFailedError
+from segmif_ros.settings import from_options, part, setting
 from segmif_ros.stream.statistics import DROP_REASONS
 from segmif_ros.trials.live import listen
-from segmif_ros.trials.measuring import add_node_arguments, memory_mib, node_command, use_domain
+from segmif_ros.trials.measuring import CameraSettings, WatchedNode, add_measuring_options, memory_mib, use_domain
 from segmif_ros.trials.processes import RIG, ros_arguments, running
 
 _TOPICS = ("fused/image", "segmentation/mask", "segmentation/confidence", "segmentation/overlay")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoakConfig:
+    """How long is watched, and what."""
+
+    minutes: float = setting(10.0, "How long.", minimum=0.0)
+    interval_s: float = setting(10.0, "Seconds between two lines.", minimum=0.1)
+    node: WatchedNode = part(WatchedNode, weights="segmif-s", cameras=CameraSettings(rate_hz=30.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,17 +74,19 @@ def verdict(samples: Sequence[MemorySample], limit_mib_per_hour: float) -> tuple
 
 def run(options: argparse.Namespace) -> int:
     """Run and watch; return the exit status."""
+    config = from_options(options, SoakConfig())
+    cameras = config.node.cameras
     use_domain(options.domain)
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.node import Node
     from sensor_msgs.msg import Image
 
-    size = {"width": options.width, "height": options.height}
-    node = node_command(options, 0.5)
+    size = {"width": cameras.width, "height": cameras.height}
+    node = config.node.command(0.5)
     rig = [
         *RIG,
-        *ros_arguments(rate_hz=float(options.rate_hz), drop_probability=0.01, jitter_s=0.002, **size),
+        *ros_arguments(rate_hz=cameras.rate_hz, drop_probability=0.01, jitter_s=0.002, **size),
     ]
     values: dict[str, str] = {}
     samples: list[MemorySample] = []
@@ -93,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
                 raise WorkFailedError("a process ended before the first pair was processed")
         began = time.monotonic()
         due_s = 0.0
-        while due_s <= 60 * options.minutes:
+        while due_s <= 60 * config.minutes:
             executor.spin_once(timeout_sec=0.1)
             elapsed_s = time.monotonic() - began
             if elapsed_s < due_s:
@@ -107,11 +119,11 @@ def run(options: argparse.Namespace) -> int:
             )
             samples.append(sample)
             print(_line(sample, values), flush=True)
-            due_s += options.interval_s
+            due_s += config.interval_s
         executor.shutdown()
         listener.destroy_node()
     rclpy.shutdown()
-    passed, line = verdict(samples, options.limit_mib_per_hour)
+    passed, line = verdict(samples, config.node.limit_mib_per_hour)
     print(line)
     return 0 if passed else 1
 
@@ -126,9 +138,7 @@ def _line(sample: MemorySample, values: dict[str, str]) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare how long, and what is run."""
-    parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
-    parser.add_argument("--interval-s", type=float, default=10.0, help="between two lines (default 10)")
-    add_node_arguments(parser, weights="segmif-s", size=(640, 480), rate_hz=30.0)
+    add_measuring_options(parser, SoakConfig)
 
 
 if __name__ == "__main__":

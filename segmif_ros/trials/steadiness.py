@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.command_line import SizeAction, run_module
+from segmif_ros.command_line import run_module
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.evaluation.segmentation import ConfusionMatrix
@@ -32,6 +32,7 @@ from segmif_ros.files import write_json
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
 from segmif_ros.labels import FMB, IGNORE_ID
 from segmif_ros.scenes import RoadScene
+from segmif_ros.settings import add_options, from_options, setting
 from segmif_ros.stream.temporal import TemporalFilter
 
 Image = npt.NDArray[np.uint8]
@@ -41,6 +42,18 @@ Frame = tuple[Image, Image, Image | None]  # infrared, RGB, labels
 FIRST_SEED = 6_400_000
 LIGHTINGS = ("day", "night")
 _SURE_PX = 1.5  # between the flow there and back
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteadinessConfig:
+    """What is measured."""
+
+    weights: tuple[str, ...] = setting(("segmif-rt",), "Name, file, or the authors' two files with a comma between.")
+    frames: int = setting(14, "Frames of each sequence.", minimum=2)
+    scenes: int = setting(2, "Drives of each lighting and rate.", minimum=0)
+    width: int = setting(640, "Columns and rows of the images.", minimum=32)
+    height: int = setting(480, "Rows of the images.", minimum=32)
+    threads: int = setting(0, "Threads of torch and OpenCV; 0: as many as they take.", minimum=0)
 
 
 @dataclass
@@ -139,38 +152,33 @@ def row(name: str, figures: dict[str, Any]) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is measured."""
-    parser.add_argument("--weights", default="segmif-rt", help="default: %(default)s")
-    parser.add_argument("--frames", type=int, default=14, help="of each sequence (default: %(default)s)")
-    parser.add_argument("--scenes", type=int, default=2, help="drives of each lighting and rate (default: %(default)s)")
+    add_options(parser, SteadinessConfig)
     parser.add_argument("--rates", type=float, nargs="*", default=[30.0, 10.0], help="Hz (default: 30 10)")
-    parser.add_argument(
-        "--size", nargs="+", action=SizeAction, default=(640, 480), metavar="WIDTHxHEIGHT", help="default: 640x480"
-    )
     parser.add_argument("--sequence", type=Path, action="append", default=[], metavar="FOLDER", help="of real pairs")
-    parser.add_argument("--threads", type=int, default=0, help="of torch and OpenCV (default: theirs)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print."""
-    if options.threads:
-        cv2.setNumThreads(options.threads)
-    engine = Engine(EngineConfig(weights=tuple(options.weights.split(",")), num_threads=options.threads))
-    size = options.size[0], options.size[1]
-    print(f"{engine.model_name} {engine.model_hash}, {size[0]}x{size[1]}, {options.frames} frames a sequence")
+    config = from_options(options, SteadinessConfig())
+    if config.threads:
+        cv2.setNumThreads(config.threads)
+    engine = Engine(EngineConfig(weights=config.weights, num_threads=config.threads))
+    size = config.width, config.height
+    print(f"{engine.model_name} {engine.model_hash}, {size[0]}x{size[1]}, {config.frames} frames a sequence")
     print(f"{'':24s}{'changes, %':>24s}{'all changes, %':>24s}{'mIoU, %':>16s}{'CPU ms':>8s}")
     report = {}
     for rate_hz in options.rates:
         for lighting in LIGHTINGS:
             total = FilterEffect()
-            for seed in range(options.scenes):
-                frames = scene_frames(FIRST_SEED + seed, lighting, options.frames, rate_hz, size)
+            for seed in range(config.scenes):
+                frames = scene_frames(FIRST_SEED + seed, lighting, config.frames, rate_hz, size)
                 _add(total, measured(engine, frames, rate_hz))
             name = f"{lighting}, {rate_hz:g} Hz"
             report[name] = total.figures()
             print(row(name, report[name]), flush=True)
     for folder in options.sequence:
-        found = measured(engine, folder_frames(folder, options.frames, size), 30.0)
+        found = measured(engine, folder_frames(folder, config.frames, size), 30.0)
         report[folder.name] = found.figures()
         print(row(folder.name, report[folder.name]), flush=True)
     if options.json:

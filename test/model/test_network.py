@@ -194,15 +194,15 @@ def test_an_image_below_29_pixels_is_refused(height: int, width: int) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"encoder": "mit_b9"}, "encoder is 'mit_b9'"),
-        ({"num_classes": 0}, "num_classes is 0"),
-        ({"growth": 0}, "growth is 0"),
-        ({"decoder_channels": -1}, "decoder_channels is -1"),
+        ({"encoder": "mit_b9"}, "'encoder' is 'mit_b9'"),
+        ({"num_classes": 0}, "'num_classes' is 0"),
+        ({"growth": 0}, "'growth' is 0"),
+        ({"decoder_channels": -1}, "'decoder_channels' is -1"),
         ({"fusion_channels": 12}, "fusion_channels is 12"),
-        ({"fusion_channels": 0}, "fusion_channels is 0"),
+        ({"fusion_channels": 0}, "'fusion_channels' is 0"),
         ({"fusion_scale": 3}, "fusion_scale is 3"),
         ({"prior_scale": 3}, "prior_scale is 3"),
-        ({"fusion_output": "mix"}, "fusion_output is 'mix'"),
+        ({"fusion_output": "mix"}, "'fusion_output' is 'mix'"),
     ],
 )
 def test_a_configuration_out_of_range_is_refused_by_name(change: dict, words: str) -> None:

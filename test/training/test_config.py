@@ -39,7 +39,7 @@ def test_a_packaged_recipe_is_valid(path):
     ("changes", "message"),
     [
         ({"stepz": 3}, r"unknown keys stepz; known: name, seed, method, segmentation_input, label_stride"),
-        ({"steps": 0}, "steps is 0: it must be at least 1"),
+        ({"steps": 0}, "steps is 0: allowed is 1 or more"),
         ({"steps": "many"}, "recipe.steps is 'many': a int is needed"),
         ({"steps": True}, "recipe.steps is True"),
         ({"sources": {}}, r"recipe\.sources must be a list"),
@@ -54,8 +54,8 @@ def test_a_packaged_recipe_is_valid(path):
         ({"sources": [{**SMALL["sources"][0], "lost": "rgb"}]}, "lost is for validation"),
         ({"model": {"design": "late"}}, "design is 'late': choose one of cascade, early, two_branch"),
         ({"model": {"design": "early"}, "method": "fusion"}, "model.design is early: it is trained by method 'joint'"),
-        ({"overlap_weight": -0.5}, "overlap_weight is -0.5: it must be 0 or more"),
-        ({"overlap_weight": float("inf")}, "overlap_weight is inf: it must be 0 or more"),
+        ({"overlap_weight": -0.5}, "overlap_weight is -0.5: allowed is 0 or more"),
+        ({"overlap_weight": float("inf")}, "overlap_weight is inf: allowed is 0 or more"),
         ({"facts": {"licence": 4}}, "facts.licence is 4: a str is needed"),
     ],
 )
@@ -170,8 +170,8 @@ def test_a_recipe_that_cannot_be_extended_is_one_line(tmp_path, base, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"absence_weight": -1}, "absence_weight is -1.0: it must be 0 or more"),
-        ({"label_stride": 2}, "label_stride is 2: it must be from 1 to 4, and is of 'segmentation' alone"),
+        ({"absence_weight": -1}, "absence_weight is -1: allowed is 0 or more"),
+        ({"label_stride": 2}, "label_stride is 2: it is of method 'segmentation' alone"),
         ({"augment": {"crop_width": 64}, "sources": {}}, "recipe.augment must be a mapping beside a list of sources"),
     ],
 )

@@ -49,7 +49,7 @@ def test_too_short_a_run_is_no_pass() -> None:
 def test_the_command_runs_rig_and_node_and_prints_memory_and_verdict() -> None:
     pytest.importorskip("rclpy", reason="no ROS 2 here")
     command = [sys.executable, "-m", "segmif_ros.trials.soak", "--engine", "timed", "--infer-ms", "5"]
-    size = ["--minutes", "0.1", "--interval-s", "1.1", "--width", "96", "--height", "64", "--limit-mib-per-hour", "1e6"]
+    size = ["--minutes", "0.1", "--interval-s", "1.1", "--size", "96x64", "--limit-mib-per-hour", "1e6"]
     done = subprocess.run([*command, *size], capture_output=True, text=True, timeout=60)
     lines = done.stdout.splitlines()
     assert sum("memory" in line and "MiB  processed" in line for line in lines) == 6, done

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from segmif_ros.command_line import parse_size
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.ground import ground_page
 from segmif_ros.evaluation.ground.drives import CONDITIONS, DriveConfig, Segment, frames_to_do, run_drives
@@ -23,7 +22,7 @@ from segmif_ros.reporting.pictures import write_picture
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.reporting.tables import print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
-from segmif_ros.settings import add_options, given, with_values
+from segmif_ros.settings import add_options, from_options, given, with_values
 
 REPORT_FILE, PAGE_FILE, PICTURE_FILE = "grid.json", "grid.html", "grid.jpg"
 RANGE_M = 20.0
@@ -38,12 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("out/grid"), help="folder of results (default: %(default)s)")
     parser.add_argument("--drives", type=int, default=len(default.seeds), help="streets (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=default.seeds[0], help="of the first (default: %(default)s)")
-    parser.add_argument("--frames", type=int, default=default.frames, help="of each drive (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=default.rate_hz, help="frames a second (default: %(default)s)")
-    parser.add_argument("--speed", type=float, default=default.speed_mps, help="metres a second (default: %(default)s)")
-    parser.add_argument(
-        "--size", default=f"{default.width}x{default.height}", metavar="WIDTHxHEIGHT", help="default: %(default)s"
-    )
+    add_options(parser, DriveConfig)
     add_options(parser, GridConfig, _OF_THE_GRID)
     parser.add_argument("--costs", type=Path, help="YAML file of costs (default: the package's)")
     parser.add_argument("--exact-only", action="store_true", help="exact labels only: judge the geometry, no network")
@@ -84,20 +78,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _drives(options: argparse.Namespace) -> DriveConfig:
-    width, height = parse_size(options.size)
-    for name, least in (("drives", 1), ("frames", 6), ("seed", 0)):
+    for name, least in (("drives", 1), ("seed", 0)):
         if getattr(options, name) < least:
             raise EvaluationError(f"--{name} {getattr(options, name)}: give {least} or more")
-    if not options.rate > 0:
-        raise EvaluationError(f"--rate {options.rate:g}: give a number over 0")
-    return DriveConfig(
-        seeds=tuple(range(options.seed, options.seed + options.drives)),
-        frames=options.frames,
-        rate_hz=options.rate,
-        speed_mps=options.speed,
-        height=int(height),
-        width=int(width),
-    )
+    return from_options(options, DriveConfig(seeds=tuple(range(options.seed, options.seed + options.drives))))
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

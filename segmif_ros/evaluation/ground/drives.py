@@ -23,6 +23,7 @@ from segmif_ros.labels import FMB, LabelSet
 from segmif_ros.rig.camera import CameraModel
 from segmif_ros.scenes.drive import NOT_BLOCKED, Drive, GroundTruth, truly_free
 from segmif_ros.scenes.scene import SceneFrame
+from segmif_ros.settings import setting
 
 Image = npt.NDArray[np.uint8]
 # (infrared, RGB) -> (labels, confidence); None where the camera is gone
@@ -77,24 +78,14 @@ CONDITIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class DriveConfig:
-    """How the drives go.
-
-    Attributes:
-        seeds: Of the streets, one drive each.
-        frames: Of each drive.
-        rate_hz: Of the frames.
-        speed_mps: Of the robot.
-        height: Rows of the images.
-        width: Columns.
-        mount_m: Height of the camera.
-    """
+    """How the drives go: one for each of ``seeds``, with the camera ``mount_m`` metres above the ground."""
 
     seeds: tuple[int, ...] = tuple(range(9000, 9006))
-    frames: int = 16
-    rate_hz: float = 5.0
-    speed_mps: float = 2.0
-    height: int = 480
-    width: int = 640
+    frames: int = setting(16, "Frames of each drive.", minimum=6)
+    rate_hz: float = setting(5.0, "Frames per second.", minimum=0.01)
+    speed_mps: float = setting(2.0, "Metres per second of the robot.")
+    height: int = setting(480, "Rows of the images.", minimum=32, maximum=8192)
+    width: int = setting(640, "Columns and rows of the images.", minimum=32, maximum=8192)
     mount_m: float = 1.2
 
 

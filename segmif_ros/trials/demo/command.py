@@ -22,7 +22,6 @@ from typing import Any
 
 from rich.console import Console
 
-from segmif_ros.command_line import SizeAction
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.inference.backends import missing_packages
@@ -32,7 +31,7 @@ from segmif_ros.reporting.tables import print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.ros.transport import profile_path, use_profile
 from segmif_ros.scenes.faults import parse_faults
-from segmif_ros.settings import add_options, given
+from segmif_ros.settings import add_options, from_options, given, setting
 from segmif_ros.trials.demo.demo_report import Figures, ShownMoment, figures, read_picture, tables, write_report
 from segmif_ros.trials.demo.timeline import points
 from segmif_ros.trials.domains import take_domain
@@ -57,12 +56,6 @@ class DemoConfig:
     Attributes:
         out: Folder that pictures, report.json and index.html are written to.
         pairs: Folder with infrared/ and visible/; None for the synthetic road.
-        seconds: Recording time; with ``pairs`` the longest, as it ends when every pair has been shown; 0 takes
-            15 seconds, and 75 with ``pairs``.
-        rate_hz: Pairs per second; 0 takes 10, and with ``pairs`` what the node was measured to hold.
-        lighting: Of the synthetic road: "day", "dusk", "night", or "cycle" for one after the other.
-        width: Of the synthetic images, pixels.
-        height: Of the synthetic images, pixels.
         pictures: How many moments of the synthetic road become pictures.
         engine: Parameters of the node that choose its engine, by name; those left out keep their defaults.
         faults: Of the cameras, as `segmif_ros.scenes.faults` reads them; the page then shows a timeline.
@@ -70,11 +63,13 @@ class DemoConfig:
 
     out: Path
     pairs: Path | None = None
-    seconds: float = 0.0
-    rate_hz: float = 0.0
-    lighting: str = "cycle"
-    width: int = 640
-    height: int = 480
+    seconds: float = setting(
+        0.0, "Recording time; 0: 15, and with --pairs until each was shown, at most 75.", minimum=0
+    )
+    rate_hz: float = setting(0.0, "Pairs per second; 0: 10, and with --pairs as measured.", minimum=0)
+    lighting: str = setting("cycle", "Light of the synthetic road; cycle: one after the other.", choices=LIGHTINGS)
+    width: int = setting(640, "Columns and rows of the synthetic images.", minimum=16, maximum=8192)
+    height: int = setting(480, "Rows of the synthetic images.", minimum=16, maximum=8192)
     pictures: int = 9
     engine: Mapping[str, str] = field(default_factory=dict)
     faults: str = ""
@@ -119,13 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `segmif demo`."""
     add = parser.add_argument
     add("--pairs", type=Path, metavar="FOLDER", help="show the image pairs of FOLDER/infrared and FOLDER/visible")
-    add("--seconds", type=_positive, default=0.0, help="recording time (15; with --pairs at most 75)")
-    add("--rate", type=_positive, default=0.0, metavar="HZ", help="pairs per second (10; with --pairs: as measured)")
-    add("--lighting", choices=LIGHTINGS, default="cycle", help="of the synthetic road (cycle: one after the other)")
-    add(
-        "--size", nargs="+", action=SizeAction, default=(640, 480), metavar="WIDTHxHEIGHT",
-        help="of the synthetic images (640x480)",
-    )  # fmt: skip
+    add_options(parser, DemoConfig)
     add_options(parser, EngineConfig, _OF_THE_NODE)
     add(
         "--fault",
@@ -142,14 +131,10 @@ def run(options: argparse.Namespace) -> int:
     config = DemoConfig(
         out=options.out,
         pairs=options.pairs,
-        seconds=options.seconds,
-        rate_hz=options.rate,
-        lighting=options.lighting,
-        width=options.size[0],
-        height=options.size[1],
         engine=given(options, EngineConfig),
         faults=",".join(map(str, parse_faults(",".join(options.fault)))),
     )
+    config = from_options(options, config)
     # SIGTERM as an exception, so that the children are ended on the way out
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     demo(config, wide_console())
@@ -381,10 +366,3 @@ def _facts(config: DemoConfig, record: dict[str, Any], **more: Any) -> dict[str,
         "python": platform.python_version(),
         "torch": metadata.version("torch"),
     }
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text}: a number above 0 is needed")
-    return value
