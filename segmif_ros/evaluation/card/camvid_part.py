@@ -4,18 +4,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from segmif_ros.data.camvid import CamVid
 from segmif_ros.data.sampling import spread
 from segmif_ros.data.transforms import Sample
+from segmif_ros.evaluation.card.card_types import CamVidFigures
 from segmif_ros.evaluation.card.conditions import Pair, Purpose, generator, night, without_infrared
 from segmif_ros.evaluation.card.night_loss import NIGHT, RGB, Comparison, RgbReference, night_loss
 from segmif_ros.evaluation.card.scenes_part import SHOWN, Advance, Matrices, result_row, segmentation_figures
 from segmif_ros.evaluation.card.sheets import Gallery
 from segmif_ros.evaluation.segmentation import ConfusionMatrix
 from segmif_ros.inference.engine import EngineProtocol
-from segmif_ros.labels import CAMVID, FMB, LabelSet, counterparts
+from segmif_ros.labels import CAMVID, FMB, counterparts
 
 # classes of FMB that CamVid's coarser ones hold: its cars include trucks and buses, its signs traffic lights
 _MERGED = {"truck": "car", "bus": "car", "motorcycle": "bicycle", "lamp": "sign"}
@@ -28,7 +28,7 @@ def report_camvid(
     gallery: Gallery,
     advance: Advance,
     reference: RgbReference | None = None,
-) -> dict[str, Any]:
+) -> CamVidFigures:
     """Measure CamVid's RGB by day and darkened by `night`, each with a uniform grey and with invented infrared.
 
     Args:
@@ -62,10 +62,22 @@ def report_camvid(
             if comparison is not None:
                 comparison.add(name, pair[1], sample.labels, result.labels)
         advance(1)
-    report = _figures({key[0]: matrix for key, matrix in matrices.by_key.items()}, labels)
+    found = {key[0]: matrix for key, matrix in matrices.by_key.items()}
+    classes = sorted({i for i in counterparts(CAMVID, labels).values() if i is not None})
+    figures = {name: segmentation_figures(matrix, labels, classes) for name, matrix in found.items()}
+    report: CamVidFigures = {
+        "images": len(indices),
+        "label_set": labels.name,
+        "segmentation": figures,
+        "night_loss": night_loss({name: each["miou_fixed"] for name, each in figures.items()}),
+    }
+    if labels.name == FMB.name:
+        report["merged"] = {
+            name: segmentation_figures(_merge(matrix), labels, classes) for name, matrix in found.items()
+        }
     if comparison is not None:
         report["rgb_reference"] = comparison.figures()
-    return {"images": len(indices), "label_set": labels.name, **report}
+    return report
 
 
 def _inputs(sample: Sample, index: int) -> dict[str, Pair]:
@@ -77,20 +89,6 @@ def _inputs(sample: Sample, index: int) -> dict[str, Pair]:
         NIGHT: without_infrared(sample.infrared, dark),
         "night RGB with invented infrared": (sample.infrared, dark),
     }
-
-
-def _figures(found: dict[str, ConfusionMatrix], labels: LabelSet) -> dict[str, Any]:
-    classes = sorted({i for i in counterparts(CAMVID, labels).values() if i is not None})
-    figures = {name: segmentation_figures(matrix, labels, classes) for name, matrix in found.items()}
-    report: dict[str, Any] = {
-        "segmentation": figures,
-        "night_loss": night_loss({name: each["miou_fixed"] for name, each in figures.items()}),
-    }
-    if labels.name == FMB.name:
-        report["merged"] = {
-            name: segmentation_figures(_merge(matrix), labels, classes) for name, matrix in found.items()
-        }
-    return report
 
 
 def _merge(matrix: ConfusionMatrix) -> ConfusionMatrix:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from segmif_ros.evaluation.card.card_tables import night_line, report_tables
+from segmif_ros.evaluation.card.card_types import CardReport, PairFigures
 from segmif_ros.evaluation.card.fusion_ranks import MODEL
 from segmif_ros.evaluation.card.learning_curve import curve_plots
 from segmif_ros.labels import LabelSet
@@ -17,7 +17,7 @@ from segmif_ros.reporting.page import Page, Plot, Section, Sheet, legend_of, plo
 from segmif_ros.reporting.pictures import file_uri
 
 
-def render_page(report: Mapping[str, Any], sheets: Mapping[str, Path], label_set: LabelSet) -> str:
+def render_page(report: CardReport, sheets: Mapping[str, Path], label_set: LabelSet) -> str:
     """Return the page as HTML text; ``sheets`` are JPEG files by name, in the colours of ``label_set``."""
     model = report["model"]
     pictures = tuple(Sheet(title=name.replace("-", " "), uri=file_uri(path)) for name, path in sheets.items())
@@ -43,7 +43,7 @@ def render_page(report: Mapping[str, Any], sheets: Mapping[str, Path], label_set
     )
 
 
-def plot_texts(report: Mapping[str, Any]) -> dict[str, str]:
+def plot_texts(report: CardReport) -> dict[str, str]:
     """Return SVG text by title, of what the report holds."""
     found = {}
     if "camvid" in report:
@@ -68,14 +68,16 @@ def _bars(groups: Mapping[str, Mapping[str, float | None]]) -> str:
     return plots.iou_bars(names, {group: [iou[name] for name in names] for group, iou in groups.items()})
 
 
-def _measured_on(report: Mapping[str, Any]) -> str:
-    parts = [report[part] for part in ("camvid", "scenes") if part in report] + [each for _, each in _pairs(report)]
-    if parts and all(part["held_out"] for part in parts):
+def _measured_on(report: CardReport) -> str:
+    held_out = [each["held_out"] for _, each in _pairs(report)]
+    held_out += [report["camvid"]["held_out"]] if "camvid" in report else []
+    held_out += [report["scenes"]["held_out"]] if "scenes" in report else []
+    if held_out and all(held_out):
         return "Measured on what this package's recipes never train on."
     return "Measured on data as given: what of it these weights were trained on is not known here."
 
 
-def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(report: CardReport) -> list[tuple[str, str]]:
     facts = []
     if report["model"]["parameters"] is not None:  # of a model folder they aren't counted
         facts.append(("parameters", f"{1e-6 * report['model']['parameters']:.2f} M"))
@@ -90,11 +92,11 @@ def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     return facts
 
 
-def _pairs(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+def _pairs(report: CardReport) -> list[tuple[str, PairFigures]]:
     return list(report.get("pairs", {}).items())
 
 
-def _remarks(report: Mapping[str, Any]) -> list[str]:
+def _remarks(report: CardReport) -> list[str]:
     remarks = []
     if report["quick"]:
         remarks.append("A quick run on a few samples: its figures are no measurement.")
@@ -108,10 +110,10 @@ def _remarks(report: Mapping[str, Any]) -> list[str]:
     return remarks + [f"Not measured: {part} ({why})." for part, why in report["left_out"].items()]
 
 
-def _notes(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _notes(report: CardReport) -> list[tuple[str, str]]:
     model = report["model"]
     notes = [("weights", model["name"]), ("sha256", model["sha256"]), ("files", ", ".join(model["files"]))]
     notes += [("label set", f"{model['label_set']}, {len(model['classes'])} classes"), ("prior", model["prior"])]
     notes += [(f"metadata: {name}", value) for name, value in sorted(model["metadata"].items())]
-    run = ("device", "backend", "precision", "calibration")  # the last is of int8 alone
-    return [*notes, *((name, report[name]) for name in run if name in report)]
+    notes += [("device", report["device"]), ("backend", report["backend"]), ("precision", report["precision"])]
+    return [*notes, ("calibration", report["calibration"])] if "calibration" in report else notes  # of int8 alone

@@ -4,18 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from segmif_ros.evaluation.card.card_types import (
+    CamVidFigures,
+    CardReport,
+    FlickerFigures,
+    PairFigures,
+    Ratio,
+    SceneFigures,
+    SequenceFigures,
+    StreetFigures,
+)
 from segmif_ros.evaluation.card.conditions import INPUTS
 from segmif_ros.evaluation.card.fusion_ranks import MODEL
-from segmif_ros.evaluation.card.learning_curve import score_series
+from segmif_ros.evaluation.card.learning_curve import Point, score_series
 from segmif_ros.reporting.numbers import number, percent
 from segmif_ros.reporting.tables import Table
 
-Report = Mapping[str, Any]
 
-
-def report_tables(report: Report) -> list[Table]:
+def report_tables(report: CardReport) -> list[Table]:
     """Return all tables of a report, in the order of its parts."""
     tables = []
     if "camvid" in report:
@@ -35,7 +42,7 @@ def report_tables(report: Report) -> list[Table]:
     return tables
 
 
-def camvid_tables(camvid: Report) -> list[Table]:
+def camvid_tables(camvid: CamVidFigures) -> list[Table]:
     """Return mean IoU by day and night, and IoU by class."""
     figures, merged = camvid["segmentation"], camvid.get("merged")
     names = list(figures)
@@ -58,7 +65,7 @@ def camvid_tables(camvid: Report) -> list[Table]:
     return tables + ([night_table(camvid)] if "rgb_reference" in camvid else [])
 
 
-def night_table(camvid: Report) -> Table:
+def night_table(camvid: CamVidFigures) -> Table:
     """Return how much mIoU an RGB-only model and these weights lose at night."""
     found = camvid["rgb_reference"]
     named = {
@@ -70,17 +77,17 @@ def night_table(camvid: Report) -> Table:
         title=f"CamVid {camvid['split']}, loss at night: mean IoU, %, {len(found['classes'])} classes of both",
         columns=("model", "as is", "night", "lost"),
         rows=tuple(
-            (named[name], *(percent(each[c]) for c in ("day", "night", "lost")))
+            (named[name], *map(percent, (each["day"], each["night"], each["lost"])))
             for name, each in found["night"].items()
         ),
         note="Counted in CamVid's classes: predicted trucks and buses are cars, motorcycles bicyclists, lamps signs.",
     )
 
 
-def night_line(camvid: Report) -> str:
+def night_line(camvid: CamVidFigures) -> str:
     """Return the loss at night in a sentence or two: whose it is, and beside what."""
     loss = camvid["night_loss"]
-    without, with_ = (f"{100 * loss[name]:.1f}" for name in ("without infrared", "with infrared"))
+    without, with_ = (f"{100 * each:.1f}" for each in (loss["without infrared"], loss["with infrared"]))
     line = f"At night mIoU drops by {without} points without infrared, by {with_} with it{_share(loss)}."
     if "rgb_reference" not in camvid:
         return f"{line} Both are of these weights; --rgb-reference FILE measures a model trained on RGB alone."
@@ -92,18 +99,18 @@ def night_line(camvid: Report) -> str:
     )
 
 
-def _share(loss: Report) -> str:
+def _share(loss: Ratio) -> str:
     if loss["ratio"] is None:
         return "; there is no loss to compare with"
     return f", {100 * loss['ratio']:.0f} % of it: {'less' if loss['less_than_half'] else 'not less'} than half"
 
 
-def scene_tables(scenes: Report) -> list[Table]:
+def scene_tables(scenes: SceneFigures) -> list[Table]:
     """Return mean IoU by lighting and input, by class, by misregistration, and of what one camera leaves."""
     return [_lighting_table(scenes), _class_table(scenes), _moved_table(scenes), _missing_table(scenes)]
 
 
-def _lighting_table(scenes: Report) -> Table:
+def _lighting_table(scenes: SceneFigures) -> Table:
     segmentation, names = scenes["segmentation"], list(INPUTS)
     counts = {group: len(each["fused"]["classes_present"]) for group, each in segmentation.items()}
     total = len(segmentation["all"]["fused"]["classes_fixed"])
@@ -119,7 +126,7 @@ def _lighting_table(scenes: Report) -> Table:
     )
 
 
-def _class_table(scenes: Report) -> Table:
+def _class_table(scenes: SceneFigures) -> Table:
     segmentation, names = scenes["segmentation"], list(INPUTS)
     by_lighting = [group for group in segmentation if group != "all"]
     return Table(
@@ -136,7 +143,7 @@ def _class_table(scenes: Report) -> Table:
     )
 
 
-def _moved_table(scenes: Report) -> Table:
+def _moved_table(scenes: SceneFigures) -> Table:
     segmentation, moved = scenes["segmentation"], scenes["misregistration"]
     return Table(
         title="Synthetic scenes, infrared moved against RGB: mean IoU, %",
@@ -149,7 +156,7 @@ def _moved_table(scenes: Report) -> Table:
     )
 
 
-def _missing_table(scenes: Report) -> Table:
+def _missing_table(scenes: SceneFigures) -> Table:
     scores = scenes["segmentation"]["all"]
     return Table(
         title="Synthetic scenes, one camera missing",
@@ -163,7 +170,7 @@ def _missing_table(scenes: Report) -> Table:
     )
 
 
-def street_tables(name: str, street: Report) -> list[Table]:
+def street_tables(name: str, street: StreetFigures) -> list[Table]:
     """Return what is found of persons, cars and bicycles, by light and input, and with failing cameras."""
     which = "never trained on" if street["held_out"] else "as given"
     objects = street["objects"]
@@ -173,7 +180,7 @@ def street_tables(name: str, street: Report) -> list[Table]:
             f"{light}, {source}",
             *(percent(each["iou"][one]) for one in names),
             percent(each["miou"]),
-            *(percent(each[kind][one]) for one in names for kind in ("precision", "recall")),
+            *(percent(shares[one]) for one in names for shares in (each["precision"], each["recall"])),
             f"{each['persons_found']} of {each['person_boxes']}" if each["person_boxes"] else "-",
         )
         for light, inputs in objects.items()
@@ -199,7 +206,7 @@ def street_tables(name: str, street: Report) -> list[Table]:
     ]
 
 
-def pair_tables(name: str, pairs: Report, model: str) -> list[Table]:
+def pair_tables(name: str, pairs: PairFigures, model: str) -> list[Table]:
     """Return fusion metrics and ranks of model and baselines."""
     fusion, ranks = pairs["fusion"], pairs["ranks"]
     metrics = list(fusion[MODEL])
@@ -230,11 +237,11 @@ def pair_tables(name: str, pairs: Report, model: str) -> list[Table]:
     ]
 
 
-def flicker_table(flicker: Report) -> Table:
+def flicker_table(flicker: FlickerFigures) -> Table:
     """Return the steadiness of the fused image."""
     rows = []
-    for kind in ("still", "driving"):
-        for lighting, each in flicker[kind].items():
+    for kind, figures in (("still", flicker["still"]), ("driving", flicker["driving"])):
+        for lighting, each in figures.items():
             steps = [number(each["largest_step"][name]) for name in ("fused", "infrared", "RGB")]
             relative = [number(each["relative_change"][name]) for name in ("fused", "average")]
             rows.append((f"{kind}, {lighting}", *steps, *relative, percent(each["relabelled"])))
@@ -256,7 +263,7 @@ def flicker_table(flicker: Report) -> Table:
     )
 
 
-def sequence_table(sequences: Report) -> Table:
+def sequence_table(sequences: Mapping[str, SequenceFigures]) -> Table:
     """Return the steadiness over real sequences."""
     return Table(
         title="Steadiness over real sequences",
@@ -275,7 +282,7 @@ def sequence_table(sequences: Report) -> Table:
     )
 
 
-def curve_table(points: list[dict[str, Any]]) -> Table:
+def curve_table(points: list[Point]) -> Table:
     """Return the last mean IoU of each validation source, and its best."""
     rows = []
     for source, (steps, values) in score_series(points).items():

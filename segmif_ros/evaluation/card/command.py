@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 
@@ -38,6 +38,7 @@ from segmif_ros.evaluation.card import flicker as weights_flicker
 from segmif_ros.evaluation.card.camvid_part import report_camvid
 from segmif_ros.evaluation.card.card_page import render_page
 from segmif_ros.evaluation.card.card_tables import report_tables
+from segmif_ros.evaluation.card.card_types import CamVidFigures, CardReport, PairFigures, StreetFigures
 from segmif_ros.evaluation.card.flicker import report_flicker
 from segmif_ros.evaluation.card.fusion_ranks import report_pairs
 from segmif_ros.evaluation.card.learning_curve import curve_plots, read_curve
@@ -79,8 +80,14 @@ REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 # a table that goes to a file or pipe
 
 Advance = Callable[[int], None]
-# what is measured, how many, of what, and the work: its figures
-Run = Callable[[str, int, str, Callable[[Advance], dict[str, Any]]], dict[str, Any]]
+Figures = TypeVar("Figures")
+
+
+class Run(Protocol):
+    """What is measured, how many, of what, and the work; returns its figures."""
+
+    def __call__(self, what: str, count: int, unit: str, work: Callable[[Advance], Figures]) -> Figures:
+        """Do the work with a progress bar."""
 
 
 def measure(
@@ -91,7 +98,7 @@ def measure(
     parts: Sequence[str],
     gallery: Gallery,
     say: Callable[[str], None],
-) -> dict[str, Any]:
+) -> CardReport:
     """Measure every part that can be; "left_out" gives the reason for each other part.
 
     Args:
@@ -107,11 +114,16 @@ def measure(
         DatasetError: For data that can't be read.
         EvaluationError: For a curve that can't be read.
     """
-    report: dict[str, Any] = {"format": FORMAT, "model": asdict(facts)}
-    report |= {"device": engine.device_name, "backend": engine.backend_name, "precision": engine.precision}
     left_out: dict[str, str] = {}
+    report: CardReport = {
+        "format": FORMAT,
+        "model": asdict(facts),
+        "device": engine.device_name,
+        "backend": engine.backend_name,
+        "precision": engine.precision,
+    }
 
-    def run(what: str, count: int, unit: str, work: Callable[[Advance], dict[str, Any]]) -> dict[str, Any]:
+    def run(what: str, count: int, unit: str, work: Callable[[Advance], Figures]) -> Figures:
         say(f"{facts.name}: {what}, {count} {unit}")
         with progress_bar(f"{facts.name} {what}", count) as advance:
             return work(advance)
@@ -121,36 +133,37 @@ def measure(
         if why:
             left_out[part] = why
         elif part == "camvid":
-            report[part] = _measure_camvid(engine, data, amounts, gallery, run)
-            report[part]["held_out"] = facts.packaged and data.split == HELD_OUT_SPLIT
+            report["camvid"] = _measure_camvid(engine, data, amounts, gallery, run)
+            report["camvid"]["held_out"] = facts.packaged and data.split == HELD_OUT_SPLIT
         elif part == "scenes":
             work = partial(report_scenes, engine, amounts.scenes, gallery)
-            report[part] = run(part, len(LIGHTINGS) * amounts.scenes, "scenes", work)
-            report[part]["held_out"] = facts.packaged
+            report["scenes"] = run(part, len(LIGHTINGS) * amounts.scenes, "scenes", work)
+            report["scenes"]["held_out"] = facts.packaged
         elif part == "pairs":
-            report[part] = _measure_pairs(engine, data, amounts, gallery, run)
+            report["pairs"] = _measure_pairs(engine, data, amounts, gallery, run)
             for name, (_, every) in data.pairs.items():
-                report[part][name]["held_out"] = facts.packaged and (every > 0 or name in data.untouched)
+                report["pairs"][name]["held_out"] = facts.packaged and (every > 0 or name in data.untouched)
         elif part == "streets":
-            report[part] = _measure_streets(engine, data, amounts, gallery, run)
+            report["streets"] = _measure_streets(engine, data, amounts, gallery, run)
             for name in data.streets:
-                report[part][name]["held_out"] = facts.packaged and name in data.untouched
+                report["streets"][name]["held_out"] = facts.packaged and name in data.untouched
         elif part == "sequences":
-            report[part] = {
+            report["sequences"] = {
                 name: run(name, count, "frames", partial(report_sequence, engine, frames, count, name, gallery))
                 for name, frames, count in _opened_sequences(data, amounts)
             }
         elif part == "flicker":
             count = amounts.frames * len(weights_flicker.SEQUENCES) * len(weights_flicker.LIGHTINGS)
-            report[part] = run(part, count, "frames", partial(report_flicker, engine, amounts.frames))
+            report["flicker"] = run(part, count, "frames", partial(report_flicker, engine, amounts.frames))
         else:
             curve = curve_file([Path(file) for file in facts.files])
             assert curve is not None
-            report[part] = read_curve(curve)
-    return {**report, "left_out": left_out}
+            report["curve"] = read_curve(curve)
+    report["left_out"] = left_out
+    return report
 
 
-def _measure_camvid(engine: EngineProtocol, data: Data, amounts: Amounts, gallery: Gallery, run: Run) -> dict[str, Any]:
+def _measure_camvid(engine: EngineProtocol, data: Data, amounts: Amounts, gallery: Gallery, run: Run) -> CamVidFigures:
     assert data.camvid is not None
     # weights for CamVid's own classes are measured over these
     own = (CAMVID.name,) if engine.label_set.name == CAMVID.name else ()
@@ -160,8 +173,10 @@ def _measure_camvid(engine: EngineProtocol, data: Data, amounts: Amounts, galler
     return {"split": data.split, **run("camvid", count, "images", work)}
 
 
-def _measure_pairs(engine: EngineProtocol, data: Data, amounts: Amounts, gallery: Gallery, run: Run) -> dict[str, Any]:
-    report = {}
+def _measure_pairs(
+    engine: EngineProtocol, data: Data, amounts: Amounts, gallery: Gallery, run: Run
+) -> dict[str, PairFigures]:
+    report: dict[str, PairFigures] = {}
     for name, (folder, every) in data.pairs.items():
         pairs = PairSource(folder, hold_out_every=every, held_out=every > 0)
         count = min(len(pairs), amounts.pairs or len(pairs))
@@ -172,8 +187,8 @@ def _measure_pairs(engine: EngineProtocol, data: Data, amounts: Amounts, gallery
 
 def _measure_streets(
     engine: EngineProtocol, data: Data, amounts: Amounts, gallery: Gallery, run: Run
-) -> dict[str, Any]:
-    report = {}
+) -> dict[str, StreetFigures]:
+    report: dict[str, StreetFigures] = {}
     for name, folder in data.streets.items():
         pairs = ObjectFolder(folder)
         count = min(len(pairs), amounts.pairs or len(pairs))
@@ -212,7 +227,7 @@ def _why_not(part: str, engine: EngineProtocol, data: Data, facts: ModelFacts) -
     return None
 
 
-def write_report(folder: Path, report: dict[str, Any], gallery: Gallery, label_set: LabelSet) -> None:
+def write_report(folder: Path, report: CardReport, gallery: Gallery, label_set: LabelSet) -> None:
     """Write report.json, report.html, the sheets and the curves' plots to ``folder``; it is made."""
     folder.mkdir(parents=True, exist_ok=True)
     sheets = gallery.write(folder)

@@ -9,12 +9,12 @@ sources do.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.evaluation.card.card_types import FlickerFigures, SteadinessFigures
 from segmif_ros.evaluation.card.conditions import FIRST_SEED, SCENE_HEIGHT, SCENE_WIDTH
 from segmif_ros.evaluation.fusion import BASELINES, luma
 from segmif_ros.inference.engine import EngineProtocol
@@ -61,7 +61,7 @@ class Steadiness:
             self._relabelled.append(float(np.mean(labels[self._where] != self._labels[self._where])))
         self._before, self._labels = images, labels
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> SteadinessFigures:
         """Return the largest step of the mean and the mean change by image, grey levels, and their quotient.
 
         "relative_change": change of the fused image (and of the plain average) over the mean change of both sources.
@@ -113,10 +113,12 @@ def driving_sequence(
 SEQUENCES = {"still": still_sequence, "driving": driving_sequence}
 
 
-def report_flicker(engine: EngineProtocol, frames: int, advance: Callable[[int], None]) -> dict[str, Any]:
+def report_flicker(engine: EngineProtocol, frames: int, advance: Callable[[int], None]) -> FlickerFigures:
     """Measure ``frames`` (2 or more) of each sequence and lighting; ``advance`` is called after every frame."""
-    report: dict[str, Any] = {"frames": frames, "seed": FIRST_SEED}
-    for kind, make in SEQUENCES.items():
+    report: FlickerFigures = {"frames": frames, "seed": FIRST_SEED, "still": {}, "driving": {}}
+    kinds = (("still", report["still"]), ("driving", report["driving"]))
+    for kind, figures in kinds:
+        make = SEQUENCES[kind]
         for lighting in LIGHTINGS:
             where, sequence = make(lighting, frames)
             steadiness = Steadiness(where)
@@ -124,7 +126,7 @@ def report_flicker(engine: EngineProtocol, frames: int, advance: Callable[[int],
                 result = engine.infer(infrared, rgb)
                 steadiness.add(infrared, rgb, result.fused, result.labels)
                 advance(1)
-            report.setdefault(kind, {})[lighting] = steadiness.figures()
+            figures[lighting] = steadiness.figures()
     return report
 
 

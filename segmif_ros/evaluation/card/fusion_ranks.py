@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.data.sampling import spread
 from segmif_ros.data.transforms import Sample
+from segmif_ros.evaluation.card.card_types import Means, PairFigures
 from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
 from segmif_ros.evaluation.fusion import BASELINES, fusion_metrics, luma, structural_similarity
 from segmif_ros.inference.engine import EngineProtocol
 
 Image = npt.NDArray[np.uint8]
-Means = dict[str, dict[str, float]]
 
 METRICS = ("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM")
 RANKED = ("MI", "VIF", "Qabf", "SCD")
@@ -95,7 +95,7 @@ def report_pairs(
     sheet: str,
     gallery: Gallery,
     advance: Callable[[int], None],
-) -> dict[str, Any]:
+) -> PairFigures:
     """Measure the fusion of real pairs.
 
     Args:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.evaluation.card.card_types import DayAndNight, NightLoss, Ratio, RgbReferenceFigures
 from segmif_ros.evaluation.forward import predict_labels
 from segmif_ros.evaluation.segmentation import ConfusionMatrix
 from segmif_ros.inference.weights import parse_weights, resolve_weights, weights_hash
@@ -84,7 +84,7 @@ class Comparison:
     def _matrix(self, name: str) -> ConfusionMatrix:
         return self._matrices.setdefault(name, ConfusionMatrix(len(CAMVID), CAMVID.ignore_id))
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> RgbReferenceFigures:
         """Return mean IoU as is and at night, what is lost of it, and whether that is less than half."""
         miou = {name: each.mean_iou("fixed", self._classes).value for name, each in self._matrices.items()}
         rows = {
@@ -103,7 +103,7 @@ class Comparison:
         }
 
 
-def night_loss(miou: dict[str, float]) -> dict[str, Any]:
+def night_loss(miou: dict[str, float]) -> NightLoss:
     """Compare what the night takes from one and the same weights without and with infrared.
 
     This is no statement about a model that was trained on RGB images alone: that is `Comparison`.
@@ -120,11 +120,11 @@ def night_loss(miou: dict[str, float]) -> dict[str, Any]:
     return {"without infrared": alone, "with infrared": both, **_beside(both, alone)}
 
 
-def _lost(day: float, night: float) -> dict[str, float]:
+def _lost(day: float, night: float) -> DayAndNight:
     return {"day": day, "night": night, "lost": day - night}
 
 
-def _beside(lost: float, other: float) -> dict[str, Any]:
+def _beside(lost: float, other: float) -> Ratio:
     ratio = lost / other if other > 0 else None
     return {"ratio": ratio, "less_than_half": None if ratio is None else ratio < 0.5}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.data.mixture import SceneSource
 from segmif_ros.data.transforms import Sample
+from segmif_ros.evaluation.card.card_types import Missing, SceneFigures, SegmentationFigures
 from segmif_ros.evaluation.card.conditions import (
     FIRST_SEED,
     INPUTS,
@@ -46,8 +46,9 @@ class _Kept:
         if np.ptp(remaining):
             self.contrast.append(float(np.std(grey) / np.std(remaining)))
 
-    def means(self) -> dict[str, float | None]:
+    def figures(self, shown: str) -> Missing:
         return {
+            "input": shown,
             "ssim": float(np.mean(self.similarity)),
             "contrast": float(np.mean(self.contrast)) if self.contrast else None,
         }
@@ -69,7 +70,7 @@ class Matrices:
         return one.mean_iou("present").value
 
 
-def segmentation_figures(matrix: ConfusionMatrix, labels: LabelSet, classes: Sequence[int]) -> dict[str, Any]:
+def segmentation_figures(matrix: ConfusionMatrix, labels: LabelSet, classes: Sequence[int]) -> SegmentationFigures:
     """MIoU over ``classes`` under both conventions, with the classes each was taken over, and IoU by class."""
     present, fixed = matrix.mean_iou("present", classes), matrix.mean_iou("fixed", classes)
     iou = matrix.iou()
@@ -95,7 +96,7 @@ def result_row(what: str, score: float, pair: tuple[Image, Image], result: Engin
     )
 
 
-def report_scenes(engine: EngineProtocol, count: int, gallery: Gallery, advance: Advance) -> dict[str, Any]:
+def report_scenes(engine: EngineProtocol, count: int, gallery: Gallery, advance: Advance) -> SceneFigures:
     """Measure ``count`` held-out scenes of each lighting: both inputs, each alone, and infrared moved.
 
     The unlabelled class is not in the means. ``advance`` is called after every scene.
@@ -123,10 +124,19 @@ def report_scenes(engine: EngineProtocol, count: int, gallery: Gallery, advance:
         "scenes_per_lighting": count,
         "height": SCENE_HEIGHT,
         "width": SCENE_WIDTH,
-        **_scene_figures(matrices),
+        "segmentation": {
+            group: {name: _figures(matrices, group, name) for name in INPUTS} for group in (*LIGHTINGS, "all")
+        },
+        "misregistration": {
+            str(shift): {
+                group: _figures(matrices, group, _moved(shift) if shift else "fused")["miou_present"]
+                for group in (*LIGHTINGS, "all")
+            }
+            for shift in SHIFTS_PX
+        },
         "missing": {
-            "infrared": {"input": "RGB alone", **kept["RGB alone"].means()},
-            "RGB": {"input": "infrared alone", **kept["infrared alone"].means()},
+            "infrared": kept["RGB alone"].figures("RGB alone"),
+            "RGB": kept["infrared alone"].figures("infrared alone"),
         },
     }
 
@@ -138,22 +148,10 @@ def _scene_inputs(sample: Sample, index: int) -> dict[str, tuple[Image, Image]]:
     return inputs | moved
 
 
-def _scene_figures(matrices: Matrices) -> dict[str, Any]:
-    """Return the figures by lighting, of every input and of infrared moved."""
+def _figures(matrices: Matrices, group: str, name: str) -> SegmentationFigures:
+    """Return the figures of one lighting and input, without the unlabelled class."""
     classes = [c for c in range(len(FMB)) if FMB.names[c] != "unlabelled"]
-    groups = (*LIGHTINGS, "all")
-
-    def figures(name: str) -> dict[str, dict[str, Any]]:
-        return {group: segmentation_figures(matrices.by_key[group, name], FMB, classes) for group in groups}
-
-    by_input = {name: figures(name) for name in INPUTS}
-    moved = {shift: figures(_moved(shift)) if shift else by_input["fused"] for shift in SHIFTS_PX}
-    return {
-        "segmentation": {group: {name: by_input[name][group] for name in INPUTS} for group in groups},
-        "misregistration": {
-            str(shift): {group: each[group]["miou_present"] for group in groups} for shift, each in moved.items()
-        },
-    }
+    return segmentation_figures(matrices.by_key[group, name], FMB, classes)
 
 
 def _moved(shift: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from segmif_ros.data.images import DatasetError, require_8_bits, to_grey, to_rgb
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.data.sampling import spread
+from segmif_ros.evaluation.card.card_types import SequenceFigures
 from segmif_ros.evaluation.card.flicker import Steadiness
 from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
 from segmif_ros.inference.engine import EngineProtocol
@@ -100,7 +101,7 @@ def open_sequences(root: Path) -> list[Frames]:
 
 def report_sequence(
     engine: EngineProtocol, sequence: Frames, count: int, name: str, gallery: Gallery, advance: Callable[[int], None]
-) -> dict[str, Any]:
+) -> SequenceFigures:
     """Measure ``count`` (2 or more) consecutive frames from the middle of a sequence.
 
     Nothing is known of what moves, so the change of the fused image is beside that of its sources. A few frames go to

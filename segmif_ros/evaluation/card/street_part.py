@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.data.object_truth import OBJECTS, ObjectFolder, ObjectPair, object_table
 from segmif_ros.data.sampling import spread
+from segmif_ros.evaluation.card.card_types import ObjectFigures, StreetFigures
 from segmif_ros.evaluation.card.conditions import INPUTS, Pair, Purpose, generator, noisy
 from segmif_ros.evaluation.card.scenes_part import Advance
 from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
@@ -54,7 +54,7 @@ class ObjectCounts:
         self.found += sum(float((predicted[box] == 1).mean()) >= FOUND_SHARE for box in pair.person_boxes)
         self.pairs += 1
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> ObjectFigures:
         """Return IoU, precision and recall by object (None where there is nothing to count), their mean, and boxes."""
         hits, false, missed = self.pixels.T
         iou = dict(zip(OBJECTS, map(_share, hits, hits + false + missed), strict=True))
@@ -72,7 +72,7 @@ class ObjectCounts:
 
 def report_street(
     engine: EngineProtocol, data: ObjectFolder, most: int | None, sheet: str, gallery: Gallery, advance: Advance
-) -> dict[str, Any]:
+) -> StreetFigures:
     """Measure the pairs of a folder.
 
     Args:
@@ -101,7 +101,7 @@ def report_street(
                 counts.setdefault(light, {}).setdefault(name, ObjectCounts()).add(pair, each)
         _show(pair, results["fused"], predicted["fused"], engine.label_set, sheet, gallery, shown)
         advance(1)
-    figures = {
+    figures: dict[str, dict[str, ObjectFigures]] = {
         light: {name: each.figures() for name, each in counts[light].items()}
         for light in ("day", "night", "all") if light in counts
     }  # fmt: skip
@@ -113,7 +113,7 @@ def report_street(
     }
 
 
-def failing_cameras(figures: dict[str, dict[str, Any]]) -> dict[str, float | None]:
+def failing_cameras(figures: dict[str, ObjectFigures]) -> dict[str, float | None]:
     """Return mean IoU over the states of the cameras, from the figures by input.
 
     "EMM": a camera is missing throughout, mean over both, RGB alone and infrared alone; "EMM expected": the same,
@@ -122,7 +122,7 @@ def failing_cameras(figures: dict[str, dict[str, Any]]) -> dict[str, float | Non
     """
     both, rgb, infrared = (figures[name]["miou"] for name in INPUTS)
     values: dict[str, float | None] = {"RMM": figures[DROPPED]["miou"], "NM": figures[NOISY]["miou"]}
-    if None in (both, rgb, infrared):
+    if both is None or rgb is None or infrared is None:
         return {"EMM": None, "EMM expected": None, **values}
     works, fails = 1 - FAILURE_CHANCE, FAILURE_CHANCE
     expected = (works * both + fails * rgb + fails * infrared) / (works + 2 * fails)
