@@ -56,6 +56,8 @@ class DemoConfig:
     Attributes:
         out: Folder that pictures, report.json and index.html are written to.
         pairs: Folder with infrared/ and visible/; None for the synthetic road.
+        seconds: With ``pairs`` the longest, as it ends when every pair has been shown; 0 takes 15, with ``pairs`` 75.
+        rate_hz: 0 takes 10, with ``pairs`` what the node was measured to hold.
         pictures: How many moments of the synthetic road become pictures.
         engine: Parameters of the node that choose its engine, by name; those left out keep their defaults.
         faults: Of the cameras, as `segmif_ros.scenes.faults` reads them; the page then shows a timeline.
@@ -63,10 +65,8 @@ class DemoConfig:
 
     out: Path
     pairs: Path | None = None
-    seconds: float = setting(
-        0.0, "Recording time; 0: 15, and with --pairs until each was shown, at most 75.", minimum=0
-    )
-    rate_hz: float = setting(0.0, "Pairs per second; 0: 10, and with --pairs as measured.", minimum=0)
+    seconds: float = setting(0.0, "Recording time.", minimum=0.1)
+    rate_hz: float = setting(0.0, "Pairs per second.", minimum=0.01)
     lighting: str = setting("cycle", "Light of the synthetic road; cycle: one after the other.", choices=LIGHTINGS)
     width: int = setting(640, "Columns and rows of the synthetic images.", minimum=16, maximum=8192)
     height: int = setting(480, "Rows of the synthetic images.", minimum=16, maximum=8192)
@@ -114,7 +114,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `segmif demo`."""
     add = parser.add_argument
     add("--pairs", type=Path, metavar="FOLDER", help="show the image pairs of FOLDER/infrared and FOLDER/visible")
-    add_options(parser, DemoConfig)
+    usual = {"seconds": "15, with --pairs at most 75", "rate_hz": "10, with --pairs as measured"}
+    add_options(parser, DemoConfig, defaults=usual)
     add_options(parser, EngineConfig, _OF_THE_NODE)
     add(
         "--fault",
