@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from segmif_ros.bag.messages import SEMANTIC_MAP, header_of, typestore
 from segmif_ros.bag.reading import Bag, BagError
 from segmif_ros.evaluation.ground.ground_page import COLUMNS, shown
 from segmif_ros.evaluation.ground.scores import Cells, GroundScores, visible
+from segmif_ros.evaluation.report_types import GridSection, Report
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file, read_costs
 from segmif_ros.grid.errors import GridError, TransformError
@@ -133,7 +134,7 @@ class GridReplay:
             cells = grid_message(values, grid.square, stamp_ns, config.odom_frame)
             yield Serialized(topic=topic, message_type=OCCUPANCY_GRID, raw=cells)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> GridSection:
         """Return counts, and the figures against the truth where there is one."""
         return {
             "grids": self._made,
@@ -238,7 +239,7 @@ def grid_section(out: Path) -> dict[str, Any]:
     return {"grid": found, "tables": tables}
 
 
-def grid_lines(report: Mapping[str, Any]) -> list[str]:
+def grid_lines(report: Report) -> list[str]:
     """Return what a replay's report holds about its grids, for the terminal."""
     grid = report.get("grid")
     if not grid:

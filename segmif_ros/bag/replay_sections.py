@@ -9,7 +9,7 @@ import numpy as np
 
 from segmif_ros.bag.pairs import PairingFacts
 from segmif_ros.evaluation.records import Record
-from segmif_ros.evaluation.report_types import Series
+from segmif_ros.evaluation.report_types import PairingSection, Series
 from segmif_ros.reporting.numbers import percentiles
 from segmif_ros.stream.camera_health import SPOKEN
 
@@ -21,7 +21,7 @@ def pairing_section(facts: PairingFacts, records: list[Record]) -> dict[str, Any
         if "error" in record:
             dropped[record["reason"]] = dropped.get(record["reason"], 0) + 1
     offsets_ms = 1e-6 * np.asarray(facts.offsets_ns or [0], np.float64)
-    pairing = {
+    pairing: PairingSection = {
         "frames_infrared": facts.frames["infrared"],
         "frames_rgb": facts.frames["rgb"],
         "pairs": facts.pairs,

@@ -26,6 +26,7 @@ from segmif_ros.evaluation.report import (
     EXTREMES,
     ReportInput,
     build_report,
+    by_light,
     model_facts,
     timing,
 )
@@ -262,17 +263,17 @@ def summary_lines(report: Report) -> list[str]:
     lines = [f"{pairs['processed']} of {pairs['offered']} pairs with {model}, data {header['data']['sha256']}"]
     segmentation = report["segmentation"]
     if segmentation:
-        for group in ("all", "day", "night"):
-            for convention, mean in segmentation.get(group, {}).get("miou", {}).items():
+        scores = by_light(segmentation)
+        for group, each in scores.items():
+            for convention, mean in each["miou"].items():
                 if mean["value"] is None:
                     lines.append(f"mIoU {group} {convention}: nothing counted")
                     continue
                 lines.append(
                     f"mIoU {group} {convention}: {100 * mean['value']:.2f} % over {', '.join(mean['classes'])}"
                 )
-        for group in ("all", "day", "night"):
-            each = segmentation.get(group, {}).get("iou", {}).items()
-            found = [f"{name} {100 * value:.1f}" for name, value in each if value is not None]
+        for group, each in scores.items():
+            found = [f"{name} {100 * value:.1f}" for name, value in each["iou"].items() if value is not None]
             if found:
                 lines.append(f"IoU {group}, %: {', '.join(found)}")
         if segmentation["classes_without_truth"]:

@@ -21,7 +21,15 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.evaluation.records import RANKED_BY_WITHOUT_TRUTH, Record, finite, matrix_of
-from segmif_ros.evaluation.report_types import FailedPair, Report, Timing
+from segmif_ros.evaluation.report_types import (
+    FailedPair,
+    LightScores,
+    MeanScore,
+    MetricScore,
+    Report,
+    SegmentationSection,
+    Timing,
+)
 from segmif_ros.evaluation.segmentation import CONVENTIONS, ClassMean, ConfusionMatrix, MeanConvention
 from segmif_ros.labels import LabelSet
 from segmif_ros.reporting.extremes import Extremes
@@ -162,12 +170,13 @@ def _groups(records: Sequence[Record], lightings: Sequence[str]) -> list[tuple[s
 
 def _segmentation(
     records: Sequence[Record], label_set: LabelSet, lightings: Sequence[str], judged: Sequence[int] | None
-) -> dict[str, Any]:
+) -> SegmentationSection:
     groups = _groups(records, lightings)
     matrices = {name: matrix_of(group, len(label_set)) for name, group in groups}
     whole = matrices["all"]
     truth_pixels = whole.counts.sum(axis=1)
-    return {
+    scores = {name: _scores(matrices[name], label_set, len(group), judged) for name, group in groups}
+    section: SegmentationSection = {
         "label_set": label_set.name,
         "classes": list(label_set.names),
         "colours": label_set.palette.tolist(),
@@ -175,11 +184,22 @@ def _segmentation(
         "truth_pixels": truth_pixels.tolist(),
         "classes_without_truth": [label_set.names[i] for i in np.flatnonzero(truth_pixels == 0)],
         "frames_without_truth": [record["key"] for record in records if not record["confusion"]],
-        **{name: _scores(matrices[name], label_set, len(group), judged) for name, group in groups},
+        "all": scores.pop("all"),
     }
+    return cast("SegmentationSection", {**section, **scores})
 
 
-def _scores(matrix: ConfusionMatrix, label_set: LabelSet, frames: int, judged: Sequence[int] | None) -> dict[str, Any]:
+def by_light(section: SegmentationSection) -> dict[str, LightScores]:
+    """Return the scores of all frames, and of those by day and by night where there are any."""
+    found = {"all": section["all"]}
+    if "day" in section:
+        found["day"] = section["day"]
+    if "night" in section:
+        found["night"] = section["night"]
+    return found
+
+
+def _scores(matrix: ConfusionMatrix, label_set: LabelSet, frames: int, judged: Sequence[int] | None) -> LightScores:
     every = range(len(label_set)) if judged is None else judged
     return {
         "frames": frames,
@@ -195,9 +215,9 @@ def _scores(matrix: ConfusionMatrix, label_set: LabelSet, frames: int, judged: S
 
 def _means(
     mean: Callable[[MeanConvention, Sequence[int]], ClassMean], label_set: LabelSet, every: Sequence[int]
-) -> dict[str, Any]:
+) -> dict[str, MeanScore]:
     """Return a mean under each convention, with and without id 0, each with the classes that it was taken over."""
-    found = {}
+    found: dict[str, MeanScore] = {}
     for suffix, classes in (("", every), ("_without_0", [i for i in every if i != 0])):
         for convention in CONVENTIONS:
             value = mean(convention, classes)
@@ -210,10 +230,10 @@ def _by_name(values: npt.NDArray[np.float64], label_set: LabelSet, judged: Seque
     return {name: finite(float(values[i])) if i in judged else None for i, name in enumerate(label_set.names)}
 
 
-def _fusion(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
+def _fusion(records: Sequence[Record]) -> dict[str, MetricScore]:
     """Mean and population standard deviation by metric, over the pairs where it has a value."""
     names = dict.fromkeys(name for record in records for name in record["fusion"])
-    table = {}
+    table: dict[str, MetricScore] = {}
     for name in names:
         values = [record["fusion"][name] for record in records if record["fusion"].get(name) is not None]
         mean = math.fsum(values) / len(values) if values else None

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segmif_ros.evaluation.report import REPORT_FILE, TIMING_FILE
-from segmif_ros.evaluation.report_types import Header, Report, Timing
+from segmif_ros.evaluation.report import REPORT_FILE, TIMING_FILE, by_light
+from segmif_ros.evaluation.report_types import FusionSection, Header, Report, SegmentationSection, Timing
 from segmif_ros.files import replace_file, write_json
 from segmif_ros.labels import LabelSet
 from segmif_ros.reporting import page, plots
@@ -95,12 +94,10 @@ def _tables(report: Report, timing: Timing) -> list[Table]:
     tables = []
     segmentation = report["segmentation"]
     if segmentation:
-        groups = _lights(segmentation)
-        tables.append(_mean_table(segmentation, groups))
-        tables.append(_class_table(segmentation, groups))
-    groups = _lights(report["fusion"])
+        tables.append(_mean_table(segmentation))
+        tables.append(_class_table(segmentation))
     if report["fusion"]["all"]:
-        tables.append(_fusion_table(report["fusion"], groups))
+        tables.append(_fusion_table(report["fusion"]))
     tables += [
         Table(
             title=section["title"],
@@ -126,11 +123,8 @@ def _tables(report: Report, timing: Timing) -> list[Table]:
     return tables
 
 
-def _lights(groups: Mapping[str, Any]) -> list[str]:
-    return [name for name in ("all", "day", "night") if name in groups]
-
-
-def _mean_table(segmentation: Mapping[str, Any], groups: list[str]) -> Table:
+def _mean_table(segmentation: SegmentationSection) -> Table:
+    scores = by_light(segmentation)
     titles = {
         "present": "classes that occur",
         "truth": "classes that the truth holds",
@@ -140,39 +134,40 @@ def _mean_table(segmentation: Mapping[str, Any], groups: list[str]) -> Table:
         "fixed_without_0": "all classes but id 0, absent ones as 0",
     }
     rows = [
-        (title, *(_percent(segmentation[group]["miou"][key]["value"]) for group in groups))
-        for key, title in titles.items()
+        (title, *(_percent(each["miou"][key]["value"]) for each in scores.values())) for key, title in titles.items()
     ]
-    rows.append(("pixel accuracy", *(_percent(segmentation[group]["pixel_accuracy"]) for group in groups)))
+    rows.append(("pixel accuracy", *(_percent(each["pixel_accuracy"]) for each in scores.values())))
     rows += [
-        (f"mean accuracy, {titles[key]}", *(_percent(segmentation[group]["macc"][key]["value"]) for group in groups))
+        (f"mean accuracy, {titles[key]}", *(_percent(each["macc"][key]["value"]) for each in scores.values()))
         for key in ("present", "truth", "fixed")
     ]
-    rows.append(("frames", *(str(segmentation[group]["frames"]) for group in groups)))
+    rows.append(("frames", *(str(each["frames"]) for each in scores.values())))
     counted = ", ".join(segmentation["all"]["miou"]["present"]["classes"]) or "none"
     missing = ", ".join(segmentation["classes_without_truth"])
     note = f"Classes that occur (in truth or prediction, all frames): {counted}."
     if missing:
         note += f" The truth holds no pixel of: {missing}."
-    return Table(title="Mean IoU by convention", columns=("mean over", *groups), rows=tuple(rows), note=note)
+    return Table(title="Mean IoU by convention", columns=("mean over", *scores), rows=tuple(rows), note=note)
 
 
-def _class_table(segmentation: Mapping[str, Any], groups: list[str]) -> Table:
+def _class_table(segmentation: SegmentationSection) -> Table:
     rows = []
+    scores = by_light(segmentation)
     for i, name in enumerate(segmentation["classes"]):
-        cells = [_percent(segmentation[group]["iou"][name]) for group in groups]
-        cells += [_percent(segmentation[group]["accuracy"][name]) for group in groups]
+        cells = [_percent(each["iou"][name]) for each in scores.values()]
+        cells += [_percent(each["accuracy"][name]) for each in scores.values()]
         rows.append((name, *cells, f"{segmentation['truth_pixels'][i]:,}"))
-    columns = ("class", *(f"IoU {each}" for each in groups), *(f"accuracy {each}" for each in groups), "truth pixels")
+    columns = ("class", *(f"IoU {each}" for each in scores), *(f"accuracy {each}" for each in scores), "truth pixels")
     return Table(
         title="By class", columns=columns, rows=tuple(rows), note="Accuracy is the share of truth pixels found."
     )
 
 
-def _fusion_table(fusion: Mapping[str, Any], groups: list[str]) -> Table:
+def _fusion_table(fusion: FusionSection) -> Table:
     rows = []
+    groups = [name for name in ("all", "day", "night") if name in fusion]
     for name, whole in fusion["all"].items():
-        cells = [significant(fusion[group].get(name, {}).get("mean")) for group in groups]
+        cells = [significant(fusion[group][name]["mean"] if name in fusion[group] else None) for group in groups]
         rows.append((name, *cells, significant(whole["deviation"]), str(whole["pairs"])))
     return Table(
         title="Fusion metrics, mean over pairs",
@@ -188,9 +183,9 @@ def _plots(report: Report, timing: Timing) -> list[page.Plot]:
     segmentation = report["segmentation"]
     if segmentation:
         names = segmentation["classes"]
-        groups = _lights(segmentation)
-        shown = groups[1:] if len(groups) > 2 else groups[:1]
-        bars = {group: [segmentation[group]["iou"][name] for name in names] for group in shown}
+        scores = by_light(segmentation)
+        shown = list(scores)[1:] if len(scores) > 2 else ["all"]
+        bars = {group: [scores[group]["iou"][name] for name in names] for group in shown}
         found.append(page.Plot(title="IoU by class", svg=plots.iou_bars(names, bars)))
         counts = np.asarray(segmentation["confusion"], np.int64)
         if counts.sum():

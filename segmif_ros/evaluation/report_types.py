@@ -68,13 +68,106 @@ class ReportTable(_ReportTable, total=False):
     note: str
 
 
+class MeanScore(TypedDict):
+    """A mean over classes, and these; None without one."""
+
+    value: float | None
+    classes: list[str]
+
+
+class LightScores(TypedDict):
+    """Scores of the frames of one light; by class None where a class isn't judged or doesn't occur."""
+
+    frames: int
+    pixels: int
+    pixel_accuracy: float | None
+    mean_accuracy: float | None
+    miou: dict[str, MeanScore]
+    macc: dict[str, MeanScore]
+    iou: dict[str, float | None]
+    accuracy: dict[str, float | None]
+
+
+class _SegmentationSection(TypedDict):
+    label_set: str
+    classes: list[str]
+    colours: list[list[int]]
+    confusion: list[list[int]]
+    truth_pixels: list[int]
+    classes_without_truth: list[str]
+    frames_without_truth: list[str]
+    all: LightScores
+
+
+class SegmentationSection(_SegmentationSection, total=False):
+    """Classes, confusion (rows: ground truth) and scores by light."""
+
+    day: LightScores
+    night: LightScores
+
+
+class MetricScore(TypedDict):
+    """Mean and population standard deviation of a fusion metric over the pairs where it has a value."""
+
+    mean: float | None
+    deviation: float | None
+    pairs: int
+
+
+# light -> metric -> score
+FusionSection = dict[str, dict[str, MetricScore]]
+
+
+class PairingSection(TypedDict):
+    """Counts, drops and offsets of a replay; an offset is the infrared stamp minus the RGB stamp."""
+
+    frames_infrared: int
+    frames_rgb: int
+    pairs: int
+    alone: dict[str, int]
+    dropped: dict[str, int]
+    offset_ms: dict[str, float]
+    span_s: float
+
+
+class GridSection(TypedDict):
+    """Grids of a replay: how many, why maps were left out, and figures against ground truth where there is one."""
+
+    grids: int
+    left_out: dict[str, int]
+    judged: int
+    figures: dict[str, Any] | None
+
+
+class OnlineSection(TypedDict):
+    """Rates, ages and resources of an online replay, see `segmif_ros.trials.online_figures`."""
+
+    offered: int
+    processed: int
+    share: float | None
+    unmatched_outputs: int
+    dropped: dict[str, int]
+    rate_hz: float | None
+    age_ms: Percentiles
+    interval_ms: Percentiles
+    jitter_ms: float | None
+    time_to_first_output_ms: float | None
+    stage_ms: dict[str, dict[str, float]]
+    pair_offset_ms: dict[str, float]
+    player_lateness_ms: Percentiles
+    loops: list[dict[str, int]]
+    cpu_percent: float | None
+    memory_mib: dict[str, float | None]
+    diagnostics: dict[str, str]
+
+
 class _Report(TypedDict):
     format: int
     kind: str
     header: Header
     pairs: PairCounts
-    segmentation: dict[str, Any] | None
-    fusion: dict[str, dict[str, dict[str, Any]]]
+    segmentation: SegmentationSection | None
+    fusion: FusionSection
     frames: RankedFrames
     notes: list[str]
 
@@ -94,9 +187,9 @@ class Report(_Report, total=False):
 
     tables: list[ReportTable]
     facts: list[tuple[str, str]]
-    pairing: dict[str, Any]
-    online: dict[str, Any]
-    grid: dict[str, Any]
+    pairing: PairingSection
+    online: OnlineSection
+    grid: GridSection
 
 
 class _Series(TypedDict):

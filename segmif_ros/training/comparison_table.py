@@ -7,17 +7,48 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from segmif_ros.inference.operations import count_work
 from segmif_ros.model.designs import build
 from segmif_ros.training.config import RecipeError, TrainingConfig
 
+
+class Spread(TypedDict):
+    """A figure over seeds."""
+
+    mean: float
+    low: float
+    high: float
+    each: list[float]
+
+
+class Score(Spread, total=False):
+    """A metric; of mean IoU also its difference to the first variant, over the seeds that both have."""
+
+    difference: Spread
+
+
+class VariantFigures(TypedDict):
+    """One variant: seeds that are finished, mean seconds, `gmac` of a 640x480 frame, and scores by source and metric.
+
+    Attributes:
+        weights: See `weights_moved`.
+    """
+
+    seeds: int
+    steps: int
+    seconds: float
+    gmac: float
+    weights: dict[str, float]
+    validation: dict[str, dict[str, Score]]
+
+
 HEIGHT, WIDTH = 480, 640
 _MEASURE = "miou"  # what the differences to the first variant are taken of
 
 
-def compared(recipes: Mapping[str, TrainingConfig], runs: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+def compared(recipes: Mapping[str, TrainingConfig], runs: Mapping[str, Sequence[Path]]) -> dict[str, VariantFigures]:
     """Collect the last validations of finished runs.
 
     Args:
@@ -25,9 +56,7 @@ def compared(recipes: Mapping[str, TrainingConfig], runs: Mapping[str, Sequence[
         runs: Their folders, seed by seed in one order.
 
     Returns:
-        By variant: ``seeds`` that are finished, ``steps``, ``seconds`` (mean), ``gmac`` of a 640x480 frame, ``weights``
-        (see `weights_moved`), and ``validation`` by source and metric: ``mean``, ``low``, ``high``, ``each`` and, for
-        mIoU, ``difference`` to the first variant: ``mean``, ``low``, ``high`` over the seeds that both have.
+        By variant.
 
     Raises:
         RecipeError: No run is finished.
@@ -70,7 +99,7 @@ def weights_moved(recipe: TrainingConfig, runs: Sequence[Path]) -> dict[str, flo
     return moved
 
 
-def markdown(figures: Mapping[str, Any]) -> str:
+def markdown(figures: Mapping[str, VariantFigures]) -> str:
     """Return a table: one row for each variant and validation source; spreads are the lowest and highest seed's."""
     rows = [(name, source, run) for name, run in figures.items() for source in run["validation"]]
     metrics = list(dict.fromkeys(metric for _, source, run in rows for metric in run["validation"][source]))
@@ -80,7 +109,7 @@ def markdown(figures: Mapping[str, Any]) -> str:
     for name, source, run in rows:
         scores = run["validation"][source]
         values = [_spread(scores[metric]) if metric in scores else "" for metric in metrics]
-        difference = scores.get(_MEASURE, {}).get("difference")
+        difference = scores[_MEASURE].get("difference") if _MEASURE in scores else None
         cells = [
             *(name, source, str(run["seeds"]), *values),
             "" if difference is None else _spread(difference, "+.3f"),
@@ -92,19 +121,19 @@ def markdown(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _spread(value: Mapping[str, Any], form: str = ".3f") -> str:
-    mean, low, high = (format(value[each], form) for each in ("mean", "low", "high"))
+def _spread(value: Spread, form: str = ".3f") -> str:
+    mean, low, high = (format(each, form) for each in (value["mean"], value["low"], value["high"]))
     return mean if low == high else f"{mean} ({low} to {high})"
 
 
-def _scores(records: Mapping[int, Any], reference: Mapping[int, Any]) -> dict[str, Any]:
+def _scores(records: Mapping[int, Any], reference: Mapping[int, Any]) -> dict[str, dict[str, Score]]:
     """Figures by source and metric over the seeds."""
-    scores: dict[str, Any] = {}
+    scores: dict[str, dict[str, Score]] = {}
     for source in dict.fromkeys(source for record in records.values() for source in record["validation"]):
         by_seed = {i: record["validation"].get(source, {}) for i, record in records.items()}
         scores[source] = {}
         for metric in dict.fromkeys(metric for values in by_seed.values() for metric in values):
-            entry = _summary([values[metric] for values in by_seed.values() if metric in values])
+            spread = _summary([values[metric] for values in by_seed.values() if metric in values])
             theirs = {i: record["validation"].get(source, {}).get(metric) for i, record in reference.items()}
             differences = [
                 values[metric] - theirs[i]
@@ -112,12 +141,13 @@ def _scores(records: Mapping[int, Any], reference: Mapping[int, Any]) -> dict[st
                 if metric in values and theirs.get(i) is not None
             ]
             if metric == _MEASURE and differences:
-                entry["difference"] = _summary(differences)
-            scores[source][metric] = entry
+                scores[source][metric] = {**spread, "difference": _summary(differences)}
+            else:
+                scores[source][metric] = cast("Score", spread)
     return scores
 
 
-def _summary(values: Sequence[float]) -> dict[str, Any]:
+def _summary(values: Sequence[float]) -> Spread:
     return {"mean": statistics.fmean(values), "low": min(values), "high": max(values), "each": list(values)}
 
 

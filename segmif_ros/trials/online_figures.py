@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from segmif_ros.evaluation.report_types import ReportTable, Series
+from segmif_ros.evaluation.report_types import OnlineSection, ReportTable, Series
 from segmif_ros.reporting.numbers import percentiles, significant
 from segmif_ros.trials.live import NodeWork
 
 
 def summarise(
     measured: Mapping[str, Any], resources: Sequence[tuple[float, float, float]], offered: int
-) -> tuple[dict[str, Any], list[Series]]:
+) -> tuple[OnlineSection, list[Series]]:
     """Return the figures of a measurement, and the series that are plotted.
 
     Args:
@@ -37,7 +37,8 @@ def summarise(
     masters = measured["masters"]
     loops = sorted({loop for _, _, loop in masters})
     begin_s = 1e-9 * masters[0][1] if masters else 0.0
-    online = {
+    cpu_percent, memory_mib = _resources(resources, begin_s, float(arrivals_s[-1]) if matched else begin_s)
+    online: OnlineSection = {
         "offered": offered,
         "processed": len(matched),
         "share": len(matched) / offered if offered else None,
@@ -58,7 +59,8 @@ def summarise(
             }
             for loop in loops
         ],
-        **_resources(resources, begin_s, float(arrivals_s[-1]) if matched else begin_s),
+        "cpu_percent": cpu_percent,
+        "memory_mib": memory_mib,
         "diagnostics": {key: value for key, value in last.items() if "gpu" in key},
     }
     series: list[Series] = []
@@ -85,17 +87,19 @@ def summarise(
     return online, series
 
 
-def _resources(samples: Sequence[tuple[float, float, float]], begin_s: float, end_s: float) -> dict[str, Any]:
-    """CPU in percent of one core, and memory, while images came."""
+def _resources(
+    samples: Sequence[tuple[float, float, float]], begin_s: float, end_s: float
+) -> tuple[float | None, dict[str, float | None]]:
+    """Return CPU in percent of one core, and memory in MiB, while images came."""
     during = [each for each in samples if begin_s <= each[0] <= end_s]
     if len(during) < 2:
-        return {"cpu_percent": None, "memory_mib": {"first": None, "last": None, "max": None}}
+        return None, {"first": None, "last": None, "max": None}
     spent = 100 * (during[-1][1] - during[0][1]) / (during[-1][0] - during[0][0])
     memory = [each[2] for each in during]
-    return {"cpu_percent": spent, "memory_mib": {"first": memory[0], "last": memory[-1], "max": max(memory)}}
+    return spent, {"first": memory[0], "last": memory[-1], "max": max(memory)}
 
 
-def remarks_on(online: Mapping[str, Any]) -> list[str]:
+def remarks_on(online: OnlineSection) -> list[str]:
     """Return what a reader should know."""
     remarks = []
     lost = online["offered"] - online["processed"]
@@ -110,7 +114,7 @@ def remarks_on(online: Mapping[str, Any]) -> list[str]:
     return remarks
 
 
-def facts_of(online: Mapping[str, Any]) -> list[tuple[str, str]]:
+def facts_of(online: OnlineSection) -> list[tuple[str, str]]:
     """Return the few figures that matter most, as (name, value)."""
     age = online["age_ms"]
     return [
@@ -123,12 +127,12 @@ def facts_of(online: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def tables_of(online: Mapping[str, Any]) -> list[ReportTable]:
+def tables_of(online: OnlineSection) -> list[ReportTable]:
     """Return all figures as tables of the report."""
     ends = ("p50", "p95", "p99", "max")
-    timed = [["age", online["age_ms"]], ["interval of outputs", online["interval_ms"]]]
-    timed.append(["lateness of the player", online["player_lateness_ms"]])
-    times = [[name, *(significant(values[end]) for end in ends)] for name, values in timed]
+    timed = {"age": online["age_ms"], "interval of outputs": online["interval_ms"]}
+    timed["lateness of the player"] = online["player_lateness_ms"]
+    times = [[name, *(significant(values[end]) for end in ends)] for name, values in timed.items()]
     times += [
         [f"stage {name}", *(significant(values.get(end)) for end in ends)]
         for name, values in online["stage_ms"].items()

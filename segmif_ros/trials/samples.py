@@ -9,14 +9,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from segmif_ros.files import write_json
 from segmif_ros.imaging.encodings import EncodingError, ImageBuffer, to_infrared, to_rgb
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
-from segmif_ros.reporting.numbers import percentiles
+from segmif_ros.reporting.numbers import Percentiles, percentiles
 from segmif_ros.reporting.pictures import Image, write_picture
 
 INFRARED = "infrared/image_raw"
@@ -73,6 +73,55 @@ class WatchedSample:
     content: int
 
 
+class _TopicFigures(TypedDict):
+    frames: int
+    rate_hz: float
+    age_ms: Percentiles
+
+
+class TopicFigures(_TopicFigures, total=False):
+    """What arrived on one topic; of an output also how many messages have a stamp of an RGB image that was seen."""
+
+    matched: int
+
+
+class WatchedFigures(TypedDict):
+    """Counts, rates and ages by topic."""
+
+    streaming_s: float
+    first_stamp_ns: int
+    inputs: dict[str, TopicFigures]
+    outputs: dict[str, TopicFigures]
+
+
+class ShownClass(TypedDict):
+    """One class of a label set, and its pixels in an image."""
+
+    id: int
+    name: str
+    colour: Sequence[int]
+    pixels: int
+
+
+class SampleEntry(TypedDict):
+    """One sample in record.json; its files by part, relative to the folder."""
+
+    stamp_ns: int
+    age_ms: float
+    content: int
+    files: dict[str, str]
+    classes: list[ShownClass]
+
+
+class WatchRecord(WatchedFigures):
+    """record.json; of the node's diagnostics the first values, the latest, and those over time."""
+
+    diagnostics_first: dict[str, str]
+    diagnostics: dict[str, str]
+    timeline: list[tuple[float, dict[str, str]]]
+    samples: list[SampleEntry]
+
+
 @dataclass
 class _Topic:
     """What arrived on one topic."""
@@ -80,7 +129,7 @@ class _Topic:
     arrivals_ns: list[int] = field(default_factory=list)
     stamps_ns: list[int] = field(default_factory=list)
 
-    def summary(self, streaming_s: float) -> dict[str, Any]:
+    def summary(self, streaming_s: float) -> TopicFigures:
         return {
             "frames": len(self.arrivals_ns),
             "rate_hz": len(self.arrivals_ns) / streaming_s if streaming_s else 0.0,
@@ -184,7 +233,7 @@ class Record:
         """Return how many messages have arrived on ``topic``."""
         return len(self._topics[topic].arrivals_ns)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> WatchedFigures:
         """Return counts, rates and ages by topic, fit for JSON; ``matched`` counts outputs whose input was seen."""
         seen = set(self._topics[RGB].stamps_ns)
         span_s = streaming_s(self._topics[RGB].arrivals_ns)

@@ -36,6 +36,7 @@ from segmif_ros.trials.demo.demo_report import Figures, ShownMoment, figures, re
 from segmif_ros.trials.demo.timeline import points
 from segmif_ros.trials.domains import take_domain
 from segmif_ros.trials.processes import END_S, Child, Children, DemoError, child_environment, ros_arguments
+from segmif_ros.trials.samples import SampleEntry, WatchRecord
 
 LIGHTINGS = ("cycle", "day", "dusk", "night")
 _OF_THE_NODE = ("weights", "device", "backend", "precision", "calibration_pairs", "palette")  # options of the demo
@@ -170,7 +171,7 @@ def _demo(config: DemoConfig, console: Console, pairs: PairFolder | None) -> Fig
         if (ended := run.node.stop()) != 0:
             raise DemoError(f"segmif_node ended with status {ended} after SIGINT{run.node.last_lines()}")
         say("writing pictures and page")
-        record = json.loads((record_folder / "record.json").read_text())
+        record: WatchRecord = json.loads((record_folder / "record.json").read_text())
         found = figures(record)
         if not found.processed:
             raise DemoError(f"no pair was processed ({found.pairs} came in){run.node.last_lines()}")
@@ -297,11 +298,11 @@ def _ended_well(child: Child, timeout_s: float = END_S) -> None:
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
-def _pictures(folder: Path, record: Mapping[str, Any], pairs: PairFolder | None) -> list[ShownMoment]:
+def _pictures(folder: Path, record: WatchRecord, pairs: PairFolder | None) -> list[ShownMoment]:
     names = _names(pairs) if pairs else {}
     first_ns = record["first_stamp_ns"]
 
-    def title(sample: Mapping[str, Any]) -> str:
+    def title(sample: SampleEntry) -> str:
         if pairs:
             return names.get(sample["content"], "unnamed")
         return f"after {max(0.0, (sample['stamp_ns'] - first_ns) * 1e-9):.1f} s"
@@ -354,7 +355,7 @@ def _advice(found: Figures, rate_hz: float, facts: Mapping[str, Any]) -> str:
     return f" This machine is too slow for that rate{said} docs/tuning.md."
 
 
-def _facts(config: DemoConfig, record: dict[str, Any], **more: Any) -> dict[str, Any]:
+def _facts(config: DemoConfig, record: WatchRecord, **more: Any) -> dict[str, Any]:
     diagnostics = record["diagnostics"]
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),

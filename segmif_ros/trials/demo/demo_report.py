@@ -18,8 +18,9 @@ from segmif_ros.reporting.page import LegendEntry, Page, Panels, Picture, Sectio
 from segmif_ros.reporting.pictures import Image, picture_uri, write_picture
 from segmif_ros.reporting.sheet import draw_sheet
 from segmif_ros.reporting.tables import Table
-from segmif_ros.trials.demo.timeline import plots
+from segmif_ros.trials.demo.timeline import TimelinePoint, plots
 from segmif_ros.trials.live import NodeWork
+from segmif_ros.trials.samples import SampleEntry, TopicFigures, WatchRecord
 
 _MIN_SHARE = 0.001  # classes with less of the picture are left out of legends
 _PANEL_WIDTH = 480  # of what is embedded in the page, pixels
@@ -56,12 +57,12 @@ class Figures:
     processed: int
     dropped: Mapping[str, int]
     rate_hz: float
-    age_ms: Mapping[str, float]
+    age_ms: Mapping[str, float | None]
     stage_ms: Mapping[str, Mapping[str, float]]
-    topics: Mapping[str, Mapping[str, Any]]
+    topics: Mapping[str, TopicFigures]
 
 
-def figures(record: Mapping[str, Any]) -> Figures:
+def figures(record: WatchRecord) -> Figures:
     """Return the figures of a record.json; counts of the node are those since the recorder's start."""
     work = NodeWork(first=record["diagnostics_first"], latest=record["diagnostics"])
     fused = record["outputs"]["fused/image"]
@@ -130,7 +131,7 @@ class ShownMoment:
     legend: tuple[LegendEntry, ...]
 
 
-def read_picture(folder: Path, sample: Mapping[str, Any], number: int, title: str) -> ShownMoment:
+def read_picture(folder: Path, sample: SampleEntry, number: int, title: str) -> ShownMoment:
     """Read the parts of one sample of ``folder``/record.json; OSError if a file is gone.
 
     Without a class table (no semantic map was recorded) the labels are shown as grey levels and there is no legend.
@@ -143,9 +144,7 @@ def read_picture(folder: Path, sample: Mapping[str, Any], number: int, title: st
     labels = table[images["labels"]] if classes else images["labels"]
     pixels = images["labels"].size
     present = [each for each in classes if each["pixels"] >= _MIN_SHARE * pixels]
-    legend = [
-        LegendEntry(name=each["name"], colour=tuple(each["colour"]), share=each["pixels"] / pixels) for each in present
-    ]
+    legend = [LegendEntry(name=each["name"], colour=_rgb(each["colour"]), share=each["pixels"] / pixels) for each in present]
     slug = "".join(letter if letter.isalnum() else "_" for letter in title).strip("_")
     return ShownMoment(
         title=title,
@@ -162,6 +161,11 @@ def read_picture(folder: Path, sample: Mapping[str, Any], number: int, title: st
     )
 
 
+def _rgb(values: Sequence[int]) -> tuple[int, int, int]:
+    red, green, blue = values  # JSON has lists
+    return red, green, blue
+
+
 def write_report(
     folder: Path,
     found: Figures,
@@ -171,7 +175,7 @@ def write_report(
     lead: str,
     notes: Sequence[tuple[str, str]],
     facts: Mapping[str, Any],
-    timeline: Sequence[Mapping[str, Any]] = (),
+    timeline: Sequence[TimelinePoint] = (),
 ) -> None:
     """Write pictures/, report.json and index.html below ``folder``.
 

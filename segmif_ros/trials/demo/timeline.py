@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Literal, TypedDict
 
 from segmif_ros.reporting.page import Plot
 from segmif_ros.reporting.plots import bands, curves
@@ -23,22 +23,38 @@ _DEGRADED = ("blurred", "glare")
 _STEP_S = 0.5  # over which rates are taken
 
 
-def points(timeline: Sequence[tuple[float, Mapping[str, str]]]) -> list[dict[str, Any]]:
-    """Return what matters of the diagnostics: time in seconds from the first one, health, cameras in use and counts."""
-    found: list[dict[str, Any]] = []
+class TimelinePoint(TypedDict):
+    """What matters of one message on /diagnostics: time from the first one, health, cameras in use and counts."""
+
+    time_s: float
+    cameras: str
+    infrared_health: str
+    rgb_health: str
+    frames_infrared: int
+    frames_rgb: int
+    processed: int
+
+
+def points(timeline: Sequence[tuple[float, Mapping[str, str]]]) -> list[TimelinePoint]:
+    """Return what matters of the diagnostics, where they name the cameras."""
+    found: list[TimelinePoint] = []
     for time_s, values in timeline:
         if "cameras" in values:
             found.append(
                 {
                     "time_s": round(time_s - timeline[0][0], 3),
-                    **{name: values[name] for name in ("cameras", "infrared_health", "rgb_health")},
-                    **{name: int(values[name]) for name in ("frames_infrared", "frames_rgb", "processed")},
+                    "cameras": values["cameras"],
+                    "infrared_health": values["infrared_health"],
+                    "rgb_health": values["rgb_health"],
+                    "frames_infrared": int(values["frames_infrared"]),
+                    "frames_rgb": int(values["frames_rgb"]),
+                    "processed": int(values["processed"]),
                 }
             )
     return found
 
 
-def plots(found: Sequence[Mapping[str, Any]]) -> tuple[Plot, ...]:
+def plots(found: Sequence[TimelinePoint]) -> tuple[Plot, ...]:
     """Return the plots of health and of rates; none for fewer than three points."""
     if len(found) < 3:
         return ()
@@ -64,7 +80,9 @@ def _colour(what: str) -> str:
     return _COLOURS.get(what, _COLOURS["fault"])
 
 
-def _runs(found: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float, str]]:
+def _runs(
+    found: Sequence[TimelinePoint], name: Literal["infrared_health", "rgb_health", "cameras"]
+) -> list[tuple[float, float, str]]:
     """Return (from, until, value) of each stretch of time in which a value stays."""
     runs: list[tuple[float, float, str]] = []
     for before, after in pairwise(found):
@@ -75,7 +93,9 @@ def _runs(found: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, fl
     return runs
 
 
-def _rates(found: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
+def _rates(
+    found: Sequence[TimelinePoint], name: Literal["frames_infrared", "frames_rgb", "processed"]
+) -> tuple[list[float], list[float]]:
     times, rates = [], []
     last = found[0]
     for point in found[1:]:
