@@ -144,7 +144,9 @@ def read_picture(folder: Path, sample: SampleEntry, number: int, title: str) -> 
     labels = table[images["labels"]] if classes else images["labels"]
     pixels = images["labels"].size
     present = [each for each in classes if each["pixels"] >= _MIN_SHARE * pixels]
-    legend = [LegendEntry(name=each["name"], colour=_rgb(each["colour"]), share=each["pixels"] / pixels) for each in present]
+    legend = [
+        LegendEntry(name=each["name"], colour=_rgb(each["colour"]), share=each["pixels"] / pixels) for each in present
+    ]
     slug = "".join(letter if letter.isalnum() else "_" for letter in title).strip("_")
     return ShownMoment(
         title=title,
