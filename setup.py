@@ -43,10 +43,10 @@ ROS_WHEELS = [
     "ros-kilted-visualization-msgs==5.5.1",
 ]
 REQUIRES = [
-    "numpy>=1.21.5",
+    "numpy>=1.21.5,<3",
     "opencv-python-headless>=4.5.4,<5",  # 5.0 renumbers the type constants; "headless" because bare machines lack libGL
-    "torch>=2.5",
-    "safetensors>=0.4",
+    "torch>=2.5,<3",
+    "safetensors>=0.4,<1",
     "PyYAML>=6",
     "rich>=11.2",
     "matplotlib>=3.5.1",

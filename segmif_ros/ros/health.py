@@ -380,10 +380,8 @@ class Conditions:
         """Take the problems of this moment, and log those that began and those that ended; ``log`` is rclpy's."""
         began, ended = self.update(problems)
         for problem in began:
-            if problem.error:  # each level at a place of its own: rclpy remembers a place's level, and refuses another
-                log.error(problem.line)
-            else:
-                log.warning(problem.line)
+            # two places: rclpy remembers with which level a place in the code logs, and refuses another one
+            log.error(problem.line) if problem.error else log.warning(problem.line)
         for line in ended:
             log.info(f"solved (was: {line})")
 

@@ -6,6 +6,9 @@ import sys
 
 import numpy as np
 import pytest
+
+pytest.importorskip("pywt", reason="PyWavelets is not installed")
+
 import pywt
 
 from segmif_ros.evaluation import options

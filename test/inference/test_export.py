@@ -5,11 +5,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from standin_networks import rgb_only
 from torch import Tensor, nn
+
+pytest.importorskip("onnx", reason="onnx is not installed")
+
+import onnx
+from standin_networks import rgb_only
 
 from segmif_ros.command_line import SizeError
 from segmif_ros.inference import export as module

@@ -14,6 +14,9 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+
+pytest.importorskip("onnx", reason="onnx is not installed")
+
 from standin_networks import LABELS, STANDINS, early_fusion, rgb_only, two_branch, write_yaml
 
 from segmif_ros.inference.backends import missing_packages
