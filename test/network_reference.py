@@ -189,10 +189,8 @@ def head(seg: Weights, maps: list[np.ndarray]) -> np.ndarray:
         x = map_of(linear(seg, f"{root}linear_c{stage}.proj", tokens_of(x)), x.shape[1:])
         projected.append(resize(x, size))
     x = conv(seg, root + "linear_fuse.conv", np.concatenate(projected))
-    bn = {
-        name: seg[f"{root}linear_fuse.bn.{name}"].astype(np.float64)[:, None, None]
-        for name in ("weight", "bias", "running_mean", "running_var")
-    }
+    bn = {name: seg[f"{root}linear_fuse.bn.{name}"].astype(np.float64)[:, None, None] for name in
+          ("weight", "bias", "running_mean", "running_var")}
     x = (x - bn["running_mean"]) / np.sqrt(bn["running_var"] + 1e-5) * bn["weight"] + bn["bias"]
     return conv(seg, root + "linear_pred", relu(x))
 

@@ -78,10 +78,7 @@ def test_any_other_class_count_gets_numbered_classes_in_distinct_colours() -> No
 def test_classes_have_counterparts_of_the_same_name_or_of_one_that_means_the_same() -> None:
     assert by_name(CAMVID, FMB) == {
         **{name: name for name in ("sky", "building", "pole", "road", "sign", "car")},
-        "pavement": "sidewalk",
-        "tree": "vegetation",
-        "pedestrian": "person",
-        "bicyclist": "bicycle",
+        "pavement": "sidewalk", "tree": "vegetation", "pedestrian": "person", "bicyclist": "bicycle",
     }
 
 

@@ -68,7 +68,7 @@ print("1 passed", flush=True)
 def test_cmake_runs_the_same_list_with_the_same_limits(tmp_path) -> None:
     text = (HERE.parent / "CMakeLists.txt").read_text()
     block = text[text.index("  # One process for each row") :].split("endif()")[0]
-    stand_in = 'function(ament_add_pytest_test name path)\n  message("${path}|${ARGN}")\nendfunction()\n'
+    stand_in = "function(ament_add_pytest_test name path)\n  message(\"${path}|${ARGN}\")\nendfunction()\n"
     program = f"cmake_minimum_required(VERSION 3.20)\nproject(x NONE)\n{stand_in}{block}"
     (tmp_path / "CMakeLists.txt").write_text(program)
     suites = read_suites(LIST.read_text())

@@ -63,7 +63,9 @@ class LabelMapping:
             elif self.ours.names[j] != name:
                 renamed.append(f"{name} -> {self.ours.names[j]}")
         found = set(self._ids.values())
-        absent = [name for i, name in enumerate(self.ours.names) if i not in found and i != self.ours.ignore_id]
+        absent = [
+            name for i, name in enumerate(self.ours.names) if i not in found and i != self.ours.ignore_id
+        ]
         parts = [f"{len(self._ids) - len(ignored)} of {len(self._ids)} classes of {self.theirs.name} used"]
         parts += [", ".join(renamed)] if renamed else []
         parts += [f"ignored: {', '.join(ignored)}"] if ignored else []

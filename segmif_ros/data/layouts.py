@@ -178,7 +178,9 @@ def _with_images(folder: Path) -> Path:
     return inner[0] if len(inner) == 1 and not images_by_name(folder) else folder
 
 
-def _found(base: Path, named: list[Path], folders: list[Path], listed: tuple[str, ...] | None = None) -> FoundSplit:
+def _found(
+    base: Path, named: list[Path], folders: list[Path], listed: tuple[str, ...] | None = None
+) -> FoundSplit:
     images = [images_by_name(folder) for folder in folders]
     return FoundSplit(
         base=base,

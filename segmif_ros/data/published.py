@@ -210,7 +210,9 @@ def _require_ids(labels: Image, path: Path, label_set: LabelSet) -> None:
         raise DatasetError(f"{path}: ids {unknown} are not {label_set.name}'s 0..{len(label_set) - 1}")
 
 
-def _open_split(name: str, published: PublishedAs, root: Path, split: str, *, with_labels: bool) -> PublishedDataset:
+def _open_split(
+    name: str, published: PublishedAs, root: Path, split: str, *, with_labels: bool
+) -> PublishedDataset:
     try:
         found = find_split(published.layout, root, split, with_labels=with_labels)
     except DatasetError as error:

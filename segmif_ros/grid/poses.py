@@ -83,7 +83,9 @@ class CameraMount:
         0.0, "How far the camera is turned to its right, in degrees.", minimum=-180.0, maximum=180.0
     )
     yaw_deg: float = setting(0.0, "How far the camera looks to the left, in degrees.", minimum=-180.0, maximum=180.0)
-    x_m: float = setting(0.0, "How far the lens is before base_frame's origin, in metres.", minimum=-50.0, maximum=50.0)
+    x_m: float = setting(
+        0.0, "How far the lens is before base_frame's origin, in metres.", minimum=-50.0, maximum=50.0
+    )
     y_m: float = setting(
         0.0, "How far the lens is to the left of base_frame's origin, in metres.", minimum=-50.0, maximum=50.0
     )

@@ -64,7 +64,9 @@ class GainConfig:
         choices=GAIN_POLICIES,
         group="Thermal gain (16-bit and float infrared)",
     )
-    low_percentile: float = setting(1.0, "Percentile that becomes 0 (percentile, clahe).", minimum=0.0, maximum=100.0)
+    low_percentile: float = setting(
+        1.0, "Percentile that becomes 0 (percentile, clahe).", minimum=0.0, maximum=100.0
+    )
     high_percentile: float = setting(
         99.0, "Percentile that becomes 255 (percentile, clahe).", minimum=0.0, maximum=100.0
     )

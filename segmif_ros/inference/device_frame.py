@@ -40,7 +40,9 @@ class DeviceFrame(nn.Module):
         else:
             raise ValueError("no prior image, and no way said to make it")
         # without the cache: what is cast while a graph is recorded must be cast again at every replay
-        with torch.autocast(infrared.device.type, self.dtype, enabled=self.dtype != torch.float32, cache_enabled=False):
+        with torch.autocast(
+            infrared.device.type, self.dtype, enabled=self.dtype != torch.float32, cache_enabled=False
+        ):
             return self.network(infrared, rgb, prior)
 
 

@@ -203,7 +203,9 @@ def describe(
 
 
 @torch.no_grad()
-def measure_parity(model: SegMiF | OnePass, folder: Path, backend: str, sizes: Sequence[tuple[int, int]]) -> Parity:
+def measure_parity(
+    model: SegMiF | OnePass, folder: Path, backend: str, sizes: Sequence[tuple[int, int]]
+) -> Parity:
     """Run pairs of every size through torch and through a model folder."""
     network, prior = FrameNetwork(model).eval(), prior_of(model)
     exported = Engine(EngineConfig(weights=(str(folder),), device="cpu", backend=backend))
@@ -291,7 +293,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write_graph(model: SegMiF | OnePass, file: Path, kind: str, size: tuple[int, int] | None, smallest: int) -> None:
+def _write_graph(
+    model: SegMiF | OnePass, file: Path, kind: str, size: tuple[int, int] | None, smallest: int
+) -> None:
     from segmif_ros.inference.backends import onnx_graph
 
     # the rewrites read sizes as numbers, so that a graph of any size is made without them

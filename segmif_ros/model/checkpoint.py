@@ -63,7 +63,9 @@ def load_checkpoint(paths: str | Path | Sequence[str | Path], *, expected_classe
     return model
 
 
-def load_network(paths: str | Path | Sequence[str | Path], *, expected_classes: int | None = None) -> SegMiF | OnePass:
+def load_network(
+    paths: str | Path | Sequence[str | Path], *, expected_classes: int | None = None
+) -> SegMiF | OnePass:
     """Builds the network that the files hold, of any design; see `load_checkpoint`."""
     files = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     if len(files) not in (1, 2):
@@ -301,7 +303,9 @@ def _require_equal_keys(
     for key in tensors:
         if key not in expected:
             file = sources[key[: key.index(".") + 1]]
-            raise CheckpointError(f"{file}: unexpected key {_own(key, file, sources)}: give weights of this network")
+            raise CheckpointError(
+                f"{file}: unexpected key {_own(key, file, sources)}: give weights of this network"
+            )
 
 
 def _own(key: str, file: Path, sources: dict[str, Path]) -> str:

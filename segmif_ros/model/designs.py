@@ -148,7 +148,9 @@ class OnePass(nn.Module):
         luma = self.fusion(infrared, rgb_to_luma(rgb), stages[0])
         return luma, self.segmentation.denoise_net.decoder(stages)
 
-    def forward(self, infrared: Tensor, rgb: Tensor, prior: Tensor | None = None, mode: Mode = "robot") -> SegMiFOutput:
+    def forward(
+        self, infrared: Tensor, rgb: Tensor, prior: Tensor | None = None, mode: Mode = "robot"
+    ) -> SegMiFOutput:
         """See `SegMiF.forward`; the prior image isn't looked at, and there is no mode 'authors'.
 
         Raises:

@@ -48,7 +48,9 @@ class CrossInteraction(Rewritable):
         self.norm1 = nn.LayerNorm(channels, eps=1e-5)
         self.norm2 = nn.LayerNorm(channels, eps=1e-5)
 
-    def forward(self, infrared: Tensor, visible: Tensor, semantic: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, infrared: Tensor, visible: Tensor, semantic: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """Tokens (B, N, C) of both modalities and both halves (B, N, C) of the projected semantic tokens -> updated."""
         y1, u1 = self._projected(self.channel_proj1, infrared)
         y2, u2 = self._projected(self.channel_proj2, visible)

@@ -251,7 +251,9 @@ def _recognise(state: Mapping[str, Tensor], file: Path) -> tuple[_Layout, str]:
     return layout, prefix
 
 
-def _sizes(state: Mapping[str, Tensor], layout: _Layout, prefix: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _sizes(
+    state: Mapping[str, Tensor], layout: _Layout, prefix: str
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Widths and depths of the stages, as far as the file has what tells them."""
     widths, depths = [], []
     for stage in range(1, 5):

@@ -143,8 +143,7 @@ class NodeConfig:
 
     # life
     snapshot_folder: str = setting(
-        "",
-        "Where ~/snapshot writes, a folder for each; empty means $ROS_HOME/segmif_snapshots (~/.ros without it).",
+        "", "Where ~/snapshot writes, a folder for each; empty means $ROS_HOME/segmif_snapshots (~/.ros without it).",
         group="Life and diagnostics",
     )
     life: LifeConfig = part(LifeConfig, changes=_NEVER)

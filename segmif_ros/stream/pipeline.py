@@ -159,7 +159,9 @@ class Pipeline:
         run.abandoned = run.busy()
         return not run.abandoned
 
-    def configure(self, config: PipelineConfig, registration: AnyRegistration | None = None) -> None:
+    def configure(
+        self, config: PipelineConfig, registration: AnyRegistration | None = None
+    ) -> None:
         """Change settings from the next pair on; without ``registration`` it is the one that ``config`` says.
 
         Raises:

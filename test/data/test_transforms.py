@@ -66,7 +66,9 @@ def edges(labels, width):
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6), height=st.integers(10, 60), width=st.integers(10, 60))
 def test_every_source_size_comes_out_in_the_crop_size(seed, height, width):
-    out = transforms.augment(sample_of(np.zeros((height, width), np.uint8)), EVERYTHING, np.random.default_rng(seed))
+    out = transforms.augment(
+        sample_of(np.zeros((height, width), np.uint8)), EVERYTHING, np.random.default_rng(seed)
+    )
     assert (out.infrared.shape, out.rgb.shape, out.labels.shape) == ((24, 40), (24, 40, 3), (24, 40))
     assert {out.infrared.dtype, out.rgb.dtype, out.labels.dtype} == {np.dtype(np.uint8)}
 
@@ -74,7 +76,9 @@ def test_every_source_size_comes_out_in_the_crop_size(seed, height, width):
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_the_same_seed_gives_the_same_sample(seed):
-    first, second = (transforms.augment(sample_of(blocks()), EVERYTHING, np.random.default_rng(seed)) for _ in range(2))
+    first, second = (
+        transforms.augment(sample_of(blocks()), EVERYTHING, np.random.default_rng(seed)) for _ in range(2)
+    )
     for field in dataclasses.fields(Sample):
         assert np.array_equal(getattr(first, field.name), getattr(second, field.name))
 
@@ -138,7 +142,9 @@ def test_glare_only_adds_light():
 
 def test_fog_takes_contrast_from_the_rgb_image():
     rgb = np.repeat(blocks()[..., None], 3, axis=2)
-    assert all(0 < transforms.add_fog(rgb, np.random.default_rng(seed)).std() < 0.9 * rgb.std() for seed in range(10))
+    assert all(
+        0 < transforms.add_fog(rgb, np.random.default_rng(seed)).std() < 0.9 * rgb.std() for seed in range(10)
+    )
 
 
 def test_a_lost_infrared_camera_gives_a_constant():
@@ -167,7 +173,9 @@ def test_a_crop_around_a_class_drawn_from_those_present_holds_that_class(seed):
     labels = np.zeros((60, 80), np.uint8)
     labels[50, 3] = 4
     rng = np.random.default_rng(seed)
-    hits = [(transforms.crop_around_rare(sample_of(labels, labels), 16, 24, rng).labels == 4).any() for _ in range(20)]
+    hits = [
+        (transforms.crop_around_rare(sample_of(labels, labels), 16, 24, rng).labels == 4).any() for _ in range(20)
+    ]
     # one pixel of 4800: a crop at random would hold it in 8 % of the draws, and 1 / sqrt gives it 98 %
     assert sum(hits) >= 15
 

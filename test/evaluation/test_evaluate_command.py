@@ -97,7 +97,9 @@ def test_raw_infrared_goes_through_the_gain(
     (pairs / "infrared" / "00002N.png").unlink()
     (pairs / "infrared" / "00001D.png").unlink()
     write(pairs / "infrared" / "00001D.tif", RNG.integers(7000, 9000, SIZE).astype(infrared))
-    report = evaluated(pairs, "--baseline", "average", "--fusion-metrics", "EN", *given, status=1 if said else 0)
+    report = evaluated(
+        pairs, "--baseline", "average", "--fusion-metrics", "EN", *given, status=1 if said else 0
+    )
     assert said in capsys.readouterr().err
     assert report["pairs"]["processed"] == (0 if said else 1)
     assert report["header"]["configuration"].get("gain_policy") == (given[1] if given else None)

@@ -60,9 +60,9 @@ def test_clahe_raises_local_contrast() -> None:
     image = board + 2000
     image[:, 48:] += 10_000
     plain = ThermalGain(GainConfig(policy="percentile", low_percentile=0, high_percentile=100)).apply(image, 0)
-    clahe = ThermalGain(GainConfig(policy="clahe", low_percentile=0, high_percentile=100, clahe_clip_limit=40.0)).apply(
-        image, 0
-    )
+    clahe = ThermalGain(
+        GainConfig(policy="clahe", low_percentile=0, high_percentile=100, clahe_clip_limit=40.0)
+    ).apply(image, 0)
     assert np.ptp(clahe[:, :40]) > 3 * np.ptp(plain[:, :40])
 
 
@@ -114,7 +114,9 @@ def test_floats_and_counts_of_the_same_scene_look_the_same_under_the_plateau_pol
 
 
 def test_the_smoothed_range_follows_a_step_with_its_time_constant() -> None:
-    gain = ThermalGain(GainConfig(policy="percentile", time_constant_s=2.0, low_percentile=0, high_percentile=100))
+    gain = ThermalGain(
+        GainConfig(policy="percentile", time_constant_s=2.0, low_percentile=0, high_percentile=100)
+    )
     gain.apply(ramp(0, 1000), 0)
     out = gain.apply(ramp(1000, 2000), 2 * S)
     # 63 % of the way from 0..1000 to 1000..2000 is 632..1632

@@ -135,7 +135,9 @@ def test_the_engine_chooses_at_warm_up_and_asks_the_cache_next_time(
     monkeypatch.setattr(engine, "available_backends", lambda device, precision: ("torch", "compile", "openvino"))
     created = []
     make = networks.create_backend
-    monkeypatch.setattr(networks, "create_backend", lambda name, *rest: (created.append(name), make("torch", *rest))[1])
+    monkeypatch.setattr(
+        networks, "create_backend", lambda name, *rest: (created.append(name), make("torch", *rest))[1]
+    )
     config = EngineConfig(weights=(str(tiny_weights),), device="cpu", backend="fastest")
     first = Engine(config)
     assert first.backend_name == "torch"

@@ -160,7 +160,9 @@ def test_int8_on_torch_names_the_backend_that_has_it(tiny_weights: Path) -> None
         Engine(EngineConfig(weights=(str(tiny_weights),), device="cpu", precision="int8"))
 
 
-def test_a_kept_graph_saves_making_it(network: FrameNetwork, tmp_path: Path, converted: list[tuple[int, int]]) -> None:
+def test_a_kept_graph_saves_making_it(
+    network: FrameNetwork, tmp_path: Path, converted: list[tuple[int, int]]
+) -> None:
     frame = _frames(1)[0]
     first = OpenVinoBackend(network, INT8, GraphCache(tmp_path)).run(*frame)
     assert converted == [SIZE]

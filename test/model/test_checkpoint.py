@@ -317,7 +317,9 @@ def test_the_same_weights_are_the_same_bytes_each_time(model: SegMiF, tmp_path: 
 
 @pytest.mark.parametrize("key", ["fusion.a\nb", "a\nb", "segmentation.denoise_net.\x1b[31m"])
 @pytest.mark.parametrize("value", [0.0, float("nan")])
-def test_a_key_with_a_line_break_is_refused_in_one_line(model: SegMiF, tmp_path: Path, key: str, value: float) -> None:
+def test_a_key_with_a_line_break_is_refused_in_one_line(
+    model: SegMiF, tmp_path: Path, key: str, value: float
+) -> None:
     file = tmp_path / "m.safetensors"
     safetensors.torch.save_file({**model.state_dict(), key: torch.full((1,), value)}, file)
     message = _refusal(file)

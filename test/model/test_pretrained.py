@@ -316,7 +316,9 @@ def _mmsegmentation_features(state: State, image: Tensor) -> list[Tensor]:
     found = []
     for stage, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True)):
         stem = f"layers.{stage}"
-        image = _convolution(image, state, f"{stem}.0.projection", stride=2 if stage else 4, padding=1 if stage else 3)
+        image = _convolution(
+            image, state, f"{stem}.0.projection", stride=2 if stage else 4, padding=1 if stage else 3
+        )
         x = _norm(_tokens(image), state, f"{stem}.0.norm", 1e-5)
         for block in range(depth):
             stem = f"layers.{stage}.1.{block}"
@@ -366,7 +368,9 @@ def test_the_features_are_those_that_the_layouts_own_arithmetic_gives(
 
 @shared_file
 @given(layout=st.sampled_from(sorted(LAYOUTS)), data=st.data())
-def test_any_missing_key_is_named(encoder: MixTransformer, tmp_path: Path, layout: str, data: st.DataObject) -> None:
+def test_any_missing_key_is_named(
+    encoder: MixTransformer, tmp_path: Path, layout: str, data: st.DataObject
+) -> None:
     state = LAYOUTS[layout](encoder.state_dict())
     key = data.draw(st.sampled_from(sorted(state)))
     del state[key]
@@ -375,7 +379,9 @@ def test_any_missing_key_is_named(encoder: MixTransformer, tmp_path: Path, layou
 
 @shared_file
 @given(layout=st.sampled_from(sorted(LAYOUTS)), data=st.data())
-def test_any_other_shape_is_named(encoder: MixTransformer, tmp_path: Path, layout: str, data: st.DataObject) -> None:
+def test_any_other_shape_is_named(
+    encoder: MixTransformer, tmp_path: Path, layout: str, data: st.DataObject
+) -> None:
     state = LAYOUTS[layout](encoder.state_dict())
     key = data.draw(st.sampled_from(sorted(state)))
     change = data.draw(

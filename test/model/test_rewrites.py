@@ -35,7 +35,9 @@ def _images() -> tuple[Tensor, Tensor, Tensor]:
     return planes[:, :1], planes[:, 1:4], planes[:, 4:]
 
 
-def _outputs(model: SegMiF, rewrites: Rewrites, *, gradients: bool = False, mode: Mode = "robot") -> SegMiFOutput:
+def _outputs(
+    model: SegMiF, rewrites: Rewrites, *, gradients: bool = False, mode: Mode = "robot"
+) -> SegMiFOutput:
     use_rewrites(model, rewrites)
     try:
         with torch.set_grad_enabled(gradients):

@@ -18,14 +18,7 @@ RGB = {
     **dict.fromkeys(("mono8", "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"), 1),
     **dict.fromkeys(("mono16", "yuv422", "yuv422_yuy2"), 2),
     **dict.fromkeys(("bayer_rggb16", "bayer_bggr16", "bayer_gbrg16", "bayer_grbg16"), 2),
-    "rgb8": 3,
-    "bgr8": 3,
-    "rgba8": 4,
-    "bgra8": 4,
-    "rgb16": 6,
-    "bgr16": 6,
-    "rgba16": 8,
-    "bgra16": 8,
+    "rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "rgb16": 6, "bgr16": 6, "rgba16": 8, "bgra16": 8,
 }
 INFRARED = {"mono8": 1, "8UC1": 1, "mono16": 2, "16UC1": 2, "32FC1": 4}
 LUMA = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4}

@@ -96,8 +96,7 @@ CASES = {
     "a calibration_file that is a process's memory": ({}, parameter("calibration_file", "/proc/self/mem")),
     "weights of nobody": ({}, weights),
     "a gain range near the end of numbers": (
-        {"gain_policy": "fixed"},
-        parameter("gain_fixed_high", 1.7e308, successful=True),
+        {"gain_policy": "fixed"}, parameter("gain_fixed_high", 1.7e308, successful=True)
     ),
     "an array where a text is meant": ({}, parameter("mask_classes", ["a", "b"])),
     "a text with newlines": ({}, parameter("mask_classes", "a\nb\x1b[31m")),

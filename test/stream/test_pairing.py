@@ -257,7 +257,9 @@ def test_impossible_settings_are_refused() -> None:
 
 
 # An arrival is (camera, step to that camera's last stamp); steps back stay below what counts as a jump.
-ARRIVALS = st.lists(st.tuples(st.booleans(), st.integers(-50 * MS, 120 * MS)), max_size=120)
+ARRIVALS = st.lists(
+    st.tuples(st.booleans(), st.integers(-50 * MS, 120 * MS)), max_size=120
+)
 
 
 @settings(max_examples=300)

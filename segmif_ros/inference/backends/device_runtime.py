@@ -115,7 +115,9 @@ class CudaRuntime:
             if isinstance(cause, (torch.OutOfMemoryError, EngineError)):
                 raise cause from error
             said = str(cause).strip().partition("\n")[0]
-            raise EngineError(f"{what} can't be recorded as a CUDA graph ({said}): use the backend 'torch'") from error
+            raise EngineError(
+                f"{what} can't be recorded as a CUDA graph ({said}): use the backend 'torch'"
+            ) from error
         finally:
             torch.backends.cudnn.benchmark = tuned
         return graph.replay
