@@ -5,7 +5,8 @@ FILE is a YAML with a recipe as ``base`` and ``variants``, each a name and what 
 ``seeds``, a list. Every variant is trained in ``DIR/<name>``, with seeds in ``DIR/<name>-<seed>`` (one that is finished
 is not trained again, one that was interrupted goes on), then a table of the last validations is printed and written to
 ``DIR/table.md``, its figures to ``DIR/table.json``. All have the scenes of one cache, as many steps and samples, and
-where there are seeds each has all of them. ``--table`` prints what is finished and trains nothing.
+where there are seeds each has all of them. ``--table`` prints what is finished and trains nothing. ``--frames N`` times
+N frames of 640x480 of every variant, in turn, and adds what a frame takes.
 """
 
 from __future__ import annotations
@@ -13,22 +14,29 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from segmif_ros.command_line import StoppedError, run_module
 from segmif_ros.data.mixture import SceneSource
 from segmif_ros.files import replace_file, write_json
+from segmif_ros.inference.backends import BACKENDS, TOLERANCES, BackendOptions
+from segmif_ros.model.checkpoint import load_network
+from segmif_ros.model.designs import build
 from segmif_ros.settings import from_mapping
 from segmif_ros.training.batches import open_source
-from segmif_ros.training.comparison_table import compared, markdown
+from segmif_ros.training.comparison_table import HEIGHT, WIDTH, compared, markdown
 from segmif_ros.training.config import RecipeError, TrainingConfig
+from segmif_ros.training.frame_times import FrameTime, frame_times
 from segmif_ros.training.stopping import TrainingStopped
 from segmif_ros.training.trainer import run_training
 from segmif_ros.yaml_file import YamlError, located, read_yaml
+
+LAST = "last.safetensors"  # a run's weights
 
 
 def read_variants(path: Path) -> tuple[dict[str, TrainingConfig], tuple[int, ...]]:
@@ -82,10 +90,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs, table.md and table.json")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these variants alone")
     parser.add_argument("--table", action="store_true", help="print what is finished, and train nothing")
+    parser.add_argument(
+        "--frames", type=int, default=0, metavar="N", help="time N frames of each variant in turn (default: none)"
+    )
+    parser.add_argument("--backend", choices=tuple(BACKENDS), default="torch", help="that times them (default: torch)")
+    parser.add_argument(
+        "--precision", choices=tuple(TOLERANCES), default="float32", help="of the timed frames (default: float32)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Train all variants and print the table."""
+    if options.frames < 0:
+        raise RecipeError(f"--frames is {options.frames}: give how many frames of each variant to time, or 0")
     recipes, seeds = read_variants(options.variants)
     unknown = sorted(set(options.only or ()) - set(recipes))
     if unknown:
@@ -102,12 +119,33 @@ def run(options: argparse.Namespace) -> int:
             run_training(recipe, data_root=options.data, output=run, scene_cache=scenes)
     except TrainingStopped as stopped:
         raise StoppedError(f"{stopped}; the same command resumes it", stopped.status) from None
-    figures = compared(chosen, {name: [run for (of, _), run in runs.items() if of == name] for name in chosen})
+    folders = {name: [run for (of, _), run in runs.items() if of == name] for name in chosen}
+    figures = compared(chosen, folders)
+    if options.frames:
+        times = _timed({name: chosen[name] for name in figures}, folders, options)
+        for name, variant in figures.items():
+            variant["frame"] = times[name]
     text = markdown(figures)
     replace_file(options.out / "table.md", text + "\n")
     write_json(options.out / "table.json", figures)
     print(text)
     return 0
+
+
+def _timed(
+    recipes: Mapping[str, TrainingConfig], folders: Mapping[str, Sequence[Path]], options: argparse.Namespace
+) -> dict[str, FrameTime]:
+    """What a frame takes of each variant; with the trained weights, as random ones may be slower."""
+    networks = {}
+    for name, recipe in recipes.items():
+        files = [run / LAST for run in folders[name] if (run / LAST).is_file()]
+        network = load_network(files[0]) if files else build(recipe.model)
+        networks[name] = network, recipe.prior if recipe.model.design == "cascade" else None
+    threads = next(iter(recipes.values())).num_threads
+    if threads > 0:
+        torch.set_num_threads(threads)
+    settings = BackendOptions(device=torch.device("cpu"), precision=options.precision, num_threads=threads)
+    return frame_times(networks, (HEIGHT, WIDTH), frames=options.frames, backend=options.backend, options=settings)
 
 
 def _run_folder(output: Path, name: str, seed: int | None) -> Path:

@@ -12,6 +12,7 @@ from typing import Any, TypedDict, cast
 from segmif_ros.inference.operations import count_work
 from segmif_ros.model.designs import build
 from segmif_ros.training.config import RecipeError, TrainingConfig
+from segmif_ros.training.frame_times import FrameTime
 
 
 class Spread(TypedDict):
@@ -29,7 +30,13 @@ class Score(Spread, total=False):
     difference: Spread
 
 
-class VariantFigures(TypedDict):
+class Timed(TypedDict, total=False):
+    """What a frame takes, where it was timed."""
+
+    frame: FrameTime
+
+
+class VariantFigures(Timed):
     """One variant: seeds that are finished, mean seconds, `gmac` of a 640x480 frame, and scores by source and metric.
 
     Attributes:
@@ -100,11 +107,17 @@ def weights_moved(recipe: TrainingConfig, runs: Sequence[Path]) -> dict[str, flo
 
 
 def markdown(figures: Mapping[str, VariantFigures]) -> str:
-    """Return a table: one row for each variant and validation source; spreads are the lowest and highest seed's."""
+    """Return a table: one row for each variant and validation source; spreads are the lowest and highest seed's.
+
+    Args:
+        figures: By variant; where each was timed, there are columns for that.
+    """
     rows = [(name, source, run) for name, run in figures.items() for source in run["validation"]]
     metrics = list(dict.fromkeys(metric for _, source, run in rows for metric in run["validation"][source]))
     first = next(iter(figures))
-    titles = ["variant", "validation", "seeds", *metrics, f"mIoU - {first}'s", "weights moved", "GMAC", "training, s"]
+    titles = ["variant", "validation", "seeds", *metrics, f"mIoU - {first}'s", "weights moved", "GMAC"]
+    timed = any("frame" in run for run in figures.values())
+    titles += [*(["ms a frame", "CPU ms", f"x {first}'s"] if timed else []), "training, s"]
     lines = [f"| {' | '.join(titles)} |", "|---|---|" + "---:|" * (len(titles) - 2)]
     for name, source, run in rows:
         scores = run["validation"][source]
@@ -115,6 +128,7 @@ def markdown(figures: Mapping[str, VariantFigures]) -> str:
             "" if difference is None else _spread(difference, "+.3f"),
             " / ".join(f"{100 * share:.3g} %" for share in run["weights"].values()),
             f"{run['gmac']:.2f}",
+            *(_frame(run["frame"]) if timed else []),
             f"{run['seconds']:.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -124,6 +138,10 @@ def markdown(figures: Mapping[str, VariantFigures]) -> str:
 def _spread(value: Spread, form: str = ".3f") -> str:
     mean, low, high = (format(each, form) for each in (value["mean"], value["low"], value["high"]))
     return mean if low == high else f"{mean} ({low} to {high})"
+
+
+def _frame(times: FrameTime) -> list[str]:
+    return [f"{times['p50']:.1f}", f"{times['cpu_p50']:.1f}", f"{times['share']:.2f}"]
 
 
 def _scores(records: Mapping[int, Any], reference: Mapping[int, Any]) -> dict[str, dict[str, Score]]:

@@ -91,11 +91,21 @@ def test_the_packaged_weightings_differ_in_nothing_else_and_have_three_seeds(nam
         assert len({repr(getattr(each, key)) for each in recipes.values()}) == 1, key
 
 
-def test_the_packaged_designs_have_equal_data_and_steps_and_operations_within_a_fiftieth(meta_gmac):
-    recipes, seeds = read_variants(PACKAGED / "designs.yaml")
+@pytest.mark.parametrize("name", ["designs.yaml", "designs-random.yaml"])
+def test_the_packaged_designs_have_equal_data_and_steps_and_operations_within_a_fiftieth(meta_gmac, name):
+    recipes, seeds = read_variants(PACKAGED / name)
     assert len(seeds) >= 3
     assert [each.model.design for each in recipes.values()] == ["cascade", "early", "two_branch"]
-    for key in ("method", "steps", "batch_size", "sources", "validation", "weighting", "optimiser"):
+    for key in (
+        "method",
+        "steps",
+        "batch_size",
+        "sources",
+        "validation",
+        "weighting",
+        "optimiser",
+        "segmentation_init",
+    ):
         assert len({repr(getattr(each, key)) for each in recipes.values()}) == 1, key
     assert all(each.augment.lost_rgb > 0 < each.augment.lost_infrared for each in recipes["cascade"].sources)
     gmac = [meta_gmac(each) for each in recipes.values()]
@@ -142,6 +152,18 @@ def test_the_table_has_means_and_spreads_of_the_last_validations_and_what_the_fi
     ]
 
 
+def test_the_table_says_what_a_frame_takes_where_it_was_timed(tmp_path, recipes):
+    figures = compared(
+        recipes, {"one": [finished(tmp_path / "one-1", 0.25)], "two": [finished(tmp_path / "two-1", 0.5)]}
+    )
+    assert "ms a frame" not in markdown(figures)
+    figures["one"]["frame"] = {"p50": 40.0, "cpu_p50": 38.0, "share": 1.0}
+    figures["two"]["frame"] = {"p50": 20.0, "cpu_p50": 19.0, "share": 0.52}
+    lines = markdown(figures).splitlines()
+    assert lines[0].endswith("| GMAC | ms a frame | CPU ms | x one's | training, s |")
+    assert lines[-1].endswith("| 1.50 | 20.0 | 19.0 | 0.52 | 4 |")
+
+
 def test_a_run_that_is_not_finished_is_left_out_and_its_seed_not_compared(tmp_path, recipes):
     runs = {
         "one": [finished(tmp_path / "one-1", 0.25), finished(tmp_path / "one-2", 0.35, step=8)],
@@ -165,5 +187,9 @@ def test_the_command_trains_all_variants_and_writes_the_table(tmp_path, capsys):
     assert [line.split(" | ")[0] for line in text.splitlines()[2:]] == ["| joint", "| rounds"]
     assert set(json.loads((tmp_path / "out/table.json").read_text())) == {"joint", "rounds"}
     assert main([*arguments, "--table", "--only", "rounds"]) == 0
+    assert main([*arguments, "--table", "--frames", "1"]) == 0
+    assert "ms a frame" in capsys.readouterr().out
+    assert main([*arguments, "--table", "--frames", "-1"]) == 2
+    assert "--frames is -1" in capsys.readouterr().err
     assert main([*arguments, "--only", "nothing"]) == 2
     assert "no variants nothing; choose of joint, rounds" in capsys.readouterr().err
