@@ -211,7 +211,7 @@ class FolderBackend:
             if len(planes) not in (1, 3):
                 name = spec.outputs["fused"].name
                 raise EngineError(f"outputs.fused '{name}' has {len(planes)} channels: 1 (luma) or 3 (RGB) are needed")
-            image = resized(np.ascontiguousarray(planes.transpose(1, 2, 0)), seen_infrared.shape)
+            image = resized(np.asarray(cv2.merge(list(planes)), np.uint8), seen_infrared.shape)
             fused = image if image.ndim == 3 and image.shape[2] == 3 else with_fused_luma(
                 seen_rgb, lambda _luma: image.reshape(seen_infrared.shape)
             )  # fmt: skip
@@ -367,7 +367,10 @@ def _bytes_of(outputs: Mapping[str, Array], spec: ModelSpec, kind: str) -> UInt8
     planes = _from_layout(outputs[own.name], own, kind, spec)
     if planes.dtype == np.uint8:
         return planes
-    values = (planes.astype(np.float32) - np.float32(own.low)) / np.float32(own.high - own.low)
-    if not np.isfinite(values).all():
+    values = np.ascontiguousarray(planes, np.float32).reshape(-1, planes.shape[-1])
+    if not cv2.checkRange(values)[0]:
         raise EngineError(f"outputs.{kind} '{own.name}' holds values that are not finite")
-    return np.rint(255 * values.clip(0, 1)).astype(np.uint8)
+    scale, limited = 255 / (own.high - own.low), np.clip(values, own.low, own.high)
+    # scaled, moved and rounded in one pass; the second image counts nothing
+    found = cv2.addWeighted(limited, scale, limited, 0, -own.low * scale, dtype=cv2.CV_8U)
+    return np.asarray(found, np.uint8).reshape(planes.shape)
