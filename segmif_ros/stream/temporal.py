@@ -6,8 +6,10 @@ dense optical flow (DIS: Kroeger et al., ECCV 2016; OpenCV's) of the fused image
 says the same class adds its evidence, one that says another takes a share of its own away, and a class is given up when
 nothing is left: so a class that was seen once stays against a single frame (hysteresis). Evidence is the cube of the
 confidence, because what flickers is where the network is unsure: edges, and what is far. Where the flow there and the
-flow back don't agree, or the appearance doesn't, as at the edge of what moves by, nothing is carried along: a crossing
-person leaves no ghost.
+flow back don't agree, or the appearance doesn't, little evidence is carried along: enough against a frame that is
+unsure, too little against one that is sure. Where they don't agree at all, as at the edge of what moves by, there is
+none: a crossing person leaves no ghost. Classes of which there is little in the frame, as of persons and poles, are
+believed sooner than they are given up.
 """
 
 from __future__ import annotations
@@ -24,13 +26,16 @@ Floats = npt.NDArray[np.float32]
 FILTERS = ("none", "filter")  # not "off", which YAML takes for a truth value
 NS_PER_S = 1_000_000_000
 
-_FLOW_WIDTH = 208  # of the image that the flow is computed on, about; a whole fraction of the image's width
+_FLOW_WIDTH = 320  # of the image that the flow is computed on, about; a whole fraction of the image's width
 _MIN_SIDE = 16  # DIS needs a patch of 8 pixels and some more
 _LONGEST_GAP_NS = NS_PER_S // 2  # between two frames that show the same
 _NEIGHBOURS = np.ones((3, 3), np.uint8)  # of a pixel that doesn't hold: the flow's edges lie beside the true ones
 _NO_MAP = np.zeros(0, np.float32)  # x and y are in one map
 _SURENESS = 3  # power of the confidence that counts as evidence
 _CUT_SHARE = 0.6  # of pixels that don't hold: another scene
+_HOPELESS = 2.0  # times ``appearance`` or ``flow_px``
+_EAGER_UNIT = 16  # of a factor in 8 bit
+_LITTLE_SHARE = 0.02  # of the pixels, below which there is little of a class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +45,20 @@ class TemporalConfig:
     Attributes:
         frames: Frames of full confidence that a pixel remembers at most.
         contrary: Share of its evidence that a frame takes away from another class.
-        appearance: Difference of luma, in grey levels, from which a pixel isn't the one it was.
-        flow_px: Difference between the flow there and back, in pixels of the small image, from which it isn't either.
+        eager: How many times as much it takes away where it says a class of which there is little.
+        appearance: Difference of luma, in grey levels, from which it is doubtful that a pixel is the one it was.
+        contrast: Share of the contrast with a pixel's neighbours that such a difference may have beyond that.
+        flow_px: Difference between the flow there and back, in pixels of the small image, from which it is doubtful.
+        doubtful: Evidence that is left where it is, in frames of full confidence; where it is twice as doubtful, none.
     """
 
     frames: float = 3.0
     contrary: float = 0.5
+    eager: float = 4.0
     appearance: float = 25.0
-    flow_px: float = 1.0
+    contrast: float = 0.1
+    flow_px: float = 1.5
+    doubtful: float = 0.2
 
 
 class TemporalFilter:
@@ -99,11 +110,19 @@ class TemporalFilter:
         if carried is None:
             state = cv2.merge([labels, evidence, confidence])
         else:
-            against = np.asarray(cv2.LUT(confidence, self._against), np.uint8)
+            against = self._taken_away(labels, confidence)
             state = _voted(labels, evidence, against, confidence, carried)
             labels, confidence = (np.asarray(cv2.extractChannel(state, i), np.uint8) for i in (0, 2))
         self._small, self._state, self._stamp_ns, self._about = small, np.asarray(state, np.uint8), stamp_ns, about
         return labels, confidence
+
+    def _taken_away(self, labels: Image, confidence: Image) -> Image:
+        """Return the evidence that this frame takes away from other classes than its own, (H, W)."""
+        against = cv2.LUT(confidence, self._against)
+        counts = cv2.calcHist([labels], [0], None, [256], [0, 256])[:, 0]
+        eager = np.where(counts < _LITTLE_SHARE * labels.size, self._config.eager, 1.0)
+        factor = cv2.LUT(labels, np.rint(_EAGER_UNIT * eager).clip(1, 255).astype(np.uint8))
+        return np.asarray(cv2.multiply(against, factor, scale=1 / _EAGER_UNIT), np.uint8)
 
     def _carried(self, small: Image, shape: tuple[int, int]) -> Image | None:
         """Return the state (H, W, 3) where each pixel was before, its evidence 0 where that isn't known.
@@ -118,27 +137,39 @@ class TemporalFilter:
             self._grid = np.dstack([x, y])
         flow = self._flow.calc(small, before, np.zeros((*small.shape, 2), np.float32))
         back = self._flow.calc(before, small, np.zeros((*small.shape, 2), np.float32))
-        there = cv2.add(self._grid, flow)
+        there = np.asarray(cv2.add(self._grid, flow), np.float32)
+        most = self._most(small, before, flow, back, there)
+        if np.mean(most == 255) < 1 - _CUT_SHARE:
+            return None
+        most = np.asarray(cv2.erode(most, _NEIGHBOURS), np.uint8)
+        # pixels of the small image to pixels of the large one, centre on centre
+        x, y = shape[1] / small.shape[1], shape[0] / small.shape[0]
+        large = cv2.transform(there, np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5]]))
+        large = cv2.resize(large, shape[::-1], interpolation=cv2.INTER_LINEAR)
+        carried = cv2.remap(state, large, _NO_MAP, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+        most = cv2.resize(most, shape[::-1], interpolation=cv2.INTER_NEAREST)
+        return np.asarray(cv2.insertChannel(cv2.min(cv2.extractChannel(carried, 1), most), carried, 1), np.uint8)
+
+    def _most(self, small: Image, before: Image, flow: Floats, back: Floats, there: Floats) -> Image:
+        """Return the evidence that each pixel of the small image may carry along at most, (H, W)."""
+        config = self._config
         seen = cv2.remap(before, there, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         gone = cv2.remap(back, there, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        astray = np.abs(cv2.add(flow, gone)).max(axis=2)
-        last = np.array(small.shape[::-1], np.float32) - 1
-        holds = (
-            (cv2.absdiff(small, seen) <= self._config.appearance)
-            & (astray <= self._config.flow_px)
-            & ((there >= 0) & (there <= last)).all(axis=2)
-        )
-        if holds.mean() < 1 - _CUT_SHARE:
-            return None
-        # pixels of the small image to pixels of the large one, centre on centre
-        scale = np.array([shape[1] / small.shape[1], shape[0] / small.shape[0]], np.float32)
-        large = cv2.resize((there + 0.5) * scale - 0.5, shape[::-1], interpolation=cv2.INTER_LINEAR)
-        carried = cv2.remap(state, large, _NO_MAP, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-        doubt = cv2.dilate((~holds).view(np.uint8), _NEIGHBOURS)
-        doubt = cv2.resize(doubt, shape[::-1], interpolation=cv2.INTER_NEAREST)
-        kept = cv2.extractChannel(carried, 1)
-        kept = cv2.copyTo(np.zeros(shape, np.uint8), doubt, kept)
-        return np.asarray(cv2.insertChannel(kept, carried, 1), np.uint8)
+        x, y = cv2.split(cv2.add(flow, gone))
+        contrast = cv2.subtract(cv2.dilate(small, _NEIGHBOURS), cv2.erode(small, _NEIGHBOURS))
+        unlike = cv2.addWeighted(
+            cv2.absdiff(small, seen), 1 / config.appearance, contrast, -config.contrast / config.appearance, 0, None,
+            cv2.CV_32F,
+        )  # fmt: skip
+        unlike = cv2.multiply(unlike, config.flow_px)
+        # the worst of them, in units of ``flow_px``
+        doubt = cv2.max(cv2.max(x, unlike), cv2.max(y, cv2.multiply(cv2.min(x, y), -1)))
+        last = small.shape[1] - 1.0, small.shape[0] - 1.0
+        inside = cv2.inRange(there, (0.0, 0.0), last)
+        little = np.uint8(min(255, max(1, round(255 * config.doubtful / config.frames))))
+        most = cv2.min(cv2.inRange(doubt, -1e9, _HOPELESS * config.flow_px), int(little))
+        most = cv2.min(cv2.max(most, cv2.inRange(doubt, -1e9, config.flow_px)), inside)
+        return np.asarray(most, np.uint8)
 
 
 def _voted(labels: Image, evidence: Image, against: Image, confidence: Image, carried: Image) -> cv2.typing.MatLike:

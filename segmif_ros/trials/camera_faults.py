@@ -170,7 +170,9 @@ def alarms(faults: Sequence[Fault], seen: Sightings, from_s: float = 1.0) -> tup
 
 
 def _paused(frames: Sequence[float], time_s: float) -> bool:
-    """Return whether a camera's frames paused shortly before a time."""
+    """Return whether a camera's frames paused shortly before a time, or began: between rounds there is no rig."""
+    if not frames or time_s - frames[0] <= _PAUSE_BEFORE_S:
+        return True
     near = [each for each in frames if time_s - _PAUSE_BEFORE_S <= each <= time_s]
     return max((after - before for before, after in pairwise([*near, time_s])), default=_PAUSE_S) >= _PAUSE_S
 

@@ -94,6 +94,22 @@ def test_a_class_that_was_seen_once_stays_against_a_single_frame() -> None:
     assert called == [GROUND] * 6
 
 
+def test_a_class_of_which_there_is_little_is_believed_sooner_than_it_is_given_up() -> None:
+    steady = TemporalFilter(TemporalConfig(frames=3))
+    confidence = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    image, truth = frame(0, pan=0)
+    small = truth.copy()
+    small[50:60, 50:60] = PERSON
+    inside = (slice(52, 58), slice(52, 58))
+    stamps = iter(range(FRAME_NS, 99 * FRAME_NS, FRAME_NS))
+    for _ in range(10):
+        steady.apply(truth, confidence, image, next(stamps))
+    came = [bool((steady.apply(small, confidence, image, next(stamps))[0][inside] == PERSON).all()) for _ in range(6)]
+    went = [bool((steady.apply(truth, confidence, image, next(stamps))[0][inside] == GROUND).all()) for _ in range(9)]
+    assert came.index(True) < 2
+    assert went.index(True) > 3
+
+
 def test_confidence_falls_where_frames_contradict_each_other() -> None:
     steady = TemporalFilter()
     image, truth = frame(0, pan=0)

@@ -66,6 +66,13 @@ def test_a_pause_of_the_rig_itself_is_no_false_alarm() -> None:
     assert alarms([FAULT], found) == ([], ["infrared silent at 20.6 s"])
 
 
+def test_silence_from_before_the_rigs_first_frame_is_no_false_alarm() -> None:
+    found = seen(0.0, 1.3, condition="silent")
+    found.frames["infrared"] = [each / 10 for each in range(9, 300)]
+    found.looks = [each for each in found.looks if each.time_s > 1.1]
+    assert alarms([FAULT], found) == ([], ["infrared silent at 1.2 s"])
+
+
 def test_memory_that_grows_fails() -> None:
     one = {"seconds": 20.0, "found": [asdict(judged(FAULT, seen(10.6, 14.3)))], "false_alarms": []}
     flat = [MemorySample(elapsed_s=60.0 * i, memory_mib=300.0, processed=1) for i in range(8)]
