@@ -135,8 +135,9 @@ class TemporalFilter:
         if self._grid.shape[:2] != small.shape:
             x, y = np.meshgrid(*(np.arange(side, dtype=np.float32) for side in small.shape[::-1]))
             self._grid = np.dstack([x, y])
-        flow = self._flow.calc(small, before, np.zeros((*small.shape, 2), np.float32))
-        back = self._flow.calc(before, small, np.zeros((*small.shape, 2), np.float32))
+        nothing = np.zeros((*small.shape, 2), np.float32)
+        flow = np.asarray(self._flow.calc(small, before, nothing.copy()), np.float32)
+        back = np.asarray(self._flow.calc(before, small, nothing), np.float32)
         there = np.asarray(cv2.add(self._grid, flow), np.float32)
         most = self._most(small, before, flow, back, there)
         if np.mean(most == 255) < 1 - _CUT_SHARE:
@@ -147,8 +148,8 @@ class TemporalFilter:
         large = cv2.transform(there, np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5]]))
         large = cv2.resize(large, shape[::-1], interpolation=cv2.INTER_LINEAR)
         carried = cv2.remap(state, large, _NO_MAP, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-        most = cv2.resize(most, shape[::-1], interpolation=cv2.INTER_NEAREST)
-        return np.asarray(cv2.insertChannel(cv2.min(cv2.extractChannel(carried, 1), most), carried, 1), np.uint8)
+        kept = cv2.min(cv2.extractChannel(carried, 1), cv2.resize(most, shape[::-1], interpolation=cv2.INTER_NEAREST))
+        return np.asarray(cv2.insertChannel(kept, carried, 1), np.uint8)
 
     def _most(self, small: Image, before: Image, flow: Floats, back: Floats, there: Floats) -> Image:
         """Return the evidence that each pixel of the small image may carry along at most, (H, W)."""
@@ -161,13 +162,12 @@ class TemporalFilter:
             cv2.absdiff(small, seen), 1 / config.appearance, contrast, -config.contrast / config.appearance, 0, None,
             cv2.CV_32F,
         )  # fmt: skip
-        unlike = cv2.multiply(unlike, config.flow_px)
         # the worst of them, in units of ``flow_px``
-        doubt = cv2.max(cv2.max(x, unlike), cv2.max(y, cv2.multiply(cv2.min(x, y), -1)))
+        doubt = np.maximum(np.maximum(np.abs(x), np.abs(y)), unlike * np.float32(config.flow_px))
         last = small.shape[1] - 1.0, small.shape[0] - 1.0
         inside = cv2.inRange(there, (0.0, 0.0), last)
-        little = np.uint8(min(255, max(1, round(255 * config.doubtful / config.frames))))
-        most = cv2.min(cv2.inRange(doubt, -1e9, _HOPELESS * config.flow_px), int(little))
+        little = min(255, max(1, round(255 * config.doubtful / config.frames)))
+        most = np.minimum(cv2.inRange(doubt, -1e9, _HOPELESS * config.flow_px), np.uint8(little))
         most = cv2.min(cv2.max(most, cv2.inRange(doubt, -1e9, config.flow_px)), inside)
         return np.asarray(most, np.uint8)
 

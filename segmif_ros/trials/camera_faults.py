@@ -271,6 +271,7 @@ def _watch(cameras: CameraSettings, faults: Sequence[Fault], length_s: float) ->
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.node import Node
     from rclpy.qos import qos_profile_sensor_data
+    from rclpy.signals import SignalHandlerOptions
     from sensor_msgs.msg import Image
 
     seen, began = Sightings(), [0.0]
@@ -294,7 +295,7 @@ def _watch(cameras: CameraSettings, faults: Sequence[Fault], length_s: float) ->
                 )
             )
 
-    rclpy.init(args=[])
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # whoever stops it gets one line
     listener = Node("camera_faults")
     quality = qos_profile_sensor_data
     listener.create_subscription(Image, "infrared/image_raw", lambda _m: frame("infrared"), quality, raw=True)
