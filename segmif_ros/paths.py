@@ -7,15 +7,18 @@ import errno
 import functools
 import logging
 import os
+import re
 import tempfile
 from pathlib import Path
 
 _LOGGER = logging.getLogger(__name__)
+# What a terminal obeys instead of showing it, and what stands for bytes that are no UTF-8.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def one_line(text: str, limit: int = 400) -> str:
     """Return a text for a message: in one line, whatever is in it, and not longer than ``limit`` characters."""
-    line = " ".join(text.split())
+    line = " ".join(CONTROL.sub(" ", text).split())
     return line if len(line) <= limit else f"{line[: limit - 100]} ... {line[-90:]}"
 
 

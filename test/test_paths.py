@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from segmif_ros.paths import cache_folder, one_line, user_path
+from segmif_ros.paths import CONTROL, cache_folder, one_line, user_path
 
 
 def test_the_home_folder_is_filled_in(monkeypatch) -> None:
@@ -31,6 +31,7 @@ def test_a_user_without_a_home_is_said(monkeypatch) -> None:
 @pytest.mark.parametrize("text", ["a\nb", "a\x85b\u2028c", "x" * 5000, "\0"])
 def test_a_message_is_one_line_of_bounded_length(text) -> None:
     line = one_line(text)
+    assert not CONTROL.search(line)
     assert len(line.splitlines()) <= 1
     assert len(line) <= 400
 

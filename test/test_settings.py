@@ -42,6 +42,11 @@ class Camera:
     mode: str = setting("day", "Light.", choices=("day", "night"), group="Time")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    label: str = setting("", "Any text.")
+
+
 def options(*words: str) -> argparse.Namespace:
     parser = Parser(prog="camera")
     add_options(parser, Camera)
@@ -82,6 +87,19 @@ def test_every_wrong_value_and_unknown_name_is_reported_at_once() -> None:
         "there is no parameter 'lens_focs_m', did you mean 'lens_focus_m'?; "
         "parameter 'lens_focus_m' is -1: allowed is 0 to 100; parameter 'mode' is 'dusk': allowed is day, night"
     )
+
+
+@pytest.mark.parametrize("text", ["day\nnight", "\x1b[31mred", "\udcff"])
+def test_a_text_that_would_spoil_a_log_is_refused_and_shown_in_one_line(text: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        from_values(Labelled, {"label": text})
+    assert str(caught.value) == (
+        f"parameter 'label' is {text!r}: a text without line breaks and control characters is needed"
+    )
+
+
+def test_a_list_may_be_written_over_several_lines() -> None:
+    assert from_values(Lens, {"filters": "red,\n blue\n"}).filters == ("red", "blue")
 
 
 def test_a_configuration_made_by_hand_can_be_checked() -> None:

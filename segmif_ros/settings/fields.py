@@ -12,7 +12,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from segmif_ros.paths import one_line
+from segmif_ros.paths import CONTROL, one_line
 
 Config = TypeVar("Config")
 
@@ -104,6 +104,8 @@ class Setting:
             return None
         if not fits:
             return f"{NEEDED[self.type]} is needed"
+        if self.type is str and CONTROL.search("".join(value.split()) if self.listed else value):
+            return "a text without line breaks and control characters is needed"
         finite = not number or abs(value) <= sys.float_info.max  # also of a whole number that no float can hold
         above = self.minimum is None or value >= self.minimum
         below = self.maximum is None or value <= self.maximum

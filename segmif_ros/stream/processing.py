@@ -30,6 +30,7 @@ from segmif_ros.imaging.encodings import (
 )
 from segmif_ros.imaging.gain import ThermalGain
 from segmif_ros.imaging.missing import missing_infrared, missing_rgb
+from segmif_ros.paths import one_line
 from segmif_ros.rig.depth_registration import AnyRegistration
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
 from segmif_ros.rig.registration import (
@@ -337,5 +338,5 @@ def in_one_line(error: Exception) -> str:
 
 def _short(text: str) -> str:
     """Return a text as one line of a length that a person reads."""
-    line = " ".join(text[: 4 * _LONGEST].split())
+    line = one_line(text[: 4 * _LONGEST], 4 * _LONGEST)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
