@@ -25,10 +25,13 @@ from segmif_ros.evaluation.fusion import FUSION_METRICS, FusionMetric
 from segmif_ros.inference.backend_table import BACKENDS, BackendEntry
 from segmif_ros.inference.engine import Engine, EngineConfig
 from segmif_ros.labels import FMB, LABEL_SETS, LabelSet
+from segmif_ros.reporting.tables import Table
 from segmif_ros.ros.launch_arguments import parameter_arguments, parameter_values
 from segmif_ros.ros.node_config import NodeConfig
 from segmif_ros.ros.parameters import markdown_table, yaml_text
 from segmif_ros.settings import add_options, from_values, part, setting
+from segmif_ros.trials import replay_command
+from segmif_ros.trials.demo import demo_report
 
 __all__ = ["one_thread", "own_cache", "tiny_weights"]
 
@@ -130,6 +133,46 @@ def test_replay_and_predict_have_every_setting_of_the_components_that_they_run()
     node_options.add_pipeline_arguments(parser)
     options = {each for action in parser._actions for each in action.option_strings}
     assert {"--gain-policy", "--slop", "--registration", "--temporal", "--infrared-alone-confidence"} <= options
+
+
+def test_an_option_of_replay_reaches_its_run_once_it_is_declared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare, run = replay_command.add_arguments, replay_command.run
+
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        declare(parser)
+        parser.add_argument("--toy", type=int, default=0)
+
+    def use(options: argparse.Namespace) -> int:
+        print("toy", options.toy)
+        return run(options)
+
+    monkeypatch.setattr(replay_command, "add_arguments", add_arguments)
+    monkeypatch.setattr(replay_command, "run", use)
+    assert cli.main(["replay", "no/such/bag", "--toy", "3"]) != 0  # and all of its own options are there
+    shown = capsys.readouterr()
+    assert shown.out == "toy 3\n"
+    assert "no/such/bag" in shown.err
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiguresWithToy(demo_report.Figures):
+    toys: int = 0
+
+
+def test_a_figure_of_the_demo_is_in_its_tables_and_report_once_it_is_a_field_with_a_row(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    none: dict[str, Any] = {"dropped": {}, "age_ms": {}, "stage_ms": {}, "topics": {}}
+    found = FiguresWithToy(pairs=1, processed=1, rate_hz=1.0, toys=7, **none)
+    of_today = demo_report.tables
+    row = Table(title="Toys", columns=("", "count"), rows=(("toys", str(found.toys)),))
+    monkeypatch.setattr(demo_report, "tables", lambda figures: (*of_today(figures), row))
+    demo_report.write_report(tmp_path, found, [], title="demo", lead="", notes=(), facts={})
+    page = (tmp_path / "index.html").read_text()
+    assert "Toys" in page
+    assert json.loads((tmp_path / "report.json").read_text())["toys"] == 7
 
 
 def test_a_command_is_run_once_it_is_in_the_table(

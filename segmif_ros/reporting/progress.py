@@ -9,9 +9,21 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 Item = TypeVar("Item")
+
+
+def bar_columns(*before: ProgressColumn) -> tuple[ProgressColumn, ...]:
+    """Return the columns that every bar has, after ``before``."""
+    return (
+        *before,
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total}"),  # rich of Ubuntu 22.04 has no column for it
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
 
 
 @contextmanager
@@ -20,15 +32,7 @@ def progress_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callab
     if not sys.stderr.isatty():  # rich of Ubuntu 22.04 prints an empty line for a bar that is switched off
         yield lambda _count: None
         return
-    console = Console(stderr=True)
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total}"),  # rich of Ubuntu 22.04 has no column for it
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*bar_columns(TextColumn(what)), console=Console(stderr=True)) as progress:
         task = progress.add_task(what, total=total, completed=done)
         yield lambda count: progress.advance(task, count)
 

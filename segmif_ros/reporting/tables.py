@@ -55,8 +55,9 @@ def print_tables(console: Console, tables: Iterable[Table]) -> None:
             console.print(f"\n{table.note}", markup=False, highlight=False)
 
 
-def markdown(table: Table) -> str:
-    """Return a table as Markdown, without its title."""
+def markdown(table: Table, words: int | None = None) -> str:
+    """Return a table as Markdown, without its title; columns after the first ``words`` are aligned to the right."""
     lines = ["| " + " | ".join(row) + " |" for row in (table.columns, *table.rows)]
-    lines.insert(1, "|" + "---|" * len(table.columns))
+    figures = 0 if words is None else len(table.columns) - words
+    lines.insert(1, "|" + "---|" * (len(table.columns) - figures) + "---:|" * figures)
     return "\n".join([*lines, *(["", table.note] if table.note else [])])

@@ -11,6 +11,7 @@ from typing import Any, TypedDict, cast
 
 from segmif_ros.inference.operations import count_work
 from segmif_ros.model.designs import build
+from segmif_ros.reporting import tables
 from segmif_ros.training.config import RecipeError, TrainingConfig
 from segmif_ros.training.frame_times import FrameTime
 
@@ -118,21 +119,21 @@ def markdown(figures: Mapping[str, VariantFigures]) -> str:
     titles = ["variant", "validation", "seeds", *metrics, f"mIoU - {first}'s", "weights moved", "GMAC"]
     timed = any("frame" in run for run in figures.values())
     titles += [*(["ms a frame", "CPU ms", f"x {first}'s"] if timed else []), "training, s"]
-    lines = [f"| {' | '.join(titles)} |", "|---|---|" + "---:|" * (len(titles) - 2)]
+    lines = []
     for name, source, run in rows:
         scores = run["validation"][source]
         values = [_spread(scores[metric]) if metric in scores else "" for metric in metrics]
         difference = scores[_MEASURE].get("difference") if _MEASURE in scores else None
-        cells = [
+        cells = (
             *(name, source, str(run["seeds"]), *values),
             "" if difference is None else _spread(difference, "+.3f"),
             " / ".join(f"{100 * share:.3g} %" for share in run["weights"].values()),
             f"{run['gmac']:.2f}",
             *(_frame(run["frame"]) if timed else []),
             f"{run['seconds']:.0f}",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        )
+        lines.append(cells)
+    return tables.markdown(tables.Table(title="", columns=tuple(titles), rows=tuple(lines)), words=2)
 
 
 def _spread(value: Spread, form: str = ".3f") -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress, TextColumn
 
+from segmif_ros.reporting.progress import bar_columns
 from segmif_ros.training.config import RecipeError
 
 
@@ -27,15 +28,7 @@ class Display:
         self._bar: Progress | None = None
         if not self._file.isatty():
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
+        columns = (*bar_columns(TextColumn("{task.description}")), TextColumn("{task.fields[note]}"))
         self._bar = Progress(*columns, console=Console(file=self._file), transient=True)
         self._task = self._bar.add_task("", total=total, completed=first, note="")
         self._bar.start()

@@ -14,6 +14,7 @@ from pathlib import Path
 from segmif_ros.command_line import run_module
 from segmif_ros.data.transforms import AugmentConfig
 from segmif_ros.model import SegMiFConfig
+from segmif_ros.reporting.tables import Table, markdown
 from segmif_ros.settings import Setting, settings_of
 from segmif_ros.training.config import OptimiserConfig, RoundsConfig, SourceConfig, TrainingConfig
 
@@ -32,10 +33,8 @@ _END = "<!-- end of keys -->"
 
 def markdown_table(kind: type) -> str:
     """Return a row for each key: its default, what is allowed, and its meaning."""
-    rows = [
-        f"| `{each.name}` | {_default(each)} | {_allowed(each)} | {each.description} |" for each in settings_of(kind)
-    ]
-    return "\n".join(["| key | default | allowed | meaning |", "|---|---|---|---|", *rows, ""])
+    rows = tuple((f"`{each.name}`", _default(each), _allowed(each), each.description) for each in settings_of(kind))
+    return markdown(Table(title="", columns=("key", "default", "allowed", "meaning"), rows=rows)) + "\n"
 
 
 def with_tables(text: str) -> str:

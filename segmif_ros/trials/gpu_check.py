@@ -14,12 +14,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 
-from segmif_ros.command_line import parse_size
 from segmif_ros.files import write_json
 from segmif_ros.inference.backends import BACKENDS, TOLERANCES, lacking
 from segmif_ros.inference.backends.device_runtime import device_facts
@@ -31,6 +30,7 @@ from segmif_ros.inference.weights import parse_weights, resolve_checkpoint
 from segmif_ros.model import load_checkpoint
 from segmif_ros.reporting.tables import Table, print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
+from segmif_ros.settings import add_options, from_options, setting
 from segmif_ros.trials.bench import RANDOM, random_weights
 
 PROG = "segmif gpu-check"
@@ -43,6 +43,17 @@ _WARM_UPS = 5
 
 class GpuCheckError(ValueError):
     """The check can't be run as asked; one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuCheckConfig:
+    """What is measured, and for how long."""
+
+    device: str = setting("cuda", "cuda, cuda:N or cpu.")
+    width: int = setting(640, "Columns and rows of the images.", minimum=32, maximum=8192)
+    height: int = setting(480, "Rows of the images.", minimum=32, maximum=8192)
+    frames: int = setting(100, "Timed frames of each.", minimum=1)
+    minutes: float = setting(8.0, "Begin nothing after these.", minimum=0.01)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +91,17 @@ class GpuRow:
     problem: str = ""
 
 
+class GpuReport(TypedDict):
+    """gpu-check.json; the cost of the dense blocks by model, see `dense_block_cost`."""
+
+    device: dict[str, str]
+    torch: str
+    tf32: dict[str, bool]
+    size: str
+    rows: list[dict[str, Any]]
+    dense_blocks_float32: dict[str, dict[str, float]]
+
+
 def check(
     models: Sequence[str],
     device: str,
@@ -90,7 +112,7 @@ def check(
     scratch: Path,
     say: Callable[[str], None] = lambda _line: None,
     clock: Callable[[], float] = time.monotonic,
-) -> dict[str, Any]:
+) -> GpuReport:
     """Run every model by every backend in every precision, as far as the time goes.
 
     Args:
@@ -231,7 +253,7 @@ def _removed(hooks: Sequence[Any]) -> Iterator[None]:
             hook.remove()
 
 
-def table(report: dict[str, Any]) -> Table:
+def table(report: GpuReport) -> Table:
     """Return the rows of a report."""
     tf32 = ", ".join(f"{name} {'on' if on else 'off'}" for name, on in report["tf32"].items())
     return Table(
@@ -267,22 +289,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Measures what a GPU gives, within minutes: parity of every path with torch in float32 on the CPU, times, "
         "memory, and what the dense blocks cost. Ends with status 1 where trained weights leave their tolerance."
     )
-    parser.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu (default: %(default)s)")
+    add_options(parser, GpuCheckConfig)
     parser.add_argument("--weights", nargs="+", default=list(MODELS), help="default: %(default)s")
-    parser.add_argument("--size", default="640x480", metavar="WIDTHxHEIGHT", help="default: %(default)s")
-    parser.add_argument("--frames", type=int, default=100, help="timed frames of each (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=8.0, help="begin nothing after these (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("out/gpu-check"), help="folder (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the check."""
-    width, height = parse_size(options.size)
-    if options.frames < 1 or options.minutes <= 0:
-        raise GpuCheckError(f"--frames {options.frames}, --minutes {options.minutes:g}: both must be above 0")
-    if options.device.partition(":")[0] not in _BACKENDS:
-        raise GpuCheckError(f"--device {options.device}: cuda, cuda:N or cpu")
-    if options.device != "cpu" and not torch.cuda.is_available():
+    config = from_options(options, GpuCheckConfig())
+    if config.device.partition(":")[0] not in _BACKENDS:
+        raise GpuCheckError(f"--device {config.device}: cuda, cuda:N or cpu")
+    if config.device != "cpu" and not torch.cuda.is_available():
         raise GpuCheckError(f"torch {torch.__version__} sees no CUDA device here: --device cpu shows that it works")
     # before minutes of measuring, not after them
     for each in options.weights:
@@ -291,10 +308,10 @@ def run(options: argparse.Namespace) -> int:
     with ResultFolder(options.out, PROG) as results, TemporaryDirectory(prefix="segmif_gpu_") as scratch:
         report = check(
             options.weights,
-            options.device,
-            (int(height), int(width)),
-            frames=options.frames,
-            until_s=time.monotonic() + 60 * options.minutes,
+            config.device,
+            (config.height, config.width),
+            frames=config.frames,
+            until_s=time.monotonic() + 60 * config.minutes,
             scratch=Path(scratch),
             say=lambda line: print(line, file=sys.stderr),
         )

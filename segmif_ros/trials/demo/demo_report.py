@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -203,13 +203,7 @@ def write_report(
         write_picture(sheets / picture.file, sheet)
     report = {
         **facts,
-        "pairs": found.pairs,
-        "processed": found.processed,
-        "dropped": dict(found.dropped),
-        "rate_hz": found.rate_hz,
-        "age_ms": dict(found.age_ms),
-        "stage_ms": dict(found.stage_ms),
-        "topics": dict(found.topics),
+        **asdict(found),
         **({"timeline": list(timeline)} if timeline else {}),
         "pictures": [
             {"file": f"pictures/{each.file}", "title": each.title, "classes": {c.name: c.share for c in each.legend}}
