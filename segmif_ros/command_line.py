@@ -70,7 +70,7 @@ class Parser(argparse.ArgumentParser):
 
     def _renamed(self, given: Sequence[str]) -> list[str]:
         mine = self._option_string_actions
-        said: dict[str, str] = {}
+        renamed: dict[str, str] = {}
         words: list[str] = []
         for at, word in enumerate(given):
             if word == "--":
@@ -78,10 +78,10 @@ class Parser(argparse.ArgumentParser):
             name, equals, value = word.partition("=")
             new = OLD_SPELLINGS.get(name, "")
             if new in mine and name not in mine:
-                said[name] = new
+                renamed[name] = new
                 word = f"{new}{equals}{value}"
             words.append(word)
-        for name, new in said.items():
+        for name, new in renamed.items():
             complain(self.prog, f"{name} is now called {new}; the old name works, too")
         return words
 

@@ -343,7 +343,7 @@ def _is_colour(value: Any) -> bool:
 
 
 def label_metadata(labels: LabelSet) -> dict[str, str]:
-    """Describe a label set in strings for a checkpoint, so that its file alone says what its classes are."""
+    """Describe a label set in strings for a checkpoint, so that its file alone describes its classes."""
     classes = [
         {"name": name, "colour": colour} for name, colour in zip(labels.names, labels.palette.tolist(), strict=True)
     ]

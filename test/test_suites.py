@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The runs of the tests: all tests are in one, and a run that fails, crashes or hangs is a failure that says why."""
+"""The runs of the tests: all tests are in one, and a run that fails, crashes or hangs is a failure that states why."""
 
 import shutil
 import subprocess

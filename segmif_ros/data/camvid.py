@@ -31,7 +31,7 @@ def camvid_to_fmb(ids: Image, source: str = "") -> Image:
 
 
 class CamVid(RgbLabels):
-    """The labelled images of one split, with infrared invented from the labels anew for each sample.
+    """The labelled images of one split, with infrared invented from the labels, newly drawn for each sample.
 
     Args:
         root: The folder with the splits.

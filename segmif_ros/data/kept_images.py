@@ -11,7 +11,7 @@ KEPT_BYTES = 1 << 29
 
 
 class KeptImages:
-    """Images by index; once ``limit_bytes`` are kept, further ones are read anew each time."""
+    """Images by index; once ``limit_bytes`` are kept, further ones are read again each time."""
 
     def __init__(self, limit_bytes: int = KEPT_BYTES) -> None:
         self._images: dict[int, tuple[Image, ...]] = {}

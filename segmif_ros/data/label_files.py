@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label maps from image files: the ids that a file holds, or a refusal that says what the file is.
+"""Label maps from image files: the ids that a file holds, or a refusal that states what the file is.
 
 Tools save ids as grey levels of 8 or 16 bits, as three equal channels, with alpha, as indices of a palette, or in one
 bit. Coloured maps hold ids where a label set has exactly those colours. OpenCV alone would show a palette's colours
@@ -33,7 +33,7 @@ def read_label_map(path: Path, label_set: LabelSet | None = None) -> Image:
         label_set: Whose colours a coloured map may have.
 
     Raises:
-        DatasetError: If the file can't be read, is lossy (JPEG), or holds no ids below 256; says what it is.
+        DatasetError: If the file can't be read, is lossy (JPEG), or holds no ids below 256; states what it is.
     """
     return decode_label_map(read_content(path), path, label_set)
 

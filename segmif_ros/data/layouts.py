@@ -90,7 +90,7 @@ def find_split(layout: Layout, root: Path, split: str, *, with_labels: bool) -> 
         with_labels: Whether label maps are needed.
 
     Raises:
-        DatasetError: If nothing is laid out in a known way; says what is there and what would do.
+        DatasetError: If nothing is laid out in a known way; states what is there and what would do.
     """
     for base in top_folders(root):
         for wanted in (with_labels, False) if with_labels else (False,):

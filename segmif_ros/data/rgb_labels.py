@@ -26,7 +26,7 @@ class RgbLabels:
         split: A folder in it; "" if ``root`` itself holds images/ and labels/.
         mapping: From the label files' classes to those of the samples.
         infrared: 'none', a constant level drawn for each sample, as of a lost camera; or 'invented' from the labels,
-            anew for each sample (see `invented_infrared`).
+            newly drawn for each sample (see `invented_infrared`).
 
     Attributes:
         notes: Lines about files that are left out.

@@ -168,7 +168,7 @@ def evidence_of_points(
     higher, up to the clearance. A ground class in the air says nothing.
 
     Args:
-        points: (M, 3) in the odometry frame but with z over the ground, metres; NaN says nothing.
+        points: (M, 3) in the odometry frame but with z over the ground, metres; NaN where nothing is known.
         classes: (M,) ids.
         confidence: (M,) 0..255.
         square: The cells.

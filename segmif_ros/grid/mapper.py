@@ -150,7 +150,7 @@ def horizon_problem(
     margin = np.radians(_HORIZON_MARGIN_DEG) * view.focal_px
     below = np.arange(height)[:, None] - rows[None, :]
     sure = (labels != OUTSIDE) & (confidence >= _HORIZON_CONFIDENCE)
-    said = []
+    remarks = []
     for what, mask, beyond in (
         ("ground", sure & (table.kinds[labels] == GROUND), -below),
         ("sky", sure & (labels == sky), below),
@@ -160,11 +160,11 @@ def horizon_problem(
         if len(wrong) > max(_HORIZON_PIXELS, _HORIZON_SHARE * total):
             off = float(np.degrees(np.percentile(wrong, 90) / view.focal_px))
             side, way = ("over", "up") if what == "ground" else ("below", "down")
-            said.append(
+            remarks.append(
                 f"{len(wrong) / total:.0%} of the {what} lies {side} the horizon that the camera's pose gives, up to "
                 f"{off:.1f} degrees: the camera looks farther {way}, or the ground isn't flat; correct its pitch"
             )
-    return said[0] if len(said) == 1 else None
+    return remarks[0] if len(remarks) == 1 else None
 
 
 def _check(frame: LabelFrame) -> None:

@@ -24,7 +24,7 @@ _HIDING_M, _HIDING_SHARE = 0.3, 0.05  # how much farther a point may be and not 
 
 
 def points_of_depth(depth_m: npt.NDArray, rays: Floats) -> Floats:
-    """Return (H, W, 3) points of a depth image; NaN where it says nothing.
+    """Return (H, W, 3) points of a depth image; NaN where nothing is known.
 
     Args:
         depth_m: (H, W) metres along the optical axis; 0, negative, infinite and NaN say nothing.
@@ -51,7 +51,7 @@ def points_in_view(
     well behind another one at nearly the same pixel are left out.
 
     Args:
-        points: (N, 3) metres in the camera's optical frame; NaN says nothing.
+        points: (N, 3) metres in the camera's optical frame; NaN where nothing is known.
         camera: At the size of the label map.
 
     Returns:

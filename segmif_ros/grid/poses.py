@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rigid transforms as (4, 4) float64 matrices, and a buffer of stamped ones that says what is missing.
+"""Rigid transforms as (4, 4) float64 matrices, and a buffer of stamped ones that states what is missing.
 
 A transform ``target_from_source`` takes points of the frame ``source`` to the frame ``target``. Frames follow REP-103:
 x forward, y left, z up; optical frames x right, y down, z forward.
@@ -195,7 +195,7 @@ class TransformBuffer:
         self._links = {child: link for child, link in self._links.items() if link.fixed}
 
     def put(self, parent: str, child: str, stamp_ns: int, parent_from_child: Array, *, fixed: bool = False) -> None:
-        """Add a transform. One older than the newest is put in its place; a frame with a new parent begins anew."""
+        """Add a transform. One older than the newest is put in its place; a frame with a new parent restarts."""
         parent, child = parent.lstrip("/"), child.lstrip("/")
         if not parent or not child or parent == child:
             raise GridError(f"a transform from '{child}' to '{parent}' has no two frames")

@@ -129,9 +129,9 @@ class RollingGrid:
         """
         n, table = self._cells, self._table
         known = self.known()
-        told = self._odds[known] @ table.never_free.astype(np.float32) >= self._config.min_evidence
+        decided = self._odds[known] @ table.never_free.astype(np.float32) >= self._config.min_evidence
         odds = np.exp(self._odds[known])
-        undecided = ~told & (odds @ self._weights[:, 2] > table.likely * (odds @ self._weights[:, 0]))
+        undecided = ~decided & (odds @ self._weights[:, 2] > table.likely * (odds @ self._weights[:, 0]))
         known, odds = known[~undecided], odds[~undecided]
         total, standing, risky, risk, cost = (odds @ self._weights).T
         mean = cost / total

@@ -50,9 +50,9 @@ def decompress(image: CompressedBuffer, max_pixels: int = MAX_PIXELS) -> ImageBu
         # unchanged: 16 bits stay 16, and nothing is turned by a camera's orientation tag
         pixels = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        raise EncodingError(f"OpenCV can't open it ({error.err}): {_said(image)}") from error
+        raise EncodingError(f"OpenCV can't open it ({error.err}): {_described(image)}") from error
     if pixels is None:
-        raise EncodingError(f"OpenCV can't open it: {_said(image)}")
+        raise EncodingError(f"OpenCV can't open it: {_described(image)}")
     height, width = pixels.shape[:2]
     return ImageBuffer(
         encoding=_encoding(image, pixels),
@@ -79,15 +79,15 @@ def checked(image: CompressedBuffer, max_pixels: int = MAX_PIXELS) -> bytes:
     if "compresseddepth" in image.format.lower():
         raise EncodingError("a compressedDepth image is no camera image: subscribe to the compressed one")
     if not data.startswith((jpeg.START, png.SIGNATURE)):
-        raise EncodingError(f"neither JPEG nor PNG: {_said(image)}")
+        raise EncodingError(f"neither JPEG nor PNG: {_described(image)}")
     size = image_size(data)
     if size is None:
-        raise EncodingError(f"its header doesn't say its size: {_said(image)}")
+        raise EncodingError(f"its header doesn't say its size: {_described(image)}")
     require_pixels(*size, max_pixels)
     try:
         return jpeg.whole_jpeg(data) if data.startswith(jpeg.START) else png.whole_png(data)
     except png.DamagedError as error:
-        raise EncodingError(f"{error}: {_said(image)}") from None
+        raise EncodingError(f"{error}: {_described(image)}") from None
 
 
 def image_size(data: bytes | memoryview) -> tuple[int, int] | None:
@@ -126,5 +126,5 @@ def _encoding(image: CompressedBuffer, pixels: np.ndarray[Any, Any]) -> str:
     return f"{name.replace('bgr', 'rgb') if swapped else name}{bits}"
 
 
-def _said(image: CompressedBuffer) -> str:
+def _described(image: CompressedBuffer) -> str:
     return f"{memoryview(image.data).nbytes} bytes with format '{image.format}'"

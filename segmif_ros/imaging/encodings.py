@@ -4,7 +4,7 @@
 The names are those of sensor_msgs/image_encodings. `view` and the plain encodings copy nothing: the arrays look into
 the buffer, padded rows through their strides. What costs a copy: another byte order, another colour order, Bayer, YUV.
 
-Shapes: H rows, W columns. Colour order is always said: RGB unless the name of the encoding says otherwise.
+Shapes: H rows, W columns. Colour order is always stated: RGB unless the name of the encoding states otherwise.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ImageTooLargeError(EncodingError):
     """An image of more pixels than are allowed; one line."""
 
 
-# Of one image at most, unless the parameter says otherwise: 4096x4096.
+# Of one image at most, unless the parameter states otherwise: 4096x4096.
 MAX_PIXELS = 1 << 24
 
 
@@ -185,7 +185,7 @@ def view(image: ImageBuffer) -> Array:
         known = ", ".join(_LAYOUTS)
         raise EncodingError(f"encoding '{image.encoding}' is not supported: publish one of {known}") from None
     if image.height < 1 or image.width < 1:
-        raise EncodingError(f"the image is empty: {_said(image)}")
+        raise EncodingError(f"the image is empty: {_described(image)}")
     dtype = np.dtype(kind).newbyteorder(">" if image.is_bigendian else "<")
     rows, columns = image.height, image.width
     if image.encoding in _HALF_CHROMA:
@@ -193,11 +193,11 @@ def view(image: ImageBuffer) -> Array:
     row_bytes = columns * channels * dtype.itemsize
     step = image.step or row_bytes
     if step < row_bytes:
-        raise EncodingError(f"step is {step} bytes but a row has {row_bytes}: {_said(image)}")
+        raise EncodingError(f"step is {step} bytes but a row has {row_bytes}: {_described(image)}")
     size = memoryview(image.data).nbytes
     # a buffer may end with the last pixel: some drivers leave out the padding of the last row
     if size not in (rows * step, (rows - 1) * step + row_bytes):
-        raise EncodingError(f"the data has {size} bytes, step times rows is {rows * step}: {_said(image)}")
+        raise EncodingError(f"the data has {size} bytes, step times rows is {rows * step}: {_described(image)}")
     shape: tuple[int, ...] = (rows, columns)
     strides: tuple[int, ...] = (step, channels * dtype.itemsize)
     if channels > 1:
@@ -221,7 +221,7 @@ def to_rgb(image: ImageBuffer) -> Array:
         return _eight_bits(pixels)
     if image.encoding in _TO_RGB:
         if image.encoding.startswith("bayer") and min(image.height, image.width) < 3:
-            raise EncodingError(f"a Bayer image needs at least 3x3 pixels: {_said(image)}")
+            raise EncodingError(f"a Bayer image needs at least 3x3 pixels: {_described(image)}")
         return _eight_bits(_converted(pixels, _TO_RGB[image.encoding]))
     if image.encoding in _HALF_CHROMA:
         return _half_chroma_to_rgb(pixels, image)
@@ -312,7 +312,7 @@ def _eight_bits(pixels: Array) -> Array:
     return pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=255 / 65535)
 
 
-def _said(image: ImageBuffer) -> str:
+def _described(image: ImageBuffer) -> str:
     return f"{image.encoding} {image.width}x{image.height}, step {image.step}"
 
 

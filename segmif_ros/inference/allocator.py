@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""glibc's allocator, told to keep large blocks.
+"""glibc's allocator, set to keep large blocks.
 
 A forward pass on a CPU allocates and frees hundreds of large buffers. By default glibc gives each back to the kernel
 and asks for it again, page fault by page fault; that can take longer than the arithmetic.

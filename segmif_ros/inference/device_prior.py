@@ -6,7 +6,7 @@ goes through floats on both sides: nearly all pixels are equal, the others diffe
 where two details are equally strong and rounding decides between them.
 
 Nothing here waits for the device or copies to it, so that it can be recorded. Planes are (2, 1, H, W), image 1 and 2 of
-the method, or (1, 1, H, W), float32 unless said otherwise.
+the method, or (1, 1, H, W), float32 unless stated otherwise.
 """
 
 from __future__ import annotations

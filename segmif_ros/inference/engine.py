@@ -209,7 +209,7 @@ class Engine:
         return "float32" if reference else config.precision
 
     def _candidates(self, precision: str) -> list[str]:
-        # what compiles for minutes is there for who asks for it by name
+        # what compiles for minutes is there for those who ask for it by name
         there = available_backends(self._device.type, precision)
         return [name for name in there if BACKENDS[name].on_trial and name in self._network.backends]
 
@@ -225,7 +225,7 @@ class Engine:
             height=height,
             width=width,
             precision=precision,
-            device=self._device_said(),
+            device=self._device_identity(),
             num_threads=self._config.num_threads,
             calibration_pairs=self._config.calibration_pairs,
         )
@@ -243,7 +243,7 @@ class Engine:
             self._backend = self._create(chosen)
             self.backend_name, self.precision = chosen, self._precision(chosen)
 
-    def _device_said(self) -> str:
+    def _device_identity(self) -> str:
         """The device as a choice depends on it: on CUDA which one it is, not only its number."""
         if self._device.type == "cpu":
             return self.device_name

@@ -34,8 +34,8 @@ class FolderNetwork:
 
     Args:
         folder: Holds model.yaml and the network's file.
-        prior: "auto" (as model.yaml says) or a method.
-        labels: "auto" (as model.yaml says), a name or a .yaml file.
+        prior: "auto" (as in model.yaml) or a method.
+        labels: "auto" (as in model.yaml), a name or a .yaml file.
         expected_classes: Refuse another number of classes; 0 takes any.
 
     Raises:
@@ -65,7 +65,7 @@ class FolderNetwork:
         """See `EngineNetwork`: load the file, compare it with model.yaml, and run it once.
 
         Raises:
-            ModelFolderError: The file isn't what model.yaml says, or returns nonsense.
+            ModelFolderError: The file isn't what model.yaml states, or returns nonsense.
             EngineError: The backend can't run such a file, or isn't installed.
         """
         spec = self.spec
@@ -113,7 +113,7 @@ class FolderBackend:
         """Run once on a grey pair.
 
         Raises:
-            ModelFolderError: It can't run, or returns something else than model.yaml says.
+            ModelFolderError: It can't run, or returns something else than model.yaml states.
         """
         grey = np.full(self._spec.size.padded(*_TRIAL), 128, np.uint8)
         try:
@@ -130,7 +130,7 @@ class FolderBackend:
         """See `Backend`; of a pair smaller or larger than the network's only size, results come back in the pair's.
 
         Raises:
-            EngineError: The network refuses, or its results aren't what model.yaml says.
+            EngineError: The network refuses, or its results aren't what model.yaml states.
         """
         size = self._spec.size.padded(*infrared.shape)
         seen_infrared, seen_rgb, seen_prior = (self._fitted(image, size) for image in (infrared, rgb, prior))
@@ -264,9 +264,9 @@ def _compare_input(where: str, own: InputSpec, theirs: TensorFacts, spec: ModelS
         side = sides[axis]
         if side is not None and side != wanted:
             both = f"size: {{width: {sides['w']}, height: {sides['h']}}}"
-            said = f"size.{name} is {wanted}" if wanted else f"size.{name} is missing"
+            problem = f"size.{name} is {wanted}" if wanted else f"size.{name} is missing"
             raise ModelFolderError(
-                f"{spec.path}: {said}: '{own.name}' of {spec.file.name} takes {side} alone: give {both}"
+                f"{spec.path}: {problem}: '{own.name}' of {spec.file.name} takes {side} alone: give {both}"
             )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model folder: a network of any design in a file, and model.yaml, which says what goes in and comes out.
+"""A model folder: a network of any design in a file, and model.yaml, which describes what goes in and comes out.
 
 docs/own_network.md is the user's page. Nothing here loads the network: that is `segmif_ros.inference.folder_network`.
 """
@@ -115,7 +115,7 @@ class SizeSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """What model.yaml says.
+    """What model.yaml holds.
 
     Attributes:
         path: Of model.yaml.

@@ -27,7 +27,7 @@ _NOT_THE_MODEL = (".md", ".txt")
 
 
 class WeightsError(ValueError):
-    """Weights that can't be found; the message says what was asked for and what there is."""
+    """Weights that can't be found; the message states what was asked for and what there is."""
 
 
 def packaged_weights() -> dict[str, Path]:

@@ -164,7 +164,7 @@ def save_checkpoint(
 def _ordered(content: bytes) -> bytes:
     """The same safetensors file, with its metadata in order.
 
-    The library writes it in another order each time, and weights are told apart by the hash of their file.
+    The library writes it in another order each time, and weights are identified by the hash of their file.
     """
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start the encoder from a file: ImageNet weights of MiT-B0 to MiT-B5 in the layouts they are published in.
 
-Four layouts are told by their key names: the original one (ours has the same names), Hugging Face transformers' as
+Four layouts are known by their key names: the original one (ours has the same names), Hugging Face transformers' as
 stored (4.x and 5.x) and as 5.x holds it in memory, and mmsegmentation's converted files. Numbers are never changed:
 tensors get our names, keys and values are joined, and 1x1 convolutions lose their two sides of one pixel.
 """

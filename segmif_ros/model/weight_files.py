@@ -21,7 +21,7 @@ class CheckpointError(ValueError):
 def read_state(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """State dict and metadata of one file, whatever network it is of; CheckpointError if it can't be used.
 
-    Its kind is told by its first bytes, as suffixes are not reliable.
+    Its kind is recognised by its first bytes, as suffixes are not reliable.
     """
     try:
         with file.open("rb") as stream:

@@ -22,7 +22,7 @@ _BRIGHT = 100
 
 
 class ImageError(ValueError):
-    """An image that can't be used; one line that says which, why, and what to do."""
+    """An image that can't be used; one line that states which, why, and what to do."""
 
 
 def infrared_image(image: ImageLike) -> Array:

@@ -120,7 +120,7 @@ def camchain(content: Mapping[str, Any], infrared: str | None = None, rgb: str |
         if camera is not None and camera not in names:
             raise CalibrationError(f"the camchain has no {shown(camera)}: it has {', '.join(names)}")
     if infrared is None or rgb is None:
-        infrared, rgb = _told_by_topics(content, names)
+        infrared, rgb = _cameras_by_topics(content, names)
     if infrared == rgb:
         raise CalibrationError(f"{infrared} can't be both cameras")
     return RigCalibration(
@@ -161,7 +161,7 @@ def camchain_camera(content: Mapping[str, Any], name: str) -> CameraModel:
             raise
 
 
-def _told_by_topics(content: Mapping[str, Any], names: list[str]) -> tuple[str, str]:
+def _cameras_by_topics(content: Mapping[str, Any], names: list[str]) -> tuple[str, str]:
     topics = {name: str(each.get("rostopic", "")) for name in names if isinstance(each := content[name], Mapping)}
     infrared = [name for name, topic in topics.items() if _INFRARED.search(topic)]
     if len(infrared) == 1:

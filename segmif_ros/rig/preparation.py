@@ -118,7 +118,7 @@ class Preparation:
             rgb: (H, W, 3) uint8, RGB.
 
         Raises:
-            RegistrationError: If the sizes don't fit, or raw infrared comes without a gain; says what to give.
+            RegistrationError: If the sizes don't fit, or raw infrared comes without a gain; states what to give.
         """
         cropped = self._crop.apply(infrared)
         if cropped.dtype != "uint8" and self.config.gain is None:

@@ -137,7 +137,7 @@ class Registration:
         if self.config.mode == "none":
             if infrared.shape != rgb.shape[:2]:
                 raise RegistrationError(
-                    f"infrared is {_said(_size(infrared))} and RGB {_said(_size(rgb))}; both must have the same size "
+                    f"infrared is {_text(_size(infrared))} and RGB {_text(_size(rgb))}; both must have the same size "
                     "and show the same view, or the parameter registration must say how they lie on each other"
                 )
             return Registered(infrared=infrared, rgb=rgb)
@@ -187,7 +187,7 @@ class Registration:
         )
 
     def describe(self) -> str:
-        """Return one line that says what is done and what it is worth."""
+        """Return one line that states what is done and what it is worth."""
         config, other = self.config, _name(_other(self.config.view))
         if config.mode == "none":
             return "registration none: both cameras must show the same view at one size"
@@ -317,7 +317,7 @@ def stretch_note(config: RegistrationConfig, infrared_size: tuple[int, int], rgb
     if config.mode != "resize" or same_proportions(infrared_size, rgb_size):
         return None
     return (
-        f"infrared is {_said(infrared_size)} and RGB {_said(rgb_size)}, other proportions: registration resize "
+        f"infrared is {_text(infrared_size)} and RGB {_text(rgb_size)}, other proportions: registration resize "
         "stretches one onto the other, and they lie on each other only if both show the same view; cut off telemetry "
         "rows with infrared_crop, or register with homography or stereo"
     )
@@ -353,7 +353,7 @@ def _part(camera: str, size: tuple[int, int], calibrated: tuple[int, int], crop:
 def _refuse_other_proportions(camera: str, size: tuple[int, int], calibrated: tuple[int, int]) -> None:
     if not same_proportions(size, calibrated):
         raise RegistrationError(
-            f"{_name(camera)} images are {_said(size)} but the calibration is for {_said(calibrated)}: other "
+            f"{_name(camera)} images are {_text(size)} but the calibration is for {_text(calibrated)}: other "
             "proportions are another view; calibrate at this size"
         )
 
@@ -363,7 +363,7 @@ def _refuse_turned(view: str, view_size: tuple[int, int], other_size: tuple[int,
     (width, height), (other_width, other_height) = view_size, other_size
     if (width - height) * (other_width - other_height) < 0:
         raise RegistrationError(
-            f"{_name(_other(view))} is {_said(other_size)} and {_name(view)} {_said(view_size)}: portrait and "
+            f"{_name(_other(view))} is {_text(other_size)} and {_name(view)} {_text(view_size)}: portrait and "
             "landscape can't be resized onto each other; turn one of the images in its driver, or register with "
             "homography or stereo"
         )
@@ -373,7 +373,7 @@ def _size(image: Image) -> tuple[int, int]:
     return image.shape[1], image.shape[0]
 
 
-def _said(size: tuple[int, int]) -> str:
+def _text(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 

@@ -59,7 +59,7 @@ class Barrier:
             self._logged.add(kind)
         text = "".join(traceback.format_exception(error))
         with contextlib.suppress(Exception):  # what can't be logged must not end the node either
-            self._log(f"unexpected exception in {place}; the node goes on, please report it:\n{text}")
+            self._log(f"unexpected exception in {place}; the node continues, please report it:\n{text}")
 
     def around(self, place: str, function: Function, instead: Callable[..., Any] = lambda *_args: None) -> Function:
         """Return ``function`` with its exceptions caught.
@@ -101,7 +101,7 @@ class Barrier:
 
 
 class GuardedExecutor:
-    """Spins an executor and goes on after what it raises.
+    """Spins an executor and continues after what it raises.
 
     A guarded node's callbacks raise nothing: this is rclpy itself, as with a message that it can't take. Where it
     raises a thousand times on end, it is broken, and that is passed on.

@@ -199,15 +199,15 @@ class InfoOfOutputs:
             return Problem("camera_info", f"{wanted}: there is a subscriber, but no {camera}/camera_info comes")
         if None in self._made.values():
             whole, window = (self._info.width, self._info.height), window_of(self._info)
-            said = f"is for {whole[0]}x{whole[1]} images and these have other proportions{self._after_crop()}"
+            reason = f"is for {whole[0]}x{whole[1]} images and these have other proportions{self._after_crop()}"
             if not window.is_whole:
                 x, y, width, height = window.part(*whole)
                 sent = "x".join(map(str, window.image_size(*whole)))
-                said = (
+                reason = (
                     f"has a roi of {width}x{height} at ({x}, {y}) of {whole[0]}x{whole[1]}, so that images must be "
                     f"{sent}, and these are not"
                 )
-            return Problem("camera_info", f"{wanted}: not published, because {camera}/camera_info {said}")
+            return Problem("camera_info", f"{wanted}: not published, because {camera}/camera_info {reason}")
         return None
 
     def _after_crop(self) -> str:

@@ -6,7 +6,7 @@ image or a point cloud where there is one. Out: ``grid/cost``, ``grid/classes``,
 (nav_msgs/OccupancyGrid, latched), ``segmentation/points`` (aligned with the mask), ``grid/markers`` and
 ``/diagnostics``. Parameters: `segmif_ros.ros.grid_config`.
 
-A map whose pose, camera or classes can't be trusted changes no cell: it is left out, and the reason is said.
+A map whose pose, camera or classes can't be trusted changes no cell: it is left out, and the reason is logged.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
         self._jumps = self.get_clock().create_jump_callback(back, post_callback=jumped)
 
     def start(self) -> bool:
-        """Configure and activate, if the parameter autostart says so; False if that failed."""
+        """Configure and activate, if the parameter autostart is set; False if that failed."""
         if not self._config.life.autostart:
             self.get_logger().info("unconfigured: waiting for lifecycle transitions, because autostart is false")
             return True
@@ -233,7 +233,7 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
         self._counts.maps += 1
         stamp = stamp_ns(message.header)
         if stamp < self._last_stamp_ns - JUMP_BACK_NS:
-            self.get_logger().info("the stamps jumped back: the grid starts anew")
+            self.get_logger().info("the stamps jumped back: the grid restarts")
             self._forget()
         self._last_stamp_ns = stamp
         if len(self._waiting) >= MOST_WAITING:
@@ -283,7 +283,7 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
         self._config = config
 
     def _clock_jumped(self, _jump: TimeJump) -> None:
-        self.get_logger().info("the clock jumped back: the grid starts anew")
+        self.get_logger().info("the clock jumped back: the grid restarts")
         self._forget()
 
     def _problems(self) -> list[health.Problem]:

@@ -142,7 +142,7 @@ def semantic_map_message(
     """
     from segmif_ros.msg import SemanticClass, SemanticMap  # a machine without a compiler doesn't have it
 
-    # an editable install whose messages were built before a field was added goes on without that field
+    # an editable install whose messages were built before a field was added continues without that field
     built = SemanticMap.get_fields_and_field_types()
     facts = {name: value for name, value in facts.items() if name in built}
     height, width = labels.shape

@@ -87,7 +87,7 @@ class Monitor:
         self._watched = watched
         self._conditions = health.Conditions()
         self._sending_since_s: float | None = None
-        self._slop_told = False
+        self._slop_reported = False
         self._twin_since_s: float | None = None
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
@@ -229,6 +229,6 @@ class Monitor:
     def _tell_slop(self, infrared: health.InputFacts, rgb: health.InputFacts) -> None:
         """Say once that the slop is so large that it pairs frames of different moments."""
         line = health.slop_line(self._watched.config.pipeline.slop_s, infrared.rhythm, rgb.rhythm)
-        if line and not self._slop_told:
-            self._slop_told = True
+        if line and not self._slop_reported:
+            self._slop_reported = True
             self._node.get_logger().warning(line)

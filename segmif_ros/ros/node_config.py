@@ -78,7 +78,7 @@ class NodeConfig:
         group="Pairing",
     )
 
-    # a robot goes on with one camera; what is measured offline takes pairs alone unless it is asked to
+    # a robot continues with one camera; what is measured offline takes pairs alone unless it is asked to
     pipeline: PipelineConfig = part(PipelineConfig, single_camera="continue")
 
     # the rig

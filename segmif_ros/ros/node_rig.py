@@ -67,14 +67,14 @@ class NodeRig:
 
     def _take_info(self, camera: str, message: CameraInfo) -> None:
         """Take camera_info that isn't as before."""
-        said: CameraModel | CalibrationError
+        result: CameraModel | CalibrationError
         try:
-            said = camera_model(message)
+            result = camera_model(message)
         except CalibrationError as error:
-            said = error
+            result = error
         with self._changing:
             self._infos[camera] = message
-            self.rig.told(camera, said, part_of(message))
+            self.rig.update_camera_info(camera, result, part_of(message))
             self._use_rig(self.rig)
 
     def _use_rig(self, rig: RigSource) -> None:

@@ -34,7 +34,7 @@ def check_files(arguments: Sequence[str] | None = None) -> None:
     """Read every params file of a command line.
 
     Raises:
-        ValueError: One line that says which file can't be used, where, and why.
+        ValueError: One line that states which file can't be used, where, and why.
     """
     for path in given_files(arguments):
         content = read_yaml(path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The drift watch beside the node's work: a thread that looks at one registered pair a second and says what it sees."""
+"""The drift watch beside the node's work: a thread that checks one registered pair a second."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RegistrationWatch:
         correct: Takes the correction (right, down) in pixels of the view that is to be in force from now on. Called on
             the watch's own thread.
         now_ns: A clock that never steps back.
-        unexpected: Takes an exception that only a defect can cause; the watch goes on after it.
+        unexpected: Takes an exception that only a defect can cause; the watch continues after it.
     """
 
     def __init__(

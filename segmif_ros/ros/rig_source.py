@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from segmif_ros.ros.node_config import NodeConfig
 
 # camera -> its model, or why its camera_info gives none
-Said = Mapping[str, CameraModel | CalibrationError]
+CameraInfoResults = Mapping[str, CameraModel | CalibrationError]
 # camera -> the part of its image that it sends, None for all of it
 Parts = Mapping[str, ImagePart | None]
 _CAMERAS = ("infrared", "rgb")
@@ -31,8 +31,8 @@ class RigSource:
 
     Args:
         config: The node's. The calibration file is read here.
-        said: What the cameras have said about themselves.
-        parts: The parts of their images that they send, as far as they said so.
+        results: The cameras' models by their camera_info, or why there is none.
+        parts: The parts of their images that they send, as far as camera_info has them.
 
     Attributes:
         registration: The one to use.
@@ -41,9 +41,11 @@ class RigSource:
         SettingError: If the calibration file can't be used, or lacks what only it can give.
     """
 
-    def __init__(self, config: NodeConfig, said: Said | None = None, parts: Parts | None = None) -> None:
+    def __init__(
+        self, config: NodeConfig, results: CameraInfoResults | None = None, parts: Parts | None = None
+    ) -> None:
         self._pipeline = config.pipeline
-        self._said: Said = said or {}
+        self._results: CameraInfoResults = results or {}
         self._parts: Parts = parts or {}
         self._correction_px = (0.0, 0.0)
         wanted = self._pipeline.registration_config()
@@ -66,20 +68,22 @@ class RigSource:
         """Return what is known after parameters have changed; itself if they have nothing to do with the rig."""
         new, old = config.pipeline, self._pipeline
         same = new.registration_config() == old.registration_config() and new.calibration_file == old.calibration_file
-        return self if same else RigSource(config, self._said, self._parts)
+        return self if same else RigSource(config, self._results, self._parts)
 
-    def told(self, camera: str, said: CameraModel | CalibrationError, part: ImagePart | None = None) -> None:
-        """Take what a camera says about itself, and register accordingly from now on.
+    def update_camera_info(
+        self, camera: str, result: CameraModel | CalibrationError, part: ImagePart | None = None
+    ) -> None:
+        """Take a camera's camera_info, and register accordingly from now on.
 
         Args:
             camera: "infrared" or "rgb".
-            said: Its model, or why it gives none.
+            result: Its model, or why it gives none.
             part: The part of its image that it sends, where no model tells; None if that is the whole image.
         """
-        if isinstance(said, CameraModel) and said.part_of is not None:
-            x, y, width, height = said.part_of
-            part = ImagePart(x, y, said.size, (width, height))
-        self._said = {**self._said, camera: said}
+        if isinstance(result, CameraModel) and result.part_of is not None:
+            x, y, width, height = result.part_of
+            part = ImagePart(x, y, result.size, (width, height))
+        self._results = {**self._results, camera: result}
         other_part = part != self._parts.get(camera)
         self._parts = {**self._parts, camera: part}
         mode = self._pipeline.registration
@@ -102,9 +106,9 @@ class RigSource:
         return self._of_file(self._pipeline.master)
 
     def camera_of(self, camera: str) -> CameraModel | None:
-        """Return what is known of the "infrared" or the "rgb" camera: by the file, else by what it says itself."""
-        said = self._said.get(camera)
-        return self._of_file(camera) or (said if isinstance(said, CameraModel) else None)
+        """Return what is known of the "infrared" or the "rgb" camera: by the file, else by its camera_info."""
+        result = self._results.get(camera)
+        return self._of_file(camera) or (result if isinstance(result, CameraModel) else None)
 
     @property
     def problem(self) -> Problem | None:
@@ -139,14 +143,14 @@ class RigSource:
         """Return the file's calibration with what the cameras say; CalibrationError if that doesn't do for stereo."""
         models: dict[str, CameraModel] = {}
         for camera in _CAMERAS:
-            said = self._said.get(camera)
+            result = self._results.get(camera)
             needed = getattr(self._file, camera) is None or self._file.extrinsics is None
-            if needed and said is None:
+            if needed and result is None:
                 raise CalibrationError(f"registration '{self._pipeline.registration}' waits for {camera}/camera_info")
-            if needed and isinstance(said, CalibrationError):
-                raise CalibrationError(f"registration '{self._pipeline.registration}': {camera}/camera_info: {said}")
-            if isinstance(said, CameraModel):
-                models[camera] = said
+            if needed and isinstance(result, CalibrationError):
+                raise CalibrationError(f"registration '{self._pipeline.registration}': {camera}/camera_info: {result}")
+            if isinstance(result, CameraModel):
+                models[camera] = result
         file = replace(self._file, infrared=self._of_file("infrared"), rgb=self._of_file("rgb"))
         completed = file.completed(**models)
         if completed.extrinsics is None:

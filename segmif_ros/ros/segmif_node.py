@@ -118,7 +118,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
         )
 
     def start(self) -> bool:
-        """Configure and activate, if the parameter autostart says so; False if that failed."""
+        """Configure and activate, if the parameter autostart is set; False if that failed."""
         if not self.config.life.autostart:
             self.get_logger().info("unconfigured: waiting for lifecycle transitions, because autostart is false")
             return True
@@ -345,7 +345,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
         if self.pipeline is not None:
             self.pipeline.reset()
             self.time_offset.reset()
-            self.get_logger().info("the clock jumped back: pairing starts anew")
+            self.get_logger().info("the clock jumped back: pairing restarts")
 
     def _trace(self, refusal: PairRefusedError) -> None:
         self.get_logger().debug("".join(traceback.format_exception(refusal)))

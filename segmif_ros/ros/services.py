@@ -129,7 +129,7 @@ class Services:
             engine = self._controlled.load_engine()
             if not self._controlled.use_engine(engine, pipeline):
                 return _answer(response, False, "the node was cleaned up meanwhile")
-        except Exception as error:  # noqa: BLE001  whatever it is, the node goes on as it was and the caller is told
+        except Exception as error:  # noqa: BLE001  whatever it is, the node continues as it was and the caller is told
             expected = isinstance(error, RuntimeError | ValueError | OSError)  # weights, device: their text says it all
             if not expected:
                 self._log.error(f"unexpected error:\n{traceback.format_exc()}")

@@ -2,7 +2,7 @@
 """Pairing in the vocabulary of message_filters, in both directions.
 
 `PairSynchronizer` offers this package's pairing where a program has message_filters' filters. `SynchronizerPairer` lets
-the node pair as message_filters does, with what that lacks: it goes on after an exception and after a bag that loops,
+the node pair as message_filters does, with what that lacks: it continues after an exception and after a bag that loops,
 and it counts what it drops. message_filters is asked for only when one of its policies is.
 """
 
@@ -148,7 +148,7 @@ class SynchronizerPairer(Generic[Item]):
         self.configure(slop_s, queue_size, time_offset_s)
 
     def configure(self, slop_s: float, queue_size: int, time_offset_s: float = 0.0) -> None:
-        """Change the settings; pairing starts anew."""
+        """Change the settings; pairing restarts."""
         self._slop_s, self._queue_size = slop_s or INITIAL_SLOP_S, queue_size
         self._time_offset_ns = round(time_offset_s * NS_PER_S)
         self.reset()
@@ -210,8 +210,8 @@ class SynchronizerPairer(Generic[Item]):
             self._inputs[stream].signalMessage(
                 SimpleNamespace(header=SimpleNamespace(stamp=stamp), stamp_ns=stamp_ns, item=item)
             )
-        except Exception as error:  # noqa: BLE001  whatever it is, its lock would stay locked: start anew, and say why
-            self._say(f"message_filters failed, pairing starts anew: {in_one_line(error)}")
+        except Exception as error:  # noqa: BLE001  whatever it is, its lock would stay locked: restart, and say why
+            self._say(f"message_filters failed, pairing restarts: {in_one_line(error)}")
             self.reset()
         return self._pairs
 

@@ -28,7 +28,7 @@ class TimeOffsetWatch:
         self._next_ns: int | None = None
 
     def see(self, camera: str, frame: Frame) -> None:
-        """Look at a frame of "infrared" or "rgb"; whatever is wrong with it is said where it is decoded."""
+        """Look at a frame of "infrared" or "rgb"; whatever is wrong with it is reported where it is decoded."""
         decoding = self.decoding
         try:
             image = opened(frame.image, decoding.max_pixels)
@@ -44,7 +44,7 @@ class TimeOffsetWatch:
         self._found = self._before = self._next_ns = None
 
     def look(self, now_ns: int) -> None:
-        """Estimate anew if it is time; ``now_ns`` is of a clock that never steps back."""
+        """Estimate again if it is time; ``now_ns`` is of a clock that never steps back."""
         if self._next_ns is None or now_ns >= self._next_ns:
             self._next_ns = now_ns + PERIOD_NS
             self._before, self._found = self._found, self._estimator.estimate()

@@ -46,7 +46,7 @@ _SHUTTER_NOISE = 0.002  # of the full scale
 
 
 class FaultError(ValueError):
-    """A fault that can't be understood; one line that says which and how to write it."""
+    """A fault that can't be understood; one line that states which and how to write it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,7 +75,7 @@ _IN_WORDS = {
     Condition.BLACK: "the picture is black: lens cap, exposure, or no light at all",
     Condition.WHITE: "the picture is white: nearly all of it is saturated; exposure, or straight into the sun",
     Condition.SHUTTER: "the range of values collapsed at once: a shutter event (FFC), or something before the lens",
-    Condition.UNREADABLE: "frames can't be decoded; the log says why",
+    Condition.UNREADABLE: "frames can't be decoded; the log states why",
     Condition.BLURRED: "detail collapsed: fog, dirt or water on the lens, or defocus",
     Condition.GLARE: "a large part of the picture is saturated: glare, or exposure",
     Condition.UNPAIRED: "frames come but none has a partner within slop_s: the two cameras' stamps don't agree",

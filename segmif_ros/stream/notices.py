@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lines for the log that come at camera rate, said at a rate that a person can read."""
+"""Lines for the log that come at camera rate, at a rate that a person can read."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ class Notices:
         self._now_ns = now_ns
         self._period_ns = round(period_s * NS_PER_S)
         self._lock = threading.Lock()
-        self._said: dict[str, tuple[int, int]] = {}  # kind -> when it was said last, how many were left out since
+        self._latest: dict[str, tuple[int, int]] = {}  # kind -> when it was logged last, how many were left out since
 
     def __call__(self, kind: str, line: str) -> None:
-        """Say ``line`` unless one of this kind was said within the period."""
+        """Say ``line`` unless one of this kind was logged within the period."""
         now_ns = self._now_ns()
         with self._lock:
-            last_ns, left_out = self._said.get(kind, (None, 0))
+            last_ns, left_out = self._latest.get(kind, (None, 0))
             if last_ns is not None and now_ns - last_ns < self._period_ns:
-                self._said[kind] = (last_ns, left_out + 1)
+                self._latest[kind] = (last_ns, left_out + 1)
                 return
-            self._said[kind] = (now_ns, 0)
+            self._latest[kind] = (now_ns, 0)
         self._say(f"{line} ({left_out} more like this since the last line)" if left_out else line)
 
     def once(self, kind: str, line: str) -> None:
-        """Say ``line`` unless one of this kind was ever said."""
+        """Say ``line`` unless one of this kind was ever logged."""
         with self._lock:
-            if kind in self._said:
+            if kind in self._latest:
                 return
-            self._said[kind] = (self._now_ns(), 0)
+            self._latest[kind] = (self._now_ns(), 0)
         self._say(line)

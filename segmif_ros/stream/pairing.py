@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 
 NS_PER_S = 1_000_000_000
 # Stamps of one stream that step back by more than this mean another recording, a loop or a clock that was set: pairing
-# starts anew. A smaller step is a frame out of order, which is late.
+# restarts. A smaller step is a frame out of order, which is late.
 JUMP_BACK_NS = 100_000_000
 _INTERVALS = 10  # how many intervals of a stream are remembered
 _ENOUGH_INTERVALS = 3  # before so many are known, the next frame is waited for
@@ -146,7 +146,7 @@ class NearestStampPairer(Generic[Item]):
         time_offset_s: Taken off the infrared stamps before they are compared.
 
     Attributes:
-        resets: How often pairing started anew.
+        resets: How often pairing restarted.
     """
 
     def __init__(self, slop_s: float, queue_size: int, time_offset_s: float = 0.0) -> None:
@@ -161,7 +161,7 @@ class NearestStampPairer(Generic[Item]):
         self.configure(slop_s, queue_size, time_offset_s)
 
     def configure(self, slop_s: float, queue_size: int, time_offset_s: float = 0.0) -> None:
-        """Change the settings; with another time offset pairing starts anew."""
+        """Change the settings; with another time offset pairing restarts."""
         if slop_s < 0 or queue_size < 1:
             raise ValueError(f"slop_s {slop_s} must not be negative and queue_size {queue_size} must be at least 1")
         self._derive_slop = slop_s == 0

@@ -4,7 +4,7 @@
 Where one camera is silent or blind, the frames of the other one take the place of pairs
 (`segmif_ros.stream.single_camera`).
 
-A pair that can't be processed costs that pair: it is counted by reason and said, and the next one is processed.
+A pair that can't be processed costs that pair: it is counted by reason and logged, and the next one is processed.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Pipeline:
         stamp_clock_ns: The clock that stamps are compared with, for the age.
         say: Takes lines for the log, at most one of a kind in ten seconds.
         trace: Takes every refusal with its cause, for whoever debugs.
-        unexpected: Takes an exception that only a defect can cause; the worker goes on after it.
-        registration: Brings both images to one view and size; None: the one that ``config`` says.
+        unexpected: Takes an exception that only a defect can cause; the worker continues after it.
+        registration: Brings both images to one view and size; None: the one of ``config``.
         make_pairer: Returns what pairs, from the slop in seconds, the queue size and the time offset in seconds.
     """
 
@@ -162,7 +162,7 @@ class Pipeline:
     def configure(
         self, config: PipelineConfig, registration: AnyRegistration | None = None
     ) -> None:
-        """Change settings from the next pair on; without ``registration`` it is the one that ``config`` says.
+        """Change settings from the next pair on; without ``registration`` it is the one of ``config``.
 
         Raises:
             segmif_ros.rig.errors.CalibrationError, segmif_ros.rig.errors.RegistrationError: If there can't be one.

@@ -2,8 +2,8 @@
 """Which cameras a result rests on: both, or the one that lives.
 
 Stands beside the pairing. While both cameras are well its pairs pass. When one falls silent, or is blind, the other one
-goes on alone, frame by frame as they arrive; when both are well again, pairs do. Master stamps never step back across a
-change. No clock of its own: times are passed in, and `SingleCamera.advance` says what time alone brings about, so a
+continues alone, frame by frame as they arrive; when both are well again, pairs do. Master stamps never step back across
+a change. It has no clock: times are passed in, and `SingleCamera.advance` returns what time alone brings about, so a
 node's timer, a bag's recorded times and a test's fake clock come to the same.
 """
 
@@ -22,7 +22,7 @@ class Stamped(Protocol):
 
     @property
     def stamp_ns(self) -> int:
-        """When it was taken, as its header says."""
+        """When it was taken, as in its header."""
 
 
 Item = TypeVar("Item", bound=Stamped)
@@ -168,7 +168,7 @@ class SingleCamera(Generic[Item]):
 
     @property
     def alone(self) -> str:
-        """The camera that goes on alone now; empty for none."""
+        """The camera that continues alone now; empty for none."""
         return self._alone
 
     def report(self, now_ns: int) -> CameraReport:
@@ -217,7 +217,7 @@ class SingleCamera(Generic[Item]):
         return self._single(now_ns) if alone else []
 
     def _choose(self, now_ns: int) -> str:
-        """Return the camera that goes on alone; empty where pairs do, or nothing can."""
+        """Return the camera that continues alone; empty where pairs do, or nothing can."""
         if self.config.policy == "stop" or self._first_ns is None:
             return ""
         found = {camera: health.condition(now_ns) for camera, health in self.health.items()}

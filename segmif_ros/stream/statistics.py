@@ -177,7 +177,7 @@ class Statistics:
             self._dropped[reason] += 1
 
     def refuse(self, reason: str, line: str) -> None:
-        """Count a pair that could not be processed; ``line`` says why."""
+        """Count a pair that could not be processed; ``line`` states why."""
         with self._lock:
             self._dropped[reason] += 1
             self._since["refused"] += 1

@@ -66,7 +66,7 @@ class Batch:
         return replace(self, **moved)
 
     def pin_memory(self) -> Batch:
-        """Move the tensors to page-locked memory, from which a GPU fetches them while the CPU goes on."""
+        """Move the tensors to page-locked memory, from which a GPU fetches them while the CPU continues."""
         pinned: dict[str, Any] = {name: value.pin_memory() for name, value in self._tensors().items()}
         return replace(self, **pinned)
 

@@ -3,7 +3,7 @@
 
 FILE is a YAML with a recipe as ``base`` and ``variants``, each a name and what it changes of the base, and where wanted
 ``seeds``, a list. Every variant is trained in ``DIR/<name>``, with seeds in ``DIR/<name>-<seed>`` (one that is finished
-is not trained again, one that was interrupted goes on), then a table of the last validations is printed and written to
+is not trained again, an interrupted one is resumed), then a table of the last validations is printed and written to
 ``DIR/table.md``, its figures to ``DIR/table.json``. All have the scenes of one cache, as many steps and samples, and
 where there are seeds each has all of them. ``--table`` prints what is finished and trains nothing. ``--frames N`` times
 N frames of 640x480 of every variant, in turn, and adds what a frame takes.

@@ -30,7 +30,7 @@ class ProcessError(RuntimeError):
 
 
 class ReportedElsewhereError(RuntimeError):
-    """Another process of the run failed and says why; this one ends in silence."""
+    """Another process of the run failed and states why; this one ends in silence."""
 
 
 @dataclass(frozen=True, kw_only=True)

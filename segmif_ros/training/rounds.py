@@ -112,7 +112,7 @@ class FusionPhase(RoundPhase):
         return groups
 
     def rate_factor(self, step: int) -> float:
-        """Return the fusion schedule's factor; it starts anew in every round."""
+        """Return the fusion schedule's factor; it restarts in every round."""
         return poly_factor(
             step - self.first,
             warm_steps=_FUSION_WARM_STEPS,
@@ -156,7 +156,7 @@ class SegmentationPhase(RoundPhase):
         model.fusion.requires_grad_(False).eval()
 
     def rate_factor(self, step: int) -> float:
-        """Return the segmentation schedule's factor; it goes on over the rounds."""
+        """Return the segmentation schedule's factor; it continues over the rounds."""
         rates = self.config.optimiser
         return poly_factor(
             (self.number - 1) * self.rounds.segmentation_steps + step - self.first,

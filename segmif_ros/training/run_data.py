@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the data of a run held when its steps were taken: a run goes on with the same contents alone."""
+"""What the data of a run held when its steps were taken: a run is resumed with the same contents alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def named_sources(
 
 
 def keep_data_identity(folder: Path, named: Sequence[tuple[str, Source]], *, resumed: bool) -> None:
-    """Write what the files of a run's sources hold to its folder; a run that goes on must have the same.
+    """Write what the files of a run's sources hold to its folder; a run that is resumed must have the same.
 
     A file is read once: its hash is remembered in the folder with its size and its time of change. A run from before
     this was written takes today's contents for its own.
@@ -49,7 +49,7 @@ def keep_data_identity(folder: Path, named: Sequence[tuple[str, Source]], *, res
 
 
 def require_same_data(folder: Path, named: Sequence[tuple[str, Source]]) -> None:
-    """Refuse a folder as `keep_data_identity` would for a run that goes on, and write nothing."""
+    """Refuse a folder as `keep_data_identity` would for a run that is resumed, and write nothing."""
     if (folder / DATA_FILE).is_file():
         _require_same(folder, _hashes(named, None))
 

@@ -64,14 +64,14 @@ class RunFolder:
         self._sync_log()
 
         def write(file: BinaryIO) -> None:
-            told: Any = _ToldFile(file)
+            opened: Any = _ReportingFile(file)
             try:
-                torch.save({**state, "format": _FORMAT, "classes": self._classes}, told)
+                torch.save({**state, "format": _FORMAT, "classes": self._classes}, opened)
             except RuntimeError:
                 # torch's writer has its own words for a disk that is full
-                if told.error is None:
+                if opened.error is None:
                     raise
-                raise told.error from None
+                raise opened.error from None
 
         write_file(self._state, write, keep=_previous_file(self.path))
 
@@ -104,7 +104,7 @@ class RunFolder:
                 os.fsync(file.fileno())
 
 
-class _ToldFile:
+class _ReportingFile:
     """A file that remembers why it couldn't be written."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -198,7 +198,7 @@ def _opened(file: Path) -> dict[str, Any]:
 def _require_same_format(file: Path, state: dict[str, Any], classes: dict[str, dict[str, Any]]) -> None:
     if state.get("format") != _FORMAT:
         raise RecipeError(
-            f"{file}: written by another version, which alone can go on with it; choose another output folder, and"
+            f"{file}: written by another version, which alone can resume it; choose another output folder, and"
             " 'init' to start from its weights"
         )
     # the recipe has a label set's name or file alone, and the file may have been edited since

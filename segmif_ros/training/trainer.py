@@ -84,7 +84,7 @@ class Trainer:
         if self.device.type == "cpu":
             keep_large_blocks()  # a step frees and takes hundreds of large blocks
         self._writer: ScalarWriter | None = None
-        # first of all: a run that is refused costs no time, and one that goes on needs no weights to start from
+        # first of all: a run that is refused costs no time, and one that is resumed needs no weights to start from
         state = processes.on_main(self._open_folder)
         cache = scene_cache or output / "scenes"
         self._parts = [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transforms and the buffer that says what is missing."""
+"""Transforms and the buffer that states what is missing."""
 
 import numpy as np
 import pytest

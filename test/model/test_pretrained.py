@@ -349,7 +349,7 @@ def _mmsegmentation_features(state: State, image: Tensor) -> list[Tensor]:
 def test_the_features_are_those_that_the_layouts_own_arithmetic_gives(
     layout: str, features: Callable[[State, Tensor], list[Tensor]], encoder: MixTransformer, tmp_path: Path
 ) -> None:
-    # tensors in the layout's own names, drawn anew: only names and shapes are from the inverse above
+    # tensors in the layout's own names, drawn again: only names and shapes are from the inverse above
     generator = torch.Generator().manual_seed(11)
     state = {
         key: torch.randn(tensor.shape, generator=generator) / (math.sqrt(tensor[0].numel()) if tensor.ndim > 1 else 2)

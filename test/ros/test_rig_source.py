@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From parameters, file and camera_info to a registration, or to the line that says what is missing."""
+"""From parameters, file and camera_info to a registration, or to the line that states what is missing."""
 
 import dataclasses
 from pathlib import Path
@@ -60,34 +60,34 @@ def test_a_whole_calibration_file_needs_no_camera_info(tmp_path) -> None:
 def test_stereo_waits_for_both_camera_infos_and_says_so(tmp_path) -> None:
     made = source(tmp_path, registration="stereo")
     assert made.problem.line == "no pairs are processed: registration 'stereo' waits for infrared/camera_info"
-    made.told("infrared", INFRARED)
+    made.update_camera_info("infrared", INFRARED)
     assert made.problem.line.endswith("waits for rgb/camera_info")
-    made.told("rgb", RGB)
+    made.update_camera_info("rgb", RGB)
     assert made.problem is None
     assert baseline_px(made) == pytest.approx(-50 * -0.1 / 10, abs=1e-4)
 
 
 def test_a_camera_that_is_not_calibrated_is_named_with_the_reason(tmp_path) -> None:
     made = source(tmp_path, registration="stereo")
-    made.told("infrared", CalibrationError("the focal length is 0: the camera is not calibrated"))
+    made.update_camera_info("infrared", CalibrationError("the focal length is 0: the camera is not calibrated"))
     assert "infrared/camera_info: the focal length is 0: the camera is not calibrated" in made.problem.line
-    made.told("infrared", INFRARED)
-    made.told("rgb", RGB)
+    made.update_camera_info("infrared", INFRARED)
+    made.update_camera_info("rgb", RGB)
     assert made.problem is None
 
 
 def test_single_cameras_do_not_say_how_they_are_mounted(tmp_path) -> None:
     made = source(tmp_path, registration="stereo")
-    made.told("infrared", INFRARED)
-    made.told("rgb", SINGLE)
+    made.update_camera_info("infrared", INFRARED)
+    made.update_camera_info("rgb", SINGLE)
     assert "how the cameras are mounted" in made.problem.line
     assert "give 'extrinsics' in calibration_file" in made.problem.line
 
 
 def test_a_file_of_extrinsics_is_completed_by_the_cameras(tmp_path) -> None:
     made = source(tmp_path, RigCalibration(extrinsics=MOUNT), registration="stereo")
-    made.told("infrared", INFRARED)
-    made.told("rgb", SINGLE)
+    made.update_camera_info("infrared", INFRARED)
+    made.update_camera_info("rgb", SINGLE)
     assert baseline_px(made) == pytest.approx(-1.0, abs=1e-4)
     assert made.camera is None
 
@@ -95,23 +95,23 @@ def test_a_file_of_extrinsics_is_completed_by_the_cameras(tmp_path) -> None:
 def test_what_the_file_has_stands_against_the_cameras(tmp_path) -> None:
     made = source(tmp_path, RigCalibration(infrared=INFRARED, rgb=RGB, extrinsics=MOUNT), registration="stereo")
     wide = CameraModel(width=64, height=48, K=[[25.0, 0, 31.5], [0, 25.0, 23.5], [0, 0, 1]])
-    made.told("infrared", wide)
-    made.told("rgb", CalibrationError("the focal length is 0"))
+    made.update_camera_info("infrared", wide)
+    made.update_camera_info("rgb", CalibrationError("the focal length is 0"))
     assert baseline_px(made) == pytest.approx(-1.0, abs=1e-4)
 
 
 def test_camera_info_means_nothing_to_other_modes(tmp_path) -> None:
     made = source(tmp_path, registration="resize")
     before = made.registration
-    made.told("rgb", RGB)
+    made.update_camera_info("rgb", RGB)
     assert made.registration is before
 
 
 def test_cameras_that_share_no_view_are_a_problem_and_no_error(tmp_path) -> None:
     aside = CameraModel(width=64, height=48, K=K, P=RGB.P, R=[[0.0, 0, -1], [0, 1, 0], [1, 0, 0.0]])
     made = source(tmp_path, registration="stereo")
-    made.told("infrared", INFRARED)
-    made.told("rgb", aside)
+    made.update_camera_info("infrared", INFRARED)
+    made.update_camera_info("rgb", aside)
     assert isinstance(made.registration, Unregistered)
     assert "degrees apart" in made.problem.line
 
@@ -146,8 +146,8 @@ def test_parameters_that_have_nothing_to_do_with_the_rig_leave_the_maps_as_they_
 
 def test_what_the_cameras_said_outlives_a_change_of_parameters(tmp_path) -> None:
     made = source(tmp_path)
-    made.told("infrared", INFRARED)
-    made.told("rgb", RGB)
+    made.update_camera_info("infrared", INFRARED)
+    made.update_camera_info("rgb", RGB)
     changed = made.after(from_values(NodeConfig, {"registration": "stereo", "master": "infrared"}))
     assert changed.problem is None
     assert changed.registration.config.view == "infrared"
@@ -156,7 +156,7 @@ def test_what_the_cameras_said_outlives_a_change_of_parameters(tmp_path) -> None
 
 def test_a_camera_that_sends_a_part_of_its_image_crops_the_files_camera_too(tmp_path) -> None:
     made = source(tmp_path, RigCalibration(infrared=INFRARED, rgb=RGB, extrinsics=MOUNT), registration="stereo")
-    made.told("rgb", RGB.cropped(16, 12, 32, 24))
+    made.update_camera_info("rgb", RGB.cropped(16, 12, 32, 24))
     assert (made.camera.size, made.camera.K[0, 2]) == ((32, 24), 15.5)
     maps = made.registration.maps((32, 24), (64, 48))
     assert maps.pixels[12, 16].tolist() == pytest.approx([32 - 1, 24], abs=1e-3)
@@ -166,14 +166,14 @@ def test_a_file_that_was_calibrated_on_the_part_is_taken_as_it_is(tmp_path) -> N
     part = RGB.cropped(16, 12, 32, 24)
     file = dataclasses.replace(part, part_of=None)
     made = source(tmp_path, RigCalibration(infrared=INFRARED, rgb=file, extrinsics=MOUNT), registration="stereo")
-    made.told("rgb", part)
+    made.update_camera_info("rgb", part)
     assert (made.camera.size, made.camera.K[0, 2]) == ((32, 24), 15.5)
 
 
 def test_a_singular_projection_in_camera_info_is_said_and_ends_nothing(tmp_path) -> None:
     made = source(tmp_path, registration="stereo")
-    made.told("infrared", dataclasses.replace(INFRARED, P=np.vstack([P[:2], np.zeros(4)])))
-    made.told("rgb", RGB)
+    made.update_camera_info("infrared", dataclasses.replace(INFRARED, P=np.vstack([P[:2], np.zeros(4)])))
+    made.update_camera_info("rgb", RGB)
     assert "P (projection_matrix) is singular" in made.problem.line
 
 
@@ -181,7 +181,7 @@ def test_a_part_of_another_size_of_the_files_camera_is_found(tmp_path) -> None:
     """The file was calibrated at twice the size that the camera sends a part of."""
     large = RigCalibration(infrared=INFRARED, rgb=RGB.scaled(128, 96), extrinsics=MOUNT)
     made = source(tmp_path, large, registration="stereo")
-    made.told("rgb", RGB.cropped(16, 12, 32, 24))
+    made.update_camera_info("rgb", RGB.cropped(16, 12, 32, 24))
     assert made.camera.size == (32, 24)
     assert made.camera.K[0, 2] == pytest.approx(15.5)
 
@@ -203,24 +203,24 @@ def test_a_homography_of_whole_images_is_that_of_the_part_that_a_camera_sends(tm
     made = source(tmp_path, RigCalibration(homography=whole), registration="homography")
     assert lies_at(made, ((64, 48), (64, 48)), (30, 20)) == pytest.approx([26, 18], abs=1e-3)
     before = made.registration
-    made.told("rgb", UNCALIBRATED, None)
+    made.update_camera_info("rgb", UNCALIBRATED, None)
     assert made.registration is before
-    made.told("rgb", UNCALIBRATED, ImagePart(16, 12, (32, 24), (64, 48)))
+    made.update_camera_info("rgb", UNCALIBRATED, ImagePart(16, 12, (32, 24), (64, 48)))
     assert lies_at(made, ((32, 24), (64, 48)), (14, 8)) == pytest.approx([26, 18], abs=1e-3)
-    made.told("infrared", UNCALIBRATED, ImagePart(8, 6, (32, 24), (64, 48)))
+    made.update_camera_info("infrared", UNCALIBRATED, ImagePart(8, 6, (32, 24), (64, 48)))
     assert lies_at(made, ((32, 24), (32, 24)), (14, 8)) == pytest.approx([18, 12], abs=1e-3)
 
 
 def test_a_homography_of_just_the_part_is_taken_as_it_is(tmp_path) -> None:
     own = Homography(matrix=SHIFT, infrared_size=(64, 48), rgb_size=(32, 24))
     made = source(tmp_path, RigCalibration(homography=own), registration="homography")
-    made.told("rgb", UNCALIBRATED, ImagePart(16, 12, (32, 24), (64, 48)))
+    made.update_camera_info("rgb", UNCALIBRATED, ImagePart(16, 12, (32, 24), (64, 48)))
     assert lies_at(made, ((32, 24), (64, 48)), (14, 8)) == pytest.approx([10, 6], abs=1e-3)
 
 
 def test_parts_that_do_not_overlap_under_a_homography_are_said(tmp_path) -> None:
     whole = Homography(matrix=SHIFT, infrared_size=(64, 48), rgb_size=(64, 48))
     made = source(tmp_path, RigCalibration(homography=whole), registration="homography")
-    made.told("rgb", UNCALIBRATED, ImagePart(48, 36, (16, 12), (64, 48)))
-    made.told("infrared", UNCALIBRATED, ImagePart(0, 0, (16, 12), (64, 48)))
+    made.update_camera_info("rgb", UNCALIBRATED, ImagePart(48, 36, (16, 12), (64, 48)))
+    made.update_camera_info("infrared", UNCALIBRATED, ImagePart(0, 0, (16, 12), (64, 48)))
     assert "maps the infrared image outside the RGB image" in made.problem.line

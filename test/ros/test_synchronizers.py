@@ -186,7 +186,7 @@ def test_an_exception_inside_of_message_filters_is_said_and_pairing_goes_on(filt
     failing["on"] = False
     assert len(feed(pairer, range(4, 8))) == 4
     assert len(said) == 1
-    assert said[0].startswith("message_filters failed, pairing starts anew: KeyError")
+    assert said[0].startswith("message_filters failed, pairing restarts: KeyError")
     assert "\n" not in said[0]
 
 

@@ -189,7 +189,7 @@ def test_the_report_of_a_replay_states_backend_and_precision(make_bag: MakeBag, 
 def test_the_nodes_own_params_file_is_understood() -> None:
     defaults = Path(__file__).parents[2] / "config" / "segmif.yaml"
     config = pipeline_config(parameters_of(defaults))
-    # a robot goes on with one camera, a replay measures pairs unless it is told otherwise
+    # a robot continues with one camera, a replay measures pairs unless it is told otherwise
     assert config == replace(pipeline_config({}), single_camera="continue")
 
 

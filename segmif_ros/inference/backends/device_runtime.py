@@ -114,9 +114,9 @@ class CudaRuntime:
             cause = error.__context__ or error
             if isinstance(cause, (torch.OutOfMemoryError, EngineError)):
                 raise cause from error
-            said = str(cause).strip().partition("\n")[0]
+            reason = str(cause).strip().partition("\n")[0]
             raise EngineError(
-                f"{what} can't be recorded as a CUDA graph ({said}): use the backend 'torch'"
+                f"{what} can't be recorded as a CUDA graph ({reason}): use the backend 'torch'"
             ) from error
         finally:
             torch.backends.cudnn.benchmark = tuned

@@ -30,7 +30,7 @@ KEPT = 8
 class GraphCache:
     """Graphs in a folder, each in a folder of its own beside a readable file of what it depends on.
 
-    What can't be read, or isn't as it was written, counts as absent. What can't be written is said and left: the graph
+    What can't be read, or isn't as it was written, counts as absent. What can't be written is reported: the graph
     is then made again next time. The graphs used last are kept.
 
     Args:
@@ -46,8 +46,8 @@ class GraphCache:
         """Return the graph of these facts."""
         entry = self._entry(facts)
         try:
-            said = json.loads((entry / _FACTS).read_text())
-            if not isinstance(said, dict) or said.get("graph_sha256") != _file_hash(entry):
+            stored = json.loads((entry / _FACTS).read_text())
+            if not isinstance(stored, dict) or stored.get("graph_sha256") != _file_hash(entry):
                 return None
             model = openvino.Core().read_model(entry / _GRAPH)
             os.utime(entry)
@@ -64,8 +64,8 @@ class GraphCache:
         try:
             part.mkdir(parents=True)
             openvino.save_model(model, part / _GRAPH, compress_to_fp16=False)
-            said = {**facts, "graph_sha256": _file_hash(part)}
-            (part / _FACTS).write_text(json.dumps(said, indent=1) + "\n")
+            stored = {**facts, "graph_sha256": _file_hash(part)}
+            (part / _FACTS).write_text(json.dumps(stored, indent=1) + "\n")
             shutil.rmtree(entry, ignore_errors=True)
             part.replace(entry)
             self._drop_oldest()

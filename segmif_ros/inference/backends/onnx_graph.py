@@ -52,8 +52,8 @@ def export(
             )
     except torch.onnx.OnnxExporterError as error:
         # what it says itself is a page; what it failed at is the cause
-        said = str(error.__cause__ or error).strip().partition("\n")[0]
-        raise EngineError(f"torch.onnx can't export the network ({said}): use another backend") from error
+        reason = str(error.__cause__ or error).strip().partition("\n")[0]
+        raise EngineError(f"torch.onnx can't export the network ({reason}): use another backend") from error
     if program is None:
         raise EngineError("torch.onnx.export gave no graph: use another backend")
     return program.model_proto

@@ -197,8 +197,9 @@ def _advice(board: Board, views: Sequence[BoardView], rgb: CameraModel, expected
     limit = max(_WORSE * expected.mean_px, GOOD_PX)
     names = [CELLS[k] for k in np.argsort(-np.nan_to_num(cells)) if cells[k] > limit]
     if names:
-        told = " and ".join(names[:3]) if len(names) <= 3 else f"{names[0]}, {names[1]} and {len(names) - 2} more parts"
-        advice.append(f"add views in the {told} of the RGB image, where both cameras see")
+        more = f"{names[0]}, {names[1]} and {len(names) - 2} more parts" if len(names) > 3 else ""
+        where = more or " and ".join(names)
+        advice.append(f"add views in the {where} of the RGB image, where both cameras see")
     normals = [pose[0][:, 2] for view in views if view.rgb and (pose := board_pose(board, view.rgb, rgb)) is not None]
     if normals:
         middle = np.mean(normals, axis=0)

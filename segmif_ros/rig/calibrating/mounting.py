@@ -70,7 +70,7 @@ def refuse_mirrored(
         off_there = off
     if off_there < (_FITS_PX if mount is None else off / _MIRRORED_GAIN):
         raise CalibrationError(
-            "one camera's images are mirrored (left and right exchanged): turn that off in its driver, then record anew"
+            "one camera's images are mirrored (left and right exchanged): turn that off in its driver and record again"
         )
     if mount is None:
         return

@@ -38,11 +38,11 @@ class PointsResult:
         """One line."""
         used = self.used
         mean = float(self.residuals_px[used].mean())
-        told = f"{mean:.1f} px mean over {int(used.sum())} pairs"
+        error = f"{mean:.1f} px mean over {int(used.sum())} pairs"
         if used.sum() == MIN_PAIRS:
             return "exact for the 4 pairs, so unchecked: give 6 or more to see how well it fits"
         left_out = "" if used.all() else f"; left out, as far from the others: pair {_numbers(used)}"
-        return f"{'good' if mean < 2 else 'fair' if mean < 5 else 'poor'}: {told}{left_out}"
+        return f"{'good' if mean < 2 else 'fair' if mean < 5 else 'poor'}: {error}{left_out}"
 
 
 def read_points(path: Path) -> Array:

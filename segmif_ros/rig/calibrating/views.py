@@ -100,7 +100,7 @@ class BoardCollector:
         """Return the views to calibrate with, at most `MAX_VIEWS`, spread evenly over all.
 
         Raises:
-            CalibrationError: If there are too few; says what to do.
+            CalibrationError: If there are too few; states what to do.
         """
         seen, problem = self.seen, self._frozen.problem()
         if problem:

@@ -67,7 +67,7 @@ class RigConfig:
     )
     loop_frames: int = setting(
         90,
-        "Synthetic frames that are rendered once and then played forth and back, as many as fit 256 MiB; 0 renders "
+        "Synthetic frames that are rendered once and then played back and forth, as many as fit 256 MiB; 0 renders "
         "every frame afresh, which needs most of a core at 640x480.",
         minimum=0,
         maximum=100_000,
@@ -213,7 +213,7 @@ class RigConfig:
         maximum=10.0,
     )
     max_frames: int = setting(
-        0, "Ends after so many frames with status 0; 0 goes on.", minimum=0, maximum=2**31 - 1, changes=_NEVER
+        0, "Ends after so many frames with status 0; 0: never.", minimum=0, maximum=2**31 - 1, changes=_NEVER
     )
 
     # how it is sent

@@ -47,7 +47,7 @@ class RigFrame:
 
 
 class FrameSource(Protocol):
-    """Something to look at. count: how many different frames there are, 0 for no end; back: played forth and back.
+    """Something to look at. count: how many different frames there are, 0 for no end; back: played back and forth.
 
     calibration: the truth about the cameras; without cameras in it if nobody knows.
     """
@@ -180,7 +180,7 @@ class PairFrames:
         return self._folder.load(len(self._folder) - 1)
 
     def frame(self, number: int) -> RigFrame:
-        """Pair ``number`` of the folder, which begins anew after the last."""
+        """Pair ``number`` of the folder, which restarts after the last."""
         pair = self._folder.load(number % len(self._folder))
         infrared = pair.infrared
         if self._config.infrared_encoding == "mono16" and infrared.dtype == np.uint8:

@@ -78,7 +78,7 @@ class SimulatedRig(Node):
             self.get_logger().warning(f"{line}; it is ignored")
         self._counts = PlayerCounts()
         self._player: Player[RigMessages] | None = None
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
         self._still_looks = 0
         parameters.watch(self, self._config, self._reconfigure)
 
@@ -214,8 +214,8 @@ class SimulatedRig(Node):
         """Once a second: frames that can't be read, a rate that can't be held, a clock that stands still."""
         for line in self._feed.problems():
             self._say(line, f"left out: {line}")
-        if self._feed.complete and "complete" not in self._said:
-            self._said.add("complete")
+        if self._feed.complete and "complete" not in self._reported:
+            self._reported.add("complete")
             self.get_logger().info(f"all {self._source.count} frames of the loop are rendered")
         counts, allowed = self._counts, max(1.0, MISSED_SHARE * WATCH_PERIOD_S * self._config.rate_hz)
         if counts.unprepared > allowed:
@@ -234,29 +234,29 @@ class SimulatedRig(Node):
             self._say("clock", "use_sim_time is true and nobody publishes /clock: no frames until somebody does")
 
     def _say(self, kind: str, line: str) -> None:
-        if kind not in self._said:
-            self._said.add(kind)
+        if kind not in self._reported:
+            self._reported.add(kind)
             self.get_logger().warning(line)
 
 
-def camera_infos(calibration: RigCalibration, told: str) -> dict[str, CameraInfo]:
+def camera_infos(calibration: RigCalibration, mode: str) -> dict[str, CameraInfo]:
     """Return what both cameras say about themselves.
 
     Args:
         calibration: The truth; without cameras in it, nobody is calibrated.
-        told: "exact": intrinsics, and the mounting in R and P; the pair's common frame is the RGB camera's.
+        mode: "exact": intrinsics, and the mounting in R and P; the pair's common frame is the RGB camera's.
             "intrinsics", or "none": a size at most, and K is 0.
     """
     made = {}
     for camera, model in ((INFRARED, calibration.infrared), (RGB, calibration.rgb)):
         if model is None:
             made[camera] = CameraInfo()
-        elif told == "none":
+        elif mode == "none":
             made[camera] = CameraInfo(width=model.width, height=model.height)
         else:
             made[camera] = info_of(model)
     mount = calibration.extrinsics
-    if told == "exact" and mount is not None and (mount.translation_m.any() or (mount.rotation != np.eye(3)).any()):
+    if mode == "exact" and mount is not None and (mount.translation_m.any() or (mount.rotation != np.eye(3)).any()):
         info = made[INFRARED]
         info.r = mount.rotation.ravel().tolist()
         P = np.reshape(info.p, (3, 4))

@@ -88,7 +88,7 @@ class Player(Generic[Content]):
     Args:
         schedule: Of the shots.
         take: Returns the next frame's content, None if it isn't ready; a frame that isn't ready in time is skipped.
-        max_frames: Ends after so many frames that were shown; 0 goes on.
+        max_frames: Ends after so many frames that were shown; 0: never.
         start_ns: The moment of frame 0, on the caller's clock.
         counts: Goes on counting where another player stopped.
     """
