@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import array
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,13 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 
 from segmif_ros.grid.errors import GridError
-from segmif_ros.grid.evidence import Square
 from segmif_ros.grid.poses import Array, transform
-from segmif_ros.grid.rolling import GridMap
 from segmif_ros.labels import LabelSet
 from segmif_ros.ros.messages import byte_array, make_header, stamp_ns
+
+if TYPE_CHECKING:  # segmif_node takes poses alone from here
+    from segmif_ros.grid.evidence import Square
+    from segmif_ros.grid.rolling import GridMap
 
 POINT_BYTES = 16
 _FIELDS = (

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from segmif_ros.command_line import SizeError, complain, parse_size
 from segmif_ros.paths import one_line
 from segmif_ros.settings.fields import Config, Setting, SettingError, settings_of, with_values
 
@@ -73,6 +72,8 @@ class _SizeAction(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
+        from segmif_ros.command_line import SizeError, complain, parse_size  # a node needs none of it
+
         text = "x".join(values)
         if len(values) == 2:
             complain(parser.prog, f"{option} {' '.join(values)} is now written {option} {text}; the old way works, too")
