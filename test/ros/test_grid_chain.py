@@ -3,6 +3,7 @@
 
 import contextlib
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from segmif_ros.ros.pose_inputs import tf_message_type
 from segmif_ros.yaml_file import read_yaml
 
+COSTMAPS = Path(__file__).parents[2] / "config" / "nav2_costmaps.yaml"
 WAIT_S = 240.0  # three processes start, one with torch, on a machine that may be busy
 # nav2_costmap_2d: what its costs mean
 FREE, LETHAL, NO_INFORMATION = 0, 254, 255
@@ -28,8 +30,8 @@ FREE, LETHAL, NO_INFORMATION = 0, 254, 255
 class StaticLayer:
     """Reads a map as nav2_costmap_2d's StaticLayer does, by the package's own parameters for Nav2."""
 
-    def __init__(self, node: Node, config: str = "config/nav2_costmaps.yaml") -> None:
-        costmap = read_yaml(config)["local_costmap"]["local_costmap"]["ros__parameters"]
+    def __init__(self, node: Node) -> None:
+        costmap = read_yaml(COSTMAPS)["local_costmap"]["local_costmap"]["ros__parameters"]
         self.layer, self.costmap = costmap["ground_layer"], costmap
         assert self.layer["map_subscribe_transient_local"]
         quality = QoSProfile(

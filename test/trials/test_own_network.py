@@ -10,6 +10,9 @@ import cv2
 import numpy as np
 import pytest
 from bag_fixtures import make_bag
+
+pytest.importorskip("onnx", reason="onnx is not installed")
+
 from standin_networks import early_fusion, rgb_only
 
 from segmif_ros.evaluation import command as evaluate
