@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from segmif_ros.rig.camera import MAX_SIDE_PX, Array, CameraModel, as_matrix, as_rotation, scaled_projection
 from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.rig.lens import DivisionLens
 from segmif_ros.rig.part import ImagePart
 
 # Two cameras farther apart are no rig: such a translation was written in millimetres.
@@ -63,12 +64,14 @@ class Extrinsics:
 class Homography:
     """How the infrared image lies on the RGB image: homogenous (u, v, 1) RGB pixel ~ matrix @ infrared pixel.
 
-    Exact for cameras in one place or for a scene that is one plane. Pixels as in `segmif_ros.rig.camera`.
+    Exact for cameras in one place or for a scene that is one plane, and lenses that differ by no more than
+    `infrared_lens`. Pixels as in `segmif_ros.rig.camera`.
 
     Attributes:
         matrix: (3, 3), of any scale; its sign is chosen so that the third coordinate is above 0 in the infrared image.
         infrared_size: (width, height) of the infrared image that it was found with.
         rgb_size: (width, height) of the RGB image.
+        infrared_lens: Of the infrared image, undone before the matrix; None: none.
 
     Raises:
         CalibrationError: If it is singular, tears the infrared image apart, or maps it outside the RGB image.
@@ -77,6 +80,7 @@ class Homography:
     matrix: Array
     infrared_size: tuple[int, int]
     rgb_size: tuple[int, int]
+    infrared_lens: DivisionLens | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "matrix", as_matrix(self.matrix, (3, 3), "the homography"))
@@ -85,6 +89,8 @@ class Homography:
             if (size < 1).any() or (size > MAX_SIDE_PX).any() or (size % 1).any():
                 raise CalibrationError(f"{name} is {size.tolist()}: [width, height] in whole pixels is needed")
             object.__setattr__(self, name, (int(size[0]), int(size[1])))
+        if self.infrared_lens is not None:
+            self.infrared_lens.check(self.infrared_size)
         self._check()
 
     def _check(self) -> None:
@@ -94,13 +100,14 @@ class Homography:
         if not np.isfinite(condition := np.linalg.cond(conditioned)) or condition > 1e6:
             raise CalibrationError("the homography is singular: it maps the infrared image to a line or a point")
         width, height = self.infrared_size
-        corners = [(u, v, 1) for u in (-0.5, width - 0.5) for v in (-0.5, height - 0.5)]
-        w = np.array(corners) @ self.matrix[2]
+        corners = np.array([(u, v) for u in (-0.5, width - 0.5) for v in (-0.5, height - 0.5)])
+        plain = corners if self.infrared_lens is None else self.infrared_lens.undone(corners)[0]
+        w = np.concatenate([plain, np.ones((4, 1))], axis=1) @ self.matrix[2]
         if w.min() * w.max() <= 0:
             raise CalibrationError("the homography tears the infrared image apart: a part of it lies at infinity")
         if w[0] < 0:
             object.__setattr__(self, "matrix", as_matrix(-self.matrix, (3, 3), "the homography"))
-        corners_there = cv2.convexHull(self.to_rgb(np.array(corners)[:, :2]).astype(np.float32))
+        corners_there = cv2.convexHull(self.to_rgb(corners).astype(np.float32))
         image = np.array([(-0.5, -0.5), (self.rgb_size[0] - 0.5, -0.5), (0, 0), (-0.5, self.rgb_size[1] - 0.5)])
         image[2] = image[1, 0], image[3, 1]
         area, _ = cv2.intersectConvexConvex(corners_there, image.astype(np.float32))
@@ -117,7 +124,7 @@ class Homography:
         Raises:
             CalibrationError: If the parts don't overlap.
         """
-        matrix, sizes = self.matrix, {}
+        matrix, lens, sizes = self.matrix, self.infrared_lens, {}
         for name, part in (("infrared", infrared), ("rgb", rgb)):
             calibrated = sizes[name] = self.infrared_size if name == "infrared" else self.rgb_size
             if part is None or not part.is_of(calibrated):
@@ -125,12 +132,33 @@ class Homography:
             across, down = part.whole[0] / calibrated[0], part.whole[1] / calibrated[1]
             into = np.array([[1, 0, -part.x], [0, 1, -part.y], [0, 0, 1]]) @ scaled_projection(np.eye(3), across, down)
             matrix = into @ matrix if name == "rgb" else matrix @ np.linalg.inv(into)
+            if lens is not None and name == "infrared":
+                lens = lens.moved(into)
             sizes[name] = part.size
-        return Homography(matrix=matrix, infrared_size=sizes["infrared"], rgb_size=sizes["rgb"])
+        return Homography(matrix=matrix, infrared_size=sizes["infrared"], rgb_size=sizes["rgb"], infrared_lens=lens)
 
     def to_rgb(self, pixels: npt.ArrayLike) -> Array:
         """Return (N, 2) RGB pixels of (N, 2) infrared pixels within the image."""
-        return np.asarray(cv2.perspectiveTransform(np.asarray(pixels, np.float64).reshape(-1, 1, 2), self.matrix)[:, 0])
+        return self.into("rgb", np.asarray(pixels, np.float64).reshape(-1, 2))[0]
+
+    def into(self, view: str, pixels: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """Return (N, 2) pixels of the "rgb" or the "infrared" image for the other one's, and (N,) whether there are.
+
+        Args:
+            view: The image that is led to.
+            pixels: (N, 2) of the other image, also outside of it.
+        """
+        lens, known = self.infrared_lens, np.ones(len(pixels), np.bool_)
+        if view == "rgb" and lens is not None:
+            pixels, known = lens.undone(pixels)
+        matrix = self.matrix if view == "rgb" else np.linalg.inv(self.matrix)
+        points = np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1) @ matrix.T
+        # what lies beyond the homography's horizon would come back mirrored
+        ahead = points[:, 2] > 0
+        found = points[:, :2] / np.where(ahead, points[:, 2], 1.0)[:, None]
+        if view == "infrared" and lens is not None:
+            found, known = lens.applied(found)
+        return found, ahead & known
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

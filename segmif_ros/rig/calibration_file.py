@@ -23,6 +23,7 @@ from segmif_ros.rig.calibration_formats import (
 )
 from segmif_ros.rig.camera import CameraModel, as_matrix
 from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.rig.lens import DivisionLens
 from segmif_ros.yaml_file import YamlError, at_line, located, read_yaml, shown
 
 Made = TypeVar("Made")
@@ -68,6 +69,12 @@ def calibration_yaml(calibration: RigCalibration) -> str:
             "infrared_size": list(homography.infrared_size),
             "rgb_size": list(homography.rgb_size),
         }
+        if (lens := homography.infrared_lens) is not None:
+            content["homography"]["infrared_lens"] = {
+                "centre": lens.centre.tolist(),
+                "radius_px": lens.radius_px,
+                "strength": lens.strength,
+            }
     if (plane := calibration.plane) is not None:
         content["plane"] = {"normal": plane.normal.tolist(), "distance_m": plane.distance_m}
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
@@ -182,12 +189,22 @@ def _extrinsics(content: Any) -> Extrinsics:
 
 def _homography(content: Any) -> Homography:
     content = _mapping(content, "homography")
-    _refuse_unknown(content, ("matrix", "infrared_size", "rgb_size"), "homography")
+    _refuse_unknown(content, ("matrix", "infrared_size", "rgb_size", "infrared_lens"), "homography")
     _require(content, ("matrix", "infrared_size", "rgb_size"))
     return Homography(
         matrix=_matrix(content["matrix"], (3, 3), "matrix"),
         infrared_size=content["infrared_size"],
         rgb_size=content["rgb_size"],
+        infrared_lens=_lens(content["infrared_lens"]) if "infrared_lens" in content else None,
+    )
+
+
+def _lens(content: Any) -> DivisionLens:
+    content = _mapping(content, "infrared_lens")
+    _refuse_unknown(content, ("centre", "radius_px", "strength"), "infrared_lens")
+    _require(content, ("centre", "radius_px", "strength"))
+    return DivisionLens(
+        centre=_data(content["centre"], "centre"), radius_px=content["radius_px"], strength=content["strength"]
     )
 
 

@@ -22,6 +22,7 @@ from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.camera import CameraModel, same_proportions
 from segmif_ros.rig.depth_images import depth_to_nearness
 from segmif_ros.rig.errors import RegistrationError
+from segmif_ros.rig.guided_fill import fill_alike
 from segmif_ros.rig.nearness import F32, NearnessMaps, filled, nearness_in_view
 from segmif_ros.rig.part import ImagePart
 from segmif_ros.rig.registration import Registered, Registration, RegistrationConfig, Unregistered
@@ -121,14 +122,16 @@ class DepthRegistration:
         maps = self._maps_of(self.config.view, sizes)
         u, v = maps.at(nearness)
         seen = maps.inside(u, v)
-        hidden = seen & ~maps.visible(nearness, u, v) if hides else np.zeros_like(seen)
-        seen &= ~hidden
+        if hides:
+            seen &= maps.visible(nearness, u, v)
         warped = np.asarray(cv2.remap(other, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
         valid: Image | None = None
         if not seen.all():
             places = np.flatnonzero(seen)
-            # what hides a place is seen there a second time: networks read that better than an invented background
-            fill_unseen(warped, ~(seen | hidden), places[:: max(1, places.size // _SAMPLES)])
+            fill_unseen(warped, ~seen, places[:: max(1, places.size // _SAMPLES)])
+            if hides:
+                # what hides a place would be seen there a second time
+                fill_alike(warped, ~seen, view, nearness)
             valid = seen.astype(np.uint8)
         return Registered(infrared=warped if into_rgb else view, rgb=view if into_rgb else warped, valid=valid)
 

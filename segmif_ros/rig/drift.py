@@ -20,6 +20,7 @@ import numpy.typing as npt
 from segmif_ros.rig.agreement import (
     Orientations,
     Surfaces,
+    Tile,
     agreement,
     edge_orientations,
     make_tiles,
@@ -37,7 +38,8 @@ CONFIRMATIONS = 3
 
 _TILES = (2, 3)
 _ROLLS_DEG = np.arange(-3.0, 3.01, 0.5)
-_ROLL_GAIN = 1.06  # a roll must raise the peak by this before it is believed
+_ZOOMS = np.arange(-0.06, 0.061, 0.01)
+_GAIN = 1.06  # a roll or a zoom must raise the peak by this before it is believed
 _SAME_VIEW = 0.6  # correlation of two views' edges above which they are one
 _RELEASE = 0.6  # of the limit, below which the cameras count as back in place
 
@@ -52,6 +54,7 @@ class DriftEstimate:
     Attributes:
         shift_px: (dx, dy) by which infrared is displaced against RGB in the middle of the view, pixels of the view.
         roll_deg: By how much infrared is turned clockwise about the middle.
+        zoom: By which share infrared is larger than it should be, as after a lens was focused anew.
         moved_px: Largest displacement in the middle half of the view, less what parallax may explain.
         sharpness: How far the agreement's peak stands out, in deviations of the surface.
         spread_px: By how much the estimates of both halves of the views differ.
@@ -60,6 +63,7 @@ class DriftEstimate:
 
     shift_px: Shift
     roll_deg: float
+    zoom: float
     moved_px: float
     sharpness: float
     spread_px: float
@@ -115,8 +119,7 @@ class DriftWatch:
             self.reason = self.reason or "the view doesn't change"
             return False
         self._last = seen
-        tiles = make_tiles(*small, *_TILES, margin_px=REACH_PX)
-        self._views.append(agreement(edge_orientations(_shrunk(infrared, small)), seen, tiles, REACH_PX))
+        self._views.append(agreement(edge_orientations(_shrunk(infrared, small)), seen, self._tiles(), REACH_PX))
         return True
 
     def estimate(self) -> DriftEstimate | None:
@@ -131,57 +134,39 @@ class DriftWatch:
     def _estimate(self) -> DriftEstimate | str:
         if len(self._views) < MIN_VIEWS:
             return f"{len(self._views)} different views so far: {MIN_VIEWS} are needed"
-        surfaces = np.stack(self._views)
-        (dx, dy), roll, pooled = self._fit(surfaces.mean(axis=0))
-        sharpness = sharpness_of(pooled)
+        surfaces, tiles = np.stack(self._views), self._tiles()
+        found = _fit(surfaces.mean(axis=0), tiles)
+        sharpness = sharpness_of(found.surface)
         if sharpness < MIN_SHARPNESS:
             return f"the images have too little in common (peak {sharpness:.1f} deviations high)"
-        if max(abs(dx), abs(dy)) >= REACH_PX:
+        if max(abs(each) for each in found.shift) >= REACH_PX:
             return f"they are displaced by {REACH_PX * self._scale:.0f} px or more, or have nothing in common"
-        halves = [self._fit(surfaces[part::2].mean(axis=0))[0] for part in (0, 1)]
+        halves = [_fit(surfaces[part::2].mean(axis=0), tiles).shift for part in (0, 1)]
         spread = math.dist(*halves)
         if spread > MAX_SPREAD_PX:
             return f"the views contradict each other by {spread * self._scale:.1f} px"
-        shift = dx * self._scale, dy * self._scale
+        shift = found.shift[0] * self._scale, found.shift[1] * self._scale
         return DriftEstimate(
             shift_px=shift,
-            roll_deg=roll,
-            moved_px=self._moved(shift, roll),
+            roll_deg=found.roll_deg,
+            zoom=found.zoom,
+            moved_px=self._moved(shift, found.roll_deg, found.zoom),
             sharpness=sharpness,
             spread_px=spread * self._scale,
             views=len(self._views),
         )
 
-    def _fit(self, tiles: Surfaces) -> tuple[Shift, float, npt.NDArray[np.float32]]:
-        """Return the shift and roll that agree best, in pixels of the width compared, and the surface at that roll."""
-        straight = self._at_roll(tiles, 0.0)
-        best, roll = straight, 0.0
-        for angle in _ROLLS_DEG:
-            turned = self._at_roll(tiles, float(angle))
-            if turned.max() > max(best.max(), _ROLL_GAIN * straight.max()):
-                best, roll = turned, float(angle)
-        dx, dy, _ = peak(best)
-        return (dx, dy), roll, best
-
-    def _at_roll(self, tiles: Surfaces, roll_deg: float) -> npt.NDArray[np.float32]:
-        """Return the sum of the tiles' surfaces, each moved back by what the roll does at its middle."""
-        if not roll_deg:
-            return np.asarray(tiles.mean(axis=0), np.float32)
+    def _tiles(self) -> list[Tile]:
         small = round(self._size[0] / self._scale), round(self._size[1] / self._scale)
-        total = np.zeros(tiles.shape[1:], np.float32)
-        for surface, tile in zip(tiles, make_tiles(*small, *_TILES, margin_px=REACH_PX), strict=True):
-            dx, dy = _turned(tile.centre[0] - 0.5 * (small[0] - 1), tile.centre[1] - 0.5 * (small[1] - 1), roll_deg)
-            move = np.array([[1, 0, -dx], [0, 1, -dy]])
-            total += cv2.warpAffine(surface, move, surface.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(total / len(tiles), np.float32)
+        return make_tiles(*small, *_TILES, margin_px=REACH_PX)
 
-    def _moved(self, shift: Shift, roll_deg: float) -> float:
+    def _moved(self, shift: Shift, roll_deg: float, zoom: float) -> float:
         a, b = (np.array(end) for end in self._parallax)
         along = b - a
         length2 = float(along @ along)
         share = float(np.clip((np.array(shift) - a) @ along / length2, 0, 1)) if length2 else 0.0
         beyond = np.array(shift) - a - share * along
-        corner = _turned(0.25 * self._size[0], 0.25 * self._size[1], roll_deg)
+        corner = _turned(0.25 * self._size[0], 0.25 * self._size[1], roll_deg, zoom)
         return float(np.hypot(*beyond) + np.hypot(*corner))
 
     def _judge(self, moved_px: float) -> None:
@@ -201,9 +186,9 @@ def single_view_score(infrared: Image, rgb: Image) -> float:
         rgb: (H, W, 3) RGB, or (H, W).
     """
     height, width = rgb.shape[:2]
-    tiles = make_tiles(width, height, 1, 1, margin_px=REACH_PX)
-    surface = agreement(edge_orientations(infrared), edge_orientations(rgb), tiles, REACH_PX)[0]
-    return float(surface.max() - surface[REACH_PX, REACH_PX])
+    tiles = make_tiles(width, height, *_TILES, margin_px=REACH_PX)
+    surfaces = agreement(edge_orientations(infrared), edge_orientations(rgb), tiles, REACH_PX)
+    return float(_fit(surfaces, tiles).surface.max() - surfaces.mean(axis=0)[REACH_PX, REACH_PX])
 
 
 def sharpness_of(surface: npt.NDArray[np.float32]) -> float:
@@ -214,9 +199,49 @@ def sharpness_of(surface: npt.NDArray[np.float32]) -> float:
     return float((surface.max() - away.mean()) / max(float(away.std()), 1e-9))
 
 
-def _turned(u: float, v: float, roll_deg: float) -> Shift:
-    """Return by how much a point (u, v) from the middle moves in a clockwise turn; v points down."""
-    c, s = math.cos(math.radians(roll_deg)), math.sin(math.radians(roll_deg))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Found:
+    """What agrees best: the shift at the width compared, the roll, the zoom, and all tiles' surface at both."""
+
+    shift: Shift
+    roll_deg: float
+    zoom: float
+    surface: npt.NDArray[np.float32]
+
+
+def _fit(surfaces: Surfaces, tiles: list[Tile]) -> _Found:
+    """Return what agrees best; a roll, and then a zoom, must be worth it."""
+    straight = _together(surfaces, tiles, 0.0, 0.0)
+    best, roll, zoom = straight, 0.0, 0.0
+    for angle in _ROLLS_DEG:
+        turned = _together(surfaces, tiles, float(angle), 0.0)
+        if turned.max() > max(best.max(), _GAIN * straight.max()):
+            best, roll = turned, float(angle)
+    rolled = best.max()
+    for by in _ZOOMS:
+        grown = _together(surfaces, tiles, roll, float(by))
+        if grown.max() > max(best.max(), _GAIN * rolled):
+            best, zoom = grown, float(by)
+    dx, dy, _ = peak(best)
+    return _Found(shift=(dx, dy), roll_deg=roll, zoom=zoom, surface=best)
+
+
+def _together(surfaces: Surfaces, tiles: list[Tile], roll_deg: float, zoom: float) -> npt.NDArray[np.float32]:
+    """Return the mean of the tiles' surfaces, each moved back by what roll and zoom do at its middle."""
+    if not roll_deg and not zoom:
+        return np.asarray(surfaces.mean(axis=0), np.float32)
+    middle = np.mean([each.centre for each in tiles], axis=0)
+    total = np.zeros(surfaces.shape[1:], np.float32)
+    for surface, tile in zip(surfaces, tiles, strict=True):
+        dx, dy = _turned(tile.centre[0] - middle[0], tile.centre[1] - middle[1], roll_deg, zoom)
+        move = np.array([[1, 0, -dx], [0, 1, -dy]])
+        total += cv2.warpAffine(surface, move, surface.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(total / len(tiles), np.float32)
+
+
+def _turned(u: float, v: float, roll_deg: float, zoom: float = 0.0) -> Shift:
+    """Return by how much a point (u, v) from the middle moves in a clockwise turn and a zoom; v points down."""
+    c, s = (1 + zoom) * math.cos(math.radians(roll_deg)), (1 + zoom) * math.sin(math.radians(roll_deg))
     return c * u - s * v - u, s * u + c * v - v
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -34,19 +35,9 @@ class Mapping:
 
 def homography_mapping(homography: Homography, view: str) -> Mapping:
     """Return the mapping of a homography into the "rgb" or the "infrared" view."""
-    into_rgb = view == "rgb"
-    matrix = np.linalg.inv(homography.matrix) if into_rgb else homography.matrix
-    sizes = homography.rgb_size, homography.infrared_size
-
-    def to_other(pixels: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
-        points = np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1) @ matrix.T
-        # what lies beyond the homography's horizon would come back mirrored
-        ahead = points[:, 2] > 0
-        return points[:, :2] / np.where(ahead, points[:, 2], 1.0)[:, None], ahead
-
-    return Mapping(
-        view_size=sizes[0] if into_rgb else sizes[1], other_size=sizes[1] if into_rgb else sizes[0], to_other=to_other
-    )
+    other = "infrared" if view == "rgb" else "rgb"
+    sizes = {"rgb": homography.rgb_size, "infrared": homography.infrared_size}
+    return Mapping(view_size=sizes[view], other_size=sizes[other], to_other=partial(homography.into, other))
 
 
 def stereo_mapping(

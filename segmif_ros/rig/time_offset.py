@@ -231,4 +231,3 @@ def _peak_lag(correlations: Array, lags: npt.NDArray[np.int64]) -> float:
     before, at, after = correlations[peak - 1 : peak + 2]
     bend = before - 2 * at + after
     return float(lags[peak]) + (0.5 * float((before - after) / bend) if bend < 0 else 0.0)
-

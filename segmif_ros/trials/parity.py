@@ -30,6 +30,7 @@ TOLERANCE = 5e-5
 SMALL_FUSED_TOLERANCE = 2e-6
 BYTES_FRACTION = 1e-3
 
+
 class ParityError(ValueError):
     """A folder without vectors."""
 

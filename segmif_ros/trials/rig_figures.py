@@ -3,7 +3,7 @@
 
 $ python -m segmif_ros.trials.rig_figures --out out/rig_figures
 $ python -m segmif_ros.trials.rig_figures --out out/rig_figures --parts board,scene --seeds 5
-$ python -m segmif_ros.trials.rig_figures --out out/rig_figures --parts drift --pairs FOLDER
+$ python -m segmif_ros.trials.rig_figures --out out/rig_figures --parts drift,warped --pairs FOLDER
 
 Each row is a function of its part and seed, and is kept in OUT/records.jsonl as soon as it is there: an interrupted run
 resumes. The tables are printed, and in OUT/tables.md.
@@ -34,7 +34,6 @@ from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.calibrating.board import Board
 from segmif_ros.rig.calibrating.board_rig import calibrate_board
-from segmif_ros.rig.calibrating.scene import calibrate_scene
 from segmif_ros.rig.calibrating.views import BoardCollector
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.camera import CameraModel
@@ -43,23 +42,33 @@ from segmif_ros.rig.drift import DriftWatch, single_view_score
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.registration import Registration, RegistrationConfig
 from segmif_ros.ros.simulator.board_view import HeldBoard, planned_pose, pose_in_infrared, random_pose
-from segmif_ros.ros.simulator.optics import TwoCameras
 from segmif_ros.ros.simulator.rigs import random_rig
 from segmif_ros.scenes import RoadScene
 from segmif_ros.scenes.scene import Pinhole
+from segmif_ros.trials.rig_scene_figures import WARPS, measure_scene, measure_warped, scene_table, warped_table
 
 PROG = "rig_figures"
-PARTS = ("parallax", "drift", "scene", "board", "careless", "alarms")
-SEEDS = {"parallax": 30, "drift": 30, "scene": 20, "board": 20, "careless": 20, "alarms": 60}
+PARTS = ("parallax", "drift", "fog", "scene", "night", "warped", "board", "careless", "alarms")
+SEEDS = {
+    "parallax": 90,
+    "drift": 30,
+    "fog": 30,
+    "scene": 20,
+    "night": 20,
+    "warped": WARPS,
+    "board": 20,
+    "careless": 20,
+    "alarms": 60,
+}
 BOARD = Board(kind="checkerboard", columns=8, rows=6, spacing_m=0.08)
-SHIFTS_PX = (0, 2, 4, 8)
+SHIFTS_PX = (2, 4, 8)
 ERROR_DEPTH_M = 10.0
-FAR_M = 30.0  # the scene method sees mostly what is far
 ALARM_VIEWS = 60  # looks of a minute
 BASELINE_M = 0.2
 VIEW = 384, 288
 _FIRST_SEED = 5_100_000  # scenes that no weights were trained on
 _PERSON, _CLASSES = 8, 15
+_REDRAWS = 200
 
 Row = dict[str, Any]
 Image = npt.NDArray[np.uint8]
@@ -94,43 +103,30 @@ def measure_board(seed: int, *, planned: bool = True) -> Row:
     return {**_against(found, truth, ERROR_DEPTH_M), **_model_errors(found, truth), "said_px": made.expected_px}
 
 
-def measure_scene(seed: int) -> Row:
-    """Find how a random rig's images lie on each other from 16 streets alone, and compare with the truth."""
-    truth = random_rig(seed, baseline_m=0.05)
-    infrared, rgb, mount = _parts(truth)
-    cameras = TwoCameras(truth)
-    seen = [cameras.capture(RoadScene(7000 + 100 * seed + k, lighting="day"), 1.0) for k in range(16)]
-    pairs = [(each.infrared, each.rgb) for each in seen]
-    row: Row = {}
-    for name, options in (
-        ("homography", {}),
-        ("rotation", {"cameras": (infrared, rgb), "translation_m": mount.translation_m}),
-    ):
-        try:
-            made = calibrate_scene(pairs, **options)  # type: ignore[arg-type]
-        except CalibrationError as error:
-            row[name] = {"refused": str(error)}
-            continue
-        # a homography is one plane's: it is held against the distance that it comes nearest to
-        depths = (FAR_M,) if name == "rotation" else (8.0, 10.0, 15.0, 20.0, 30.0, 60.0, 1e8)
-        against = [{"at_m": at_m, **_against(made.calibration, truth, at_m)} for at_m in depths]
-        row[name] = {**min(against, key=lambda each: each["mean_px"]), "said_px": made.deviation_px}
-    return row
+def measure_drift(seed: int, pairs: tuple[Image, Image] | None = None, weather: str = "any") -> Row:
+    """Score one pair, by day, dusk or night, where it is and after each kind of move.
 
-
-def measure_drift(seed: int, pairs: tuple[Image, Image] | None = None) -> Row:
-    """Score one pair at each displacement, by day, dusk or night."""
+    A roll and a zoom are about the middle, and displace the corners of the middle half by so many pixels.
+    """
     if pairs is None:
         light = ("day", "dusk", "night")[seed % 3]
-        frame = RoadScene(_FIRST_SEED + seed, 240, 320, lighting=light, weather="any").frame(1.0)
+        frame = RoadScene(_FIRST_SEED + seed, 240, 320, lighting=light, weather=weather).frame(1.0)
         pairs = frame.infrared8, frame.rgb
     infrared, rgb = pairs
-    rng, row = np.random.default_rng(seed), {}
-    for shift in SHIFTS_PX:
-        angle = rng.uniform(0, 2 * np.pi)
-        move = np.array([[1, 0, shift * np.cos(angle)], [0, 1, shift * np.sin(angle)]])
-        moved = cv2.warpAffine(infrared, move, infrared.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
-        row[str(shift)] = single_view_score(moved, rgb)
+    height, width = infrared.shape
+    middle, corner = (0.5 * (width - 1), 0.5 * (height - 1)), np.hypot(0.25 * width, 0.25 * height)
+    rng, row = np.random.default_rng(seed), {"0": single_view_score(infrared, rgb)}
+    for moved_px in SHIFTS_PX:
+        angle, sign = rng.uniform(0, 2 * np.pi), rng.choice((-1, 1))
+        by = sign * moved_px / corner
+        moves = {
+            "shift": np.array([[1, 0, moved_px * np.cos(angle)], [0, 1, moved_px * np.sin(angle)]]),
+            "roll": cv2.getRotationMatrix2D(middle, float(np.degrees(by)), 1.0),
+            "zoom": cv2.getRotationMatrix2D(middle, 0.0, float(1 + by)),
+        }
+        for kind, move in moves.items():
+            moved = cv2.warpAffine(infrared, move, (width, height), borderMode=cv2.BORDER_REPLICATE)
+            row[f"{kind} {moved_px}"] = single_view_score(moved, rgb)
     return row
 
 
@@ -212,8 +208,9 @@ class Parallax:
 def tables(rows: dict[str, dict[int, Row]]) -> str:
     """Return all tables as Markdown."""
     makers: dict[str, Callable[[list[Row]], str]] = {
-        "board": _board_table, "careless": _board_table, "scene": _scene_table, "drift": _drift_table,
-        "alarms": _alarms_table, "parallax": _parallax_table,
+        "board": _board_table, "careless": _board_table, "scene": scene_table, "night": scene_table,
+        "warped": warped_table, "drift": _drift_table, "fog": _drift_table, "alarms": _alarms_table,
+        "parallax": _parallax_table,
     }  # fmt: skip
     parts = []
     for name, found in rows.items():
@@ -237,25 +234,14 @@ def _board_table(rows: list[Row]) -> str:
     return "\n".join([*lines, "", f"{len(rows) - len(good)} of {len(rows)} refused."])
 
 
-def _scene_table(rows: list[Row]) -> str:
-    lines = ["| | found | refused | mean error, median rig, px | worst rig | above 1.5 px |"]
-    lines.append("|---|---|---|---|---|---|")
-    for name in ("homography", "rotation"):
-        errors = np.array([row[name]["mean_px"] for row in rows if "mean_px" in row[name]])
-        middle, worst = (f"{np.median(errors):.2f}", f"{errors.max():.2f}") if errors.size else ("", "")
-        lines.append(
-            f"| {name} | {errors.size} | {len(rows) - errors.size} | {middle} | {worst} | {np.sum(errors > 1.5)} |"
-        )
-    return "\n".join(lines)
-
-
 def _drift_table(rows: list[Row]) -> str:
+    lines = ["| AUROC, one pair | 2 px | 4 px | 8 px |", "|---|---|---|---|"]
     good = np.array([row["0"] for row in rows])
-    cells = []
-    for shift in SHIFTS_PX[1:]:
-        bad = np.array([row[str(shift)] for row in rows])[:, None]
-        cells.append(f"{np.mean((bad > good) + 0.5 * (bad == good)):.3f}")
-    return "| AUROC, one pair | 2 px | 4 px | 8 px |\n|---|---|---|---|\n| | " + " | ".join(cells) + " |"
+    for kind in ("shift", "roll", "zoom"):
+        bad = [np.array([row[f"{kind} {moved_px}"] for row in rows])[:, None] for moved_px in SHIFTS_PX]
+        cells = [f"{np.mean((each > good) + 0.5 * (each == good)):.3f}" for each in bad]
+        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _alarms_table(rows: list[Row]) -> str:
@@ -270,21 +256,29 @@ def _alarms_table(rows: list[Row]) -> str:
 
 def _parallax_table(rows: list[Row]) -> str:
     lines = ["| registration | mIoU | person IoU | mIoU back | person back | ms a frame |", "|---|---|---|---|---|---|"]
-    found = {}
-    for name in rows[0]["confusion"]:
-        matrix = ConfusionMatrix(_CLASSES)
-        matrix.counts += sum(np.array(row["confusion"][name]) for row in rows)
-        found[name] = 100 * (matrix.mean_iou("present", range(1, _CLASSES)).value or 0), 100 * matrix.iou()[_PERSON]
-    lost = found["plane at 10 m (default)"]
-    whole = found["aligned"]
+    counts = {name: np.array([row["confusion"][name] for row in rows]) for name in rows[0]["confusion"]}
+    everything = np.arange(len(rows))
+    draws = [everything, *np.random.default_rng(0).integers(0, len(rows), (_REDRAWS, len(rows)))]
+    found = {name: np.array([_scores(each[draw].sum(axis=0)) for draw in draws]) for name, each in counts.items()}
+    lost, whole = found["plane at 10 m (default)"], found["aligned"]
     for name, values in found.items():
         back = [""] * 2
         if name not in ("aligned", "RGB alone", "plane at 10 m (default)"):
-            back = [f"{(v - a) / (w - a):.0%}" if w > a else "" for v, a, w in zip(values, lost, whole, strict=True)]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                shares = 100 * (values - lost) / (whole - lost)
+            low, high = np.nanpercentile(shares[1:], (16, 84), axis=0)
+            back = [f"{shares[0, k]:.0f}% ({low[k]:.0f} to {high[k]:.0f})" for k in (0, 1)]
         taken = [row["ms"][name] for row in rows if name in row["ms"]]
         ms = f"{np.median(taken):.0f}" if taken else ""
-        lines.append(f"| {name} | {values[0]:.1f} | {values[1]:.1f} | {back[0]} | {back[1]} | {ms} |")
-    return "\n".join(lines)
+        lines.append(f"| {name} | {values[0, 0]:.1f} | {values[0, 1]:.1f} | {back[0]} | {back[1]} | {ms} |")
+    return "\n".join([*lines, "", "In brackets: where two thirds of random draws of the scenes lie."])
+
+
+def _scores(counts: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Return the mIoU and the person IoU in percent."""
+    matrix = ConfusionMatrix(_CLASSES)
+    matrix.counts += counts
+    return 100 * (matrix.mean_iou("present", range(1, _CLASSES)).value or 0), 100 * matrix.iou()[_PERSON]
 
 
 # --- parts of measuring ----------------------------------------------------------------------------------------------
@@ -344,9 +338,12 @@ def _road(mount_m: float) -> Any:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is measured."""
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--parts", default=",".join(PARTS), help="default: %(default)s")
+    parser.add_argument(
+        "--parts", default=",".join(each for each in PARTS if each != "warped"),
+        help=f"of {', '.join(PARTS)} (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=0, help="of each part; 0: as many as the documentation's tables")
-    parser.add_argument("--pairs", type=Path, help="drift: a folder of registered pairs instead of scenes")
+    parser.add_argument("--pairs", type=Path, help="drift, warped: a folder of registered pairs")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -378,6 +375,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _measure_of(part: str, options: argparse.Namespace) -> tuple[str, Callable[[int], Row], int]:
     count = options.seeds or SEEDS[part]
+    if part == "warped":
+        if not options.pairs:
+            raise RunError("--parts warped needs --pairs: a folder of registered pairs of one rig")
+        return f"warped {options.pairs.name}", partial(measure_warped, files=PairFolder(options.pairs).files), count
     if part == "drift" and options.pairs:
         files = PairFolder(options.pairs).files
 
@@ -388,7 +389,9 @@ def _measure_of(part: str, options: argparse.Namespace) -> tuple[str, Callable[[
         return f"drift on {options.pairs.name}", measure, len(files)
     measures: dict[str, Callable[[int], Row]] = {
         "board": measure_board, "careless": partial(measure_board, planned=False), "scene": measure_scene,
-        "drift": measure_drift, "alarms": measure_alarms, "parallax": Parallax().measure,
+        "night": partial(measure_scene, light="night"),
+        "drift": measure_drift, "fog": partial(measure_drift, weather="fog"),
+        "alarms": measure_alarms, "parallax": Parallax().measure,
     }  # fmt: skip
     return part, measures[part], count
 

@@ -1,48 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calibration without a board: how the images lie on each other, from the edges that both show while the robot moves.
 
-From coarse to fine. First one similarity for the whole view: scale, roll and shift. Then tiles, each with a
-displacement of its own, pooled over all frames (`segmif_ros.rig.agreement`), to which a homography is fitted, or a
-rotation where both cameras are known. Frames are drawn again and again with replacement to see how far the answer can
-be trusted. Where it can't, there is none.
+From coarse to fine. First one similarity for the whole view: scale, roll and shift. Then parts of the view, more and
+smaller ones at each stage, to which a homography with a lens is fitted, or a rotation where both cameras are known
+(`segmif_ros.rig.calibrating.scene_fit`). Frames and parts are drawn again and again with replacement to see how far the
+answer can be trusted. Where it can't, there is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
-from segmif_ros.rig.agreement import Surfaces, Tile, agreement, edge_orientations, make_tiles, peak
-from segmif_ros.rig.calibration import Extrinsics, Homography, RigCalibration
+from segmif_ros.rig.agreement import Surfaces, make_tiles, peak
+from segmif_ros.rig.calibrating.scene_fit import NEARNESS, Fitted, fit, likelihoods
+from segmif_ros.rig.calibrating.scene_frames import Pair, SceneFrames
+from segmif_ros.rig.calibrating.scene_models import (
+    HomographyModel,
+    RotationModel,
+    SceneModel,
+    displacements,
+    parallax,
+)
+from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.camera import Array, CameraModel
-from segmif_ros.rig.drift import sharpness_of
 from segmif_ros.rig.errors import CalibrationError
 
 MIN_FRAMES = 8
 MAX_FRAMES = 40
-MAX_DEVIATION_PX = 1.0  # mean over the view, at `_FINE_PX` width
-MAX_MISFIT_PX = 0.8  # RMS of the parts of the view about a homography, RGB pixels
-MIN_TILES = 6  # of 20, for a rotation
-MIN_TILES_PLANE = 9  # for a homography, which has eight numbers
-MIN_SHARPNESS = 4.5
+ACCEPT_PX = 1.5  # mean over the view, RGB pixels
+COMMON = 2.0  # how much larger the error is than the scatter of frames and parts, which err alike
+_MISFIT = 1.2  # what is displaced within parts comes on top
+MIN_SHARPNESS = 4.5  # of the coarse similarity
+MIN_TILES = 12  # of 80, that infrared covers
+MIN_TRUST = 0.6  # share of them that follow the model
+MIN_LENS = 0.004  # strength below which there is none: a pixel or two in the corners
+MIN_LENS_DEVIATIONS = 3.0
 
-_COARSE_PX, _FINE_PX = 160, 320
-_COARSE_FRAMES = 12
-_SCALES = np.geomspace(0.5, 1.6, 25)
-_ROLLS_DEG = np.arange(-6.0, 6.01, 1.5)
-_TILES = (4, 5)
-_REACHES = (12, 8, 5)
+Stage = tuple[int, int, int, tuple[float, ...]]
+
+# rows, columns, reach in fine pixels, and noise of the tiles' displacements
+_STAGES: tuple[Stage, ...] = (
+    (4, 5, 14, (5.0, 4.0, 3.0, 2.0)),
+    (6, 8, 10, (3.0, 2.0, 1.5)),
+    (8, 10, 7, (2.0, 1.5, 1.0, 0.7)),
+    (8, 10, 6, (1.5, 1.0, 0.7, 0.5)),
+)
 _REDRAWS = 24
-_TURN_ROUNDS = 60  # a tile that is nearer than it looks lets go slowly
-_NEAREST_M = 2.0
-
-Image = npt.NDArray[Any]
-Pair = tuple[Image, Image]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,13 +58,16 @@ class SceneResult:
     Attributes:
         calibration: A homography, or cameras and extrinsics.
         deviation_px: Mean standard deviation over the view of where infrared content is put, RGB pixels.
-        covariance: Of the homography's eight free numbers with its last one 1, or of the rotation vector, rad^2.
+        expected_px: Mean error to expect over the view, RGB pixels: with what frames have in common, and for a
+            homography with what near and far parts are displaced by.
+        covariance: Of the fitted parameters, see `segmif_ros.rig.calibrating.scene_models`; of a rotation, rad^2.
         tiles: How many tiles speak.
         frames: How many frames.
     """
 
     calibration: RigCalibration
     deviation_px: float
+    expected_px: float
     covariance: Array
     tiles: int
     frames: int
@@ -66,8 +75,9 @@ class SceneResult:
     @property
     def verdict(self) -> str:
         """One line."""
-        word = "good" if self.deviation_px < 0.7 else "fair"
-        return f"{word}: +-{self.deviation_px:.1f} px, from {self.tiles} parts of the view in {self.frames} frames"
+        word = "good" if self.expected_px < 0.8 else "fair"
+        seen = f"{self.tiles} parts of the view in {self.frames} frames"
+        return f"{word}: {self.expected_px:.1f} px to be expected, from {seen}"
 
 
 def calibrate_scene(
@@ -76,6 +86,7 @@ def calibrate_scene(
     cameras: tuple[CameraModel, CameraModel] | None = None,
     translation_m: Array | None = None,
     fov_ratio: float | None = None,
+    accept_px: float = ACCEPT_PX,
 ) -> SceneResult:
     """Return how two cameras lie on each other, from what both see.
 
@@ -86,6 +97,7 @@ def calibrate_scene(
         translation_m: (3,) position of the infrared camera in the RGB camera's frame, measured with a ruler; for
             ``cameras``. None: 0.
         fov_ratio: The infrared camera's field of view by the RGB camera's, as a guess; None: looked for.
+        accept_px: Mean error to be expected, RGB pixels, above which there is no calibration.
 
     Raises:
         CalibrationError: If the images don't tell; one line with what to do.
@@ -95,294 +107,119 @@ def calibrate_scene(
             f"{len(pairs)} different views: {MIN_FRAMES} at least are needed, 30 of a drive are good"
         )
     chosen = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, MAX_FRAMES).round().astype(int))]
-    frames = _Frames(chosen, cameras, translation_m)
-    matrix = np.eye(3) if cameras else _similarity(frames, fov_ratio)
-    surfaces: Surfaces | None = None
-    for reach in _REACHES:
-        surfaces, tiles = frames.surfaces(matrix, reach), frames.tiles(reach)
-        moved = _fit(surfaces.mean(axis=0), tiles, frames, matrix, rigid=cameras is not None)
-        if moved is None:
-            raise CalibrationError(_unsure("too few parts of the view agree"))
-        matrix = moved[0]
-    assert surfaces is not None
-    before, tiles = matrix, frames.tiles(_REACHES[-1])
-    surfaces = frames.surfaces(before, _REACHES[-1])
-    final = _fit(surfaces.mean(axis=0), tiles, frames, before, rigid=cameras is not None)
-    if final is None:
-        raise CalibrationError(_unsure("too few parts of the view agree"))
-    matrix, speaking, misfit = final
-    if cameras is None and misfit * frames.scale > MAX_MISFIT_PX:
+    frames = SceneFrames(chosen)
+    sizes = frames.compared_infrared, frames.size
+    if cameras is not None:
+        search = _Search(frames, RotationModel(*cameras, *sizes, translation_m))
+        parameters, found = search.refine(np.zeros(3), _STAGES)
+    else:
+        search, parameters, found = _homography(frames, fov_ratio)
+    drawn = search.redrawn()
+    trusted, used = found.trust.sum(), search.used.sum()
+    if used < MIN_TILES:
+        raise CalibrationError(_unsure("infrared covers too little of the RGB view"))
+    if trusted < MIN_TRUST * used:
+        raise CalibrationError(_unsure(f"only {trusted:.0f} of {used} parts of the view agree"))
+    deviation_px = frames.scale * search.deviation(parameters, drawn)
+    misfit_px = frames.scale * search.misfit(found) if cameras is None else 0.0
+    expected_px = float(np.hypot(COMMON * deviation_px, _MISFIT * misfit_px))
+    if not np.isfinite(expected_px) or deviation_px > accept_px:
+        raise CalibrationError(_unsure(f"it may be off by {deviation_px:.1f} px"))
+    if expected_px > accept_px:
         raise CalibrationError(
-            f"no homography fits the view: its parts are off by {misfit * frames.scale:.1f} px; the lenses or what is "
-            "near bend it: calibrate each camera with a board, and give the file with --known"
+            f"no homography fits the view to {accept_px:g} px: its parts are off by {expected_px:.1f} px: near ones "
+            "against far ones, or too few views; calibrate each camera with a board, and give the file with --known, or allow more with "
+            "--accept-px"
         )
-    drawn = _redrawn(surfaces, tiles, frames, before, rigid=cameras is not None)
-    deviation = _deviation(matrix, drawn, frames.size)
-    if not np.isfinite(deviation) or deviation > MAX_DEVIATION_PX:
-        raise CalibrationError(_unsure(f"it may be off by {deviation * frames.scale:.1f} px"))
-    calibration, numbers = frames.calibration(matrix, translation_m)
-    covariance = np.cov(np.stack([frames.calibration(each, translation_m)[1] for each in drawn]).T)
     return SceneResult(
-        calibration=calibration,
-        deviation_px=deviation * frames.scale,
-        covariance=np.asarray(covariance).reshape(numbers.size, numbers.size),
-        tiles=speaking,
+        calibration=search.model.calibration(parameters, frames.infrared_size, frames.rgb_size),
+        deviation_px=deviation_px,
+        expected_px=expected_px,
+        covariance=np.atleast_2d(np.cov(drawn.T)),
+        tiles=int(np.sum(found.trust > 0.5)),
         frames=len(chosen),
     )
 
 
-class _Frames:
-    """The frames at the fine size; with known cameras both are seen through one pinhole without distortion."""
-
-    def __init__(
-        self,
-        pairs: Sequence[Pair],
-        cameras: tuple[CameraModel, CameraModel] | None,
-        translation_m: Array | None = None,
-    ) -> None:
-        infrared, rgb = pairs[0]
-        for other_infrared, other_rgb in pairs:
-            if other_infrared.shape != infrared.shape or other_rgb.shape != rgb.shape:
-                raise CalibrationError("the images change their size: calibrate with images of one size")
-        self.infrared_size = infrared.shape[1], infrared.shape[0]
-        self.rgb_size = rgb.shape[1], rgb.shape[0]
-        self.cameras, self.translation_m = cameras, translation_m
-        self.scale = self.rgb_size[0] / _FINE_PX
-        self.size = _FINE_PX, round(self.rgb_size[1] / self.scale)
-        self.focal_px = 0.0
-        maps: list[Array] = []
-        if cameras is not None:
-            camera = cameras[1].scaled(*self.rgb_size)
-            self.focal_px = float(camera.K[0, 0]) / self.scale
-            maps = [_undistorting(each, self.size, self.focal_px) for each in cameras]
-        self.pairs: list[tuple[Image, Image]] = []
-        for infrared, rgb in pairs:
-            grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) if rgb.ndim == 3 else rgb
-            images: list[Image] = [np.asarray(infrared, np.float32), np.asarray(grey, np.float32)]
-            if maps:
-                images = [
-                    _lookup(_to(image, camera.size), at)
-                    for image, at, camera in zip(images, maps, cameras or (), strict=True)
-                ]
-            else:
-                images[1] = _to(images[1], self.size)
-            self.pairs.append((images[0], images[1]))
-        self._rgb = [edge_orientations(rgb) for _, rgb in self.pairs]
-
-    @property
-    def infrared_to_fine(self) -> Array:
-        """(3, 3) from infrared pixels to fine ones, as if both cameras had one field of view."""
-        if self.cameras:
-            return np.eye(3)
-        by = self.size[0] / self.infrared_size[0]
-        off_v = 0.5 * (self.size[1] - by * self.infrared_size[1])
-        return np.array([[by, 0, 0.5 * by - 0.5], [0, by, 0.5 * by - 0.5 + off_v], [0, 0, 1]])
-
-    def warped(self, k: int, matrix: Array) -> Image:
-        """Return infrared frame k under ``matrix``, which acts on fine pixels."""
-        return np.asarray(
-            cv2.warpPerspective(
-                self.pairs[k][0], matrix @ self.infrared_to_fine, self.size, borderMode=cv2.BORDER_REPLICATE
-            )
-        )
-
-    def tiles(self, reach: int) -> list[Tile]:
-        """Return the tiles."""
-        return make_tiles(*self.size, *_TILES, margin_px=reach)
-
-    def surfaces(self, matrix: Array, reach: int) -> Surfaces:
-        """Return (F, T, S, S) agreements of all frames."""
-        inside = cv2.warpPerspective(
-            np.ones(self.pairs[0][0].shape[:2], np.uint8), matrix @ self.infrared_to_fine, self.size
-        )
-        inside = cv2.erode(inside, np.ones((9, 9), np.uint8), borderValue=0)
-        tiles = self.tiles(reach)
-        covered = [inside[t.top : t.bottom, t.left : t.right].mean() > 0.6 for t in tiles]
-        found = []
-        for k in range(len(self.pairs)):
-            # nothing is to agree with the border of the infrared image
-            infrared = edge_orientations(self.warped(k, matrix)) * inside
-            surfaces = agreement(infrared, self._rgb[k], tiles, reach)
-            surfaces[~np.array(covered)] = 0
-            found.append(surfaces)
-        return np.stack(found)
-
-    def calibration(self, matrix: Array, translation_m: Array | None) -> tuple[RigCalibration, Array]:
-        """Return the calibration of a matrix between fine pixels, and its free numbers."""
-        if self.cameras is not None:
-            K = _pinhole(self.size, self.focal_px)
-            turn = np.linalg.inv(K) @ matrix @ K
-            u, _, v = np.linalg.svd(turn / np.cbrt(np.linalg.det(turn)))
-            rotation = u @ v
-            mount = Extrinsics(rotation=rotation, translation_m=np.zeros(3) if translation_m is None else translation_m)
-            numbers = np.ravel(cv2.Rodrigues(rotation)[0])
-            return RigCalibration(infrared=self.cameras[0], rgb=self.cameras[1], extrinsics=mount), numbers
-        back = np.array([[self.scale, 0, 0.5 * self.scale - 0.5], [0, self.scale, 0.5 * self.scale - 0.5], [0, 0, 1]])
-        full = back @ matrix @ self.infrared_to_fine
-        full = full / full[2, 2]
-        homography = Homography(matrix=full, infrared_size=self.infrared_size, rgb_size=self.rgb_size)
-        return RigCalibration(homography=homography), full.ravel()[:8]
-
-
-def _similarity(frames: _Frames, fov_ratio: float | None) -> Array:
-    """Return the scale, roll and shift that agree best, as a matrix between fine pixels."""
-    chosen = range(0, len(frames.pairs), max(1, len(frames.pairs) // _COARSE_FRAMES))
-    scales = _SCALES if fov_ratio is None else fov_ratio * np.geomspace(0.85, 1.18, 9)
-
-    def best(candidates: Sequence[tuple[float, float]]) -> tuple[float, Array, float, float]:
-        found = (-1.0, np.eye(3), 1.0, 0.0)
-        for scale, roll in candidates:
-            score, matrix = _whole_view(frames, chosen, scale, roll)
-            if score > found[0]:
-                found = score, matrix, scale, roll
-        return found
-
-    _, _, scale, _ = best([(float(scale), 0.0) for scale in scales])
-    _, _, _, roll = best([(scale, float(roll)) for roll in _ROLLS_DEG])
-    score, matrix, _, _ = best([(scale * by, roll) for by in (0.96, 0.98, 1.0, 1.02, 1.04)])
-    if score < MIN_SHARPNESS:
+def _homography(frames: SceneFrames, fov_ratio: float | None) -> tuple[_Search, Array, Fitted]:
+    sizes = frames.compared_infrared, frames.size
+    model = HomographyModel(*sizes)
+    sharpness, parameters = frames.similarity(model, fov_ratio)
+    if sharpness < MIN_SHARPNESS:
         raise CalibrationError(_unsure("the two views have too little in common"))
-    return matrix
+    search = _Search(frames, model)
+    parameters, found = search.refine(parameters, _STAGES)
+    if abs(parameters[8]) < max(MIN_LENS, MIN_LENS_DEVIATIONS * search.redrawn()[:, 8].std()):
+        search = _Search(frames, HomographyModel(*sizes, lens=False))
+        parameters, found = search.refine(parameters[:8], _STAGES[-2:])
+    return search, parameters, found
 
 
-def _whole_view(frames: _Frames, chosen: Sequence[int], scale: float, roll_deg: float) -> tuple[float, Array]:
-    """Return how far the best shift stands out at this scale and roll, and the matrix."""
-    shrink = _COARSE_PX / frames.size[0]
-    size = _COARSE_PX, round(frames.size[1] * shrink)
-    middle = 0.5 * (np.array(frames.size) - 1)
-    turn = np.vstack([cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), -roll_deg, scale), [0, 0, 1]])
-    reach = _COARSE_PX // 5
-    tiles = make_tiles(*size, 1, 1, margin_px=0)
-    total = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
-    inside = cv2.warpPerspective(
-        np.ones(frames.pairs[0][0].shape[:2], np.uint8), turn @ frames.infrared_to_fine, frames.size
-    )
-    inside = cv2.erode(np.asarray(cv2.resize(inside, size, interpolation=cv2.INTER_NEAREST)), np.ones((9, 9), np.uint8))
-    for k in chosen:
-        infrared = edge_orientations(cv2.resize(frames.warped(k, turn), size, interpolation=cv2.INTER_AREA)) * inside
-        rgb = edge_orientations(cv2.resize(frames.pairs[k][1], size, interpolation=cv2.INTER_AREA))
-        total += agreement(infrared, rgb, tiles, reach)[0]
-    dx, dy, _ = peak(total)
-    back = np.array([[1, 0, -dx / shrink], [0, 1, -dy / shrink], [0, 0, 1]])
-    return sharpness_of(total), back @ turn
+class _Search:
+    """The stages of the fit, and how much its answer scatters."""
 
+    def __init__(self, frames: SceneFrames, model: SceneModel) -> None:
+        self.model, self.used = model, np.zeros(0, np.bool_)
+        self._frames = frames
+        self._surfaces: Surfaces = np.zeros((0, 0, 0, 0), np.float32)
+        self._slopes = np.zeros((0, 2, 0))
+        self._nearer: Array | None = None
+        self._before, self._noises = np.zeros(0), (1.0,)
 
-def _fit(
-    surfaces: Surfaces, tiles: Sequence[Tile], frames: _Frames, matrix: Array, *, rigid: bool
-) -> tuple[Array, int, float] | None:
-    """Return the matrix after the tiles' displacements, how many tiles agree, and their RMS misfit; None: too few."""
-    here, there, weights = [], [], []
-    for surface, tile in zip(surfaces, tiles, strict=True):
-        if not surface.any():
-            continue
-        dx, dy, _ = peak(surface)
-        reach = surface.shape[0] // 2
-        sharp = sharpness_of(surface)
-        if sharp >= MIN_SHARPNESS - 1.5 and max(abs(dx), abs(dy)) < reach:
-            here.append((tile.centre[0] + dx, tile.centre[1] + dy))
-            there.append(tile.centre)
-            weights.append(sharp)
-    least = MIN_TILES if rigid else MIN_TILES_PLANE
-    if len(here) < least:
-        return None
-    a, b = np.array(here), np.array(there)
-    made = _turn_between(a, b, frames) if rigid else _plane_between(a, b)
-    if made is None:
-        return None
-    left = np.asarray(b - cv2.perspectiveTransform(a[:, None], made)[:, 0], np.float64)
-    off = np.hypot(*(left - _parallax(left, b, frames) if rigid else left).T)
-    if np.sum(off < 2.5) < max(least, 0.5 * len(here)):
-        return None
-    return made @ matrix, int(np.sum(off < 2.5)), float(np.sqrt(np.mean(off[off < 2.5] ** 2)))
+    def refine(
+        self, parameters: Array, stages: Sequence[tuple[int, int, int, tuple[float, ...]]]
+    ) -> tuple[Array, Fitted]:
+        """Return the parameters after all stages, and what the last one came to."""
+        for rows, columns, reach, noises in stages:
+            tiles = make_tiles(*self._frames.size, rows, columns)
+            self._surfaces, self.used = self._frames.surfaces(self.model, parameters, tiles, reach)
+            middles = np.array([each.centre for each in tiles])
+            self._slopes = displacements(self.model, parameters, middles)
+            self._nearer = None
+            if self.model.translation:
+                moves = np.stack([parallax(self.model, parameters, middles, each) for each in NEARNESS])
+                self._nearer = np.where(np.isfinite(moves), moves, 1e3)
+            self._before, self._noises = parameters, noises
+            found = self._fit(self._surfaces, slice(None))
+            parameters = parameters + found.step
+        return parameters, found
 
+    def redrawn(self) -> Array:
+        """Return (R, P) parameters that other frames and parts of the view like these would have led to."""
+        rng, drawn = np.random.default_rng(0), []
+        used = np.flatnonzero(self.used)
+        for _ in range(_REDRAWS):
+            frames = rng.integers(0, len(self._surfaces), len(self._surfaces))
+            parts = rng.choice(used, used.size)
+            drawn.append(self._before + self._fit(self._surfaces[frames][:, parts], parts).step)
+        return np.stack(drawn)
 
-def _plane_between(a: Array, b: Array) -> Array | None:
-    """Return the homography that takes fine pixels a to b; of few points an affine one, which bends less."""
-    if len(a) >= MIN_TILES_PLANE + 3:
-        made, _ = cv2.findHomography(a, b, cv2.RANSAC, 2.0)
-        return None if made is None else np.asarray(made, np.float64)
-    made, _ = cv2.estimateAffine2D(a, b, method=cv2.RANSAC, ransacReprojThreshold=2.0)
-    return None if made is None else np.vstack([made, [0, 0, 1]])
+    def deviation(self, parameters: Array, drawn: Array) -> float:
+        """Return the mean over the view of the standard deviation of where points go, in fine pixels."""
+        width, height = self._frames.size
+        u, v = np.meshgrid(np.linspace(0, width - 1, 7), np.linspace(0, height - 1, 5))
+        slopes = displacements(self.model, parameters, np.stack([u.ravel(), v.ravel()], axis=1))
+        at = self.model.pixels(parameters, np.stack([u.ravel(), v.ravel()], axis=1))
+        inside = ((at >= 0) & (at <= np.array(self.model.infrared_size) - 1)).all(axis=1)
+        moved = slopes[inside] @ (drawn - parameters).T
+        return float(np.sqrt((moved**2).sum(axis=1).mean(axis=1)).mean())
 
+    def misfit(self, found: Fitted) -> float:
+        """Return how far the parts' own displacements are from the model's, on the mean, in fine pixels."""
+        own = np.array([peak(each)[:2] for each in self._surfaces.mean(axis=0)])
+        off = np.hypot(*(own - self._slopes @ found.step).T)
+        return float((off * found.trust).sum() / max(found.trust.sum(), 1e-9))
 
-def _turn_between(a: Array, b: Array, frames: _Frames) -> Array | None:
-    """Return the homography of the rotation that takes fine pixels a to b, but for parallax; outliers weigh little."""
-    K = _pinhole(frames.size, frames.focal_px)
-    rays = [np.concatenate([each, np.ones((len(each), 1))], axis=1) @ np.linalg.inv(K).T for each in (a, b)]
-    rays = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in rays]
-    weight, rotation = np.ones(len(a)), np.eye(3)
-    target = rays[1]
-    for _ in range(_TURN_ROUNDS):
-        u, _, v = np.linalg.svd((target * weight[:, None]).T @ rays[0])
-        rotation = u @ np.diag([1, 1, np.sign(np.linalg.det(u @ v))]) @ v
-        put = rays[0] @ rotation.T @ K.T
-        put = put[:, :2] / put[:, 2:]
-        shifted = b - _parallax(b - put, b, frames)
-        target = np.concatenate([shifted, np.ones((len(b), 1))], axis=1) @ np.linalg.inv(K).T
-        target /= np.linalg.norm(target, axis=1, keepdims=True)
-        weight = 1.0 / np.maximum(np.hypot(*(shifted - put).T), 0.5) ** 2
-    return K @ rotation @ np.linalg.inv(K)
-
-
-def _parallax(off: Array, at: Array, frames: _Frames) -> Array:
-    """Return the part of (N, 2) displacements at fine pixels ``at`` that distances explain.
-
-    Where the other camera is known, so is the direction of parallax, and its sign: nothing is farther than infinity.
-    """
-    if frames.translation_m is None or not frames.translation_m.any():
-        return np.zeros_like(off)
-    rays = (at - 0.5 * (np.array(frames.size) - 1)) / frames.focal_px
-    along = frames.focal_px * (frames.translation_m[:2] - rays * frames.translation_m[2])
-    nearness = np.clip((off * along).sum(axis=1) / (along**2).sum(axis=1), 0.0, 1.0 / _NEAREST_M)
-    return nearness[:, None] * along
-
-
-def _redrawn(surfaces: Surfaces, tiles: Sequence[Tile], frames: _Frames, matrix: Array, *, rigid: bool) -> list[Array]:
-    """Return the answers of frames drawn with replacement."""
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(_REDRAWS):
-        drawn = surfaces[rng.integers(0, len(surfaces), len(surfaces))].mean(axis=0)
-        fitted = _fit(drawn, tiles, frames, matrix, rigid=rigid)
-        if fitted is not None:
-            found.append(fitted[0])
-    if len(found) < 0.8 * _REDRAWS:
-        raise CalibrationError(_unsure("the frames contradict each other"))
-    return found
-
-
-def _deviation(matrix: Array, others: Sequence[Array], size: tuple[int, int]) -> float:
-    """Return the mean over the view of the standard deviation of where points go, in fine pixels."""
-    u, v = np.meshgrid(np.linspace(0, size[0] - 1, 5), np.linspace(0, size[1] - 1, 4))
-    there = np.stack([u.ravel(), v.ravel()], axis=1)[:, None]
-    here = cv2.perspectiveTransform(there, np.linalg.inv(matrix))
-    put = np.stack([cv2.perspectiveTransform(here, each)[:, 0] for each in others])
-    return float(np.sqrt(((put - there[:, 0]) ** 2).sum(axis=2).mean(axis=0)).mean())
-
-
-def _undistorting(camera: CameraModel, size: tuple[int, int], focal_px: float) -> Array:
-    """Return (2, H, W) float32: where a pinhole's pixels are in a camera's image."""
-    u, v = np.meshgrid(np.arange(size[0], dtype=np.float64), np.arange(size[1], dtype=np.float64))
-    rays = np.stack([u.ravel(), v.ravel(), np.ones(u.size)], axis=1) @ np.linalg.inv(_pinhole(size, focal_px)).T
-    pixels, known = camera.pixels(rays)
-    pixels = np.where(known[:, None], pixels, -1e4)
-    return np.moveaxis(pixels.reshape(size[1], size[0], 2), -1, 0).astype(np.float32)
-
-
-def _pinhole(size: tuple[int, int], focal_px: float) -> Array:
-    return np.array([[focal_px, 0, 0.5 * (size[0] - 1)], [0, focal_px, 0.5 * (size[1] - 1)], [0, 0, 1]])
-
-
-def _to(image: Image, size: tuple[int, int]) -> Image:
-    if (image.shape[1], image.shape[0]) == size:
-        return image
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-
-
-def _lookup(image: Image, at: Array) -> Image:
-    return np.asarray(
-        cv2.remap(np.asarray(image, np.float32), at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    )
+    def _fit(self, surfaces: Surfaces, parts: Array | slice) -> Fitted:
+        return fit(
+            likelihoods(surfaces),
+            self._slopes[parts],
+            self._before,
+            self.model.deviations,
+            self.used[parts],
+            noises_px=self._noises,
+            nearer=None if self._nearer is None else self._nearer[:, parts],
+        )
 
 
 def _unsure(why: str) -> str:

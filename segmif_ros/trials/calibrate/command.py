@@ -20,7 +20,7 @@ from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.calibrating.board import parse_board
 from segmif_ros.rig.calibrating.board_rig import LENSES, BoardResult, calibrate_board
 from segmif_ros.rig.calibrating.points import calibrate_points, read_points
-from segmif_ros.rig.calibrating.scene import MAX_FRAMES, calibrate_scene
+from segmif_ros.rig.calibrating.scene import ACCEPT_PX, MAX_FRAMES, calibrate_scene
 from segmif_ros.rig.calibrating.views import MAX_VIEWS, MIN_VIEWS, BoardCollector
 from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml, load_calibration
@@ -77,6 +77,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="scene: where the infrared camera is, in metres to the right, down and ahead of the RGB camera",
     )  # fmt: skip
     parser.add_argument("--fov-ratio", type=float, help="scene: infrared field of view by RGB's, if about known")
+    parser.add_argument(
+        "--accept-px", type=float, default=ACCEPT_PX,
+        help="scene: mean error to be expected up to which there is a calibration, RGB pixels (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--infrared-topic", default=topics.infrared)
     parser.add_argument("--rgb-topic", default=topics.rgb)
     parser.add_argument(
@@ -92,9 +96,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; errors are raised as one line, and exit status 0 means that there is a calibration."""
-    if options.every < 1 or options.seconds <= 0 or options.slop < 0 or options.views < MIN_VIEWS:
+    if (
+        options.every < 1
+        or options.seconds <= 0
+        or options.slop < 0
+        or options.views < MIN_VIEWS
+        or options.accept_px <= 0
+    ):
         raise CalibrationError(
-            f"--every must be 1 or more, --seconds above 0, --slop 0 or more, --views {MIN_VIEWS} or more"
+            f"--every must be 1 or more, --seconds above 0, --slop 0 or more, --views {MIN_VIEWS} or more, "
+            "--accept-px above 0"
         )
     source = CalibrationSource(
         place=options.source,
@@ -185,9 +196,11 @@ def _scene(options: argparse.Namespace, source: CalibrationSource) -> Outcome:
         cameras=(cameras[0], cameras[1]) if cameras and cameras[0] and cameras[1] else None,
         translation_m=translation,
         fov_ratio=options.fov_ratio,
+        accept_px=options.accept_px,
     )
     step = max(1, len(pairs) // _SHOWN)
     facts = {
+        "expected_px": result.expected_px,
         "deviation_px": result.deviation_px,
         "covariance": result.covariance.tolist(),
         "tiles": result.tiles,
