@@ -39,7 +39,7 @@ def measure_scene(seed: int, light: str = "day") -> Row:
     assert rgb is not None
     assert mount is not None
     cameras = TwoCameras(truth)
-    scenes = [RoadScene(7000 + 100 * seed + k, lighting=light) for k in range(FRAMES)]  # type: ignore[arg-type]
+    scenes = [RoadScene(7000 + 100 * seed + k, lighting=light) for k in range(FRAMES)]
     seen = [cameras.capture(scene, 1.0) for scene in scenes]
     pairs = [(each.infrared, each.rgb) for each in seen]
     row: Row = {}
@@ -92,7 +92,9 @@ def measure_warped(seed: int, files: Sequence[PairFiles]) -> Row:
     return {
         "mean_px": float(np.hypot(*(put - here)[inside].T).mean()),
         "said_px": made.expected_px,
-        "put": [point if known else None for point, known in zip(put.tolist(), inside, strict=True)],
+        "put": [
+            point if known else None for point, known in zip(put.tolist(), np.asarray(inside).tolist(), strict=True)
+        ],
     }
 
 

@@ -164,7 +164,8 @@ class _Search:
         self._surfaces: Surfaces = np.zeros((0, 0, 0, 0), np.float32)
         self._slopes = np.zeros((0, 2, 0))
         self._nearer: Array | None = None
-        self._before, self._noises = np.zeros(0), (1.0,)
+        self._before = np.zeros(0)
+        self._noises: tuple[float, ...] = (1.0,)
 
     def refine(
         self, parameters: Array, stages: Sequence[tuple[int, int, int, tuple[float, ...]]]

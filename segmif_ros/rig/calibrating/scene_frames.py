@@ -109,7 +109,7 @@ class SceneFrames:
         self, model: SceneModel, parameters: Array, pixels: Array, size: tuple[int, int]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         at = model.pixels(parameters, pixels).astype(np.float32).reshape(size[1], size[0], 2)
-        inside = ((at >= 0) & (at <= np.array(self.compared_infrared) - 1)).all(axis=-1).astype(np.uint8)
+        inside = np.asarray(((at >= 0) & (at <= np.array(self.compared_infrared) - 1)).all(axis=-1), np.uint8)
         return at, np.asarray(cv2.erode(inside, np.ones((_EDGE_PX, _EDGE_PX), np.uint8), borderValue=0), np.uint8)
 
 

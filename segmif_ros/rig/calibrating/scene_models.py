@@ -81,7 +81,7 @@ class HomographyModel:
         """Return infrared pixels; see `SceneModel`."""
         del nearness  # which way near things move isn't known
         matrix = self._to_infrared @ _plain(parameters) @ self._from_view
-        plain = np.asarray(cv2.perspectiveTransform(at[:, None], matrix)[:, 0])
+        plain = np.asarray(cv2.perspectiveTransform(at[:, None], matrix)[:, 0], np.float64)
         lens = self._lens(parameters)
         return plain if lens is None else lens.applied(plain)[0]
 
@@ -147,7 +147,7 @@ class RotationModel:
     def calibration(self, parameters: Array, infrared_size: Size, rgb_size: Size) -> RigCalibration:
         """Return the cameras and how they are mounted; see `SceneModel`."""
         del infrared_size, rgb_size
-        rotation = np.asarray(cv2.Rodrigues(np.asarray(parameters, np.float64))[0]).T
+        rotation = np.asarray(cv2.Rodrigues(np.asarray(parameters, np.float64))[0], np.float64).T
         mount = Extrinsics(rotation=rotation, translation_m=self._translation_m)
         return RigCalibration(infrared=self._cameras[0], rgb=self._cameras[1], extrinsics=mount)
 
