@@ -128,8 +128,8 @@ def calibrate_scene(
     if expected_px > accept_px:
         raise CalibrationError(
             f"no homography fits the view to {accept_px:g} px: its parts are off by {expected_px:.1f} px: near ones "
-            "against far ones, or too few views; calibrate each camera with a board, and give the file with --known, or allow more with "
-            "--accept-px"
+            "against far ones, or too few views; calibrate each camera with a board, and give the file with --known, "
+            "or allow more with --accept-px"
         )
     return SceneResult(
         calibration=search.model.calibration(parameters, frames.infrared_size, frames.rgb_size),
