@@ -393,9 +393,7 @@ class Conditions:
         """
         found = {each.kind: each for each in problems}
         before = self._problems
-        began = [
-            each for kind, each in found.items() if kind not in before or (each.error and not before[kind].error)
-        ]
+        began = [each for kind, each in found.items() if kind not in before or (each.error and not before[kind].error)]
         ended = [each.line for kind, each in before.items() if kind not in found]
         self._problems = found
         return began, ended
