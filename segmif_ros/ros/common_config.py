@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from segmif_ros.settings import setting
 
 DEPTH_SOURCES = ("image", "points")
+TURN_SOURCES = ("none", "tf", "topic")
 
 
 @dataclass(frozen=True, kw_only=True)

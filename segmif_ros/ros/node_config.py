@@ -13,7 +13,7 @@ from segmif_ros.imaging.size import ImageSize
 from segmif_ros.inference.config import NetworkConfig
 from segmif_ros.paths import user_path
 from segmif_ros.rig.drift import LIMIT_PX
-from segmif_ros.ros.common_config import DEPTH_SOURCES, LifeConfig, QosConfig
+from segmif_ros.ros.common_config import DEPTH_SOURCES, TURN_SOURCES, LifeConfig, QosConfig
 from segmif_ros.ros.depth_pose import parse_depth_pose
 from segmif_ros.settings import Changes, part, setting
 from segmif_ros.stream.pipeline_config import PipelineConfig
@@ -80,6 +80,16 @@ class NodeConfig:
 
     # a robot continues with one camera; what is measured offline takes pairs alone unless it is asked to
     pipeline: PipelineConfig = part(PipelineConfig, single_camera="continue")
+
+    temporal_odometry: str = setting(
+        "none",
+        "What tells temporal filter how the camera turned between frames, before optical flow follows the rest: tf "
+        "(from temporal_odom_frame to the frame_id of the outputs), topic (odom, nav_msgs/Odometry, and tf from the "
+        "robot to the camera), or none. Needs camera_info; helps where the robot turns fast.",
+        choices=TURN_SOURCES,
+        group="Pairing",
+    )
+    temporal_odom_frame: str = setting("odom", "Frame in which the robot moves without jumps, for temporal_odometry.")
 
     # the rig
     depth_source: str = setting(

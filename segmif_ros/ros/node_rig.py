@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
 
 from segmif_ros.rig.camera import CameraModel
 from segmif_ros.rig.depth_registration import AnyRegistration, DepthRegistration
@@ -19,6 +20,7 @@ from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.registration import Unregistered
 from segmif_ros.ros.barrier import Barrier
 from segmif_ros.ros.camera_infos import camera_model, info_of, part_of
+from segmif_ros.ros.camera_turns import CameraTurns
 from segmif_ros.ros.depth_input import DepthInput
 from segmif_ros.ros.depth_place import DepthPlace
 from segmif_ros.ros.node_config import NodeConfig
@@ -60,6 +62,7 @@ class NodeRig:
         self._infos: dict[str, CameraInfo] = {}
         self._registration: AnyRegistration | None = None
         self._depth: DepthInput | None = None
+        self._turns: CameraTurns | None = None
         self._auto_offset_s: float | None = None
         unexpected = partial(self.barrier.caught, "registration watch")
         self.registration_watch = RegistrationWatch(self._correct_registration, time.monotonic_ns, unexpected)
@@ -103,6 +106,8 @@ class NodeRig:
         self.registration_watch.use(settings, self._registration, anew=changed, correction_px=self.rig.correction_px)
         wanted = self.active and isinstance(self._registration, DepthRegistration) and self._registration.wants_depth
         self._take_depth_from((config.depth_source, config.depth_pose) if wanted else None)
+        turns = self.active and config.pipeline.temporal == "filter" and config.temporal_odometry != "none"
+        self._take_turns_from((config.temporal_odometry, config.temporal_odom_frame) if turns else None)
 
     def _take_depth_from(self, wanted: tuple[str, str] | None) -> None:
         """Subscribe to depth as (depth_source, depth_pose) say; None: to none."""
@@ -119,6 +124,34 @@ class NodeRig:
             take=self._take_depth,
             say=lambda _kind, line: self.get_logger().warning(line, throttle_duration_sec=10.0),
         )  # fmt: skip
+
+    def _take_turns_from(self, wanted: tuple[str, str] | None) -> None:
+        """Subscribe as (temporal_odometry, temporal_odom_frame) say; None: to nothing."""
+        if (self._turns and self._turns.wanted) == wanted:
+            return
+        before, self._turns = self._turns, None
+        if before is not None:
+            before.close()
+        if wanted is not None:
+            self._turns = CameraTurns(
+                self,
+                *wanted,
+                camera=self._intrinsics,
+                say=lambda line: self.get_logger().warning(line, throttle_duration_sec=10.0),
+            )
+
+    def _intrinsics(self, size: tuple[int, int]) -> tuple[npt.NDArray[np.float64], str] | None:
+        """Return the (3, 3) intrinsics of outputs of a size (width, height), and their frame."""
+        own, outputs = self._infos.get(self.config.pipeline.master), self.outputs
+        info = outputs.info.message(Header(), size, size) if outputs is not None else None
+        if info is None or own is None:
+            return None
+        return np.reshape(np.asarray(info.k, np.float64), (3, 3)), str(own.header.frame_id)
+
+    def _turn_between(self, before_ns: int, now_ns: int, shape: tuple[int, int]) -> npt.NDArray[np.float64] | None:
+        """Return how the camera turned between two stamps, for the temporal filter."""
+        turns = self._turns
+        return None if turns is None else turns.between(before_ns, now_ns, shape)
 
     def _rgb_frame(self) -> str:
         return str(self._infos["rgb"].header.frame_id) if "rgb" in self._infos else ""

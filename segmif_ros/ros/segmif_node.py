@@ -168,6 +168,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
             unexpected=partial(self.barrier.caught, "worker"),
             registration=self.rig.registration,
             make_pairer=make_pairer,
+            turn=self._turn_between,
         )
         self.get_logger().info(
             f"model {engine.model_name} ({engine.model_hash}), {len(engine.label_set)} classes of "
@@ -246,6 +247,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
         self.inputs.clear()
         self._info_inputs.clear()
         self._take_depth_from(None)
+        self._take_turns_from(None)
         self.time_offset.reset()
         return self.pipeline is None or self.pipeline.stop(timeout_s)
 

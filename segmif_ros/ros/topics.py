@@ -20,7 +20,7 @@ TOPICS = (
     ("overlay_topic", "segmentation/overlay", "output: classes drawn over the image, for people"),
     ("semantic_map_topic", "segmentation/semantic_map", "output: segmif_ros/SemanticMap"),
     ("labels_topic", "rig/labels", "output of the simulated rig: exact labels, mono8"),
-    ("odom_topic", "odom", "input of grid_node, with grid_odometry_from:=topic: nav_msgs/Odometry"),
+    ("odom_topic", "odom", "input with grid_odometry_from:=topic or temporal_odometry:=topic: nav_msgs/Odometry"),
     ("grid_cost_topic", "grid/cost", "output of grid_node: cost of each cell, nav_msgs/OccupancyGrid"),
     ("grid_classes_topic", "grid/classes", "output of grid_node: class of each cell, nav_msgs/OccupancyGrid"),
     ("grid_confidence_topic", "grid/confidence", "output of grid_node: its probability in percent, OccupancyGrid"),

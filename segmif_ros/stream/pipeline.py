@@ -32,6 +32,7 @@ from segmif_ros.stream.processing import (
 )
 from segmif_ros.stream.single_camera import CameraReport, Moment
 from segmif_ros.stream.statistics import Progress, Snapshot, Statistics
+from segmif_ros.stream.temporal import Turn
 from segmif_ros.stream.work_run import WorkRun
 
 if TYPE_CHECKING:  # torch would come with it
@@ -52,6 +53,7 @@ class Pipeline:
         unexpected: Takes an exception that only a defect can cause; the worker continues after it.
         registration: Brings both images to one view and size; None: the one of ``config``.
         make_pairer: Returns what pairs, from the slop in seconds, the queue size and the time offset in seconds.
+        turn: Tells the temporal filter how the camera turned between two frames.
     """
 
     def __init__(
@@ -67,8 +69,10 @@ class Pipeline:
         unexpected: Callable[[Exception], None] = lambda _error: None,
         registration: AnyRegistration | None = None,
         make_pairer: MakePairer = NearestStampPairer,
+        turn: Turn | None = None,
     ) -> None:
         self._trace = trace
+        self._turn = turn
         self._unexpected = unexpected
         self._config = config
         self._deliver = deliver
@@ -82,7 +86,7 @@ class Pipeline:
             registration=registration or config.make_registration(),
             notice=self._notice,
             decoding=config.decoding(),
-            temporal=config.temporal_filter(),
+            temporal=config.temporal_filter(turn),
             single_confidence=config.single_confidence(),
         )
         self._statistics = Statistics()
@@ -172,7 +176,7 @@ class Pipeline:
         self._processor.decoding = config.decoding()
         self._processor.single_confidence = config.single_confidence()
         if config.temporal != self._config.temporal:
-            self._processor.temporal = config.temporal_filter()
+            self._processor.temporal = config.temporal_filter(self._turn)
         if config.gain != self._config.gain:
             self._processor.gain = ThermalGain(config.gain)
         self._config = config

@@ -15,7 +15,7 @@ from segmif_ros.settings import check, part, setting
 from segmif_ros.stream.pairing import INITIAL_SLOP_S, Item, Pair
 from segmif_ros.stream.processing import DecodeConfig
 from segmif_ros.stream.single_camera import POLICIES, SingleCameraConfig
-from segmif_ros.stream.temporal import FILTERS, TemporalFilter
+from segmif_ros.stream.temporal import FILTERS, TemporalFilter, Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +117,9 @@ class PipelineConfig(PreparationConfig):
         """Return the factors of the confidence by the camera that is alone; 0 for what was calibrated."""
         return {"infrared": self.infrared_alone_confidence, "rgb": self.rgb_alone_confidence}
 
-    def temporal_filter(self) -> TemporalFilter | None:
-        """Return what steadies the labels, None if nothing does."""
-        return TemporalFilter() if self.temporal == "filter" else None
+    def temporal_filter(self, turn: Turn | None = None) -> TemporalFilter | None:
+        """Return what steadies the labels, None if nothing does; ``turn`` tells how the camera turned."""
+        return TemporalFilter(turn=turn) if self.temporal == "filter" else None
 
     def registration_config(self) -> RegistrationConfig:
         """Return how to register."""

@@ -14,6 +14,7 @@ believed sooner than they are given up.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -22,6 +23,9 @@ import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+# from the stamps of two frames and (height, width): the (3, 3) homography from pixels of the second to the first, by
+# how the camera turned between them; None where that isn't known
+Turn = Callable[[int, int, tuple[int, int]], "npt.NDArray[np.float64] | None"]
 
 FILTERS = ("none", "filter")  # not "off", which YAML takes for a truth value
 NS_PER_S = 1_000_000_000
@@ -66,10 +70,13 @@ class TemporalFilter:
 
     Args:
         config: How much the past counts.
+        turn: How the camera turned, where something tells. The flow then starts from there and follows the rest: what
+            the turn is too fast for, and what the robot's way and moving things add.
     """
 
-    def __init__(self, config: TemporalConfig | None = None) -> None:
+    def __init__(self, config: TemporalConfig | None = None, turn: Turn | None = None) -> None:
         self._config = config or TemporalConfig()
+        self._turn = turn
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         worth = 255 * (np.arange(256) / 255) ** _SURENESS / self._config.frames
         # of a confidence, for its class and against others
@@ -106,7 +113,10 @@ class TemporalFilter:
         evidence = np.asarray(cv2.LUT(confidence, self._for), np.uint8)
         if not 0 < stamp_ns - self._stamp_ns <= _LONGEST_GAP_NS or about != self._about:
             self._state = None
-        carried = self._carried(small, (height, width))
+        turned = None
+        if self._turn is not None and self._state is not None:
+            turned = self._turn(self._stamp_ns, stamp_ns, (height, width))
+        carried = self._carried(small, (height, width), turned)
         if carried is None:
             state = cv2.merge([labels, evidence, confidence])
         else:
@@ -124,7 +134,7 @@ class TemporalFilter:
         factor = cv2.LUT(labels, np.rint(_EAGER_UNIT * eager).clip(1, 255).astype(np.uint8))
         return np.asarray(cv2.multiply(against, factor, scale=1 / _EAGER_UNIT), np.uint8)
 
-    def _carried(self, small: Image, shape: tuple[int, int]) -> Image | None:
+    def _carried(self, small: Image, shape: tuple[int, int], turned: npt.NDArray[np.float64] | None) -> Image | None:
         """Return the state (H, W, 3) where each pixel was before, its evidence 0 where that isn't known.
 
         None if nothing is known of the past.
@@ -135,6 +145,16 @@ class TemporalFilter:
         if self._grid.shape[:2] != small.shape:
             x, y = np.meshgrid(*(np.arange(side, dtype=np.float32) for side in small.shape[::-1]))
             self._grid = np.dstack([x, y])
+        # pixels of the small image to pixels of the large one, centre on centre
+        across, down = shape[1] / small.shape[1], shape[0] / small.shape[0]
+        enlarged = np.array([[across, 0, 0.5 * across - 0.5], [0, down, 0.5 * down - 0.5]])
+        if turned is not None:
+            scale = np.vstack([enlarged, [0, 0, 1]])
+            turned = np.linalg.inv(scale) @ turned @ scale
+            where = np.asarray(cv2.perspectiveTransform(self._grid, turned), np.float32)
+            before = np.asarray(
+                cv2.remap(before, where, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
+            )
         nothing = np.zeros((*small.shape, 2), np.float32)
         flow = np.asarray(self._flow.calc(small, before, nothing.copy()), np.float32)
         back = np.asarray(self._flow.calc(before, small, nothing), np.float32)
@@ -143,9 +163,10 @@ class TemporalFilter:
         if np.mean(most == 255) < 1 - _CUT_SHARE:
             return None
         most = np.asarray(cv2.erode(most, _NEIGHBOURS), np.uint8)
-        # pixels of the small image to pixels of the large one, centre on centre
-        x, y = shape[1] / small.shape[1], shape[0] / small.shape[0]
-        large = cv2.transform(there, np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5]]))
+        if turned is not None:
+            there = np.asarray(cv2.perspectiveTransform(there, turned), np.float32)
+            most = np.minimum(most, _inside(there))
+        large = cv2.transform(there, enlarged)
         large = cv2.resize(large, shape[::-1], interpolation=cv2.INTER_LINEAR)
         carried = cv2.remap(state, large, _NO_MAP, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
         kept = cv2.min(cv2.extractChannel(carried, 1), cv2.resize(most, shape[::-1], interpolation=cv2.INTER_NEAREST))
@@ -164,12 +185,16 @@ class TemporalFilter:
         )  # fmt: skip
         # the worst of them, in units of ``flow_px``
         doubt = np.maximum(np.maximum(np.abs(x), np.abs(y)), unlike * np.float32(config.flow_px))
-        last = small.shape[1] - 1.0, small.shape[0] - 1.0
-        inside = cv2.inRange(there, (0.0, 0.0), last)
         little = min(255, max(1, round(255 * config.doubtful / config.frames)))
         most = np.minimum(cv2.inRange(doubt, -1e9, _HOPELESS * config.flow_px), np.uint8(little))
-        most = cv2.min(cv2.max(most, cv2.inRange(doubt, -1e9, config.flow_px)), inside)
+        most = cv2.min(cv2.max(most, cv2.inRange(doubt, -1e9, config.flow_px)), _inside(there))
         return np.asarray(most, np.uint8)
+
+
+def _inside(places: Floats) -> Image:
+    """Return 255 where a place (H, W, 2) of an image of that size lies in it, else 0."""
+    height, width = places.shape[:2]
+    return np.asarray(cv2.inRange(places, (0.0, 0.0), (width - 1.0, height - 1.0)), np.uint8)
 
 
 def _voted(labels: Image, evidence: Image, against: Image, confidence: Image, carried: Image) -> cv2.typing.MatLike:

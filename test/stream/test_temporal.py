@@ -174,3 +174,38 @@ def test_a_tiny_image_passes() -> None:
         labels = np.full((5, 7), number, np.uint8)
         out, _ = steady.apply(labels, labels, np.zeros((5, 7, 3), np.uint8), (number + 1) * FRAME_NS)
         assert out.shape == (5, 7)
+
+
+def turning(turn, step=60) -> float:
+    """Return the share of pixels that keep their class against one unsure frame, while the camera swings round."""
+    steady = TemporalFilter(turn=turn)
+    world = np.hstack([WORLD, WORLD[:, ::-1]])
+    truth = np.full((HEIGHT, WIDTH), GROUND, np.uint8)
+    sure, unsure = (np.full((HEIGHT, WIDTH), value, np.uint8) for value in (230, 100))
+    for number in range(4):
+        image = np.ascontiguousarray(world[:, number * step :][:, :WIDTH])
+        wrong = number == 3
+        out, _ = steady.apply(truth + wrong, unsure if wrong else sure, image, (number + 1) * FRAME_NS)
+    return float(np.mean(out == GROUND))
+
+
+def test_a_turn_that_odometry_tells_is_followed_where_it_is_too_fast_for_the_flow() -> None:
+    def turn(_before_ns, _now_ns, _shape):
+        return np.array([[1.0, 0, 60], [0, 1, 0], [0, 0, 1]])
+
+    seen_before = 1 - 60 / WIDTH
+    assert turning(turn) > 0.9 * seen_before
+    assert turning(None) < 0.5 * seen_before
+
+
+def test_where_odometry_tells_nothing_the_flow_alone_is_followed() -> None:
+    assert turning(lambda *_: None, step=2) == turning(None, step=2) > 0.9
+
+
+def test_a_turn_is_asked_for_between_the_two_frames_that_are_compared() -> None:
+    asked = []
+    steady = TemporalFilter(turn=lambda before_ns, now_ns, shape: asked.append((before_ns, now_ns, shape)))
+    image, truth = frame(0)
+    for number in (1, 2):
+        steady.apply(truth, truth, image, number * FRAME_NS)
+    assert asked == [(FRAME_NS, 2 * FRAME_NS, (HEIGHT, WIDTH))]
