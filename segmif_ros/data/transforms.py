@@ -212,7 +212,7 @@ def crop_around_rare(sample: Sample, height: int, width: int, rng: np.random.Gen
 def _label_counts(labels: Image) -> npt.NDArray[np.float64]:
     """Pixels of each id, (256,), 0 for those without truth."""
     # a tenth of the time of numpy.bincount, which wants 64-bit integers
-    counts = cv2.calcHist([np.ascontiguousarray(labels)], [0], None, [256], [0, 256])[:, 0].astype(np.float64)
+    counts = cv2.calcHist([np.ascontiguousarray(labels)], [0], None, [256], [0, 256]).ravel().astype(np.float64)
     counts[IGNORE_ID] = 0
     return np.asarray(counts, np.float64)
 

@@ -111,6 +111,7 @@ def check(
     until_s: float,
     scratch: Path,
     say: Callable[[str], None] = lambda _line: None,
+    keep: Callable[[dict[str, Any]], None] = lambda _report: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> GpuReport:
     """Run every model by every backend in every precision, as far as the time goes.
@@ -123,6 +124,7 @@ def check(
         until_s: Time on ``clock`` after which nothing new is begun; what is left out has a row with the reason.
         scratch: Folder for random weights.
         say: Takes a line before each row.
+        keep: Takes the report so far after each row: compiling one takes minutes, and the machine may be gone by then.
         clock: Seconds.
 
     Returns:
@@ -138,6 +140,21 @@ def check(
     }
     expected: dict[str, EngineResult] = {}
     plain: dict[str, float] = {}
+
+    def report() -> dict[str, Any]:
+        by_model = sorted(rows, key=lambda row: list(models).index(row.model))
+        return {
+            "device": device_facts(torch.device(device)),
+            "torch": torch.__version__,
+            "tf32": {
+                "matmul": torch.backends.cuda.matmul.allow_tf32,
+                "convolutions": torch.backends.cudnn.allow_tf32,
+            },
+            "size": f"{size[1]}x{size[0]}",
+            "rows": [asdict(row) for row in by_model],
+            "dense_blocks_float32": dense,
+        }
+
     # backend by backend: what takes minutes to compile comes last, where the time may be up
     for backend in _BACKENDS[kind]:
         for model, weights in chosen.items():
@@ -154,20 +171,10 @@ def check(
                 if (backend, precision) == ("torch", "float32") and not row.problem:
                     plain[model] = row.p50_ms
                 rows.append(row)
+                keep(report())
             if model not in dense and clock() < until_s:
                 dense[model] = dense_block_cost(weights, torch.device(device), size)
-    rows.sort(key=lambda row: list(models).index(row.model))
-    return {
-        "device": device_facts(torch.device(device)),
-        "torch": torch.__version__,
-        "tf32": {
-            "matmul": torch.backends.cuda.matmul.allow_tf32,
-            "convolutions": torch.backends.cudnn.allow_tf32,
-        },
-        "size": f"{size[1]}x{size[0]}",
-        "rows": [asdict(row) for row in rows],
-        "dense_blocks_float32": dense,
-    }
+    return report()
 
 
 def _row(
@@ -306,6 +313,7 @@ def run(options: argparse.Namespace) -> int:
         if not each.startswith(RANDOM):
             resolve_checkpoint(parse_weights(each))
     with ResultFolder(options.out, PROG) as results, TemporaryDirectory(prefix="segmif_gpu_") as scratch:
+        path = results.folder / REPORT_FILE
         report = check(
             options.weights,
             config.device,
@@ -314,13 +322,13 @@ def run(options: argparse.Namespace) -> int:
             until_s=time.monotonic() + 60 * config.minutes,
             scratch=Path(scratch),
             say=lambda line: print(line, file=sys.stderr),
+            keep=lambda so_far: write_json(path, so_far),
         )
         print_tables(wide_console(), [table(report)])
         for model, cost in report["dense_blocks_float32"].items():
             share = 100 * cost["dense_blocks_ms"] / cost["forward_ms"]
             print(f"{model}: {cost['blocks']:.0f} dense blocks take {cost['dense_blocks_ms']:.1f} of "
                   f"{cost['forward_ms']:.1f} ms of a forward pass ({share:.0f} %)")  # fmt: skip
-        path = results.folder / REPORT_FILE
         write_json(path, report)
         print(f"written: {path}")
     return 1 if any(row["passed"] is False for row in report["rows"]) else 0

@@ -15,11 +15,12 @@ def test_every_recipe_that_comes_with_the_package_can_be_read(name):
     assert read_recipe(FOLDER / f"{name}.yaml").steps > 0
 
 
-@pytest.mark.parametrize("name", ["segmif-s", "segmif-rt"])
-def test_the_gpus_recipe_starts_from_the_packaged_weights_of_its_model(name):
-    on_cpu, on_gpu = (read_recipe(FOLDER / f"{name}{ending}.yaml") for ending in ("", "-gpu"))
-    assert on_gpu.init == name
-    assert on_gpu.model == on_cpu.model
+def test_the_gpus_recipe_trains_the_segmentation_network_that_the_fusion_recipes_take():
+    streets = read_recipe(FOLDER / "segmif-streets-gpu.yaml")
+    for name in ("segmif-s", "segmif-rt"):
+        fusion = read_recipe(FOLDER / f"{name}-fusion.yaml")
+        assert fusion.segmentation_init == f"runs/{streets.name}/last.safetensors"
+        assert fusion.model.encoder == streets.model.encoder
 
 
 def test_the_real_time_model_stays_below_12_gflop_at_480x640():

@@ -51,6 +51,36 @@ def test_after_its_time_nothing_new_is_begun_and_that_is_said(tiny_weights: Path
     assert report["dense_blocks_float32"] == {}
 
 
+def test_each_row_is_kept_at_once(tiny_weights: Path, tmp_path: Path) -> None:
+    kept: list[int] = []
+    options = {"frames": 1, "until_s": float("inf"), "scratch": tmp_path}
+    gpu_check.check(
+        [str(tiny_weights)], "cpu", (48, 64), keep=lambda so_far: kept.append(len(so_far["rows"])), **options
+    )
+    assert kept == [1, 2]
+
+
+def test_what_compiles_for_minutes_comes_after_all_else_and_the_report_is_by_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[str] = []
+    monkeypatch.setattr(gpu_check, "_BACKENDS", {"cpu": ("torch", "compile")})
+    monkeypatch.setattr(gpu_check, "_PRECISIONS", {"cpu": ("float32",)})
+    monkeypatch.setattr(gpu_check, "Engine", lambda _config: argparse.Namespace(infer=lambda *_: None))
+    monkeypatch.setattr(gpu_check, "dense_block_cost", lambda *_: {})
+
+    def row(name: dict[str, str], *_: object) -> gpu_check.GpuRow:
+        began.append(name["backend"])
+        return gpu_check.GpuRow(**name, p50_ms=1.0)
+
+    monkeypatch.setattr(gpu_check, "_row", row)
+    report = gpu_check.check(
+        ["segmif-s", "segmif-rt"], "cpu", (48, 64), frames=1, until_s=float("inf"), scratch=tmp_path
+    )
+    assert began == ["torch", "torch", "compile", "compile"]
+    assert [each["model"] for each in report["rows"]] == ["segmif-s", "segmif-s", "segmif-rt", "segmif-rt"]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="only a machine without CUDA refuses it")
 def test_without_a_gpu_the_command_says_so() -> None:
     with pytest.raises(gpu_check.GpuCheckError, match="sees no CUDA device here"):
