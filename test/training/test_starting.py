@@ -75,7 +75,7 @@ def test_weights_that_share_nothing_are_refused(saved):
 
 
 def test_weights_can_be_named_as_everywhere_else():
-    expected = "init segmif-xxl: weights 'segmif-xxl': no such name; there is segmif-rt, segmif-s"
+    expected = "init segmif-xxl: weights 'segmif-xxl': no such name; there is segmif-free, segmif-rt, segmif-s"
     with pytest.raises(RecipeError, match=expected):
         start_from(model(2), "segmif-xxl", FMB)
 
