@@ -111,7 +111,7 @@ def check(
     until_s: float,
     scratch: Path,
     say: Callable[[str], None] = lambda _line: None,
-    keep: Callable[[dict[str, Any]], None] = lambda _report: None,
+    keep: Callable[[GpuReport], None] = lambda _report: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> GpuReport:
     """Run every model by every backend in every precision, as far as the time goes.
@@ -141,7 +141,7 @@ def check(
     expected: dict[str, EngineResult] = {}
     plain: dict[str, float] = {}
 
-    def report() -> dict[str, Any]:
+    def report() -> GpuReport:
         by_model = sorted(rows, key=lambda row: list(models).index(row.model))
         return {
             "device": device_facts(torch.device(device)),
