@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.evaluation.errors import EvaluationError
-from segmif_ros.labels import IGNORE_ID, LabelSet, common_name, counterparts, rest_of
+from segmif_ros.labels import LabelSet, common_name, counterparts, rest_of
 
 Image = npt.NDArray[np.uint8]
 
@@ -26,6 +26,7 @@ class ByName:
 
     Attributes:
         judged: Ids of the truth that are in the means: the classes that the model has, too, and the rest.
+        rest: Id of the truth's class for all that it doesn't name.
 
     Raises:
         EvaluationError: If the two have no class in common, or the truth's set has no rest.
@@ -39,6 +40,7 @@ class ByName:
                 f"label set '{truth.name}' of the truth has no class for all that it doesn't name, so a model of "
                 f"{model.name}'s classes can't be judged by it: take weights for these classes, or --fusion-only"
             )
+        self.rest = rest
         self._merged: dict[str, list[str]] = {}
         self._rest: list[str] = []
         self.predictions = np.full(256, rest, np.uint8)
@@ -68,6 +70,15 @@ class ByName:
                 self._merged.setdefault(truth.names[wider], []).append(f"the truth's {name}")
         self.judged = tuple(sorted(hit))
 
+    def unjudged(self, truth: Image, labels: Image) -> npt.NDArray[np.bool_]:
+        """Return where nothing can be said, (H, W): the model lacks the class, and names none in its place.
+
+        Args:
+            truth: (H, W) ids of the truth's set.
+            labels: (H, W) predictions in ids of the truth's set.
+        """
+        return np.asarray(~np.isin(truth, self.judged) & (labels == self.rest))
+
     def _broader(self, name: str) -> int | None:
         wider = _BROADER.get(common_name(name))
         names = [common_name(each) for each in self._truth.names]
@@ -79,7 +90,7 @@ class ByName:
             f"{' and '.join(names)} {'count' if len(names) > 1 else 'counts'} as {target}"
             for target, names in self._merged.items()
         )
-        rest = self._truth.names[int(self.predictions[IGNORE_ID])]
+        rest = self._truth.names[self.rest]
         lacking = [name for i, name in enumerate(self._truth.names) if i not in self.judged and int(self.truth[i]) == i]
         note = f"Judged by name: the model has {self._model.name}'s classes, the truth {self._truth.name}'s."
         note += f" {merged}." if merged else ""

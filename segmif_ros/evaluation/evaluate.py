@@ -33,7 +33,7 @@ from segmif_ros.evaluation.report import (
 from segmif_ros.evaluation.report_page import write_results
 from segmif_ros.evaluation.report_types import Report
 from segmif_ros.inference.engine import EngineError, EngineResult
-from segmif_ros.labels import LabelSet
+from segmif_ros.labels import IGNORE_ID, LabelSet
 from segmif_ros.reporting.extremes import Encoded, Extremes, drop_pictures, encode_layers, keep_pictures
 from segmif_ros.reporting.journal import Journal, disk_error
 from segmif_ros.reporting.work import WorkerPool
@@ -220,6 +220,8 @@ class _Job:
         if classes.by_name is not None and truth is not None:
             result = replace(result, labels=classes.by_name.predictions[result.labels])
             truth = classes.by_name.truth[truth]
+        if truth is not None and config.unlabelled == "ignore":
+            truth = np.where(truth == 0, np.uint8(IGNORE_ID), truth)
         record = measure(
             key=item.key,
             infrared=sample.infrared,
@@ -228,7 +230,7 @@ class _Job:
             truth=truth,
             label_set=classes.truth,
             metrics=config.metrics,
-            unlabelled_id=0 if config.unlabelled == "ignore" else None,
+            judged=classes.by_name.judged if classes.by_name else None,
         )
         record |= {"lighting": item.lighting, "sha256": sample.sha256, "stage_ms": dict(result.stage_ms)}
         wanted, _ = self._extremes.offer(item.key, record["score"])
@@ -242,6 +244,7 @@ class _Job:
             truth=truth,
             label_set=classes.truth if truth is not None else classes.predicted,
             confidence=result.confidence,
+            unjudged=classes.by_name.unjudged(truth, result.labels) if classes.by_name and truth is not None else None,
         )
 
     def _prepared(self, infrared: npt.NDArray[Any], rgb: Image) -> tuple[Image, Image]:

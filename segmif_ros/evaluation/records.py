@@ -37,7 +37,7 @@ def measure(
     truth: Image | None,
     label_set: LabelSet,
     metrics: Sequence[str],
-    unlabelled_id: int | None = None,
+    judged: Sequence[int] | None = None,
 ) -> Record:
     """Measure one processed pair.
 
@@ -46,10 +46,10 @@ def measure(
         infrared: (H, W) uint8, as the engine got it.
         rgb: (H, W, 3) uint8, as the engine got it.
         result: The engine's.
-        truth: (H, W) uint8 ids of ``label_set``, or None.
+        truth: (H, W) uint8 ids of ``label_set``, 255 or its ignored id where nothing is counted, or None.
         label_set: The classes of ``result.labels`` and ``truth``.
         metrics: Names of fusion metrics.
-        unlabelled_id: Truth pixels of this id are not counted; None counts all but the ignored id.
+        judged: Ids of the classes that the score is taken over; None for all.
 
     Returns:
         key, height, width, fusion (value by metric, None where it isn't finite), confidence (mean, 0..1), confusion
@@ -63,12 +63,10 @@ def measure(
     score = fusion.get(RANKED_BY_WITHOUT_TRUTH)
     if truth is not None:
         matrix = ConfusionMatrix(len(label_set), label_set.ignore_id)
-        if unlabelled_id is not None:
-            truth = np.where(truth == unlabelled_id, np.uint8(label_set.ignore_id), truth)
         matrix.update(truth, result.labels, key)
         rows, columns = np.nonzero(matrix.counts)
         confusion = [[int(t), int(p), int(matrix.counts[t, p])] for t, p in zip(rows, columns, strict=True)]
-        score = matrix.mean_iou("present").value
+        score = matrix.mean_iou("present", judged).value
     return {
         "key": key,
         "height": infrared.shape[0],

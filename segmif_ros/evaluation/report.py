@@ -97,13 +97,17 @@ def build_report(source: ReportInput) -> Report:
         "segmentation": _segmentation(labelled, source.label_set, lightings, source.judged) if labelled else None,
         "fusion": {name: _fusion(group) for name, group in _groups(good, lightings)},
         "frames": {
-            "ranked_by": "mean IoU of the classes present" if labelled else RANKED_BY_WITHOUT_TRUTH,
+            "ranked_by": _ranking(source.judged) if labelled else RANKED_BY_WITHOUT_TRUTH,
             "best": [{"key": key, "score": score} for score, key in extremes.best()],
             "worst": [{"key": key, "score": score} for score, key in extremes.worst()],
         },
         "notes": list(source.notes),
     }
     return cast("Report", {**report, **(source.extra or {})})
+
+
+def _ranking(judged: Sequence[int] | None) -> str:
+    return "mean IoU of the classes present" + ("" if judged is None else " that the model has")
 
 
 def timing(records: Iterable[Record], wall_s: float, processed: int, workers: int) -> Timing:
@@ -204,7 +208,7 @@ def _scores(matrix: ConfusionMatrix, label_set: LabelSet, frames: int, judged: S
     return {
         "frames": frames,
         "pixels": int(matrix.counts.sum()),
-        "pixel_accuracy": finite(matrix.pixel_accuracy()),
+        "pixel_accuracy": finite(matrix.pixel_accuracy(every)),
         "mean_accuracy": finite(matrix.mean_accuracy("truth", every).value),
         "miou": _means(matrix.mean_iou, label_set, every),
         "macc": _means(matrix.mean_accuracy, label_set, every),

@@ -22,7 +22,7 @@ PAGE_FILE = "report.html"
 _FAILED_SHOWN = 50
 CAPTIONS = {"infrared": "infrared", "rgb": "RGB", "fused": "fused", "labels": "labels", "truth": "ground truth"}
 CAPTIONS |= {"difference": "difference", "confidence": "confidence"}
-_ON_TRUTH = " Difference shows wrong pixels in red and those without ground truth in blue."
+_ON_TRUTH = " Difference shows wrong pixels in red and those that aren't judged, mostly without ground truth, in blue."
 _SWITCH = ("labels", "ground truth", "difference")
 
 

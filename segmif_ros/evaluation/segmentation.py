@@ -84,9 +84,11 @@ class ConfusionMatrix:
         """Per-class accuracy TP / truth pixels, (num_classes,), NaN where the truth lacks the class."""
         return _divide(np.diag(self.counts), self.counts.sum(axis=1))
 
-    def pixel_accuracy(self) -> float:
-        """Correct pixels / counted pixels, NaN if nothing was counted."""
-        return float(_divide(np.trace(self.counts)[None], self.counts.sum()[None])[0])
+    def pixel_accuracy(self, classes: Sequence[int] | None = None) -> float:
+        """Correct pixels / counted pixels whose truth is of ``classes`` (default: all), NaN if there are none."""
+        wanted = list(range(self.num_classes) if classes is None else classes)
+        hits = np.diag(self.counts)[wanted].sum()
+        return float(_divide(hits[None], self.counts[wanted].sum()[None])[0])
 
     def mean_iou(self, convention: MeanConvention = "present", classes: Sequence[int] | None = None) -> ClassMean:
         """Mean IoU over ``classes`` (default: all) under a named convention; see ClassMean."""

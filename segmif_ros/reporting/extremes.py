@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from segmif_ros.labels import LabelSet
+from segmif_ros.labels import IGNORE_ID, LabelSet
 from segmif_ros.reporting.pictures import Image, encode
 
 Encoded = dict[str, bytes]  # file name -> content
@@ -67,11 +68,13 @@ def encode_layers(
     truth: Image | None,
     label_set: LabelSet,
     confidence: Image | None = None,
+    unjudged: npt.NDArray[np.bool_] | None = None,
 ) -> Encoded:
     """Return the layers of one frame as files, at most 640 pixels wide.
 
     infrared (H, W), rgb and fused (H, W, 3) RGB, labels and truth (H, W) ids of ``label_set``, confidence (H, W)
-    0..255, all uint8. A confidence of 0 everywhere, as of a method that has none, isn't drawn.
+    0..255, all uint8. A confidence of 0 everywhere, as of a method that has none, isn't drawn. ``unjudged`` (H, W) is
+    where the difference is as if there were no truth.
     """
     files = {
         "infrared.jpg": encode(infrared, width=MAX_WIDTH),
@@ -80,8 +83,9 @@ def encode_layers(
         "labels.png": encode(label_set.colourise(labels), flat=True, width=MAX_WIDTH),
     }
     if truth is not None:
+        counted = truth if unjudged is None else np.where(unjudged, np.uint8(IGNORE_ID), truth)
         files["truth.png"] = encode(label_set.colourise(truth), flat=True, width=MAX_WIDTH)
-        files["difference.jpg"] = encode(difference_image(fused, labels, truth, label_set), width=MAX_WIDTH)
+        files["difference.jpg"] = encode(difference_image(fused, labels, counted, label_set), width=MAX_WIDTH)
     if confidence is not None and confidence.any():
         files["confidence.jpg"] = encode(confidence, width=MAX_WIDTH)
     return files

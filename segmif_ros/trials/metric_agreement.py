@@ -195,7 +195,7 @@ def run(options: argparse.Namespace) -> int:
     print_tables(wide_console(), [Table(title="", columns=columns, rows=tuple(found))])
     absent = [name for name in ("skimage", "sklearn", "torchmetrics", "piq", "sewar") if _module(name) is None]
     if absent:
-        print(f"not installed, so not compared: {', '.join(absent)} (pip install 'segmif_ros[agreement]')")
+        print(f"can't be imported, so not compared: {', '.join(absent)} (pip install 'segmif_ros[agreement]')")
     return 1 if failed else 0
 
 
@@ -207,7 +207,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
-    except ImportError:
+    except (ImportError, RuntimeError):  # RuntimeError: a torchvision beside piq that was built for another torch
         return None
 
 

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import numpy as np
+from browser import browser
 
 from segmif_ros.labels import FMB
 from segmif_ros.reporting import page
@@ -59,3 +60,34 @@ def test_topics_and_pictures_stay_as_they_are() -> None:
     section = page.Section(title="s", items=(page.Sheet(title="x", uri=picture),))
     text = rendered(remarks=("labels on /rig_front/labels/image",), sections=(section,))
     assert "/rig_front/labels/image" in text and "/tmp/abc+/tmp/def" in text
+
+
+def test_the_switch_shows_two_layers_against_each_other_or_one_whole_in_a_browser(tmp_path: Path) -> None:
+    images = {"infrared": GREY, "rgb": RGB, "fused": RGB, "labels": GREY % 15, "truth": GREY % 15, "label_set": FMB}
+    layers = tuple(
+        page.Picture(
+            caption={"truth": "ground truth"}.get(Path(name).stem, Path(name).stem), uri=page.data_uri("png", file)
+        )
+        for name, file in encode_layers(**images).items()
+    )
+    frame = page.Swipe(title="frame", layers=layers, switch=("labels", "ground truth", "difference"))
+    path = tmp_path / "page.html"
+    path.write_text(rendered(sections=(page.Section(title="Frames", items=(frame,)),)))
+    with browser(tmp_path / "profile") as window:
+        window.get(path.as_uri())
+
+        def on() -> list[str]:
+            return [each.get_attribute("alt") for each in window.find_elements("css selector", ".stage img.on")]
+
+        def pressed() -> list[str]:
+            return [each.text for each in window.find_elements("css selector", ".switch button[aria-pressed=true]")]
+
+        buttons = window.find_elements("css selector", ".switch button")
+        assert [each.text for each in buttons] == ["labels | ground truth", "labels", "ground truth", "difference"]
+        assert (on(), pressed()) == (["labels", "ground truth"], ["labels | ground truth"])
+        for button in buttons[1:]:
+            button.click()
+            assert (on(), pressed()) == ([button.text], [button.text])
+            assert not window.find_element("css selector", ".stage .line").is_displayed()
+        buttons[0].click()
+        assert on() == ["labels", "ground truth"]
