@@ -23,13 +23,20 @@ Wire = Callable[[argparse.ArgumentParser], Run]
 _ROS_ARGUMENTS = "what follows --ros-args goes to ROS 2 as it is: -p NAME:=VALUE, -r FROM:=TO, --params-file FILE"
 
 
-def _of(module: str) -> Wire:
-    """Wire a command to the functions add_arguments and run of a module."""
+def _of(module: str, options: str = "") -> Wire:
+    """Wire a command to the functions add_arguments and run of a module.
+
+    A module that needs torch has its options in one beside it, so that --help and a mistyped option cost no seconds.
+    """
+    declared_in = f"{module.rpartition('.')[0]}.{options}" if options else module
 
     def wire(parser: argparse.ArgumentParser) -> Run:
-        found = importlib.import_module(module)
-        found.add_arguments(parser)
-        run: Run = found.run
+        importlib.import_module(declared_in).add_arguments(parser)
+
+        def run(arguments: argparse.Namespace) -> int:
+            status: int = importlib.import_module(module).run(arguments)
+            return status
+
         return run
 
     return wire
@@ -104,27 +111,54 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
     "status": ("show a running node: inputs, rates, drops, ages, problems", _of("segmif_ros.trials.status")),
     "view": ("show a running node's images and state in a browser", _of("segmif_ros.trials.view")),
     "train": ("train from a recipe", _of("segmif_ros.training.__main__")),
-    "predict": ("write fused images and labels of your own pictures", _of("segmif_ros.predict.command")),
-    "pseudo-label": ("label pairs by what a trained network sees by day", _of("segmif_ros.training.pseudo_labels")),
+    "predict": (
+        "write fused images and labels of your own pictures",
+        _of("segmif_ros.predict.command", "predict_options"),
+    ),
+    "pseudo-label": (
+        "label pairs by what a trained network sees by day",
+        _of("segmif_ros.training.pseudo_labels", "pseudo_label_options"),
+    ),
     "evaluate": ("evaluate weights, or your own method's images, on a data set", _of("segmif_ros.evaluation.command")),
     "compare": ("compare two reports of evaluate", _of("segmif_ros.evaluation.compare")),
     "evaluate-grid": ("judge the planner's grid against exact ground", _of("segmif_ros.evaluation.ground.command")),
-    "replay": ("run bags through pairing and engine, or play one to a node", _of("segmif_ros.trials.replay_command")),
+    "replay": (
+        "run bags through pairing and engine, or play one to a node",
+        _of("segmif_ros.trials.replay_command", "replay_options"),
+    ),
     "calibrate": ("calibrate a rig from a board, a drive or points", _of("segmif_ros.trials.calibrate.command")),
     "record": ("record both cameras, camera_info and tf, with a manifest", _of("segmif_ros.trials.record")),
     "record-synthetic": ("write a bag of synthetic scenes with exact labels", _of("segmif_ros.bag.record_synthetic")),
     "export-dataset": ("write a bag's pairs in FMB's layout", _of("segmif_ros.bag.export_dataset")),
-    "bench": ("time models, backends and precisions on this machine", _of("segmif_ros.trials.bench")),
-    "gpu-check": ("measure what a GPU gives, within minutes", _of("segmif_ros.trials.gpu_check")),
+    "bench": (
+        "time models, backends and precisions on this machine",
+        _of("segmif_ros.trials.bench", "bench_options"),
+    ),
+    "gpu-check": (
+        "measure what a GPU gives, within minutes",
+        _of("segmif_ros.trials.gpu_check", "gpu_check_options"),
+    ),
     "convert": ("write weights as one file of ours or as the authors' two", _of("segmif_ros.inference.convert")),
-    "export": ("write the network as ONNX, OpenVINO or a model folder", _of("segmif_ros.inference.export")),
-    "models": ("list the packaged weights, or describe those of a file", _of("segmif_ros.inference.models")),
-    "weights-report": ("measure weights on held-out scenes", _of("segmif_ros.evaluation.card.command")),
+    "export": (
+        "write the network as ONNX, OpenVINO or a model folder",
+        _of("segmif_ros.inference.export", "export_options"),
+    ),
+    "models": (
+        "list the packaged weights, or describe those of a file",
+        _of("segmif_ros.inference.models", "models_options"),
+    ),
+    "weights-report": (
+        "measure weights on held-out scenes",
+        _of("segmif_ros.evaluation.card.command", "card_options"),
+    ),
     "single-camera": (
         "calibrate the confidence with one camera alone",
         _of("segmif_ros.evaluation.single_camera_factors"),
     ),
-    "parity": ("compare the network with recorded outputs of the authors' network", _of("segmif_ros.trials.parity")),
+    "parity": (
+        "compare the network with recorded outputs of the authors' network",
+        _of("segmif_ros.trials.parity", "parity_options"),
+    ),
     "picture": ("draw synthetic scenes and what the weights make of them", _of("segmif_ros.trials.demo.picture")),
     "parameters": ("print or write the tables of parameters", _of("segmif_ros.ros.parameter_files")),
     "doctor": ("list what is installed, what is missing, and how to install it", _of("segmif_ros.trials.doctor")),

@@ -139,6 +139,18 @@ def test_asking_for_help_imports_neither_torch_nor_ros() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_the_help_of_no_command_waits_for_torch_ros_or_a_plotting_library() -> None:
+    code = (
+        "import sys\nfrom segmif_ros import cli\nfrom segmif_ros.command_line import Parser\n"
+        "for name, (_, wire) in cli.COMMANDS.items():\n"
+        "    wire(Parser(prog=name))\n"
+        "    slow = {'torch', 'rclpy', 'matplotlib', 'openvino', 'onnxruntime'} & set(sys.modules)\n"
+        "    if slow:\n        sys.exit(f'{name} imports {slow}')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_options_of_the_node_become_ros_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
     monkeypatch.setattr("segmif_ros.ros.entry.segmif_node", lambda: seen.append(sys.argv[1:]) or 0)

@@ -11,15 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 
 from segmif_ros.bag import limits
-from segmif_ros.bag.messages import CAMERA_INFO, COMPRESSED, IMAGE, camera_info_of, header_of
+from segmif_ros.bag.messages import CAMERA_INFO, COMPRESSED, IMAGE, camera_info_of, header_of, image_of
 from segmif_ros.bag.ros1 import Ros1Reader
 from segmif_ros.evaluation.errors import EvaluationError
+from segmif_ros.imaging.encodings import EncodingError, view
 from segmif_ros.stream.pairing import JUMP_BACK_NS
-from segmif_ros.stream.processing import in_one_line
+from segmif_ros.stream.processing import in_one_line, opened
 
 limits.install()
 
@@ -265,3 +268,14 @@ def _in_order(messages: Iterator[BagMessage]) -> Iterator[BagMessage]:
             yield heapq.heappop(held)[2]
     while held:
         yield heapq.heappop(held)[2]
+
+
+def label_map(message: BagMessage) -> npt.NDArray[np.uint8]:
+    """Return the class ids (H, W) uint8 of a ground truth message; BagError if it isn't mono8."""
+    try:
+        image = opened(image_of(message.raw, message.message_type))
+        if image.encoding not in ("mono8", "8UC1"):
+            raise BagError(f"the ground truth comes as '{image.encoding}': mono8, one class id a pixel, is needed")
+        return np.asarray(view(image), np.uint8)
+    except EncodingError as error:
+        raise BagError(f"ground truth: {error}") from error

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.bag.grid import GRID_FILE, GridReplay, GridReplayConfig, grid_section
-from segmif_ros.bag.messages import IMAGE, SEMANTIC_MAP, image_message, image_of, semantic_map_message
+from segmif_ros.bag.messages import IMAGE, SEMANTIC_MAP, image_message, semantic_map_message
 from segmif_ros.bag.output_infos import OutputInfos, usable_info
 from segmif_ros.bag.pairs import PairingFacts, Recorded, moment_hash, moments_of, no_pairs
-from segmif_ros.bag.reading import Bag, BagError, BagMessage, Topics, open_bag
+from segmif_ros.bag.reading import Bag, BagError, Topics, label_map, open_bag
 from segmif_ros.bag.replay_sections import joined, pairing_section, time_series
 from segmif_ros.bag.spool import Spool
 from segmif_ros.bag.writing import new_bag
@@ -38,7 +38,6 @@ from segmif_ros.evaluation.report import (
 from segmif_ros.evaluation.report_page import write_results
 from segmif_ros.evaluation.report_types import Report
 from segmif_ros.files import write_json
-from segmif_ros.imaging.encodings import EncodingError, view
 from segmif_ros.imaging.gain import ThermalGain
 from segmif_ros.imaging.overlay import OverlayConfig, draw_overlay
 from segmif_ros.inference.engine import EngineProtocol, EngineResult
@@ -48,7 +47,7 @@ from segmif_ros.reporting.journal import Journal, disk_error
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.stream.pipeline_config import PipelineConfig
-from segmif_ros.stream.processing import Output, PairProcessor, PairRefusedError, opened
+from segmif_ros.stream.processing import Output, PairProcessor, PairRefusedError
 from segmif_ros.stream.single_camera import Moment
 
 Image = npt.NDArray[np.uint8]
@@ -351,17 +350,6 @@ def _stamp_ns(moment: Moment[Recorded]) -> int:
     recorded = moment.rgb or moment.infrared
     assert recorded is not None
     return recorded.stamp_ns
-
-
-def label_map(message: BagMessage) -> Image:
-    """Return the class ids (H, W) uint8 of a ground truth message; BagError if it isn't mono8."""
-    try:
-        image = opened(image_of(message.raw, message.message_type))
-        if image.encoding not in ("mono8", "8UC1"):
-            raise BagError(f"the ground truth comes as '{image.encoding}': mono8, one class id a pixel, is needed")
-        return np.asarray(view(image), np.uint8)
-    except EncodingError as error:
-        raise BagError(f"ground truth: {error}") from error
 
 
 def _messages(output: Output, engine: EngineProtocol, alpha: float) -> Iterator[memoryview]:

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.imaging.png import START, DamagedError, whole_png
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _SHOWN_FOLDERS = 8
 
@@ -54,6 +56,10 @@ def decode(content: bytes, path: Path, *, floats: bool = False) -> npt.NDArray[A
     An orientation tag is left alone: the infrared image has none, and the two are registered as stored.
     Raises DatasetError naming ``path``.
     """
+    try:  # libpng would write to the terminal whatever it dislikes
+        content = whole_png(content) if content.startswith(START) else content
+    except DamagedError as error:
+        raise DatasetError(f"{path}: not a readable image: {error}") from None
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
     if image is None:
         raise DatasetError(f"{path}: not a readable image")
@@ -87,6 +93,11 @@ def to_grey(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if image.ndim == 2:
         return image
     return cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_BGR2GRAY)
+
+
+def is_coloured(image: npt.NDArray[Any]) -> bool:
+    """Return whether a decoded image holds any colour: its first three channels differ somewhere."""
+    return image.ndim == 3 and image.shape[2] >= 3 and bool((image[..., :2] != image[..., 1:3]).any())
 
 
 def require_8_bits(infrared: npt.NDArray[Any], path: Path) -> Image:

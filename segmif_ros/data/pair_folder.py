@@ -24,12 +24,13 @@ from segmif_ros.data.images import (
     size_of,
 )
 from segmif_ros.data.label_files import read_label_map
-from segmif_ros.data.layouts import INFRARED_FOLDERS, RGB_FOLDERS, child_folder, left_out
+from segmif_ros.data.layouts import INFRARED_FOLDERS, RGB_FOLDERS, child_folder, left_out, read_list
 from segmif_ros.labels import LabelSet
 from segmif_ros.paths import user_path
 
 _ABSENCE_FOLDERS = ("absent",)
 _LABEL_FOLDERS = ("labels", "label")
+_LISTS = ("train", "val", "test", "train_val", "trainval")
 # Folders that look as if they held label maps, and aren't read as such.
 _LIKE_LABELS = re.compile(r"label|mask|annot|truth|^gt$|^seg", re.IGNORECASE)
 
@@ -62,7 +63,7 @@ class PairFolder:
     Args:
         root: Holds infrared/ (or ir/, thermal/, lwir/, tir/) and visible/ (or vi/, vis/, rgb/), in any case, and
             perhaps labels/ (or label/) and absent/.
-        split: A subfolder of each of them; empty for none.
+        split: A subfolder of each of them, or a list SPLIT.txt of names beside them; empty for none.
 
     Attributes:
         files: The pairs.
@@ -82,8 +83,18 @@ class PairFolder:
         infrared_folder = self._folder(INFRARED_FOLDERS, "infrared")
         rgb_folder = self._folder(RGB_FOLDERS, "RGB")
         self._label_folder = child_folder(self.root, _LABEL_FOLDERS)
-        infrared, rgb = (images_by_name(_split(folder, split)) for folder in (infrared_folder, rgb_folder))
-        self._labels = images_by_name(_split(self._label_folder, split)) if self._label_folder else {}
+        listing = self.root / f"{split}.txt"
+        listed = set(read_list(listing)) if split and listing.is_file() else None
+        # lists that nobody asked for: all their pairs are taken together
+        self._unread_lists = () if split else tuple(each for each in _LISTS if (self.root / f"{each}.txt").is_file())
+
+        def images(folder: Path) -> dict[str, Path]:
+            if listed is None:
+                return images_by_name(_split(folder, split))
+            return {name: path for name, path in images_by_name(folder).items() if name in listed}
+
+        infrared, rgb = images(infrared_folder), images(rgb_folder)
+        self._labels = images(self._label_folder) if self._label_folder else {}
         labels = self._labels
         self._folders = (infrared_folder.name, rgb_folder.name)
         absence_folder = child_folder(self.root, _ABSENCE_FOLDERS)
@@ -121,6 +132,11 @@ class PairFolder:
     def notes(self, *, with_labels: bool = True) -> tuple[str, ...]:
         """Return lines about what is left out: images without partner, label files without pair."""
         said = left_out((path.stem for path in self.without_partner), self._folders)
+        if self._unread_lists:
+            names = " and ".join(f"{name}.txt" for name in self._unread_lists)
+            first = self._unread_lists[0]
+            said += (f"{names} not followed: all pairs are taken (--split {first} takes those of one).",)
+
         if not with_labels:
             return said
         if self._label_folder is None:

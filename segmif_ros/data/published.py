@@ -27,6 +27,7 @@ from segmif_ros.data.images import (
     DatasetError,
     Image,
     decode,
+    is_coloured,
     read_content,
     require_8_bits,
     size_of,
@@ -85,12 +86,16 @@ class PublishedDataset:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PairSample:
-    """infrared uint8 (H, W), rgb uint8 (H, W, 3), labels uint8 (H, W) or None; sha256 over the files' contents."""
+    """infrared uint8 (H, W), rgb uint8 (H, W, 3), labels uint8 (H, W) or None; sha256 over the files' contents.
+
+    looks_swapped: the infrared file holds colours and the RGB file none.
+    """
 
     infrared: Image
     rgb: Image
     labels: Image | None
     sha256: str
+    looks_swapped: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,8 +184,11 @@ def read_pair(item: PairItem, label_set: LabelSet | None, prepare: Prepare | Non
 
     colour = decode(content_of(item.rgb), item.rgb)
     path = item.infrared or item.rgb
+    looks_swapped = False
     if item.infrared is not None:
-        infrared = to_grey(decode(content_of(path), path, floats=prepare is not None))
+        stored = decode(content_of(path), path, floats=prepare is not None)
+        looks_swapped = is_coloured(stored) and not is_coloured(colour)
+        infrared = to_grey(stored)
     elif colour.ndim == 3 and colour.shape[2] == 4:
         infrared = np.ascontiguousarray(colour[..., 3])
     else:
@@ -200,7 +208,9 @@ def read_pair(item: PairItem, label_set: LabelSet | None, prepare: Prepare | Non
             raise DatasetError(f"{item.key}: labels are {size_of(labels)} and the images {size_of(infrared)}")
         if label_set is not None:
             _require_ids(labels, item.labels, label_set)
-    return PairSample(infrared=infrared, rgb=rgb, labels=labels, sha256=digest.hexdigest())
+    return PairSample(
+        infrared=infrared, rgb=rgb, labels=labels, sha256=digest.hexdigest(), looks_swapped=looks_swapped
+    )
 
 
 def _require_ids(labels: Image, path: Path, label_set: LabelSet) -> None:

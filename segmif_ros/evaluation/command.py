@@ -5,24 +5,26 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segmif_ros.command_line import StoppedError, complain
 from segmif_ros.data.published import PublishedDataset, dataset_names, open_dataset
 from segmif_ros.evaluation import options
 from segmif_ros.evaluation.errors import EvaluationError
-from segmif_ros.evaluation.evaluate import PROG, EvaluationConfig, evaluate, summary_lines
-from segmif_ros.evaluation.own_method import OwnMethod
 from segmif_ros.evaluation.report_page import PAGE_FILE
 from segmif_ros.labels import FMB, LabelSet, label_set
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.rig.preparation import Preparation, add_preparation_arguments, preparation_config
+
+if TYPE_CHECKING:  # torch would come with it
+    from segmif_ros.evaluation.own_method import OwnMethod
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `segmif evaluate`."""
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set, as its authors publish it")
     parser.add_argument("--dataset", required=True, type=str.lower, choices=dataset_names())
-    parser.add_argument("--split", default="", help="default: test; for pairs a subfolder of each folder")
+    parser.add_argument("--split", default="", help="default: test; for pairs a subfolder, or a list SPLIT.txt")
     parser.add_argument("--fusion-only", action="store_true", help="ignore the labels; none need be there")
     parser.add_argument(
         "--truth-set", default="", metavar="SET", help="classes of `pairs`' labels, a name or a .yaml (the model's own)"
@@ -44,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `segmif evaluate`; 1 if some pairs failed."""
+    from segmif_ros.evaluation.evaluate import PROG, EvaluationConfig, evaluate, summary_lines
+
     is_own = arguments.fused is not None or arguments.labels is not None
     without_labels = arguments.labels is None if is_own else bool(arguments.baseline)
     with_truth = not (arguments.fusion_only or without_labels)
@@ -94,6 +98,8 @@ def _truth_set(arguments: argparse.Namespace, dataset: PublishedDataset) -> Labe
 
 
 def _own_method(arguments: argparse.Namespace, truth: LabelSet | None) -> OwnMethod:
+    from segmif_ros.evaluation.own_method import OwnMethod
+
     if arguments.baseline:
         raise EvaluationError("--baseline and files of your own: give one of them")
     predicted = label_set(arguments.label_set) if arguments.label_set not in (None, "auto") else truth or FMB

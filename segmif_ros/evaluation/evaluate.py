@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -174,7 +174,7 @@ def _evaluate(
             label_set=classes.truth,
             judged=classes.by_name.judged if classes.by_name else None,
             records=[journal.records[key] for key in keys],
-            notes=notes,
+            notes=(*notes, *_swap_notes(journal.records.values())),
         )
     )
     measured = timing(journal.records.values(), time.monotonic() - started_s, len(todo), config.workers)
@@ -232,6 +232,7 @@ class _Job:
             metrics=config.metrics,
             judged=classes.by_name.judged if classes.by_name else None,
         )
+        record |= {"looks_swapped": sample.looks_swapped} if sample.looks_swapped else {}
         record |= {"lighting": item.lighting, "sha256": sample.sha256, "stage_ms": dict(result.stage_ms)}
         wanted, _ = self._extremes.offer(item.key, record["score"])
         if not wanted:
@@ -259,6 +260,14 @@ class _Job:
         return self._engine.infer(sample.infrared, sample.rgb)
 
 
+def _swap_notes(records: Iterable[Record]) -> tuple[str, ...]:
+    """Return the question whether the folders are swapped, if all pairs that were read look like that."""
+    read = [record for record in records if "error" not in record]
+    if not read or not all(record.get("looks_swapped") for record in read):
+        return ()
+    return ("All infrared images are coloured and all RGB images are grey: are the folders swapped?",)
+
+
 def summary_lines(report: Report) -> list[str]:
     """Return the figures that matter most, as lines for a terminal."""
     pairs, header = report["pairs"], report["header"]
@@ -268,13 +277,7 @@ def summary_lines(report: Report) -> list[str]:
     if segmentation:
         scores = by_light(segmentation)
         for group, each in scores.items():
-            for convention, mean in each["miou"].items():
-                if mean["value"] is None:
-                    lines.append(f"mIoU {group} {convention}: nothing counted")
-                    continue
-                lines.append(
-                    f"mIoU {group} {convention}: {100 * mean['value']:.2f} % over {', '.join(mean['classes'])}"
-                )
+            lines += _mean_lines(group, each["miou"])
         for group, each in scores.items():
             found = [f"{name} {100 * value:.1f}" for name, value in each["iou"].items() if value is not None]
             if found:
@@ -286,4 +289,19 @@ def summary_lines(report: Report) -> list[str]:
     if fusion:
         lines.append(f"fusion: {', '.join(fusion)}")
     lines += [f"note: {note}" for note in report["notes"]]
+    return lines
+
+
+def _mean_lines(group: str, means: Mapping[str, Any]) -> list[str]:
+    """Return the mean IoU under each convention with its number of classes: one line with id 0, one without."""
+    lines = []
+    for suffix, title in (("", "mIoU"), ("_without_0", "mIoU without id 0")):
+        said = [
+            f"{name.removesuffix(suffix)} "
+            + ("nothing counted" if mean["value"] is None else f"{100 * mean['value']:.2f} % ({len(mean['classes'])})")
+            for name, mean in means.items()
+            if name.endswith("_without_0") == bool(suffix)
+        ]
+        if said:
+            lines.append(f"{title}, {group} (classes): {', '.join(said)}")
     return lines

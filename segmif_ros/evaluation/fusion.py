@@ -229,12 +229,15 @@ METRIC_GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 
+_VIF_LEAST = 41  # at its coarsest scale a window of 3 pixels then fits
+
+
 def fusion_metrics(
     infrared: Grey, visible: Grey, fused: Grey, names: Sequence[str] = TEXTBOOK_METRICS
 ) -> dict[str, float]:
     """The named metrics of one fused image.
 
-    infrared, visible, fused: (H, W) grey, 0..255, one size of at least 64x64 for VIF (its coarsest scale needs
+    infrared, visible, fused: (H, W) grey, 0..255, one size of at least 41x41 for VIF (its coarsest scale needs
     whole windows); names: any of FUSION_METRICS.
     Raises ValueError for sizes that differ, colour images or unknown names.
     """
@@ -244,6 +247,9 @@ def fusion_metrics(
     unknown = [name for name in names if name not in FUSION_METRICS]
     if unknown:
         raise ValueError(f"unknown fusion metrics {unknown}; known: {', '.join(FUSION_METRICS)}")
+    if "VIF" in names and min(infrared.shape) < _VIF_LEAST:
+        size = f"{infrared.shape[1]}x{infrared.shape[0]}"
+        raise ValueError(f"{size} is too small for VIF, which needs {_VIF_LEAST} pixels a side: name other metrics")
     return {name: FUSION_METRICS[name].compute(infrared, visible, fused) for name in names}
 
 

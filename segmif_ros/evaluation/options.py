@@ -9,22 +9,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from segmif_ros.evaluation.baseline import BaselineEngine
 from segmif_ros.evaluation.contents import contents_hash
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.feature_information import require_library
 from segmif_ros.evaluation.fusion import BASELINES, FUSION_METRICS, METRIC_GROUPS
 from segmif_ros.inference.backend_table import BACKENDS
 from segmif_ros.inference.config import CHOICES, EngineConfig, NetworkConfig
-from segmif_ros.inference.engine import Engine, EngineProtocol
-from segmif_ros.inference.networks import default_backend
-from segmif_ros.inference.resizing import FixedSizeEngine
 from segmif_ros.paths import user_path
 from segmif_ros.settings import add_options, from_values, given
 
-EngineFactory = Callable[[], EngineProtocol]
+if TYPE_CHECKING:  # torch would come with it
+    from segmif_ros.inference.engine import EngineProtocol
 
+EngineFactory = Callable[[], "EngineProtocol"]
 
 _RUNTIME = ("device", "backend", "precision", "calibration_pairs", "num_threads")
 
@@ -90,6 +89,9 @@ def runtime_config(arguments: argparse.Namespace) -> EngineConfig:
 
 def engine_factory(arguments: argparse.Namespace) -> EngineFactory:
     """Return what makes the engine, in this process or in a worker."""
+    from segmif_ros.evaluation.baseline import BaselineEngine
+    from segmif_ros.inference.engine import Engine
+
     if arguments.baseline:
         return partial(BaselineEngine, arguments.baseline)
     config = network_config(arguments)
@@ -104,6 +106,8 @@ def engine_settings(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the engine's settings that figures depend on, as values for the report."""
     if arguments.baseline:
         return {"baseline": arguments.baseline}
+    from segmif_ros.inference.networks import default_backend
+
     config = network_config(arguments)
     engine = config.engine
     backend = default_backend(engine.weights) if engine.backend == "auto" else engine.backend
@@ -130,6 +134,9 @@ def _calibration(folder: str) -> str:
 
 
 def _sized(config: EngineConfig, size: tuple[int, int]) -> EngineProtocol:
+    from segmif_ros.inference.engine import Engine
+    from segmif_ros.inference.resizing import FixedSizeEngine
+
     return FixedSizeEngine(Engine(config), size)
 
 

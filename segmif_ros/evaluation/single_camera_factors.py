@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +27,13 @@ from segmif_ros.data.transforms import Sample
 from segmif_ros.evaluation.card.conditions import INPUTS, SCENE_HEIGHT, SCENE_WIDTH
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.options import add_engine_arguments, engine_factory
-from segmif_ros.inference.engine import EngineProtocol
 from segmif_ros.inference.single_confidence import TABLE
 from segmif_ros.labels import FMB, IGNORE_ID
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.scenes import LIGHTINGS
+
+if TYPE_CHECKING:  # torch would come with it
+    from segmif_ros.inference.engine import EngineProtocol
 
 # far from the seeds of training (0 ..), its validation (900000 ..) and the model cards (5000000 ..)
 CALIBRATION_SEED = 6_200_000

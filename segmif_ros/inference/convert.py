@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segmif_ros.inference.weights import WeightsError, resolve_checkpoint
-from segmif_ros.model import load_checkpoint, save_checkpoint
-from segmif_ros.model.conversion import authors_files, save_authors_checkpoint
 from segmif_ros.result_folder import require_new
 
 # what the weights can't be read rightly without
@@ -44,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Convert, and say what was written."""
+    # here, as torch comes with them
+    from segmif_ros.model import load_checkpoint, save_checkpoint
+    from segmif_ros.model.conversion import authors_files, save_authors_checkpoint
+
     if options.to == "authors" and (options.float16 or options.metadata):
         raise WeightsError("--float16 and --metadata are for --to segmif: leave them out")
     if options.to == "segmif" and options.format != "pth":

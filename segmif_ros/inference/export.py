@@ -22,21 +22,19 @@ from segmif_ros.inference.backends import TOLERANCES, lacking
 from segmif_ros.inference.choice import mask_agreement, psnr_db
 from segmif_ros.inference.engine import Engine, EngineConfig
 from segmif_ros.inference.errors import EngineError
+from segmif_ros.inference.export_options import ANY_SIZE, MULTIPLE
 from segmif_ros.inference.frame import FrameNetwork, FrameOutput
 from segmif_ros.inference.networks import AUTHORS_PRIOR, MIN_SIDE, installed_first
 from segmif_ros.inference.pairs import pattern_pairs
-from segmif_ros.inference.weights import DEFAULT_WEIGHTS, MODEL_FILE, WeightsError, parse_weights, resolve_checkpoint
+from segmif_ros.inference.weights import MODEL_FILE, WeightsError, parse_weights, resolve_checkpoint
 from segmif_ros.labels import LABEL_SETS, LabelSet, label_set_of
 from segmif_ros.model import Rewrites, SegMiF, use_rewrites
 from segmif_ros.model.checkpoint import load_network
 from segmif_ros.model.designs import OnePass
 
-FORMATS = ("folder", "onnx", "openvino")
-ANY_SIZE = "any"
 INPUTS = ("infrared", "rgb", "prior")
 OUTPUTS = ("fused", "logits")
 FRAME_OUTPUTS = ("fused", "labels", "confidence")  # of a folder: bytes in and out, nothing left to do around the file
-MULTIPLE = 32  # of both sides of a graph of any size: all strides of the network are whole then
 _LARGEST = 4096
 _FILES = {"folder": "model.onnx", "onnx": "model.onnx", "openvino": "model.xml"}
 
@@ -255,26 +253,6 @@ def note(entries: dict[str, Any], classes: Sequence[str]) -> list[str]:
         f"  logits    (1, {len(classes)}, ceil({rows}/4), ceil({columns}/4))  enlarge bilinearly, then argmax",
         numbered,
     ]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `segmif export`."""
-    parser.description = (
-        "Writes the network as ONNX or OpenVINO for other runtimes, or as a model folder (docs/own_network.md), and "
-        "checks its results against torch. Ends with status 1, and writes nothing, where they differ by more than "
-        "rounding."
-    )
-    parser.add_argument("weights", nargs="?", default=DEFAULT_WEIGHTS, help="name, file, or the authors' two files "
-                        "with a comma between (default: %(default)s)")  # fmt: skip
-    parser.add_argument("output", type=Path, help="a new folder, .onnx file or .xml file")
-    parser.add_argument("--format", choices=FORMATS, default="folder", help="what to write (default: %(default)s)")
-    parser.add_argument(
-        "--size",
-        default="640x480",
-        metavar=f"WIDTHxHEIGHT|{ANY_SIZE}",
-        help=f"{ANY_SIZE}: all sizes whose sides are multiples of {MULTIPLE}; slower than one size "
-        "(default: %(default)s)",
-    )
 
 
 def run(options: argparse.Namespace) -> int:

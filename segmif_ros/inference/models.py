@@ -182,18 +182,6 @@ def details(facts: ModelFacts) -> list[str]:
     return lines
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `segmif models`."""
-    parser.description = "Lists the weights that come with the package, or describes those of any file."
-    parser.add_argument(
-        "weights",
-        nargs="*",
-        metavar="NAME|FILE",
-        help="a name, a file, a model folder, or the authors' two files (default: all names)",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead")
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Describe; what can't be used is an error of one line, and nothing else is printed."""
     facts = [describe(weights) for weights in asked_models(arguments.weights)]

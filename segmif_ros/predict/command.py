@@ -12,33 +12,24 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segmif_ros.bag.node_options import add_pipeline_arguments, follow_params_file, offline_pipeline_config
+from segmif_ros.bag.node_options import follow_params_file, offline_pipeline_config
 from segmif_ros.command_line import StoppedError, complain
 from segmif_ros.data.images import DatasetError
 from segmif_ros.evaluation import options
 from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
 from segmif_ros.evaluation.report import model_facts
 from segmif_ros.predict.images import ImageError
-from segmif_ros.predict.model import OUTPUTS, Model, Prediction
+from segmif_ros.predict.model import Model, Prediction
 from segmif_ros.predict.sources import Item, PictureSource, open_source
 from segmif_ros.reporting.journal import Journal, disk_error
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.result_folder import ResultFolder
-from segmif_ros.rig.preparation import PreparationConfig
-from segmif_ros.settings import settings_of
 from segmif_ros.stream.pipeline_config import PipelineConfig
 
 PROG = "segmif predict"
 SHEET = "sheet"
-_DEFAULT = ("fused", "labels", "overlay")
 _IN_VIDEO = ("fused", "colours", "overlay", "confidence")  # ids don't survive a video's compression
 _MOST_ROWS = 8  # of the sheet
-# pairs are given as they are: nothing pairs them, and no camera falls silent
-_PREPARATION = tuple(
-    each.name
-    for each in settings_of(PipelineConfig)
-    if each in settings_of(PreparationConfig) or each.path[0] in ("gain", "max_pixels")
-)
 
 
 def predict(
@@ -135,29 +126,6 @@ def _write_video(out: Path, output: str, rate_hz: float, names: list[str]) -> No
         writer.write(np.asarray(image, np.uint8))
     if writer is not None:
         writer.release()
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `segmif predict`."""
-    parser.description = (
-        "Runs the network on two image files, on a folder with infrared/ and visible/, or on two videos, and writes "
-        "what it makes of them as PNG files, with a contact sheet. The same command goes on with a "
-        "run that was stopped."
-    )
-    parser.add_argument("infrared", type=Path, metavar="INFRARED|FOLDER", help="image, video, or folder of pairs")
-    parser.add_argument("rgb", type=Path, nargs="?", metavar="RGB", help="image or video; not with a folder")
-    parser.add_argument("--out", type=Path, default=Path("out/predict"), help="folder (default: %(default)s)")
-    parser.add_argument(
-        "--save",
-        nargs="+",
-        choices=OUTPUTS,
-        default=list(_DEFAULT),
-        help="what to write: labels are class ids, colours their colours (default: %(default)s)",
-    )
-    parser.add_argument("--fresh", action="store_true", help="start anew instead of going on with what --out holds")
-    parser.set_defaults(workers=1)
-    add_pipeline_arguments(parser, _PREPARATION)
-    options.add_engine_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

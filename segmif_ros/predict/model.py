@@ -20,6 +20,7 @@ from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, parse_weights, resolve_checkpoint
 from segmif_ros.labels import LabelSet
 from segmif_ros.predict.images import ImageError, ImageLike, infrared_image, rgb_image
+from segmif_ros.predict.predict_options import OUTPUTS
 from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.processing import Frame, PairProcessor, PairRefusedError
 from segmif_ros.stream.single_camera import Moment
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from segmif_ros.model import SegMiF
 
 UInt8Image = npt.NDArray[np.uint8]
-
-OUTPUTS = ("fused", "labels", "colours", "overlay", "confidence")
-"""What `Prediction.save` writes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

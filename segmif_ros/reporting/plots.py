@@ -7,13 +7,13 @@ import io
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:  # imported where something is drawn: it takes half a second
+    from matplotlib.figure import Figure
 
 INK, SOFT, LINE, BAR = "#1c2430", "#5b6675", "#d9dee5", "#3f7ab8"
 # one colour a group, distinct also for colour-blind readers
@@ -129,11 +129,15 @@ def write_times(path: Path, names: Sequence[str], times_ms: Sequence[tuple[float
     axes.set_yticks(at, names)
     axes.invert_yaxis()
     axes.set_xlabel("ms a frame: median, line to the 95th percentile")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=120)
 
 
 def _figure(*, width: float, height: float) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -147,6 +151,7 @@ def _figure(*, width: float, height: float) -> tuple[Figure, Any]:
 def _svg(figure: Figure) -> str:
     """Return SVG text that is the same for the same figures."""
     import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     stream = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "segmif_ros", "svg.fonttype": "path"}):

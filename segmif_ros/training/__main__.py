@@ -13,13 +13,8 @@ from pathlib import Path
 
 from segmif_ros.command_line import DONE, UNUSABLE, StoppedError, run_module
 from segmif_ros.result_folder import require_known
-from segmif_ros.training.distributed import ProcessError, ReportedElsewhereError, joined
-from segmif_ros.training.plan import SHEET_FILE, dry_run
-from segmif_ros.training.recipe_file import read_recipe
-from segmif_ros.training.stopping import TrainingStopped
-from segmif_ros.training.trainer import run_training
 
-_OF_A_RUN = ("recipe.json", "state.pt", "log.jsonl", "scenes", SHEET_FILE)
+_OF_A_RUN = ("recipe.json", "state.pt", "log.jsonl", "scenes")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,11 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train as the arguments say."""
+    # here, as torch comes with them
+    from segmif_ros.training.distributed import ProcessError, ReportedElsewhereError, joined
+    from segmif_ros.training.plan import SHEET_FILE, dry_run
+    from segmif_ros.training.recipe_file import read_recipe
+    from segmif_ros.training.stopping import TrainingStopped
+    from segmif_ros.training.trainer import run_training
+
     config = read_recipe(options.recipe)
     if options.tensorboard:
         config = dataclasses.replace(config, tensorboard=True)
     output = options.out or Path("runs") / config.name
-    require_known(output, _OF_A_RUN, "give another --out")
+    require_known(output, (*_OF_A_RUN, SHEET_FILE), "give another --out")
     try:
         with joined() as processes:
             if options.dry_run:

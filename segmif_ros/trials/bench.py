@@ -21,13 +21,13 @@ from segmif_ros.inference.config import EngineConfig
 from segmif_ros.inference.networks import default_backend, runnable_backends
 from segmif_ros.inference.operations import Rates, measure_rates
 from segmif_ros.inference.pairs import pattern_pairs, read_pairs
-from segmif_ros.inference.weights import DEFAULT_WEIGHTS
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
 from segmif_ros.reporting import plots
 from segmif_ros.reporting.numbers import percentiles
 from segmif_ros.reporting.tables import print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
-from segmif_ros.settings import add_options, from_values, given
+from segmif_ros.settings import from_values, given
+from segmif_ros.trials.bench_options import OF_THE_ENGINE
 from segmif_ros.trials.bench_rows import Row, groups, machine, table
 from segmif_ros.trials.bench_worker import PLAIN, PLAIN_UNTUNED, Ready, Runner, RunnerError, RunnerSpec
 
@@ -36,57 +36,10 @@ Pairs = list[tuple[UInt8Image, UInt8Image]]
 
 RANDOM = "random:"
 _BYTES_SAVED = {"float32": 1, "int8": 4}
-_OF_THE_ENGINE = ("device", "num_threads", "calibration_pairs")  # options
 
 
 class BenchError(ValueError):
     """The benchmark can't do what was asked; one line."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `segmif bench`."""
-    parser.description = (
-        "Times whole frames (uint8 in, uint8 out, prior image included) of every combination, one frame of each in "
-        "turn so that all see the same machine, each in a process of its own. Ends with status 1 when a backend's "
-        "results are not within the tolerance of its precision, or it can't run; a backend whose packages are not "
-        "installed is listed and skipped."
-    )
-    parser.add_argument(
-        "--weights",
-        nargs="+",
-        default=[DEFAULT_WEIGHTS],
-        help="names, files or model folders; the authors' two files with a comma between; or random:ENCODER,CLASSES "
-        "(random:mit_b3,9 is the paper's network) for times without trained weights (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--backend",
-        nargs="+",
-        choices=BACKENDS,
-        help="default: those installed for the device that start within seconds, as `fastest` tries",
-        metavar="NAME",
-    )
-    parser.add_argument("--precision", nargs="+", default=["float32"], choices=TOLERANCES, metavar="NAME")
-    parser.add_argument("--size", nargs="+", default=["640x480"], metavar="WIDTHxHEIGHT")
-    parser.add_argument("--frames", type=int, default=20, help="timed frames of each (default: %(default)s)")
-    parser.add_argument("--warm-up", type=int, default=2, help="untimed frames of each (default: %(default)s)")
-    parser.add_argument(
-        "--against",
-        metavar="WEIGHTS",
-        help="also time these weights by the same backends and precisions, a frame of each in turn, and print how long "
-        "the others take in units of theirs",
-    )
-    parser.add_argument(
-        "--baseline",
-        choices=("none", "plain"),
-        default="none",
-        help="plain: also time the plain, unoptimised float32 forward of the same weights, with and without the "
-        "allocator's tuning, and print how many times faster each is",
-    )
-    add_options(parser, EngineConfig, _OF_THE_ENGINE, options={"num_threads": "--threads"})
-    parser.add_argument(
-        "--pairs", type=Path, help="show the pairs of FOLDER/infrared and FOLDER/visible instead of a pattern"
-    )
-    parser.add_argument("--out", type=Path, help="write bench.json and bench.png to this folder")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -129,7 +82,7 @@ def bench(arguments: argparse.Namespace, console: Console, scratch: Path) -> tup
     sizes = [parse_size(text)[::-1] for text in arguments.size]
     rows: list[Row] = []
     failures: list[str] = []
-    engine = from_values(EngineConfig, given(arguments, EngineConfig, _OF_THE_ENGINE))
+    engine = from_values(EngineConfig, given(arguments, EngineConfig, OF_THE_ENGINE))
     for weights in arguments.weights:
         if weights.startswith(RANDOM):
             files = (str(random_weights(weights, scratch)),)

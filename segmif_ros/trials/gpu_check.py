@@ -30,12 +30,12 @@ from segmif_ros.inference.weights import parse_weights, resolve_checkpoint
 from segmif_ros.model import load_checkpoint
 from segmif_ros.reporting.tables import Table, print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
-from segmif_ros.settings import add_options, from_options, setting
+from segmif_ros.settings import from_options
 from segmif_ros.trials.bench import RANDOM, random_weights
+from segmif_ros.trials.gpu_check_options import GpuCheckConfig
 
 PROG = "segmif gpu-check"
 REPORT_FILE = "gpu-check.json"
-MODELS = ("random:mit_b3,9", "segmif-s", "segmif-rt")
 _BACKENDS = {"cuda": ("torch", "cuda_graph", "compile"), "cpu": ("torch",)}
 _PRECISIONS = {"cuda": ("float32", "float16", "bfloat16"), "cpu": ("float32", "bfloat16")}
 _WARM_UPS = 5
@@ -43,17 +43,6 @@ _WARM_UPS = 5
 
 class GpuCheckError(ValueError):
     """The check can't be run as asked; one line."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GpuCheckConfig:
-    """What is measured, and for how long."""
-
-    device: str = setting("cuda", "cuda, cuda:N or cpu.")
-    width: int = setting(640, "Columns and rows of the images.", minimum=32, maximum=8192)
-    height: int = setting(480, "Rows of the images.", minimum=32, maximum=8192)
-    frames: int = setting(100, "Timed frames of each.", minimum=1)
-    minutes: float = setting(8.0, "Begin nothing after these.", minimum=0.01)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,17 +277,6 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         "equal" if row["fused_psnr_db"] is None else f"{row['fused_psnr_db']:.1f}",
         {True: "pass", False: "FAIL", None: "times only"}[row["passed"]],
     )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `segmif gpu-check`."""
-    parser.description = (
-        "Measures what a GPU gives, within minutes: parity of every path with torch in float32 on the CPU, times, "
-        "memory, and what the dense blocks cost. Ends with status 1 where trained weights leave their tolerance."
-    )
-    add_options(parser, GpuCheckConfig)
-    parser.add_argument("--weights", nargs="+", default=list(MODELS), help="default: %(default)s")
-    parser.add_argument("--out", type=Path, default=Path("out/gpu-check"), help="folder (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:

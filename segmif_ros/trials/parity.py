@@ -24,11 +24,9 @@ from segmif_ros.training.batches import Batch
 from segmif_ros.training.config import SourceConfig, TrainingConfig
 from segmif_ros.training.losses import labelled_weight
 from segmif_ros.training.phases import Phase, Truth
-from segmif_ros.trials.parity_formula import TAG, ParityCase, image, labels, weight
+from segmif_ros.trials.parity_formula import ParityCase, image, labels, weight
+from segmif_ros.trials.parity_options import BYTES_FRACTION, SMALL_FUSED_TOLERANCE, TAG, TOLERANCE
 
-TOLERANCE = 5e-5
-SMALL_FUSED_TOLERANCE = 2e-6
-BYTES_FRACTION = 1e-3
 
 
 class ParityError(ValueError):
@@ -214,18 +212,6 @@ def check_file(path: Path, rules: ParityRules = _RULES) -> tuple[str, bool]:
     passed = all(difference.passed for difference in differences)
     details = ", ".join(difference.detail for difference in differences)
     return f"{path.stem}: {'pass' if passed else 'FAIL'} ({details})", passed
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `segmif parity`."""
-    parser.add_argument("folder", type=Path, help="folder with .npz vectors")
-    parser.add_argument("--tag", default=TAG, help="what the seeds of the set begin with (default: %(default)s)")
-    for name, default, what in (
-        ("tolerance", TOLERANCE, "largest difference of floats"),
-        ("small-fused-tolerance", SMALL_FUSED_TOLERANCE, "the same of fused planes of 'small' cases"),
-        ("bytes-fraction", BYTES_FRACTION, "share of byte values that may differ, by one level"),
-    ):
-        parser.add_argument(f"--{name}", type=float, default=default, help=f"{what} (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:

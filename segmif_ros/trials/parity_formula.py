@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from segmif_ros.model.encoder import MINIMUM_SIDE
+from segmif_ros.trials.parity_options import TAG
 
-TAG = "segmif-v2"
 _SMALL = re.compile(
     r"((patch_embed[1-4]\.(proj|norm)|attn\.(sr|proj)|mlp\.fc2|conv1_(ir|vis)|end_proj\d|cross\.norm\d|linear_fuse\.conv)"
     r"\.(weight|bias)|(Dcov\d|DRDB\d\.conv)\.bias|bn\.running_mean)$"

@@ -16,7 +16,6 @@ import cv2
 
 from segmif_ros.bag.grid import GridReplayConfig, grid_lines
 from segmif_ros.bag.node_options import (
-    add_replay_arguments,
     expected_pairs,
     follow_params_file,
     offline_pipeline_config,
@@ -46,7 +45,7 @@ from segmif_ros.reporting.journal import RECORDS_FILE, disk_error
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.reporting.work import WorkerPool
 from segmif_ros.result_folder import FolderError, ResultFolder
-from segmif_ros.settings import add_options, from_values, given
+from segmif_ros.settings import from_values, given
 from segmif_ros.trials.online import OnlineConfig, replay_online
 from segmif_ros.trials.online_figures import facts_of
 
@@ -181,33 +180,6 @@ def _folders(bags: list[Path], out: Path) -> list[Path]:
         twice = next(name for name in names if names.count(name) > 1)
         raise BagError(f"two bags are called {twice}: give them with separate --out, or rename one")
     return [out / name for name in names]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `segmif replay`."""
-    parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="rosbag2 folder, .mcap or .db3 file")
-    add_replay_arguments(parser)
-    options.add_engine_arguments(parser)
-    options.add_run_arguments(parser, "out/replay")
-    online = parser.add_argument_group("online, over DDS")
-    online.add_argument("--online", action="store_true", help="play the bag to the node and measure how it keeps up")
-    online.add_argument("--rate", type=float, default=1.0, help="times the bag's own pace (default: %(default)s)")
-    online.add_argument("--loop", type=int, default=1, metavar="N", help="passes (default: %(default)s)")
-    online.add_argument("--clock", action="store_true", help="publish /clock, and have the node follow it")
-    online.add_argument("--domain-id", type=int, help="ROS domain of the node that is started (default: a free one)")
-    online.add_argument("--running-node", action="store_true", help="play to a node that runs already")
-    online.add_argument(
-        "--attach", type=float, metavar="SECONDS", help="publish nothing: watch a running node and player for so long"
-    )
-    online.add_argument("--pid", type=int, help="process of the running node, for CPU and memory")
-    parser.add_argument("--no-outputs", action="store_true", help="only the report, no bag of outputs")
-    grid = parser.add_argument_group("the planner's grid, offline")
-    grid.add_argument("--grid", action="store_true", help="write grid/cost and its like into the bag of outputs")
-    add_options(grid, GridReplayConfig, defaults={"camera_height_m": "from tf"})
-    grid.add_argument(
-        "--odom-topic", default="/odom", metavar="TOPIC", help="nav_msgs/Odometry (default: %(default)s, and tf)"
-    )
-    grid.add_argument("--costs", default="", metavar="FILE", help="cost of each class (default: the package's)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -63,3 +63,13 @@ def test_of_many_folders_only_the_first_are_said(tmp_path: Path) -> None:
     for number in range(10):
         (tmp_path / f"f{number}").mkdir()
     assert folders_in(tmp_path) == "f0, f1, f2, f3, f4, f5, f6, f7 and 2 more"
+
+
+def test_a_damaged_png_is_refused_with_the_reason_and_the_decoder_says_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DatasetError, match=r"a\.png: not a readable image: a chunk claims more bytes than there are"):
+        read_rgb(path)
+    assert capfd.readouterr().err == ""

@@ -129,3 +129,17 @@ def test_coloured_labels_are_refused(tmp_path):
     _pair(tmp_path, "a")
     _write(tmp_path / "labels" / "a.png", np.full((6, 8, 3), (1, 2, 3), np.uint8))
     assert "map of ids" in _refusal(lambda: PairFolder(tmp_path).load(0))
+
+
+def test_a_list_of_names_is_a_split_and_lists_that_are_not_followed_are_said(tmp_path):
+    for name in ("a", "b", "c"):
+        _pair(tmp_path, name)
+    (tmp_path / "train.txt").write_text("a\nb\n")
+    (tmp_path / "test.txt").write_text("infrared/c.png\n")
+    whole, part = PairFolder(tmp_path), PairFolder(tmp_path, "test")
+    assert len(whole) == 3
+    assert whole.notes() == (
+        "train.txt and test.txt not followed: all pairs are taken (--split train takes those of one).",
+    )
+    assert [files.name for files in part.files] == ["c"]
+    assert part.notes() == ()

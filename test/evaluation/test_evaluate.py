@@ -12,7 +12,7 @@ import pytest
 from segmif_ros import cli
 from segmif_ros.data.published import open_dataset
 from segmif_ros.evaluation.baseline import BaselineEngine
-from segmif_ros.evaluation.evaluate import EvaluationConfig, evaluate
+from segmif_ros.evaluation.evaluate import EvaluationConfig, evaluate, summary_lines
 from segmif_ros.evaluation.report import REPORT_FILE
 from segmif_ros.evaluation.report_page import PAGE_FILE
 from segmif_ros.inference.engine import EngineResult
@@ -247,3 +247,22 @@ def test_a_full_disk_keeps_what_was_done(root: Path, tmp_path: Path, monkeypatch
     seen: list[int] = []
     evaluate(config(root, tmp_path / "out", engine=partial(RedEngine, seen)))
     assert seen == []
+
+
+def test_swapped_folders_are_asked_about(root: Path, tmp_path: Path) -> None:
+    def notes(out: str) -> tuple[str, ...]:
+        made = config(root, tmp_path / out, engine=BaselineEngine, with_truth=False)
+        return tuple(evaluate(made)["notes"])
+
+    assert not any("swapped" in note for note in notes("right"))
+    for old, new in (("ir", "other"), ("vi", "ir"), ("other", "vi")):
+        (root / "test" / old).rename(root / "test" / new)
+    assert any("are the folders swapped?" in note for note in notes("swapped"))
+
+
+def test_the_terminal_gets_two_lines_of_means_a_group_and_no_list_of_classes(root: Path, tmp_path: Path) -> None:
+    lines = summary_lines(evaluate(config(root, tmp_path / "out")))
+    means = [line for line in lines if line.startswith("mIoU")]
+    assert means[0] == "mIoU, all (classes): present 55.56 % (3), truth 55.56 % (3), fixed 18.52 % (9)"
+    assert means[1].startswith("mIoU without id 0, all (classes): present 33.33 % (2)")
+    assert len(means) == 6 and not any("person" in line for line in means)

@@ -313,3 +313,10 @@ def test_every_metric_has_its_golden_value(name):
 
 def test_no_metric_lacks_a_golden_value():
     assert set(GOLDEN) == {*metrics.TEXTBOOK_METRICS, *metrics.TOOLBOX_METRICS}
+
+
+def test_an_image_too_small_for_a_metric_is_refused_by_the_metrics_name():
+    images = [np.random.default_rng(i).integers(0, 255, (40, 40), np.uint8) for i in range(3)]
+    with pytest.raises(ValueError, match="40x40 is too small for VIF, which needs 41 pixels a side"):
+        metrics.fusion_metrics(*images, names=("EN", "VIF"))
+    assert metrics.fusion_metrics(*(np.pad(image, (0, 1)) for image in images), names=("VIF",))["VIF"] > 0

@@ -18,14 +18,13 @@ from segmif_ros.data.transforms import AugmentConfig
 from segmif_ros.evaluation.card import learning_curve as weights_curve
 from segmif_ros.model import SegMiF, SegMiFConfig, load_checkpoint, save_checkpoint
 from segmif_ros.model.checkpoint import load_network
-from segmif_ros.training import RecipeError, TrainingError
 from segmif_ros.training import __main__ as train
 from segmif_ros.training.batches import as_tensors, batches
-from segmif_ros.training.config import OptimiserConfig, RoundsConfig, SourceConfig, TrainingConfig
+from segmif_ros.training.config import OptimiserConfig, RecipeError, RoundsConfig, SourceConfig, TrainingConfig
 from segmif_ros.training.distributed import Processes
 from segmif_ros.training.losses import labelled_weight
 from segmif_ros.training.phases import Truth
-from segmif_ros.training.trainer import Trainer, compile_networks
+from segmif_ros.training.trainer import Trainer, TrainingError, compile_networks
 
 main = command_of(train)
 

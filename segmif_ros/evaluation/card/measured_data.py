@@ -7,9 +7,12 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segmif_ros.data.images import DatasetError
-from segmif_ros.evaluation.card.night_loss import RgbReference
+
+if TYPE_CHECKING:  # torch would come with it
+    from segmif_ros.evaluation.card.night_loss import RgbReference
 
 HOLD_OUT_EVERY = 4
 # of CamVid, what the package's recipes keep apart

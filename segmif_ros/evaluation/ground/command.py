@@ -12,7 +12,6 @@ from typing import Any
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.ground import ground_page
 from segmif_ros.evaluation.ground.drives import CONDITIONS, DriveConfig, Segment, frames_to_do, run_drives
-from segmif_ros.evaluation.ground.node_labels import NodeLabels
 from segmif_ros.evaluation.options import add_engine_arguments, engine_factory, engine_settings
 from segmif_ros.files import replace_file, write_json
 from segmif_ros.grid.config import GridConfig
@@ -54,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
     segment: Segment | None = None
     label_set, settings = FMB, {"labels": "exact only"}
     if not options.exact_only:
+        from segmif_ros.evaluation.ground.node_labels import NodeLabels  # torch comes with it
+
         engine = engine_factory(options)()
         label_set = engine.label_set
         settings = {"model": f"{engine.model_name} {engine.model_hash}", **engine_settings(options)}

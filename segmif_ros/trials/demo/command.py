@@ -24,7 +24,6 @@ from rich.console import Console
 
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.pair_folder import PairFolder
-from segmif_ros.inference.backends import missing_packages
 from segmif_ros.inference.config import EngineConfig
 from segmif_ros.inference.weights import FASTEST_WEIGHTS, parse_weights, resolve_weights
 from segmif_ros.reporting.tables import print_tables, wide_console
@@ -349,6 +348,8 @@ def _advice(found: Figures, rate_hz: float, facts: Mapping[str, Any]) -> str:
         return ""
     options = [] if facts["model"].startswith(FASTEST_WEIGHTS) else [f"--weights {FASTEST_WEIGHTS}"]
     if facts["device"] == "cpu" and facts["backend"] == "torch":
+        from segmif_ros.inference.backends import missing_packages  # torch comes with it
+
         missing = missing_packages("openvino")
         options += ["--backend openvino" + (" (pip install 'segmif_ros[openvino]')" if missing else "")]
     said = f": try {' and '.join(options)}, and see" if options else "; advice is in"

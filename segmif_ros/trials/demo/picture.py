@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.files import replace_file
 from segmif_ros.imaging.overlay import draw_overlay
-from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
+from segmif_ros.inference.config import EngineConfig
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
 from segmif_ros.reporting.pictures import encode
 from segmif_ros.reporting.sheet import draw_sheet
 from segmif_ros.result_folder import require_new, unwritable
 from segmif_ros.scenes import LIGHTINGS, RoadScene
+
+if TYPE_CHECKING:
+    from segmif_ros.inference.engine import EngineProtocol
 
 
 class PictureError(ValueError):
@@ -35,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw and write the picture."""
+    from segmif_ros.inference.engine import Engine  # torch comes with it
+
     if options.width < 1:
         raise PictureError(f"--width {options.width}: a number of pixels above 0 is needed")
     require_new(options.out, overwrite=options.overwrite)

@@ -16,7 +16,7 @@ from segmif_ros.evaluation.card.conditions import (
     night,
     shift_infrared,
 )
-from segmif_ros.training import read_recipe
+from segmif_ros.training.recipe_file import read_recipe
 
 RECIPES = sorted((Path(__file__).parents[3] / "config" / "training").glob("*.yaml"))
 
