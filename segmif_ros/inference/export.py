@@ -23,6 +23,7 @@ from segmif_ros.inference.choice import mask_agreement, psnr_db
 from segmif_ros.inference.engine import Engine, EngineConfig
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.export_options import ANY_SIZE, MULTIPLE
+from segmif_ros.inference.export_options import add_arguments as add_arguments
 from segmif_ros.inference.frame import FrameNetwork, FrameOutput
 from segmif_ros.inference.networks import AUTHORS_PRIOR, MIN_SIDE, installed_first
 from segmif_ros.inference.pairs import pattern_pairs

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from segmif_ros.inference.engine import AUTHORS_PRIOR
 from segmif_ros.inference.model_folder import read_model_folder
+from segmif_ros.inference.models_options import add_arguments as add_arguments
 from segmif_ros.inference.operations import count_parameters, count_work
 from segmif_ros.inference.weights import (
     NOTE,

@@ -20,6 +20,7 @@ from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
 from segmif_ros.evaluation.report import model_facts
 from segmif_ros.predict.images import ImageError
 from segmif_ros.predict.model import Model, Prediction
+from segmif_ros.predict.predict_options import add_arguments as add_arguments
 from segmif_ros.predict.sources import Item, PictureSource, open_source
 from segmif_ros.reporting.journal import Journal, disk_error
 from segmif_ros.reporting.progress import progress_bar

@@ -42,6 +42,7 @@ from segmif_ros.rig.preparation import (
     preparation_config,
 )
 from segmif_ros.training.pseudo_label_options import PseudoLabelConfig
+from segmif_ros.training.pseudo_label_options import add_arguments as add_arguments
 
 Image = npt.NDArray[np.uint8]
 

@@ -28,6 +28,7 @@ from segmif_ros.reporting.tables import print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.settings import from_values, given
 from segmif_ros.trials.bench_options import OF_THE_ENGINE
+from segmif_ros.trials.bench_options import add_arguments as add_arguments
 from segmif_ros.trials.bench_rows import Row, groups, machine, table
 from segmif_ros.trials.bench_worker import PLAIN, PLAIN_UNTUNED, Ready, Runner, RunnerError, RunnerSpec
 

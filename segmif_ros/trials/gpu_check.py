@@ -33,6 +33,7 @@ from segmif_ros.result_folder import ResultFolder
 from segmif_ros.settings import from_options
 from segmif_ros.trials.bench import RANDOM, random_weights
 from segmif_ros.trials.gpu_check_options import GpuCheckConfig
+from segmif_ros.trials.gpu_check_options import add_arguments as add_arguments
 
 PROG = "segmif gpu-check"
 REPORT_FILE = "gpu-check.json"

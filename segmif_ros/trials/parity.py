@@ -26,7 +26,7 @@ from segmif_ros.training.losses import labelled_weight
 from segmif_ros.training.phases import Phase, Truth
 from segmif_ros.trials.parity_formula import ParityCase, image, labels, weight
 from segmif_ros.trials.parity_options import BYTES_FRACTION, SMALL_FUSED_TOLERANCE, TAG, TOLERANCE
-
+from segmif_ros.trials.parity_options import add_arguments as add_arguments
 
 
 class ParityError(ValueError):

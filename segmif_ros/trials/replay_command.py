@@ -48,6 +48,7 @@ from segmif_ros.result_folder import FolderError, ResultFolder
 from segmif_ros.settings import from_values, given
 from segmif_ros.trials.online import OnlineConfig, replay_online
 from segmif_ros.trials.online_figures import facts_of
+from segmif_ros.trials.replay_options import add_arguments as add_arguments
 
 
 @dataclass(frozen=True, kw_only=True)

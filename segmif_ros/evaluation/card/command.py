@@ -21,6 +21,7 @@ from segmif_ros.data.object_truth import ObjectFolder, object_table
 from segmif_ros.evaluation.card import flicker as weights_flicker
 from segmif_ros.evaluation.card.camvid_part import report_camvid
 from segmif_ros.evaluation.card.card_options import PARTS
+from segmif_ros.evaluation.card.card_options import add_arguments as add_arguments
 from segmif_ros.evaluation.card.card_page import render_page
 from segmif_ros.evaluation.card.card_tables import report_tables
 from segmif_ros.evaluation.card.card_types import CamVidFigures, CardReport, PairFigures, StreetFigures
