@@ -38,6 +38,42 @@ def test_the_services_of_compose_run_commands_of_ours_and_share_memory_with_the_
         assert (ROOT / "docker" / each["build"]["context"] / each["build"]["dockerfile"]).is_file()
 
 
+# The keys of the Compose Specification that a service and its build may have here, and their types.
+_SERVICE = {"build": dict, "command": list, "environment": dict, "ipc": str, "network_mode": str, "profiles": list}
+_SERVICE |= {"restart": str, "stop_signal": str, "volumes": list, "deploy": dict, "shm_size": str}
+_BUILD = {"context": str, "dockerfile": str}
+_RESTARTS = ("no", "always", "on-failure", "unless-stopped")
+
+
+def test_compose_has_only_keys_of_its_specification() -> None:
+    content = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
+    assert set(content) == {"services"}
+    for service in content["services"].values():
+        assert all(isinstance(value, _SERVICE[key]) for key, value in service.items())
+        assert all(isinstance(value, _BUILD[key]) for key, value in service["build"].items())
+        assert service.get("restart", "no") in _RESTARTS
+        assert all(each.count(":") >= 1 for each in service.get("volumes", ()))
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="there is no docker-compose here")
+@pytest.mark.parametrize("profile", [(), ("--profile", "trial")])
+def test_compose_itself_finds_nothing_wrong(profile: tuple[str, ...]) -> None:
+    command = ["docker-compose", "-f", ROOT / "docker" / "compose.yaml", *profile, "config", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("file", DOCKERFILES, ids=lambda path: path.name)
+def test_a_dockerfile_has_only_known_instructions_and_copies_what_exists(file: Path) -> None:
+    lines = file.read_text().replace("\\\n", " ").splitlines()
+    steps = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    assert {step[0] for step in steps} <= {"ARG", "FROM", "RUN", "COPY", "ENV", "WORKDIR", "ENTRYPOINT", "CMD", "USER"}
+    assert next(step[0] for step in steps if step[0] != "ARG") == "FROM"
+    here = [step for step in steps if step[0] == "COPY" and not any(word.startswith("--from=") for word in step)]
+    copied = [name for step in here for name in step[1:-1]]
+    assert all((ROOT / name).exists() for name in copied)
+
+
 def test_what_git_ignores_does_not_go_into_an_image() -> None:
     left_out = set((ROOT / ".dockerignore").read_text().split())
     built = {line.strip("/") for line in (ROOT / ".gitignore").read_text().split() if line.startswith("/")}

@@ -18,6 +18,7 @@ from segmif_ros.reporting.pictures import encode
 from segmif_ros.reporting.sheet import draw_sheet
 from segmif_ros.result_folder import require_new, unwritable
 from segmif_ros.scenes import LIGHTINGS, RoadScene
+from segmif_ros.settings import add_options, given, with_values
 
 if TYPE_CHECKING:
     from segmif_ros.inference.engine import EngineProtocol
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="JPEG file to write; the README's is in docs/images")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS, help="name or files, as segmif_node's parameter")
+    add_options(parser, EngineConfig, ("palette",))
     parser.add_argument("--seed", type=int, default=3, help="of the scenes")
     parser.add_argument("--time", type=float, default=2.0, metavar="S", help="moment of the scenes in seconds")
     parser.add_argument("--width", type=int, default=1600, help="of the picture in pixels")
@@ -44,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
     if options.width < 1:
         raise PictureError(f"--width {options.width}: a number of pixels above 0 is needed")
     require_new(options.out, overwrite=options.overwrite)
-    engine = Engine(EngineConfig(weights=tuple(options.weights.split(","))))
+    wanted = EngineConfig(weights=tuple(options.weights.split(",")))
+    engine = Engine(with_values(wanted, given(options, EngineConfig, ("palette",))))
     drawn = draw(engine, seed=options.seed, t_s=options.time)
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
