@@ -23,7 +23,7 @@ def parsed(*arguments: str) -> argparse.Namespace:
 def configs(monkeypatch: pytest.MonkeyPatch) -> list[EngineConfig]:
     """The configurations of the engines that were made."""
     made: list[EngineConfig] = []
-    monkeypatch.setattr(options, "Engine", made.append)
+    monkeypatch.setattr("segmif_ros.inference.engine.Engine", made.append)
     return made
 
 
