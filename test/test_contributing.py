@@ -30,7 +30,7 @@ from segmif_ros.ros.launch_arguments import parameter_arguments, parameter_value
 from segmif_ros.ros.node_config import NodeConfig
 from segmif_ros.ros.parameters import markdown_table, yaml_text
 from segmif_ros.settings import add_options, from_values, part, setting
-from segmif_ros.trials import replay_command
+from segmif_ros.trials import replay_command, replay_options
 from segmif_ros.trials.demo import demo_report
 
 __all__ = ["one_thread", "own_cache", "tiny_weights"]
@@ -138,7 +138,7 @@ def test_replay_and_predict_have_every_setting_of_the_components_that_they_run()
 def test_an_option_of_replay_reaches_its_run_once_it_is_declared(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    declare, run = replay_command.add_arguments, replay_command.run
+    declare, run = replay_options.add_arguments, replay_command.run
 
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         declare(parser)
@@ -148,7 +148,7 @@ def test_an_option_of_replay_reaches_its_run_once_it_is_declared(
         print("toy", options.toy)
         return run(options)
 
-    monkeypatch.setattr(replay_command, "add_arguments", add_arguments)
+    monkeypatch.setattr(replay_options, "add_arguments", add_arguments)
     monkeypatch.setattr(replay_command, "run", use)
     assert cli.main(["replay", "no/such/bag", "--toy", "3"]) != 0  # and all of its own options are there
     shown = capsys.readouterr()
