@@ -32,7 +32,7 @@ def test_a_small_recipe_is_read_with_the_defaults(tmp_path):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_packaged_recipe_is_valid(path):
-    assert read_recipe(path).name == path.stem.removesuffix("-gpu").removesuffix("-polish").removesuffix("-fusion")
+    assert read_recipe(path).name == path.stem.removesuffix("-polish").removesuffix("-fusion")
 
 
 @pytest.mark.parametrize(
