@@ -16,7 +16,7 @@ import numpy as np
 
 from segmif_ros.rig.agreement import Surfaces, make_tiles, peak
 from segmif_ros.rig.calibrating.scene_fit import NEARNESS, Fitted, fit, likelihoods
-from segmif_ros.rig.calibrating.scene_frames import Pair, SceneFrames
+from segmif_ros.rig.calibrating.scene_frames import ComparedPairs, Pair
 from segmif_ros.rig.calibrating.scene_models import (
     HomographyModel,
     RotationModel,
@@ -107,7 +107,7 @@ def calibrate_scene(
             f"{len(pairs)} different views: {MIN_FRAMES} at least are needed, 30 of a drive are good"
         )
     chosen = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, MAX_FRAMES).round().astype(int))]
-    frames = SceneFrames(chosen)
+    frames = ComparedPairs(chosen)
     sizes = frames.compared_infrared, frames.size
     if cameras is not None:
         search = _Search(frames, RotationModel(*cameras, *sizes, translation_m))
@@ -141,7 +141,7 @@ def calibrate_scene(
     )
 
 
-def _homography(frames: SceneFrames, fov_ratio: float | None) -> tuple[_Search, Array, Fitted]:
+def _homography(frames: ComparedPairs, fov_ratio: float | None) -> tuple[_Search, Array, Fitted]:
     sizes = frames.compared_infrared, frames.size
     model = HomographyModel(*sizes)
     sharpness, parameters = frames.similarity(model, fov_ratio)
@@ -158,7 +158,7 @@ def _homography(frames: SceneFrames, fov_ratio: float | None) -> tuple[_Search, 
 class _Search:
     """The stages of the fit, and how much its answer scatters."""
 
-    def __init__(self, frames: SceneFrames, model: SceneModel) -> None:
+    def __init__(self, frames: ComparedPairs, model: SceneModel) -> None:
         self.model, self.used = model, np.zeros(0, np.bool_)
         self._frames = frames
         self._surfaces: Surfaces = np.zeros((0, 0, 0, 0), np.float32)

@@ -28,7 +28,7 @@ Image = npt.NDArray[Any]
 Pair = tuple[Image, Image]
 
 
-class SceneFrames:
+class ComparedPairs:
     """Pairs at the fine size.
 
     Args:
