@@ -15,6 +15,8 @@ from segmif_ros.evaluation.report_page import PAGE_FILE
 from segmif_ros.labels import FMB, LabelSet, label_set
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.rig.preparation import Preparation, add_preparation_arguments, preparation_config
+from segmif_ros.settings import add_options, from_values, given
+from segmif_ros.stream.pipeline_config import PipelineConfig
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.evaluation.own_method import OwnMethod
@@ -35,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("count", "ignore"),
         help="truth pixels of id 0: a class like any other, or not counted (default: %(default)s)",
     )
+    add_options(
+        parser.add_argument_group("sequences: the pairs of one folder are frames, in the order of their names"),
+        PipelineConfig,
+        ("temporal",),
+    )
     own = parser.add_argument_group("your own method, instead of an engine")
     own.add_argument("--fused", type=Path, metavar="FOLDER", help="its fused images, called as the pairs")
     own.add_argument("--labels", type=Path, metavar="FOLDER", help="its label maps, ids of the truth or of --label-set")
@@ -47,8 +54,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run `segmif evaluate`; 1 if some pairs failed."""
     from segmif_ros.evaluation.evaluate import PROG, EvaluationConfig, evaluate, summary_lines
+    from segmif_ros.evaluation.sequences import require_one_worker
 
     is_own = arguments.fused is not None or arguments.labels is not None
+    temporal = from_values(PipelineConfig, given(arguments, PipelineConfig, ("temporal",))).temporal
+    require_one_worker(
+        temporal,
+        workers=arguments.workers,
+        scheduler=arguments.scheduler,
+        has_engine=not (is_own or arguments.baseline),
+    )
     without_labels = arguments.labels is None if is_own else bool(arguments.baseline)
     with_truth = not (arguments.fusion_only or without_labels)
     preparation = preparation_config(arguments)
@@ -70,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
             preparation=preparation,
             own=own,
             name=arguments.name,
+            temporal=temporal,
             workers=arguments.workers,
             scheduler=arguments.scheduler,
             fresh=arguments.fresh,

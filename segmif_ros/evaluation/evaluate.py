@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from segmif_ros.evaluation.report import (
 )
 from segmif_ros.evaluation.report_page import write_results
 from segmif_ros.evaluation.report_types import Report
+from segmif_ros.evaluation.sequences import SequenceFilter
 from segmif_ros.inference.engine import EngineError, EngineResult
 from segmif_ros.labels import IGNORE_ID, LabelSet
 from segmif_ros.reporting.extremes import Encoded, Extremes, drop_pictures, encode_layers, keep_pictures
@@ -61,6 +62,8 @@ class EvaluationConfig:
         preparation: How raw infrared and images of two sizes are made ready; None takes only pairs that are.
         own: Results of one's own method to judge instead of an engine's.
         name: What the report calls the method; empty for the engine's name.
+        temporal: "filter" takes the pairs of a folder for frames and steadies their labels over time, as the node does;
+            then there is one worker, and it resumes by looking at the frames before again.
         workers: Processes.
         scheduler: Address of a Dask scheduler whose workers are used instead; empty for none.
         fresh: Forget what ``out`` holds.
@@ -77,6 +80,7 @@ class EvaluationConfig:
     preparation: PreparationConfig | None = None
     own: OwnMethod | None = None
     name: str = ""
+    temporal: str = "none"
     workers: int = 1
     scheduler: str = ""
     fresh: bool = False
@@ -137,6 +141,7 @@ def _evaluate(
         "with_truth": config.with_truth,
         "unlabelled": config.unlabelled,
         "truth_set": classes.truth.name if config.with_truth else "",
+        **({} if config.temporal == "none" else {"temporal": config.temporal}),
     }
     data = {"name": dataset.name, "folder": dataset.root.name, "split": dataset.split}
     files = [path for item in dataset.items for path in item.files(with_labels=config.with_truth)]
@@ -148,7 +153,8 @@ def _evaluate(
         "configuration": configuration,
     }
     journal = Journal(config.out, identity, fresh=config.fresh)
-    todo = [item for item in dataset.items if item.key not in journal.done]
+    done = journal.done
+    todo = [item for item in dataset.items if item.key not in done]
     advance(len(keys) - len(todo))
     extremes = Extremes(EXTREMES)
     for record in journal.records.values():
@@ -156,7 +162,9 @@ def _evaluate(
     started_s = time.monotonic()
     pool = WorkerPool(partial(_Job, config, classes), config.workers, config.scheduler)
     try:
-        for record, files_of_record in pool.results(todo):
+        for record, files_of_record in pool.results(_shown(config, todo)):
+            if record["key"] in done:
+                continue  # only the filter had to see it again
             wanted, gone = extremes.offer(record["key"], record.get("score"))
             if wanted and files_of_record:
                 keep_pictures(config.out, record["key"], files_of_record)
@@ -183,6 +191,12 @@ def _evaluate(
     return report
 
 
+def _shown(config: EvaluationConfig, todo: list[PairItem]) -> Sequence[PairItem]:
+    """Return the pairs to process: those to do, and with a filter over time also all before the last of them."""
+    items = config.dataset.items
+    return todo if config.temporal == "none" or not todo else items[: items.index(todo[-1]) + 1]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Classes:
     """What the predictions' ids mean, what the truth's do, and how to judge if these differ."""
@@ -202,6 +216,8 @@ class _Job:
         self._classes = classes
         self._engine = config.engine() if config.engine and config.own is None else None
         self._preparation = Preparation(config.preparation) if config.preparation else None
+        steadied = self._engine and config.temporal != "none"
+        self._filter = SequenceFilter(config.dataset.items, config.temporal) if steadied else None
         self._extremes = Extremes(EXTREMES)
 
     def __call__(self, item: PairItem) -> tuple[Record, Encoded]:
@@ -257,7 +273,8 @@ class _Job:
         if self._config.own is not None:
             return self._config.own.result(item.key, sample.rgb)
         assert self._engine is not None
-        return self._engine.infer(sample.infrared, sample.rgb)
+        result = self._engine.infer(sample.infrared, sample.rgb)
+        return self._filter.apply(item, result) if self._filter else result
 
 
 def _swap_notes(records: Iterable[Record]) -> tuple[str, ...]:

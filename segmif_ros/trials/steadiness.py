@@ -7,7 +7,7 @@ Synthetic drives with exact labels, and sequences of real pairs in FOLDER/infrar
 their names. A change is counted along the flow: a pixel whose class isn't what it was where its surface was one frame
 before, by a flow of full resolution that the filter doesn't use. Places where that flow isn't sure, or where the ground
 truth has another class, aren't counted. "all changes" are those of pixels at one place of the image, with what really
-moves among them.
+moves among them. `--eager 1 2 4 8` shows the same frames to filters that believe small classes so many times sooner.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
 from segmif_ros.labels import FMB, IGNORE_ID
 from segmif_ros.scenes import RoadScene
 from segmif_ros.settings import add_options, from_options, setting
-from segmif_ros.stream.temporal import TemporalFilter
+from segmif_ros.stream.temporal import TemporalConfig, TemporalFilter
 
 Image = npt.NDArray[np.uint8]
 Frame = tuple[Image, Image, Image | None]  # infrared, RGB, labels
@@ -54,6 +54,7 @@ class SteadinessConfig:
     width: int = setting(640, "Columns and rows of the images.", minimum=32)
     height: int = setting(480, "Rows of the images.", minimum=32)
     threads: int = setting(0, "Threads of torch and OpenCV; 0: as many as they take.", minimum=0)
+    first_seed: int = setting(FIRST_SEED, "Seed of the first drive; thresholds are chosen on others.", minimum=0)
 
 
 @dataclass
@@ -77,30 +78,49 @@ class FilterEffect:
         }
 
 
-def measured(engine: EngineProtocol, frames: Iterator[Frame], rate_hz: float) -> FilterEffect:
-    """Run a sequence through the network and the filter."""
-    found, steady = FilterEffect(), TemporalFilter()
+def measured(
+    engine: EngineProtocol,
+    frames: Iterator[Frame],
+    rate_hz: float,
+    filters: Sequence[TemporalConfig] = (TemporalConfig(),),
+) -> list[FilterEffect]:
+    """Run a sequence through the network once, and through each filter; return what each of them did."""
+    found, steady = [FilterEffect() for _ in filters], [TemporalFilter(each) for each in filters]
     to_fmb = LabelMapping(engine.label_set, FMB)
     before: tuple[Image, list[Image], Image | None] | None = None
     for number, (infrared, rgb, truth) in enumerate(frames):
         result = engine.infer(infrared, rgb)
-        started = time.process_time()  # of all threads: a busy machine makes it no longer
-        labels, _ = steady.apply(result.labels, result.confidence, result.fused, round((number + 1) * 1e9 / rate_hz))
-        found.filter_cpu_ms.append(1e3 * (time.process_time() - started))
-        both = [result.labels, labels]
         luma = np.asarray(cv2.cvtColor(result.fused, cv2.COLOR_RGB2GRAY), np.uint8)
+        variants = [result.labels]  # without a filter, and with each
+        for effect, each in zip(found, steady, strict=True):
+            started = time.process_time()  # of all threads: a busy machine makes it no longer
+            stamp_ns = round((number + 1) * 1e9 / rate_hz)
+            variants.append(each.apply(result.labels, result.confidence, result.fused, stamp_ns)[0])
+            effect.filter_cpu_ms.append(1e3 * (time.process_time() - started))
         if truth is not None:
-            for matrix, each in zip(found.matrices, both, strict=True):
-                matrix.update(truth, _counted(to_fmb.apply(each, "prediction"), truth))
+            judged = [_counted(to_fmb.apply(each, "prediction"), truth) for each in variants]
+            for effect, steadied in zip(found, judged[1:], strict=True):
+                effect.matrices[0].update(truth, judged[0])
+                effect.matrices[1].update(truth, steadied)
         if before is not None:
             place, sure = _flow(luma, before[0])
             if truth is not None and before[2] is not None:
                 sure &= _moved(before[2], place) == truth
-            for i, (now, then) in enumerate(zip(both, before[1], strict=True)):
-                found.changes[i].append(float(np.mean(now[sure] != _moved(then, place)[sure])) if sure.any() else 0.0)
-                found.all_changes[i].append(float(np.mean(now != then)))
-        before = luma, both, truth
+            shares = [_changes(now, then, place, sure) for now, then in zip(variants, before[1], strict=True)]
+            for effect, steadied_shares in zip(found, shares[1:], strict=True):
+                for i, (along, everything) in enumerate((shares[0], steadied_shares)):
+                    effect.changes[i].append(along)
+                    effect.all_changes[i].append(everything)
+        before = luma, variants, truth
     return found
+
+
+def _changes(
+    now: Image, then: Image, place: npt.NDArray[np.float32], sure: npt.NDArray[np.bool_]
+) -> tuple[float, float]:
+    """Return the shares of pixels that changed their class: along the flow where that is sure, and at one place."""
+    along = float(np.mean(now[sure] != _moved(then, place)[sure])) if sure.any() else 0.0
+    return along, float(np.mean(now != then))
 
 
 def scene_frames(seed: int, lighting: str, count: int, rate_hz: float, size: tuple[int, int]) -> Iterator[Frame]:
@@ -154,6 +174,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is measured."""
     add_options(parser, SteadinessConfig)
     parser.add_argument("--rates", type=float, nargs="*", default=[30.0, 10.0], help="Hz (default: 30 10)")
+    parser.add_argument("--eager", type=float, nargs="*", default=[], metavar="TIMES", help="compare filters by these")
     parser.add_argument("--sequence", type=Path, action="append", default=[], metavar="FOLDER", help="of real pairs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
 
@@ -167,20 +188,26 @@ def run(options: argparse.Namespace) -> int:
     size = config.width, config.height
     print(f"{engine.model_name} {engine.model_hash}, {size[0]}x{size[1]}, {config.frames} frames a sequence")
     print(f"{'':24s}{'changes, %':>24s}{'all changes, %':>24s}{'mIoU, %':>16s}{'CPU ms':>8s}")
+    filters = {f", eager {each:g}": TemporalConfig(eager=each) for each in options.eager} or {"": TemporalConfig()}
     report = {}
+
+    def show(name: str, effects: Sequence[FilterEffect]) -> None:
+        for suffix, effect in zip(filters, effects, strict=True):
+            report[name + suffix] = effect.figures()
+            print(row(name + suffix, report[name + suffix]), flush=True)
+
     for rate_hz in options.rates:
         for lighting in LIGHTINGS:
-            total = FilterEffect()
+            totals = [FilterEffect() for _ in filters]
             for seed in range(config.scenes):
-                frames = scene_frames(FIRST_SEED + seed, lighting, config.frames, rate_hz, size)
-                _add(total, measured(engine, frames, rate_hz))
-            name = f"{lighting}, {rate_hz:g} Hz"
-            report[name] = total.figures()
-            print(row(name, report[name]), flush=True)
+                frames = scene_frames(config.first_seed + seed, lighting, config.frames, rate_hz, size)
+                for total, one in zip(totals, measured(engine, frames, rate_hz, tuple(filters.values())), strict=True):
+                    _add(total, one)
+            if config.scenes:
+                show(f"{lighting}, {rate_hz:g} Hz", totals)
     for folder in options.sequence:
-        found = measured(engine, folder_frames(folder, config.frames, size), 30.0)
-        report[folder.name] = found.figures()
-        print(row(folder.name, report[folder.name]), flush=True)
+        frames = folder_frames(folder, config.frames, size)
+        show(folder.name, measured(engine, frames, 30.0, tuple(filters.values())))
     if options.json:
         write_json(options.json, report)
     return 0

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from segmif_ros.labels import FMB
+from segmif_ros.stream.temporal import TemporalConfig
 from segmif_ros.trials.steadiness import measured, row
 
 HEIGHT, WIDTH = 96, 128
@@ -41,11 +42,20 @@ def drive(count=8):
 
 
 def test_flicker_is_counted_along_the_motion_and_the_filter_takes_it_away() -> None:
-    figures = measured(Flickering(), drive(), 30.0).figures()
+    [found] = measured(Flickering(), drive(), 30.0)
+    figures = found.figures()
     before, after = figures["changes"]
     assert 0.15 < before < 0.21  # two in ten change, some of them back to themselves
     assert after < 0.5 * before
     assert figures["miou"][1] > figures["miou"][0]
+
+
+def test_filters_are_compared_on_the_same_frames() -> None:
+    slow, quick = measured(
+        Flickering(), drive(), 30.0, (TemporalConfig(contrary=0.1), TemporalConfig(contrary=1.0, frames=1.0))
+    )
+    assert slow.changes[0] == quick.changes[0] and slow.matrices[0].counts.tolist() == quick.matrices[0].counts.tolist()
+    assert sum(slow.changes[1]) < sum(quick.changes[1])
 
 
 def test_a_line_of_the_table_names_both_and_their_ratio() -> None:
