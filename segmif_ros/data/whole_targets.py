@@ -12,6 +12,7 @@ import numpy as np
 
 from segmif_ros.data.images import DatasetError, Image, images_by_name, read_grey, size_of
 from segmif_ros.data.kept_images import KeptImages
+from segmif_ros.data.layouts import child_folder, top_folders
 from segmif_ros.data.mixture import Source
 from segmif_ros.data.transforms import Sample
 from segmif_ros.imaging.fusion_target import FusionTarget, fusion_target
@@ -58,6 +59,25 @@ class WholeTargets:
 def made_target(method: FusionTarget) -> Make:
     """Return what makes the target of a pair by a method."""
     return lambda sample: fusion_target(sample.infrared, sample.rgb, method)
+
+
+def target_folder(root: Path, name: str, split: str) -> Path:
+    """Return the folder of ready targets of a split: SPLIT/NAME, NAME/SPLIT or NAME below ``root``, as images lie.
+
+    Args:
+        root: The data set's folder.
+        name: Of the folder of targets.
+        split: Its name; empty where there are none.
+
+    Returns:
+        The folder; ROOT/NAME where there is none, for what is said about it.
+    """
+    for base in top_folders(root):
+        inner = child_folder(base, (split,))
+        for parent in (inner, base) if inner else (base,):
+            if (parent / name).is_dir():
+                return child_folder(parent / name, (split,)) or parent / name
+    return root / name
 
 
 def target_files(folder: Path) -> Make:

@@ -23,7 +23,7 @@ from segmif_ros.data.mixture import LostCamera, Mixture, PairSource, PublishedSo
 from segmif_ros.data.published import open_dataset
 from segmif_ros.data.rgb_labels import RgbLabels
 from segmif_ros.data.transforms import Image, Sample, blend_luma
-from segmif_ros.data.whole_targets import WholeTargets, made_target, target_files
+from segmif_ros.data.whole_targets import WholeTargets, made_target, target_files, target_folder
 from segmif_ros.evaluation.forward import to_plane
 from segmif_ros.evaluation.segmentation import LabelRangeError
 from segmif_ros.imaging.fusion_target import FusionTarget, fusion_target
@@ -164,7 +164,7 @@ def open_source(
         if config.lost:
             source = LostCamera(source, config.lost)
         if config.targets:
-            folder = root / config.targets
+            folder = target_folder(root, config.targets, config.split)
             return WholeTargets(source, target_files(folder), folder)
         return WholeTargets(source, made_target(config.whole_target)) if config.whole_target else source
     except (LabelMapError, LabelSetError) as error:

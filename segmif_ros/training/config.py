@@ -57,8 +57,8 @@ class SourceConfig:
     )
     targets: str = setting(
         "",
-        "Folder below path with ready fusion targets of the images' names, as the authors' Mask2. They are the prior "
-        "images, too, where prior and fusion_target are one method.",
+        "Folder below path, or below its split, with ready fusion targets of the images' names, as the authors' Mask2. "
+        "They are the prior images, too, where prior and fusion_target are one method.",
     )
     augment: AugmentConfig = setting(factory=AugmentConfig, description="Augmentation of this source, see below.")
 

@@ -82,7 +82,7 @@ class GpuRow:
 
 
 class GpuReport(TypedDict):
-    """gpu-check.json; the cost of the dense blocks by model, see `dense_block_cost`."""
+    """gpu-check.json; `tf32` is of CUDA alone; the cost of the dense blocks by model, see `dense_block_cost`."""
 
     device: dict[str, str]
     torch: str
@@ -136,10 +136,7 @@ def check(
         return {
             "device": device_facts(torch.device(device)),
             "torch": torch.__version__,
-            "tf32": {
-                "matmul": torch.backends.cuda.matmul.allow_tf32,
-                "convolutions": torch.backends.cudnn.allow_tf32,
-            },
+            "tf32": _tf32() if kind == "cuda" else {},
             "size": f"{size[1]}x{size[0]}",
             "rows": [asdict(row) for row in by_model],
             "dense_blocks_float32": dense,
@@ -165,6 +162,13 @@ def check(
             if model not in dense and clock() < until_s:
                 dense[model] = dense_block_cost(weights, torch.device(device), size)
     return report()
+
+
+def _tf32() -> dict[str, bool]:
+    return {
+        "matmul": torch.backends.cuda.matmul.allow_tf32,
+        "convolutions": torch.backends.cudnn.allow_tf32,
+    }
 
 
 def _row(
@@ -253,8 +257,9 @@ def _removed(hooks: Sequence[Any]) -> Iterator[None]:
 def table(report: GpuReport) -> Table:
     """Return the rows of a report."""
     tf32 = ", ".join(f"{name} {'on' if on else 'off'}" for name, on in report["tf32"].items())
+    title = f"{report['device']['device']}, torch {report['torch']}, {report['size']}"
     return Table(
-        title=f"{report['device']['device']}, torch {report['torch']}, {report['size']}; TF32 in float32: {tf32}",
+        title=f"{title}; TF32 in float32: {tf32}" if tf32 else title,
         columns=(
             *("model", "backend", "precision", "P50 ms", "P95 ms", "1/s", "x plain", "first s", "MiB", "labels %"),
             *("PSNR dB", ""),

@@ -10,7 +10,7 @@ import pytest
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.mixture import Mixture, PairSource
 from segmif_ros.data.transforms import AugmentConfig
-from segmif_ros.data.whole_targets import WholeTargets, made_target, target_files
+from segmif_ros.data.whole_targets import WholeTargets, made_target, target_files, target_folder
 from segmif_ros.imaging.fusion_target import fusion_target
 from segmif_ros.inference.pairs import pattern_pairs
 
@@ -47,6 +47,19 @@ def test_targets_are_read_by_the_names_of_the_images(folder: Path) -> None:
     np.testing.assert_array_equal(sample.target, 255 - sample.infrared)
     assert source.names == ("a", "b")
     assert len(source) == 2
+
+
+@pytest.mark.parametrize("place", ["train/Mask2", "Mask2/train", "Mask2", "FMB/Train/Mask2"])
+def test_the_folder_of_targets_is_found_in_each_layout(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).mkdir(parents=True)
+    assert target_folder(tmp_path, "Mask2", "train") == tmp_path / place
+
+
+def test_another_splits_targets_are_not_taken(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split / "Infrared").mkdir(parents=True)
+    (tmp_path / "test" / "Mask2").mkdir()
+    assert target_folder(tmp_path, "Mask2", "train") == tmp_path / "Mask2"
 
 
 def test_a_missing_or_misfit_target_is_named(folder: Path) -> None:
