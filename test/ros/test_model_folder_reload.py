@@ -11,10 +11,13 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 from rclpy.parameter import Parameter
 from standin_networks import early_fusion, rgb_only
 from std_srvs.srv import Trigger
+from torch_fixtures import tiny_weights
 
 from segmif_ros.inference.backends import missing_packages
 from segmif_ros.inference.engine import Engine, EngineConfig
 from segmif_ros.ros.segmif_node import load_engine
+
+__all__ = ["tiny_weights"]
 
 BACKEND = next((name for name in ("onnxruntime", "openvino") if not missing_packages(name)), "")
 pytestmark = pytest.mark.skipif(not BACKEND, reason="neither onnxruntime nor openvino is installed")
@@ -43,9 +46,9 @@ def mask_of(table, number):
     return np.frombuffer(bytes(message.data), np.uint8).reshape(message.height, message.width)
 
 
-def expected(folder):
-    """What the folder's own engine gives for the pair."""
-    return Engine(EngineConfig(weights=(str(folder),), device="cpu", backend=BACKEND)).infer(INFRARED, RGB).labels
+def expected(weights, backend=BACKEND):
+    """What an engine of these weights gives for the pair."""
+    return Engine(EngineConfig(weights=(str(weights),), device="cpu", backend=backend)).infer(INFRARED, RGB).labels
 
 
 def test_a_model_folder_takes_over_from_another_and_a_broken_one_does_not(bench, tmp_path) -> None:
@@ -75,3 +78,24 @@ def test_a_model_folder_takes_over_from_another_and_a_broken_one_does_not(bench,
     assert not answer.success
     assert "inputs[0].name is 'picture'" in answer.message
     assert np.array_equal(mask_of(table, 3), wanted[second])
+
+
+def test_segmifs_own_weights_give_way_to_a_model_folder_and_come_back(bench, tiny_weights, tmp_path) -> None:
+    folder = early_fusion(tmp_path / "net")
+    wanted = {weights: expected(weights, "auto") for weights in (tiny_weights, folder)}
+    assert (wanted[tiny_weights] != wanted[folder]).any()
+    table = bench(
+        make_engine=load_engine,
+        weights=str(tiny_weights),
+        device="cpu",
+        warm_up_width=WIDTH,
+        warm_up_height=HEIGHT,
+    )
+    table.listen("segmentation/mask")
+    counts = {each.topic: each.get_subscription_count for each in table.node.publishers}
+    table.until(lambda: counts["segmentation/mask"]() > 0)
+    assert np.array_equal(mask_of(table, 1), wanted[tiny_weights])
+    for number, weights in ((2, folder), (3, tiny_weights)):
+        answer = reload(table, weights)
+        assert answer.success, answer.message
+        assert np.array_equal(mask_of(table, number), wanted[weights])
