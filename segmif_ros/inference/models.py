@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from segmif_ros.inference.backends import BackendOptions, lacking
 from segmif_ros.inference.engine import AUTHORS_PRIOR
-from segmif_ros.inference.model_folder import read_model_folder
+from segmif_ros.inference.folder_network import FolderNetwork
 from segmif_ros.inference.models_options import add_arguments as add_arguments
+from segmif_ros.inference.networks import installed_first
 from segmif_ros.inference.operations import count_parameters, count_work
 from segmif_ros.inference.weights import (
     NOTE,
@@ -62,6 +65,7 @@ class ModelFacts:
         licence: The file's own note about terms; empty if it has none.
         description: One line: the file's own, or its sizes.
         model_card: Where the card is; empty where there is none.
+        trial_run: Of a model folder: which backend ran its file, or why none did; empty for other weights.
         metadata: All strings of the file.
     """
 
@@ -79,6 +83,7 @@ class ModelFacts:
     description: str
     model_card: str
     metadata: dict[str, str]
+    trial_run: str = ""
 
 
 def describe(weights: Sequence[str]) -> ModelFacts:
@@ -88,7 +93,8 @@ def describe(weights: Sequence[str]) -> ModelFacts:
         weights: A packaged name, one file, the authors' two files, or a model folder.
 
     Raises:
-        WeightsError: If they aren't there, or name a label set that doesn't fit them.
+        WeightsError: If they aren't there, or name a label set that doesn't fit them; if a model folder's file isn't
+            what model.yaml states.
         CheckpointError: If they are no weights of this network.
         WeightsError: If the file names a label set that doesn't exist, or one of another number of classes.
     """
@@ -119,7 +125,8 @@ def describe(weights: Sequence[str]) -> ModelFacts:
 
 
 def _describe_folder(folder: Path) -> ModelFacts:
-    spec = read_model_folder(folder)
+    network = FolderNetwork(folder)
+    spec = network.spec
     files = (spec.path, spec.file)
     said = {"data": spec.data, "fused": spec.fused_rule or "by the network", "backends": ", ".join(spec.backends)}
     return ModelFacts(
@@ -137,7 +144,16 @@ def _describe_folder(folder: Path) -> ModelFacts:
         description=spec.description or f"a model folder, {spec.file.name}",
         model_card="",
         metadata={name: value for name, value in said.items() if value},
+        trial_run=_trial_run(network),
     )
+
+
+def _trial_run(network: FolderNetwork) -> str:
+    backend = installed_first(network.backends)
+    if line := lacking(backend, file=True):
+        return f"not done: {line}"
+    network.create(backend, BackendOptions(device=torch.device("cpu")))
+    return f"passed, by {backend}"
 
 
 def asked_models(given: Sequence[str]) -> list[tuple[str, ...]]:
@@ -179,6 +195,7 @@ def details(facts: ModelFacts) -> list[str]:
     lines.append(f"  classes     {', '.join(facts.classes)}")
     lines.append(f"  model card  {facts.model_card or 'none'}")
     lines += [f"  file        {file}" for file in facts.files]
+    lines += [f"  trial run   {facts.trial_run}"] if facts.trial_run else []
     lines.append(f"  sha256      {facts.sha256}")
     return lines
 

@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from segmif_ros.evaluation import command as evaluate
 from segmif_ros.evaluation.card import command as weights_report
 from segmif_ros.inference import models
 from segmif_ros.inference.backends import missing_packages
+from segmif_ros.inference.weights import WeightsError
+from segmif_ros.labels import label_set
 from segmif_ros.trials import bench, replay_command
 
 __all__ = ["make_bag"]
@@ -80,6 +83,29 @@ def test_models_describes_folders_each_by_itself(folder: Path, tmp_path: Path) -
     assert (second.name, second.prior, second.parameters) == ("rgb-only", "none", None)
     assert models.models_table([first, second]).row_count == 2
     assert any("Apache-2.0" in line for line in models.details(first))
+
+
+def test_models_runs_the_file_of_a_folder_and_names_the_entry_that_does_not_fit(folder: Path) -> None:
+    facts = models.describe([str(folder)])
+    assert facts.trial_run == "passed, by onnxruntime"
+    assert "  trial run   passed, by onnxruntime" in models.details(facts)
+    described = folder / "model.yaml"
+    described.write_text(described.read_text().replace("name: image", "name: picture"))
+    with pytest.raises(WeightsError, match=r"inputs\[0\]\.name is 'picture'"):
+        models.describe([str(folder)])
+
+
+def test_models_says_which_runtime_is_missing_for_a_trial_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "lacking", lambda backend, *, file: f"backend '{backend}' needs something")
+    assert models.describe([str(folder)]).trial_run == "not done: backend 'onnxruntime' needs something"
+
+
+def test_the_page_states_how_many_classes_each_label_set_has() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "own_network.md").read_text()
+    row = next(line for line in page.splitlines() if line.startswith("| `label_set`"))
+    assert re.findall(r"`(\w+)` \((\d+)", row) == [
+        (name, str(len(label_set(name)))) for name in ("fmb", "mfnet", "pst900", "camvid")
+    ]
 
 
 def test_weights_report_measures_a_model_folder_on_pairs(folder: Path, pairs: Path, tmp_path: Path) -> None:
