@@ -53,8 +53,6 @@ def require_one_worker(temporal: str, *, workers: int, scheduler: str, has_engin
     if temporal == "none":
         return
     if not has_engine:
-        raise EvaluationError(
-            f"--temporal {temporal} steadies a network's labels: leave --baseline and files out"
-        )
+        raise EvaluationError(f"--temporal {temporal} steadies a network's labels: leave --baseline and files out")
     if workers > 1 or scheduler:
         raise EvaluationError(f"--temporal {temporal} needs all frames in order: leave --workers and --scheduler out")

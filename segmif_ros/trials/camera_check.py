@@ -4,7 +4,8 @@
 $ python -m segmif_ros.trials.camera_check DATA/roadscene DATA/videos
 
 Each folder has infrared/ and visible/ with images, shown as one sequence in the order of their names, or with videos,
-each of them a sequence. Status 0 if nothing was called a fault, else 1.
+each of them a sequence. `--rig` shows the frames of the simulated rig under its options instead, and prints a table.
+Status 0 if nothing was called a fault, else 1.
 """
 
 from __future__ import annotations
@@ -76,12 +77,21 @@ def called(camera: str, images: Iterator[Image], rate_hz: float) -> tuple[Counte
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is shown."""
-    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    parser.add_argument("folders", type=Path, nargs="*", metavar="FOLDER")
+    parser.add_argument("--rig", action="store_true", help="the simulated rig's options, at 10 and 30 Hz")
     parser.add_argument("--rate", type=float, default=10.0, help="of the frames (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Show all sequences; 1 if one was called a fault."""
+    if options.rig:
+        if options.folders:
+            raise DatasetError("folders and --rig: give one of them")
+        from segmif_ros.trials.rig_alarms import print_table
+
+        return 1 if print_table() else 0
+    if not options.folders:
+        raise DatasetError("nothing to show: give a FOLDER, or --rig")
     seen = faults = 0
     for root in options.folders:
         for name, camera in FOLDERS.items():

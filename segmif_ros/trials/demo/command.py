@@ -22,6 +22,8 @@ from typing import Any
 
 from rich.console import Console
 
+from segmif_ros.bag.reading import BagError
+from segmif_ros.bag.record_synthetic import LABELS_TOPIC
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.inference.config import EngineConfig
@@ -61,6 +63,7 @@ class DemoConfig:
         pictures: How many moments of the synthetic road become pictures.
         engine: Parameters of the node that choose its engine, by name; those left out keep their defaults.
         faults: Of the cameras, as `segmif_ros.scenes.faults` reads them; the page then shows a timeline.
+        record_bag: Folder of a bag of what the cameras sent, with the labels of the synthetic road; None for none.
     """
 
     out: Path
@@ -73,6 +76,7 @@ class DemoConfig:
     pictures: int = 9
     engine: Mapping[str, str] = field(default_factory=dict)
     faults: str = ""
+    record_bag: Path | None = None
 
     @property
     def time_s(self) -> float:
@@ -124,6 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CAMERA:KIND@START+DURATION",
         help="let a camera fail, for example infrared:freeze@5s+4s; the page shows the timeline",
     )
+    add("--record-bag", type=Path, metavar="FOLDER", help="also record what the cameras sent, for segmif replay")
     add("--out", type=Path, default=Path("out/demo"), help="folder to write to (out/demo)")
 
 
@@ -134,6 +139,7 @@ def run(options: argparse.Namespace) -> int:
         pairs=options.pairs,
         engine=given(options, EngineConfig),
         faults=",".join(map(str, parse_faults(",".join(options.fault)))),
+        record_bag=options.record_bag,
     )
     config = from_options(options, config)
     # SIGTERM as an exception, so that the children are ended on the way out
@@ -148,7 +154,11 @@ def demo(config: DemoConfig, console: Console) -> Figures:
     Raises:
         DemoError: A process could not start, failed or did not end; or nothing was processed.
         DatasetError: ``config.pairs`` holds no image pairs.
+        BagError: Something lies at ``config.record_bag``.
     """
+    bag = config.record_bag
+    if bag and bag.exists() and not (bag.is_dir() and not any(bag.iterdir())):
+        raise BagError(f"{bag}: is there already: give --record-bag another name")
     pairs = PairFolder(config.pairs) if config.pairs else None
     if weights := config.engine.get("weights"):
         resolve_weights(parse_weights(weights))  # the node would say it, after a while and in its log
@@ -194,6 +204,11 @@ def _demo(config: DemoConfig, console: Console, pairs: PairFolder | None) -> Fig
     page = config.out / "index.html"
     count = f"{len(pictures)} picture" + ("s" if len(pictures) != 1 else "")
     console.print(f"{count} and the page: open {page}", soft_wrap=True, highlight=False)
+    if config.record_bag:
+        one_camera = " --single-camera continue" if config.faults else ""
+        labels = "" if pairs else f" --labels-topic {LABELS_TOPIC}"
+        said = f"bag of the cameras: segmif replay {config.record_bag}{labels}{one_camera}"
+        console.print(said, soft_wrap=True, highlight=False)
     console.print(f"{time.monotonic() - began:.0f} s in all", highlight=False)
     return found
 
@@ -247,12 +262,14 @@ def _record(run: _Run, rate_hz: float, pairs: int) -> Path:
     if pairs:
         choice = ["--samples", str(min(pairs, _MAX_PICTURES)), "--each-once"]
     folder = config.out / "record"
+    # first, so that it listens when the rig begins
+    bag = run.group.start("bag", _bag_command(config.record_bag)) if config.record_bag else None
     recorder = _recorder(run, "recorder", seen, folder, *choice)
     _active(run, recorder, seen)
     length = f"at most {config.time_s:.0f} s" if pairs else f"{config.time_s:.0f} s"
     run.say(f"recording: {'every pair once' if pairs else config.lighting}, {rate_hz:.1f} Hz, {length}")
     rig = _rig(run, "simulated_rig", rate_hz)
-    needed = [rig, run.node, recorder]
+    needed = [rig, run.node, recorder, *([bag] if bag else [])]
     run.group.wait_until(lambda: seen.inputs > 0, needed, _FIRST_FRAME_TIMEOUT_S, "no image of simulated_rig came")
     end = time.monotonic() + config.time_s
 
@@ -262,6 +279,8 @@ def _record(run: _Run, rate_hz: float, pairs: int) -> Path:
     run.group.wait_until(over, needed, config.time_s + _FIRST_FRAME_TIMEOUT_S, "nothing was heard of the recorder")
     _ended_well(rig)
     run.say("writing the record")
+    if bag:
+        _ended_well(bag, _WRITE_TIMEOUT_S)
     _ended_well(recorder, _WRITE_TIMEOUT_S)
     return folder
 
@@ -282,6 +301,10 @@ def _rig(run: _Run, name: str, rate_hz: float) -> Child:
     if config.faults:
         values["faults"] = config.faults
     return run.group.start(name, _ros_command("rig", values))
+
+
+def _bag_command(bag: Path) -> list[str]:
+    return ["-m", "segmif_ros.cli", "record", str(bag.expanduser().resolve()), "--also", LABELS_TOPIC]
 
 
 def _ros_command(command: str, parameters: Mapping[str, str]) -> list[str]:

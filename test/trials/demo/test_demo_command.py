@@ -16,6 +16,7 @@ import torch
 from rich.console import Console
 
 from segmif_ros import cli
+from segmif_ros.bag.reading import Topics, open_bag
 from segmif_ros.inference.weights import WeightsError
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
 from segmif_ros.trials.demo.command import DemoConfig, _advice, demo
@@ -50,6 +51,36 @@ def test_from_two_cameras_to_a_report(weights: str, tmp_path: Path) -> None:
     printed = console.file.getvalue()
     for each in ("processed", "dropped: superseded", "network", "segmentation/semantic_map"):
         assert each in printed
+
+
+def test_a_demo_with_faults_records_a_bag_that_replay_reads(weights: str, tmp_path: Path) -> None:
+    console, bag = Console(file=io.StringIO(), width=200), tmp_path / "bag"
+    config = DemoConfig(
+        out=tmp_path / "out",
+        seconds=5.0,
+        rate_hz=5.0,
+        width=160,
+        height=120,
+        pictures=1,
+        engine={"weights": weights},
+        faults="infrared:silent@2.5s",
+        record_bag=bag,
+    )
+    demo(config, console)
+    assert f"segmif replay {bag} --labels-topic /rig/labels --single-camera continue" in console.file.getvalue()
+    topics = Topics(infrared="/infrared/image_raw", rgb="/rgb/image_raw", labels="/rig/labels")
+    with open_bag(bag, topics) as recorded:
+        roles = [each.role for each in recorded.frames()]
+        assert recorded.index_truth() > 0
+    assert 0 < roles.count("infrared") < roles.count("rgb")  # the fault is in the bag
+
+
+def test_a_bag_that_is_there_is_not_recorded_over(weights: str, tmp_path: Path, capsys) -> None:
+    (tmp_path / "metadata.yaml").write_text("")
+    given = ["--weights", weights, "--record-bag", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert cli.main(["demo", *given]) == 2
+    assert "is there already: give --record-bag another name" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def _found(rate_hz: float) -> Figures:
