@@ -200,7 +200,7 @@ def _demo(config: DemoConfig, console: Console, pairs: PairFolder | None) -> Fig
         )
     shutil.rmtree(record_folder)
     print_tables(console, tables(found))
-    console.print(lead, highlight=False)
+    console.print(lead, highlight=False, markup=False)
     page = config.out / "index.html"
     count = f"{len(pictures)} picture" + ("s" if len(pictures) != 1 else "")
     console.print(f"{count} and the page: open {page}", soft_wrap=True, highlight=False)
