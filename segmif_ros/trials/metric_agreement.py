@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our metrics beside those of well-kept libraries: `python -m segmif_ros.trials.metric_agreement [IR VIS FUSED]`.
 
-Prints the relative difference of every metric that a library has as well, for three images (cut to whole multiples of 16) or a built-in pattern,
-and of mean IoU and accuracy on random label maps. What isn't installed is left out and listed; all of it comes with
-`pip install 'segmif_ros[agreement]'`. No library has SF, AG, Qabf, Nabf and FMI: the tests compare them with loops that
-follow the published formulas.
+Prints the relative difference of every metric that a library has as well, for three images (cut to multiples of 16
+pixels) or a built-in pattern, and of mean IoU and accuracy on random label maps. What isn't installed is left out and
+listed; all of it comes with `pip install 'segmif_ros[agreement]'`. No library has SF, AG, Qabf, Nabf and FMI: the tests
+compare them with loops that follow the published formulas.
 """
 
 from __future__ import annotations
