@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 pytest.importorskip("nav_msgs", reason="nav_msgs is not installed")
+pytest.importorskip("tf2_msgs", reason="tf2_msgs is not installed")
 
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
