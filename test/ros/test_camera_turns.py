@@ -6,7 +6,6 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 pytest.importorskip("nav_msgs", reason="nav_msgs is not installed")
-pytest.importorskip("tf2_msgs", reason="tf2_msgs is not installed")
 
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
@@ -14,6 +13,8 @@ from nav_msgs.msg import Odometry
 from segmif_ros.grid.poses import camera_pose, from_rpy, quaternion
 from segmif_ros.ros.camera_turns import CameraTurns
 from segmif_ros.ros.pose_inputs import tf_message_type
+
+pytestmark = pytest.mark.skipif(tf_message_type()[0] is None, reason=f"no tf: {tf_message_type()[1]}")
 
 MS = 1_000_000
 SHAPE = (120, 160)
