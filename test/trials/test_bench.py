@@ -136,6 +136,7 @@ def test_by_default_what_fits_the_device_and_starts_soon_is_timed(
     fake: type[FakeRunner], monkeypatch: pytest.MonkeyPatch, device: str, precision: str, timed: set[str]
 ) -> None:
     monkeypatch.setattr(backends, "missing_packages", lambda name, **_: ())  # as if all were installed
+    monkeypatch.setattr(backends, "_onnx_providers", lambda: ("CPUExecutionProvider",))
     fake.total_ms = dict.fromkeys(backends.BACKENDS, 1.0)
     given = ("--device", device, "--precision", precision, "--size", "16x8", "--frames", "1", "--warm-up", "0")
     assert cli.main(["bench", *given]) == 0
@@ -175,8 +176,9 @@ def test_random_weights_said_wrongly_are_refused(text: str, capsys: pytest.Captu
 
 
 def test_int8_is_timed_with_the_pairs_that_it_is_calibrated_with(
-    fake: type[FakeRunner], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fake: type[FakeRunner], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(backends, "missing_packages", lambda name, **_: ())  # as if all were installed
     fake.total_ms["openvino"] = 4.0
     fake.specs.clear()
     given = ("--backend", "openvino", "--size", "16x8", "--precision", "int8", "--calibration-pairs", "pairs")
