@@ -19,6 +19,7 @@ INK, SOFT, LINE, BAR = "#1c2430", "#5b6675", "#d9dee5", "#3f7ab8"
 # one colour a group, distinct also for colour-blind readers
 GROUP_COLOURS = {"all": "#3f7ab8", "day": "#d98c1f", "night": "#46327e"}
 LINE_COLOURS = ("#3f7ab8", "#d98c1f", "#46327e", "#2f8f6b", "#a33b4a")
+LINE_STYLES = ("-", "--", ":")  # one after the other, where there are more lines than colours
 
 
 def iou_bars(names: Sequence[str], groups: Mapping[str, Sequence[float | None]]) -> str:
@@ -95,8 +96,10 @@ def timeline(times_s: Sequence[float], values: Sequence[float], label: str) -> s
 def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> str:
     """Lines of several quantities over a common axis, by name as (x, y)."""
     figure, axes = _figure(width=4.6, height=2.8)
-    for (name, (x, y)), colour in zip(series.items(), itertools.cycle(LINE_COLOURS), strict=False):
-        axes.plot(x, y, marker="." if len(x) < 40 else "", linewidth=1.2, color=colour, label=name)
+    looks = itertools.cycle(itertools.product(LINE_STYLES, LINE_COLOURS))
+    for (name, (x, y)), (style, colour) in zip(series.items(), looks, strict=False):
+        marker = "." if len(x) < 40 else ""
+        axes.plot(x, y, marker=marker, linewidth=1.2, linestyle=style, color=colour, label=name)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.set_ylim(bottom=min([0.0, *(value for _, y in series.values() for value in y)]))
