@@ -21,6 +21,7 @@ from segmif_ros.imaging.encodings import (
     ImageBuffer,
     view,
 )
+from segmif_ros.imaging.histogram import byte_counts
 
 _ROWS = 48  # of a frame that are looked at
 _COLUMNS = 640  # at most, of each of them; every second one of a wider frame, and so on
@@ -106,7 +107,7 @@ def _measured(plane: npt.NDArray[Any], digest: int) -> Look:
     """Measure a sample (H, W) of one channel, in any byte order."""
     if plane.dtype.itemsize == 1:
         plane = np.ascontiguousarray(plane).view(np.uint8)
-        share = np.cumsum(cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel()) / plane.size
+        share = np.cumsum(byte_counts(plane)) / plane.size
         low, high = (float(np.searchsorted(share, quantile)) for quantile in (0.01, 0.99))
         saturated = 1.0 - float(share[_BRIGHT - 1])
         return Look(digest=digest, low=low, high=high, saturated=saturated, detail=_gradient(plane), eight_bit=True)

@@ -15,6 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from segmif_ros.imaging.encodings import ImageBuffer
+from segmif_ros.imaging.histogram import byte_counts
 from segmif_ros.labels import LabelSet
 
 NS_PER_S = 1_000_000_000
@@ -146,8 +147,7 @@ def semantic_map_message(
     built = SemanticMap.get_fields_and_field_types()
     facts = {name: value for name, value in facts.items() if name in built}
     height, width = labels.shape
-    # a quarter of the time of numpy's bincount, and exact up to 2^24 pixels a class
-    counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).astype(int).ravel().tolist()
+    counts = byte_counts(labels).astype(int).tolist()
     colours = label_set.palette.tolist()
     return SemanticMap(
         header=header,

@@ -21,6 +21,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.imaging.histogram import byte_counts
+
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 # from the stamps of two frames and (height, width): the (3, 3) homography from pixels of the second to the first, by
@@ -129,7 +131,7 @@ class TemporalFilter:
     def _taken_away(self, labels: Image, confidence: Image) -> Image:
         """Return the evidence that this frame takes away from other classes than its own, (H, W)."""
         against = cv2.LUT(confidence, self._against)
-        counts = cv2.calcHist([labels], [0], None, [256], [0, 256])[:, 0]
+        counts = byte_counts(labels)
         eager = np.where(counts < _LITTLE_SHARE * labels.size, self._config.eager, 1.0)
         factor = cv2.LUT(labels, np.rint(_EAGER_UNIT * eager).clip(1, 255).astype(np.uint8))
         return np.asarray(cv2.multiply(against, factor, scale=1 / _EAGER_UNIT), np.uint8)

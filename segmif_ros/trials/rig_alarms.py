@@ -19,7 +19,7 @@ from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.ros.simulator.config import RigConfig
 from segmif_ros.ros.simulator.effects import CameraFaults, make_effects
 from segmif_ros.ros.simulator.frames import FrameFeed, RigFrame, make_source
-from segmif_ros.ros.simulator.schedule import INFRARED, RGB, Player, Schedule, Shot
+from segmif_ros.ros.simulator.schedule import INFRARED, RGB, Player, Shot
 from segmif_ros.stream.camera_health import CameraHealth, Condition
 
 SECONDS = 12.0
@@ -115,14 +115,7 @@ def _published(config: RigConfig, seconds: float) -> Iterator[tuple[str, ImageBu
     feed.run()  # renders the whole loop
     infrared = source.calibration.infrared
     effects = make_effects(config, infrared.K[0, 0] if infrared else 0.0)
-    schedule = Schedule(
-        rate_hz=config.rate_hz,
-        jitter_s=config.jitter_s,
-        drop_probability=config.drop_probability,
-        infrared_time_offset_s=config.infrared_time_offset_s,
-        seed=config.seed,
-    )
-    player = Player(schedule, feed.next, max_frames=round(seconds * config.rate_hz), start_ns=_START_NS)
+    player = Player(config.schedule(), feed.next, max_frames=round(seconds * config.rate_hz), start_ns=_START_NS)
     now_ns = _START_NS
     while not player.done:
         for shot, frame in player.due(now_ns):

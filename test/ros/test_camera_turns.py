@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from fake_node import FakeNode
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 pytest.importorskip("nav_msgs", reason="nav_msgs is not installed")
@@ -20,20 +21,6 @@ MS = 1_000_000
 SHAPE = (120, 160)
 INTRINSICS = np.array([[100.0, 0, 79.5], [0, 100.0, 59.5], [0, 0, 1]])
 MOUNT = camera_pose(1.0, 10.0)  # looks 10 degrees down
-
-
-class Node:
-    """Keeps what subscribes; messages are handed to the callbacks by hand."""
-
-    def __init__(self) -> None:
-        self.topics = {}
-
-    def create_subscription(self, _kind, name, callback, *_args, **_options):
-        self.topics[name] = callback
-        return name
-
-    def destroy_subscription(self, name) -> None:
-        del self.topics[name]
 
 
 def fill(message, matrix) -> None:
@@ -65,7 +52,7 @@ class Robot:
     """A node with the turns of its camera."""
 
     def __init__(self, source="topic", intrinsics=INTRINSICS) -> None:
-        self.node, self.said = Node(), []
+        self.node, self.said = FakeNode(), []
         self.turns = CameraTurns(
             self.node,
             source,

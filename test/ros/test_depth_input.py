@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from fake_node import FakeNode
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 
@@ -23,28 +24,11 @@ CAMERA = CameraModel(width=16, height=12, K=np.array([[16.0, 0, 7.5], [0, 16.0, 
 BESIDE = "0.5 0 0 0 0 0 1"
 
 
-class Node:
-    """Keeps what subscribes; messages are handed to the callbacks by hand."""
-
-    def __init__(self) -> None:
-        self.topics = {}
-
-    def create_subscription(self, _kind, name, callback, *_args, **_options):
-        self.topics[name] = callback
-        return name
-
-    def destroy_subscription(self, name) -> None:
-        del self.topics[name]
-
-    def resolve_topic_name(self, name) -> str:
-        return f"/{name}"
-
-
 class Table:
     """A depth input, what it took and what it said."""
 
     def __init__(self, source, pose, rgb_frame="rgb") -> None:
-        self.node, self.taken, self.said = Node(), [], []
+        self.node, self.taken, self.said = FakeNode(), [], []
         self.place = DepthPlace(self.node, pose, lambda: rgb_frame)
         self.input = DepthInput(
             self.node,
@@ -157,7 +141,7 @@ def test_tf_tells_where_the_sensor_is(monkeypatch) -> None:
 
 def test_without_a_frame_id_of_the_rgb_camera_tf_says_what_is_missing(monkeypatch) -> None:
     monkeypatch.setattr(depth_place.PoseInputs, "problems", lambda _self: [])
-    place = DepthPlace(Node(), "tf", lambda: "")
+    place = DepthPlace(FakeNode(), "tf", lambda: "")
     with pytest.raises(GridError, match="rgb/camera_info gives no frame_id"):
         place.rgb_from("lidar", 0)
 

@@ -11,6 +11,7 @@ from segmif_ros.imaging.size import ImageSize
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.ros.common_config import QosConfig
 from segmif_ros.ros.simulator.rigs import LENSES, CameraPlan, rotation_of
+from segmif_ros.ros.simulator.schedule import Schedule
 from segmif_ros.scenes import LIGHTINGS, WEATHERS
 from segmif_ros.scenes.faults import KINDS, parse_faults
 from segmif_ros.settings import Changes, part, setting
@@ -244,6 +245,16 @@ class RigConfig:
         names += ("infrared_right_m", "infrared_down_m", "infrared_yaw_deg", "infrared_pitch_deg", "infrared_roll_deg")
         return not (self.board or self.publish_depth) and all(
             getattr(self, name) == getattr(plain, name) for name in names
+        )
+
+    def schedule(self) -> Schedule:
+        """Return when images are due, and which of them are lost."""
+        return Schedule(
+            rate_hz=self.rate_hz,
+            jitter_s=self.jitter_s,
+            drop_probability=self.drop_probability,
+            infrared_time_offset_s=self.infrared_time_offset_s,
+            seed=self.seed,
         )
 
     def calibration(self) -> RigCalibration:

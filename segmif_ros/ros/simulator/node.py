@@ -33,7 +33,7 @@ from segmif_ros.ros.simulator.config import NODE_NAME, RigConfig
 from segmif_ros.ros.simulator.drive import DriveSource, PosePublisher
 from segmif_ros.ros.simulator.effects import CameraFaults, Effect, make_effects
 from segmif_ros.ros.simulator.frames import FrameFeed, RigFrame, make_source
-from segmif_ros.ros.simulator.schedule import INFRARED, RGB, Player, PlayerCounts, Schedule, Shot
+from segmif_ros.ros.simulator.schedule import INFRARED, RGB, Player, PlayerCounts, Shot
 
 CLOSE_TIMEOUT_S = 0.5
 POLL_S = 0.02  # until the first frames are ready
@@ -189,14 +189,9 @@ class SimulatedRig(Node):
         config = self._config
         infrared = self._source.calibration.infrared
         self._effects = make_effects(config, infrared.K[0, 0] if infrared else 0.0)
-        schedule = Schedule(
-            rate_hz=config.rate_hz,
-            jitter_s=config.jitter_s,
-            drop_probability=config.drop_probability,
-            infrared_time_offset_s=config.infrared_time_offset_s,
-            seed=config.seed,
+        return Player(
+            config.schedule(), self._feed.next, max_frames=config.max_frames, start_ns=now_ns, counts=self._counts
         )
-        return Player(schedule, self._feed.next, max_frames=config.max_frames, start_ns=now_ns, counts=self._counts)
 
     def _reconfigure(self, config: RigConfig) -> None:
         self._config = config
