@@ -51,21 +51,21 @@ def expected(weights, backend=BACKEND):
     return Engine(EngineConfig(weights=(str(weights),), device="cpu", backend=backend)).infer(INFRARED, RGB).labels
 
 
+def listened(bench, weights, **parameters):
+    """The node with these weights, its masks subscribed to."""
+    size = {"warm_up_width": WIDTH, "warm_up_height": HEIGHT}
+    table = bench(make_engine=load_engine, weights=str(weights), device="cpu", **size, **parameters)
+    table.listen("segmentation/mask")
+    counts = {each.topic: each.get_subscription_count for each in table.node.publishers}
+    table.until(lambda: counts["segmentation/mask"]() > 0)
+    return table
+
+
 def test_a_model_folder_takes_over_from_another_and_a_broken_one_does_not(bench, tmp_path) -> None:
     first, second = early_fusion(tmp_path / "first"), rgb_only(tmp_path / "second")
     wanted = {folder: expected(folder) for folder in (first, second)}
     assert (wanted[first] != wanted[second]).any()
-    table = bench(
-        make_engine=load_engine,
-        weights=str(first),
-        backend=BACKEND,
-        device="cpu",
-        warm_up_width=WIDTH,
-        warm_up_height=HEIGHT,
-    )
-    table.listen("segmentation/mask")
-    counts = {each.topic: each.get_subscription_count for each in table.node.publishers}
-    table.until(lambda: counts["segmentation/mask"]() > 0)
+    table = listened(bench, first, backend=BACKEND)
     assert np.array_equal(mask_of(table, 1), wanted[first])
 
     answer = reload(table, second)
@@ -84,16 +84,7 @@ def test_segmifs_own_weights_give_way_to_a_model_folder_and_come_back(bench, tin
     folder = early_fusion(tmp_path / "net")
     wanted = {weights: expected(weights, "auto") for weights in (tiny_weights, folder)}
     assert (wanted[tiny_weights] != wanted[folder]).any()
-    table = bench(
-        make_engine=load_engine,
-        weights=str(tiny_weights),
-        device="cpu",
-        warm_up_width=WIDTH,
-        warm_up_height=HEIGHT,
-    )
-    table.listen("segmentation/mask")
-    counts = {each.topic: each.get_subscription_count for each in table.node.publishers}
-    table.until(lambda: counts["segmentation/mask"]() > 0)
+    table = listened(bench, tiny_weights)
     assert np.array_equal(mask_of(table, 1), wanted[tiny_weights])
     for number, weights in ((2, folder), (3, tiny_weights)):
         answer = reload(table, weights)
