@@ -8,6 +8,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -206,6 +207,7 @@ class Record:
         self._held: dict[str, OrderedDict[int, ImageBuffer]] = {name: OrderedDict() for name in INPUTS}
         self._held_bytes = 0
         self._open: OrderedDict[int, dict[str, Any]] = OrderedDict()
+        self._passed_over: Callable[[], None] | None = None
         self.samples: list[WatchedSample] = []
         self.undecodable = 0
 
@@ -232,6 +234,16 @@ class Record:
     def frames(self, topic: str) -> int:
         """Return how many messages have arrived on ``topic``."""
         return len(self._topics[topic].arrivals_ns)
+
+    @property
+    def moments(self) -> int:
+        """How many samples `finish` leaves at least."""
+        return len(self.samples) or int(self._passed_over is not None)
+
+    def finish(self) -> None:
+        """Keep the latest complete moment if none was chosen: a slow node may deliver nothing at the times chosen."""
+        if not self.samples and self._passed_over is not None:
+            self._passed_over()
 
     def summary(self) -> WatchedFigures:
         """Return counts, rates and ages by topic, fit for JSON; ``matched`` counts outputs whose input was seen."""
@@ -276,8 +288,22 @@ class Record:
         classes: tuple[ClassShare, ...],
     ) -> None:
         content = zlib.crc32(memoryview(rgb.data))
-        if not self._choose(stamp_ns, content):
-            return
+        keep = partial(self._keep, stamp_ns, now_ns, infrared, rgb, parts, classes, content)
+        if self._choose(stamp_ns, content):
+            keep()
+        else:
+            self._passed_over = keep
+
+    def _keep(
+        self,
+        stamp_ns: int,
+        now_ns: int,
+        infrared: ImageBuffer,
+        rgb: ImageBuffer,
+        parts: dict[str, ImageBuffer],
+        classes: tuple[ClassShare, ...],
+        content: int,
+    ) -> None:
         stretch = ThermalGain(GainConfig(time_constant_s=0.0))
         try:
             self.samples.append(

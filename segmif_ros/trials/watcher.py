@@ -137,12 +137,13 @@ def run(options: argparse.Namespace) -> int:
         executor.spin_once(timeout_sec=0.1)
         if time.monotonic_ns() - told_ns > 250_000_000:
             told_ns = time.monotonic_ns()
-            say("progress", inputs=record.frames(RGB), outputs=record.frames(FUSED), samples=len(record.samples))
+            say("progress", inputs=record.frames(RGB), outputs=record.frames(FUSED), samples=record.moments)
     # two more: the next one may have been on its way while the last frames were worked on
     wanted = diagnostics.count + 2
     deadline_ns = time.monotonic_ns() + 5_000_000_000
     while diagnostics.count < wanted and time.monotonic_ns() < deadline_ns:
         executor.spin_once(timeout_sec=0.1)
+    record.finish()
     facts = {"undecodable": record.undecodable, "diagnostics_are_final": diagnostics.count >= wanted}
     executor.shutdown()
     node.destroy_node()

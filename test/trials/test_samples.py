@@ -160,6 +160,26 @@ def test_samples_that_come_late_are_not_taken_one_upon_the_other() -> None:
     assert [i for i in (0, 25, 26, 27, 28, 29, 30, 36, 40) if choice(i * 100 * MS, 0)] == [25, 30, 40]
 
 
+def test_a_slow_node_whose_moments_were_all_passed_over_leaves_the_latest_one() -> None:
+    record = Record(lambda *_: False)
+    assert record.moments == 0
+    for i in range(3):
+        _pair(record, i * 100 * MS)
+        _outputs(record, i * 100 * MS)
+    assert (record.moments, record.samples) == (1, [])
+    record.finish()
+    assert [each.stamp_ns for each in record.samples] == [200 * MS]
+
+
+def test_a_moment_that_was_passed_over_is_not_added_to_chosen_ones() -> None:
+    record = Record(lambda stamp_ns, _: stamp_ns == 0)
+    for i in range(2):
+        _pair(record, i * 100 * MS)
+        _outputs(record, i * 100 * MS)
+    record.finish()
+    assert [each.stamp_ns for each in record.samples] == [0]
+
+
 def test_each_image_is_taken_once() -> None:
     choice = EachOnceChoice(3)
     assert [choice(0, content) for content in (1, 1, 2, 1, 3, 4)] == [True, False, True, False, True, False]
