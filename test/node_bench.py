@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from node_program import FakeEngine
+from patience import WAIT_S
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -18,7 +19,6 @@ from segmif_ros.ros.messages import image_message, make_header
 from segmif_ros.ros.monitor import Monitor
 from segmif_ros.ros.segmif_node import SegmifNode
 
-WAIT_S = 20.0
 START_NS = time.time_ns() // 10**9 * 10**9
 Monitor.clock_tolerance_s = 3600.0  # stamps are of the time of this import, and tests may begin much later
 FRAME_NS = 33_333_333

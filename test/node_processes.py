@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from patience import WAIT_S
 from ros_domains import take_domain
 
 NODE_DOMAIN = take_domain()  # nodes in the tests' own process
@@ -18,7 +19,6 @@ PROCESS_DOMAIN = take_domain()  # nodes in processes of their own
 ROOT = Path(__file__).parent.parent
 FAKE_NODE = (str(Path(__file__).with_name("node_program.py")),)
 REAL_NODE = ("-c", "import sys; from segmif_ros.ros.entry import segmif_node; sys.exit(segmif_node())")
-WAIT_S = 60.0  # before a test gives up; torch may have to be imported on a busy machine
 END_S = 2.0  # as promised; without what the process waited for a processor that others used
 LONG = "3600"
 

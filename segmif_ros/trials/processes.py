@@ -23,7 +23,7 @@ NODE = (sys.executable, "-c", "import sys; from segmif_ros.ros.entry import segm
 TIMED_NODE = (sys.executable, "-m", "segmif_ros.trials.timed_engine")
 RIG = (sys.executable, "-c", "import sys; from segmif_ros.ros.entry import simulated_rig; sys.exit(simulated_rig())")
 _LAST_LINES = 8
-END_S = 10.0  # from SIGINT to giving up
+END_S = 30.0  # from SIGINT to giving up
 _GRACE_S = 3.0  # the same when the demo itself has failed or was interrupted
 
 

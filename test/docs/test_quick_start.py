@@ -7,10 +7,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from patience import WAIT_S
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 
-from node_processes import PROCESS_DOMAIN, WAIT_S
+from node_processes import PROCESS_DOMAIN
 from ros_fixtures import started
 
 from segmif_ros import cli

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from patience import WAIT_S
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 pytest.importorskip("segmif_ros.msg", reason="the package's own messages were not built here")
@@ -29,7 +30,6 @@ from segmif_ros.ros.grid_node import GridNode
 from segmif_ros.ros.messages import image_message, make_header, semantic_map_message
 from segmif_ros.ros.pose_inputs import TF_QOS, TF_STATIC_QOS, tf_message_type
 
-WAIT_S = 20.0
 START_NS = 1_700_000_000_000_000_000
 FRAME_NS = 100_000_000
 # as Nav2's static layer subscribes

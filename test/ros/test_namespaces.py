@@ -5,12 +5,13 @@ import time
 
 import numpy as np
 import pytest
+from patience import WAIT_S
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from node_processes import FAKE_NODE, PROCESS_DOMAIN, WAIT_S
+from node_processes import FAKE_NODE, PROCESS_DOMAIN
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image

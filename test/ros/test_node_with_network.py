@@ -6,11 +6,12 @@ import time
 
 import numpy as np
 import pytest
+from patience import WAIT_S
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 
 import rclpy
-from node_processes import PROCESS_DOMAIN, REAL_NODE, WAIT_S, ends_cleanly
+from node_processes import PROCESS_DOMAIN, REAL_NODE, ends_cleanly
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image

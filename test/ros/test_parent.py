@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from patience import WAIT_S
 
 from segmif_ros.ros.parent import OPTION, exit_with_parent_on_request
 
@@ -31,7 +32,7 @@ def test_the_child_ends_when_its_parent_is_gone() -> None:
     read, write = os.pipe()  # the child holds the only other copy of the reading end
     with subprocess.Popen([sys.executable, "-c", PARENT, CHILD, OPTION], stdin=read) as parent:
         os.close(read)
-        parent.wait(timeout=60)
+        parent.wait(timeout=WAIT_S)
     for _ in range(200):
         try:
             os.write(write, b"x")

@@ -7,10 +7,11 @@ import time
 
 import numpy as np
 import pytest
+from patience import WAIT_S
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 
-from node_processes import FAKE_NODE, LONG, PROCESS_DOMAIN, REAL_NODE, ROOT, WAIT_S, ends_cleanly
+from node_processes import FAKE_NODE, LONG, PROCESS_DOMAIN, REAL_NODE, ROOT, ends_cleanly
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image

@@ -3,13 +3,14 @@
 
 import numpy as np
 import pytest
+from patience import WAIT_S
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState, GetState
-from node_bench import BEST_EFFORT, FRAME_NS, START_NS, SUCCESS, WAIT_S
+from node_bench import BEST_EFFORT, FRAME_NS, START_NS, SUCCESS
 from node_processes import NODE_DOMAIN
 from node_program import FakeEngine
 from rclpy.context import Context

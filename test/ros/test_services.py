@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from patience import WAIT_S
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 pytest.importorskip("std_srvs.srv", reason="std_srvs is not installed")
@@ -92,7 +93,7 @@ class Loads:
         self.asked.extend(config.network.engine.weights)
         if len(self.asked) == 1:
             return self.engines[0]
-        assert self.gate.acquire(timeout=20)
+        assert self.gate.acquire(timeout=WAIT_S)
         made = self.later.pop(0)
         if isinstance(made, Exception):
             raise made
@@ -153,7 +154,7 @@ class People(FakeEngine):
 
     def infer(self, infrared, rgb):
         result = super().infer(infrared, rgb)
-        assert self._gate is None or self._gate.acquire(timeout=20)
+        assert self._gate is None or self._gate.acquire(timeout=WAIT_S)
         person = self.label_set.names.index("person")
         return dataclasses.replace(result, labels=np.full(infrared.shape, person, np.uint8))
 

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from patience import WAIT_S
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 
@@ -28,7 +29,7 @@ class StuckEngine(FakeEngine):
 
     def infer(self, infrared, rgb):
         result = super().infer(infrared, rgb)
-        self.gate.wait(60)
+        self.gate.wait(WAIT_S)
         return result
 
 

@@ -7,6 +7,7 @@ import threading
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from patience import WAIT_S
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 
@@ -47,7 +48,7 @@ class ExactStandIn(SimpleFilter):
             each.registerCallback(self.add, own, other)
 
     def add(self, message, own, other) -> None:
-        assert self.lock.acquire(timeout=5), "it would wait for ever"
+        assert self.lock.acquire(timeout=WAIT_S), "it would wait for ever"
         stamp = stamp_ns(message.header)
         own[stamp] = message
         while len(own) > self.queue_size:

@@ -6,13 +6,13 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
+from patience import WAIT_S
 
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.stream.pipeline import Pipeline
 from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.processing import Frame, Output
 
-WAIT_S = 10.0  # before a test gives up on an event that never comes
 MS = 1_000_000
 
 

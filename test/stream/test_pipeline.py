@@ -6,7 +6,8 @@ import threading
 import time
 
 import pytest
-from stream_fakes import MS, WAIT_S, FakeClock, FakeEngine, Harness, infrared_frame, rgb_frame
+from patience import WAIT_S
+from stream_fakes import MS, FakeClock, FakeEngine, Harness, infrared_frame, rgb_frame
 
 from segmif_ros.imaging.gain import GainConfig
 from segmif_ros.stream.camera_health import Condition
@@ -216,7 +217,7 @@ def test_a_pair_that_waits_when_the_pipeline_is_disabled_is_not_processed() -> N
     engine = FakeEngine(gated=True)
     with Harness(engine) as rig:
         rig.offer(0)
-        assert engine.entered.acquire(timeout=10)
+        assert engine.entered.acquire(timeout=WAIT_S)
         rig.offer(33)  # waits in the slot
         rig.pipeline.enable(False)
         engine.gate.release()
@@ -248,7 +249,7 @@ def test_who_watches_gets_the_next_pair_once_whether_it_was_delivered_or_refused
         for stamp_ms in (0, 33):
             rig.pipeline.watch_next(lambda pair, outcome: seen.put((pair, outcome)))
             rig.offer(stamp_ms)
-            pair, outcome = seen.get(timeout=10)
+            pair, outcome = seen.get(timeout=WAIT_S)
             assert pair.rgb.stamp_ns == stamp_ms * 1_000_000
             assert isinstance(outcome, Output if stamp_ms == 0 else PairRefusedError)
         rig.output()

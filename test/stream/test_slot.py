@@ -4,9 +4,9 @@
 import queue
 import threading
 
-from segmif_ros.stream.slot import LatestSlot
+from patience import WAIT_S
 
-WAIT_S = 10.0
+from segmif_ros.stream.slot import LatestSlot
 
 
 def test_what_is_put_is_taken_once() -> None:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from patience import WAIT_S
 
 from segmif_ros.data.images import DatasetError
 from segmif_ros.data.transforms import Sample
@@ -159,14 +160,14 @@ def is_running(process):
 def test_a_process_ends_though_it_still_holds_batches_that_others_prepare():
     with holder() as (process, worker):
         process.stdin.close()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=WAIT_S) == 0
         assert not is_running(worker)
 
 
 def test_processes_that_prepare_data_end_after_a_trainer_that_was_killed():
     with holder() as (process, worker):
         process.kill()
-        end = time.monotonic() + 60
+        end = time.monotonic() + WAIT_S
         while is_running(worker) and time.monotonic() < end:
             time.sleep(0.05)
         assert not is_running(worker)

@@ -7,6 +7,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import WAIT_S
 
 from segmif_ros.trials.overhead import figures, ideal
 
@@ -39,7 +40,7 @@ def test_the_command_prints_a_row_beside_the_ideal() -> None:
     pytest.importorskip("rclpy", reason="no ROS 2 here")
     command = [sys.executable, "-m", "segmif_ros.trials.overhead", "--infer-ms", "5", "--seconds", "1"]
     size = ["--width", "96", "--height", "64"]
-    done = subprocess.run([*command, *size], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*command, *size], capture_output=True, text=True, timeout=2 * WAIT_S)
     assert done.returncode == 0, done
     lines = done.stdout.splitlines()
     assert lines[0].startswith("96x64 at 30 Hz")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import WAIT_S
 
 from segmif_ros.trials import processes as children
 from segmif_ros.trials.processes import Children, DemoError, child_environment
@@ -24,7 +25,7 @@ def group(tmp_path: Path) -> Iterator[Children]:
 def test_events_of_a_child_are_waited_for(group: Children) -> None:
     events: list[dict[str, Any]] = []
     child = group.start("node", ["-c", PATIENT.format(status=0, say=READY)], events.append)
-    group.wait_until(lambda: bool(events), [child], 20.0, "node was not ready")
+    group.wait_until(lambda: bool(events), [child], WAIT_S, "node was not ready")
     assert events == [{"event": "ready", "count": 3}]
     assert child.stop() == 0
 
@@ -32,7 +33,7 @@ def test_events_of_a_child_are_waited_for(group: Children) -> None:
 def test_a_child_that_ends_too_early_is_said_with_its_last_lines(group: Children) -> None:
     child = group.start("node", ["-c", "import sys; print('weights not found'); sys.exit(4)"])
     with pytest.raises(DemoError, match=r"node ended too early, with status 4:\n    weights not found"):
-        group.wait_until(lambda: False, [child], 20.0, "node was not ready")
+        group.wait_until(lambda: False, [child], WAIT_S, "node was not ready")
 
 
 def test_waiting_has_an_end(group: Children) -> None:
@@ -44,7 +45,7 @@ def test_waiting_has_an_end(group: Children) -> None:
 def test_the_exit_status_after_sigint_is_returned(group: Children) -> None:
     events: list[dict[str, Any]] = []
     child = group.start("node", ["-c", PATIENT.format(status=7, say=READY)], events.append)
-    group.wait_until(lambda: bool(events), [child], 20.0, "")
+    group.wait_until(lambda: bool(events), [child], WAIT_S, "")
     assert child.stop() == 7
     assert child.stop() == 7
 
@@ -53,7 +54,7 @@ def test_a_child_that_ignores_sigint_is_ended_and_said(group: Children) -> None:
     events: list[dict[str, Any]] = []
     deaf = f"import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n{READY}\ntime.sleep(60)"
     child = group.start("rig", ["-c", deaf], events.append)
-    group.wait_until(lambda: bool(events), [child], 20.0, "")
+    group.wait_until(lambda: bool(events), [child], WAIT_S, "")
     with pytest.raises(DemoError, match="rig did not end"):
         child.stop(0.2)
     assert child._process.poll() == -signal.SIGKILL
@@ -68,13 +69,13 @@ def test_leaving_the_group_ends_every_child(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_child_writes_its_lines_to_its_log(group: Children, tmp_path: Path) -> None:
     child = group.start("rig", ["-c", "print('hello')"])
-    child.kill_after(20.0)
+    child.kill_after(WAIT_S)
     assert (tmp_path / "logs" / "rig.log").read_text() == "hello\n"
 
 
 def test_a_line_that_only_looks_like_an_event_is_a_line(group: Children) -> None:
     child = group.start("rig", ["-c", """print('{"event" broken')"""])
-    child.kill_after(20.0)
+    child.kill_after(WAIT_S)
     assert "broken" in child.last_lines()
 
 

@@ -8,6 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from patience import WAIT_S
 
 from segmif_ros.bag.messages import image_message as recorded_image
 from segmif_ros.bag.reading import Topics, open_bag
@@ -80,10 +81,10 @@ def test_a_running_rig_is_recorded_to_a_bag_that_replay_reads(tmp_path) -> None:
     )  # fmt: skip
     try:
         given = [sys.executable, "-m", "segmif_ros.cli", "record", str(tmp_path / "bag"), "--seconds", "3"]
-        done = subprocess.run(given, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(given, env=environment, capture_output=True, text=True, timeout=2 * WAIT_S)
     finally:
         rig.terminate()
-        rig.wait(20)
+        rig.wait(WAIT_S)
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "bag" / "segmif_manifest.json").read_text())
     assert {"/infrared/image_raw", "/rgb/image_raw", "/infrared/camera_info"} <= set(manifest["topics"])

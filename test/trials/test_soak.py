@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import WAIT_S
 
 from segmif_ros.trials.soak import MemorySample, slope_mib_per_hour, verdict
 
@@ -50,7 +51,7 @@ def test_the_command_runs_rig_and_node_and_prints_memory_and_verdict() -> None:
     pytest.importorskip("rclpy", reason="no ROS 2 here")
     command = [sys.executable, "-m", "segmif_ros.trials.soak", "--engine", "timed", "--infer-ms", "5"]
     size = ["--minutes", "0.1", "--interval-s", "1.1", "--size", "96x64", "--limit-mib-per-hour", "1e6"]
-    done = subprocess.run([*command, *size], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*command, *size], capture_output=True, text=True, timeout=2 * WAIT_S)
     lines = done.stdout.splitlines()
     assert sum("memory" in line and "MiB  processed" in line for line in lines) == 6, done
     assert lines[-1].startswith("PASS: memory is flat"), done

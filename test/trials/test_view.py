@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import yaml
 from browser import browser
+from patience import WAIT_S
 
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.trials.view import PANELS, drawn
 from segmif_ros.trials.view_server import LegendClass, LivePicture, LiveView, serve
-
-WAIT_S = 60  # on a busy machine
 
 
 def _card(text: str, width: int = 320, height: int = 240) -> np.ndarray:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from patience import WAIT_S
 
 from segmif_ros.trials.view_server import LegendClass, LivePicture, LiveView, ViewError, serve
 
@@ -31,7 +32,7 @@ def server(view: LiveView) -> Iterator[ThreadingHTTPServer]:
 
 
 def _ask(server: ThreadingHTTPServer, path: str, method: str = "GET", body: bytes | None = None, **headers: str):
-    connection = http.client.HTTPConnection(*server.server_address, timeout=10)
+    connection = http.client.HTTPConnection(*server.server_address, timeout=WAIT_S)
     connection.request(method, path, body, headers)
     answer = connection.getresponse()
     return answer.status, answer.read()

@@ -42,7 +42,8 @@ from segmif_ros.trials.samples import SampleEntry, WatchRecord
 LIGHTINGS = ("cycle", "day", "dusk", "night")
 _OF_THE_NODE = ("weights", "device", "backend", "precision", "calibration_pairs", "palette")  # options of the demo
 _START_TIMEOUT_S = 120.0  # a large model on a slow disk
-_FIRST_FRAME_TIMEOUT_S = 20.0
+_FIRST_FRAME_TIMEOUT_S = 60.0  # a busy machine imports ROS and torch slowly
+_FIRST_PICTURE_S = 20.0  # more than the recording time, where a slow node has delivered nothing yet
 _WRITE_TIMEOUT_S = 60.0  # hundreds of pictures on a busy machine
 _PROBE_S = 3.0
 _RATE_HZ = 10.0
@@ -275,9 +276,9 @@ def _record(run: _Run, rate_hz: float, pairs: int) -> Path:
 
     def over() -> bool:  # a slow machine gets more time for its first picture
         late_s = time.monotonic() - end
-        return 0 < pairs <= seen.samples or late_s > (0 if seen.samples else _FIRST_FRAME_TIMEOUT_S)
+        return 0 < pairs <= seen.samples or late_s > (0 if seen.samples else _FIRST_PICTURE_S)
 
-    limit_s = config.time_s + 2 * _FIRST_FRAME_TIMEOUT_S
+    limit_s = config.time_s + _FIRST_PICTURE_S + _FIRST_FRAME_TIMEOUT_S
     run.group.wait_until(over, needed, limit_s, "nothing was heard of the recorder")
     _ended_well(rig)
     run.say("writing the record")

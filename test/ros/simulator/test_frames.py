@@ -6,6 +6,7 @@ import threading
 import cv2
 import numpy as np
 import pytest
+from patience import WAIT_S
 
 from segmif_ros.data.images import DatasetError
 from segmif_ros.rig.calibration import RigCalibration
@@ -49,13 +50,13 @@ def test_a_loop_that_is_still_growing_turns_at_its_end():
     def frame(number):
         if number == 3:
             reached.set()
-            gate.wait(10)
+            gate.wait(WAIT_S)
         return number
 
     source.frame = frame
     feed = _feed(source)
     feed.start()
-    assert reached.wait(10)
+    assert reached.wait(WAIT_S)
     assert [feed.next() for _ in range(7)] == [0, 1, 2, 1, 0, 1, 2]
     gate.set()
     assert feed.stop(10)
@@ -109,7 +110,7 @@ def test_an_endless_source_is_prepared_a_few_frames_ahead_and_no_further():
     source.frame = frame
     feed = _feed(source)
     feed.start()
-    assert asked.wait(10)
+    assert asked.wait(WAIT_S)
     assert feed.stop(10)
     assert len(source.asked) == AHEAD
     assert [feed.next() for _ in range(AHEAD)] == list(range(AHEAD))

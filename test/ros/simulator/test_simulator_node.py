@@ -9,6 +9,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from patience import WAIT_S
 
 rclpy = pytest.importorskip("rclpy", reason="no ROS 2 here")
 
@@ -57,7 +58,7 @@ def listener():
         while process.poll() is None and any(len(got[topic]) < 3 for topic in topics):
             executor.spin_once(timeout_sec=0.05)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=WAIT_S)
         assert process.returncode == 0, said
         assert "Traceback" not in said
         return got
@@ -109,7 +110,7 @@ def test_a_folder_of_pairs_is_shown_as_it_is_without_labels_and_calibration(list
 @pytest.mark.dds
 def test_after_max_frames_the_process_ends_by_itself_with_status_0():
     process = _process(*SMALL, "rate_hz:=50", "max_frames:=3")
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, said
     assert "Traceback" not in said
 
@@ -121,7 +122,7 @@ def test_a_signal_ends_the_process_with_status_0(number):
     line = process.stdout.readline()
     assert "synthetic road 64x48" in line
     process.send_signal(number)
-    rest, _ = process.communicate(timeout=10)
+    rest, _ = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, rest
     assert "Traceback" not in rest
 
@@ -129,7 +130,7 @@ def test_a_signal_ends_the_process_with_status_0(number):
 @pytest.mark.dds
 def test_a_bad_value_ends_the_process_with_one_line_and_status_1():
     process = _process("lighting:=noon")
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=WAIT_S)
     assert process.returncode == 1
     assert "parameter 'lighting' is 'noon': allowed is day, dusk, night, cycle" in said
     assert len(said.strip().splitlines()) == 1

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from patience import WAIT_S
 from rich.console import Console
 
 from segmif_ros import cli
@@ -132,14 +133,14 @@ def test_an_interrupted_demo_leaves_nothing_behind(number: int, status: int, wei
     command = [sys.executable, "-m", "segmif_ros.cli", "demo", "--weights", weights, "--out", str(tmp_path)]
     demo_process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     recorder_log = tmp_path / "logs" / "recorder.log"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + WAIT_S
     while not (recorder_log.exists() and "ready" in recorder_log.read_text()):
         assert demo_process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert len(_processes_with(f"ROS_LOG_DIR={tmp_path}")) == 2
     demo_process.send_signal(number)
-    _, said = demo_process.communicate(timeout=30)
+    _, said = demo_process.communicate(timeout=WAIT_S)
     assert (demo_process.returncode, said) == (status, "segmif demo: stopped\n" if number == signal.SIGINT else "")
     assert _processes_with(f"ROS_LOG_DIR={tmp_path}") == []
 
