@@ -120,7 +120,7 @@ COMMANDS: dict[str, tuple[str, Wire]] = {
         _of("segmif_ros.training.pseudo_labels", "pseudo_label_options"),
     ),
     "evaluate": ("evaluate weights, or your own method's images, on a data set", _of("segmif_ros.evaluation.command")),
-    "compare": ("compare two reports of evaluate", _of("segmif_ros.evaluation.compare")),
+    "compare": ("compare two reports of evaluate", _of("segmif_ros.evaluation.compare_reports")),
     "evaluate-grid": ("judge the planner's grid against exact ground", _of("segmif_ros.evaluation.ground.command")),
     "replay": (
         "run bags through pairing and engine, or play one to a node",

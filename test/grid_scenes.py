@@ -15,7 +15,7 @@ from segmif_ros.grid.costs import CostTable, read_costs
 from segmif_ros.grid.mapper import GroundMapper, LabelFrame
 from segmif_ros.grid.poses import camera_pose
 from segmif_ros.labels import FMB
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 
 COSTS_FILE = Path(__file__).parents[1] / "config" / "grid_costs.yaml"
 CAMERA = CameraModel(width=201, height=201, K=np.array([[100.0, 0, 100], [0, 100, 100], [0, 0, 1]]))

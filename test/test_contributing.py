@@ -21,7 +21,7 @@ from segmif_ros.data.layouts import Layout
 from segmif_ros.data.published import PUBLISHED, PublishedAs
 from segmif_ros.evaluation.better import Better
 from segmif_ros.evaluation.directions import direction
-from segmif_ros.evaluation.fusion import FUSION_METRICS, FusionMetric
+from segmif_ros.evaluation.fusion_metrics import FUSION_METRICS, FusionMetric
 from segmif_ros.inference.backend_table import BACKENDS, BackendEntry
 from segmif_ros.inference.engine import Engine, EngineConfig
 from segmif_ros.labels import FMB, LABEL_SETS, LabelSet

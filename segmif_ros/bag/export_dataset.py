@@ -25,8 +25,8 @@ from segmif_ros.bag.node_options import (
     follow_params_file,
     offline_pipeline_config,
 )
-from segmif_ros.bag.pairs import PairingFacts, Recorded, no_pairs, pairs_of
 from segmif_ros.bag.reading import Bag, BagError, Topics, label_map, open_bag
+from segmif_ros.bag.recorded_pairs import PairingFacts, Recorded, no_pairs, pairs_of
 from segmif_ros.command_line import StoppedError, complain
 from segmif_ros.evaluation.report import canonical_hash, software
 from segmif_ros.files import write_json

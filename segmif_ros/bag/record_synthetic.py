@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segmif_ros.bag.drive import write_drive
+from segmif_ros.bag.drive_writing import write_drive
 from segmif_ros.bag.messages import (
     CAMERA_INFO,
     COMPRESSED,

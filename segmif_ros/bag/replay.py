@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.bag.grid import GRID_FILE, GridReplay, GridReplayConfig, grid_section
+from segmif_ros.bag.grid_replay import GRID_FILE, GridReplay, GridReplayConfig, grid_section
 from segmif_ros.bag.messages import IMAGE, SEMANTIC_MAP, image_message, semantic_map_message
 from segmif_ros.bag.output_infos import OutputInfos, usable_info
-from segmif_ros.bag.pairs import PairingFacts, Recorded, moment_hash, moments_of, no_pairs
 from segmif_ros.bag.reading import Bag, BagError, Topics, label_map, open_bag
+from segmif_ros.bag.recorded_pairs import PairingFacts, Recorded, moment_hash, moments_of, no_pairs
 from segmif_ros.bag.replay_sections import joined, pairing_section, time_series
 from segmif_ros.bag.spool import Spool
 from segmif_ros.bag.writing import new_bag
 from segmif_ros.evaluation.contents import MEMORY_FILE, contents_hash
-from segmif_ros.evaluation.fusion import TEXTBOOK_METRICS
+from segmif_ros.evaluation.fusion_metrics import TEXTBOOK_METRICS
 from segmif_ros.evaluation.records import Record, measure
 from segmif_ros.evaluation.report import (
     EXTREMES,

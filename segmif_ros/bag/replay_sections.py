@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from segmif_ros.bag.pairs import PairingFacts
+from segmif_ros.bag.recorded_pairs import PairingFacts
 from segmif_ros.evaluation.records import Record
 from segmif_ros.evaluation.report_types import PairingSection, Series
 from segmif_ros.reporting.numbers import percentiles

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.data.images import Image
+from segmif_ros.data.image_files import Image
 from segmif_ros.labels import CAMVID, IGNORE_ID, LabelSet, common_name
 
 # grey level range of a thermal camera by class: (coldest, warmest) surface, and how much of the RGB texture shows

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.data.images import DatasetError, Image, decode, read_content
+from segmif_ros.data.image_files import DatasetError, Image, decode, read_content
 from segmif_ros.labels import LabelSet
 
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segmif_ros.data.images import DatasetError, Image
+from segmif_ros.data.image_files import DatasetError, Image
 from segmif_ros.labels import IGNORE_ID, LabelSet, LabelSetError, counterparts
 
 
@@ -63,9 +63,7 @@ class LabelMapping:
             elif self.ours.names[j] != name:
                 renamed.append(f"{name} -> {self.ours.names[j]}")
         found = set(self._ids.values())
-        absent = [
-            name for i, name in enumerate(self.ours.names) if i not in found and i != self.ours.ignore_id
-        ]
+        absent = [name for i, name in enumerate(self.ours.names) if i not in found and i != self.ours.ignore_id]
         parts = [f"{len(self._ids) - len(ignored)} of {len(self._ids)} classes of {self.theirs.name} used"]
         parts += [", ".join(renamed)] if renamed else []
         parts += [f"ignored: {', '.join(ignored)}"] if ignored else []

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from segmif_ros.data.images import IMAGE_SUFFIXES, DatasetError, folders_in, images_by_name
+from segmif_ros.data.image_files import IMAGE_SUFFIXES, DatasetError, folders_in, images_by_name
 
 # of several the first that is there is taken
 INFRARED_FOLDERS = ("infrared", "ir", "thermal", "lwir", "tir")
@@ -178,9 +178,7 @@ def _with_images(folder: Path) -> Path:
     return inner[0] if len(inner) == 1 and not images_by_name(folder) else folder
 
 
-def _found(
-    base: Path, named: list[Path], folders: list[Path], listed: tuple[str, ...] | None = None
-) -> FoundSplit:
+def _found(base: Path, named: list[Path], folders: list[Path], listed: tuple[str, ...] | None = None) -> FoundSplit:
     images = [images_by_name(folder) for folder in folders]
     return FoundSplit(
         base=base,

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from segmif_ros.data.images import DatasetError, require_8_bits
-from segmif_ros.data.kept_images import KeptImages
+from segmif_ros.data.image_cache import ImageCache
+from segmif_ros.data.image_files import DatasetError, require_8_bits
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.data.published import PublishedDataset, read_pair
@@ -103,7 +103,7 @@ class PairSource:
             )
         self._indices = with_labels if labelled_only else kept
         self.mapping = mapping if with_labels else None
-        self._kept = KeptImages()
+        self._kept = ImageCache()
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -190,7 +190,7 @@ class PublishedSource:
         self.mapping = LabelMapping(dataset.label_set, ours, label_map)
         self.notes = dataset.notes
         self._items = dataset.items
-        self._kept = KeptImages()
+        self._kept = ImageCache()
 
     def __len__(self) -> int:
         return len(self._items)

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.data.absence import ABSENCE_GROUPS
-from segmif_ros.data.images import DatasetError, Image, images_by_name, require_8_bits, size_of
+from segmif_ros.data.image_files import DatasetError, Image, images_by_name, require_8_bits, size_of
 from segmif_ros.data.label_files import read_label_map
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.labels import FMB, LabelSet, common_name

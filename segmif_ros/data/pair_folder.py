@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.data.absence import require_absence
-from segmif_ros.data.images import (
+from segmif_ros.data.image_files import (
     DatasetError,
     folders_in,
     images_by_name,

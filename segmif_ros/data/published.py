@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.data.images import (
+from segmif_ros.data.image_files import (
     DatasetError,
     Image,
     decode,
@@ -208,9 +208,7 @@ def read_pair(item: PairItem, label_set: LabelSet | None, prepare: Prepare | Non
             raise DatasetError(f"{item.key}: labels are {size_of(labels)} and the images {size_of(infrared)}")
         if label_set is not None:
             _require_ids(labels, item.labels, label_set)
-    return PairSample(
-        infrared=infrared, rgb=rgb, labels=labels, sha256=digest.hexdigest(), looks_swapped=looks_swapped
-    )
+    return PairSample(infrared=infrared, rgb=rgb, labels=labels, sha256=digest.hexdigest(), looks_swapped=looks_swapped)
 
 
 def _require_ids(labels: Image, path: Path, label_set: LabelSet) -> None:
@@ -220,9 +218,7 @@ def _require_ids(labels: Image, path: Path, label_set: LabelSet) -> None:
         raise DatasetError(f"{path}: ids {unknown} are not {label_set.name}'s 0..{len(label_set) - 1}")
 
 
-def _open_split(
-    name: str, published: PublishedAs, root: Path, split: str, *, with_labels: bool
-) -> PublishedDataset:
+def _open_split(name: str, published: PublishedAs, root: Path, split: str, *, with_labels: bool) -> PublishedDataset:
     try:
         found = find_split(published.layout, root, split, with_labels=with_labels)
     except DatasetError as error:

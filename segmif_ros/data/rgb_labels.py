@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from segmif_ros.data.images import DatasetError, Image, images_by_name, read_rgb, size_of
+from segmif_ros.data.image_cache import ImageCache
+from segmif_ros.data.image_files import DatasetError, Image, images_by_name, read_rgb, size_of
 from segmif_ros.data.invented_infrared import thermal_from_labels
-from segmif_ros.data.kept_images import KeptImages
 from segmif_ros.data.label_files import read_label_map
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.transforms import Sample
@@ -55,7 +55,7 @@ class RgbLabels:
         self.paths = [found[name] for name in both]
         self._truth = [truth[name] for name in both]
         self._infrared = infrared
-        self._kept = KeptImages()
+        self._kept = ImageCache()
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from segmif_ros.data.images import DatasetError, Image, images_by_name, read_grey, size_of
-from segmif_ros.data.kept_images import KeptImages
+from segmif_ros.data.image_cache import ImageCache
+from segmif_ros.data.image_files import DatasetError, Image, images_by_name, read_grey, size_of
 from segmif_ros.data.layouts import child_folder, top_folders
 from segmif_ros.data.mixture import Source
 from segmif_ros.data.transforms import Sample
@@ -36,7 +36,7 @@ class WholeTargets:
         self._source = source
         self._make = make
         self._target_folder = target_folder
-        self._kept = KeptImages()
+        self._kept = ImageCache()
 
     def __len__(self) -> int:
         return len(self._source)

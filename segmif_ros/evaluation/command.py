@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from segmif_ros.command_line import StoppedError, complain
 from segmif_ros.data.published import PublishedDataset, dataset_names, open_dataset
-from segmif_ros.evaluation import options
+from segmif_ros.evaluation import engine_options
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.report_page import PAGE_FILE
 from segmif_ros.labels import FMB, LabelSet, label_set
@@ -47,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--labels", type=Path, metavar="FOLDER", help="its label maps, ids of the truth or of --label-set")
     own.add_argument("--name", default="", help="what the report and `segmif compare` call it")
     add_preparation_arguments(parser.add_argument_group("raw infrared, and images of two sizes: as the node"))
-    options.add_engine_arguments(parser)
-    options.add_run_arguments(parser, "out/evaluate")
+    engine_options.add_engine_arguments(parser)
+    engine_options.add_run_arguments(parser, "out/evaluate")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     with_truth = not (arguments.fusion_only or without_labels)
     preparation = preparation_config(arguments)
     Preparation(preparation)  # a calibration that isn't enough shall not cost every pair
-    metrics = options.metric_names(arguments.fusion_metrics)
+    metrics = engine_options.metric_names(arguments.fusion_metrics)
     try:
         dataset = open_dataset(arguments.dataset, arguments.root, arguments.split, with_labels=with_truth)
         truth_set = _truth_set(arguments, dataset)
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         config = EvaluationConfig(
             dataset=dataset,
             out=arguments.out,
-            engine=None if own else options.engine_factory(arguments),
+            engine=None if own else engine_options.engine_factory(arguments),
             settings=_settings(arguments, is_own=is_own),
             metrics=() if own and own.fused is None else metrics,
             with_truth=with_truth,
@@ -102,7 +102,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace, *, is_own: bool) -> dict[str, str]:
-    return {"method": "files", **options.palette_settings(arguments)} if is_own else options.engine_settings(arguments)
+    return (
+        {"method": "files", **engine_options.palette_settings(arguments)}
+        if is_own
+        else engine_options.engine_settings(arguments)
+    )
 
 
 def _truth_set(arguments: argparse.Namespace, dataset: PublishedDataset) -> LabelSet | None:
@@ -119,5 +123,5 @@ def _own_method(arguments: argparse.Namespace, truth: LabelSet | None) -> OwnMet
     if arguments.baseline:
         raise EvaluationError("--baseline and files of your own: give one of them")
     predicted = label_set(arguments.label_set) if arguments.label_set not in (None, "auto") else truth or FMB
-    drawn = predicted.with_palette(options.network_config(arguments).engine.palette)
+    drawn = predicted.with_palette(engine_options.network_config(arguments).engine.palette)
     return OwnMethod(fused=arguments.fused, labels=arguments.labels, label_set=drawn)

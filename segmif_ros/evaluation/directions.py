@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from segmif_ros.evaluation.better import Better
-from segmif_ros.evaluation.fusion import FUSION_METRICS
+from segmif_ros.evaluation.fusion_metrics import FUSION_METRICS
 
 _DESCRIBING = (
     r".*\.(deviation|pairs|pixels|frames|offered|offered_masters|workers|processed_in_this_run|span_s)",

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from segmif_ros.data.published import PairItem, PairSample, PublishedDataset, read_pair
 from segmif_ros.evaluation.by_name import ByName
 from segmif_ros.evaluation.contents import MEMORY_FILE, contents_hash
+from segmif_ros.evaluation.engine_options import EngineFactory
 from segmif_ros.evaluation.errors import EvaluationError
-from segmif_ros.evaluation.fusion import TEXTBOOK_METRICS
-from segmif_ros.evaluation.options import EngineFactory
+from segmif_ros.evaluation.fusion_metrics import TEXTBOOK_METRICS
 from segmif_ros.evaluation.own_method import OwnMethod
 from segmif_ros.evaluation.records import Record, measure
 from segmif_ros.evaluation.report import (

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.evaluation.fusion import fusion_metrics, luma
-from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.evaluation.fusion_metrics import fusion_metrics, luma
+from segmif_ros.evaluation.segmentation_metrics import ConfusionMatrix
 from segmif_ros.labels import LabelSet
 
 if TYPE_CHECKING:  # torch would come with it

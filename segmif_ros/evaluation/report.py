@@ -30,7 +30,7 @@ from segmif_ros.evaluation.report_types import (
     SegmentationSection,
     Timing,
 )
-from segmif_ros.evaluation.segmentation import CONVENTIONS, ClassMean, ConfusionMatrix, MeanConvention
+from segmif_ros.evaluation.segmentation_metrics import CONVENTIONS, ClassMean, ConfusionMatrix, MeanConvention
 from segmif_ros.labels import LabelSet
 from segmif_ros.reporting.extremes import Extremes
 from segmif_ros.reporting.numbers import percentiles

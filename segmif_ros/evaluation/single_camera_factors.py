@@ -25,8 +25,8 @@ from segmif_ros.data.mixture import SceneSource
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.data.transforms import Sample
 from segmif_ros.evaluation.card.conditions import INPUTS, SCENE_HEIGHT, SCENE_WIDTH
+from segmif_ros.evaluation.engine_options import add_engine_arguments, engine_factory
 from segmif_ros.evaluation.errors import EvaluationError
-from segmif_ros.evaluation.options import add_engine_arguments, engine_factory
 from segmif_ros.inference.single_confidence import TABLE
 from segmif_ros.labels import FMB, IGNORE_ID
 from segmif_ros.reporting.progress import progress_bar

@@ -21,10 +21,10 @@ from segmif_ros.command_line import run_module
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file, read_costs
 from segmif_ros.grid.mapper import GroundMapper, LabelFrame
-from segmif_ros.grid.points import points_of_ground
+from segmif_ros.grid.point_cloud import points_of_ground
 from segmif_ros.grid.poses import camera_pose, from_rpy
 from segmif_ros.labels import FMB
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.settings import add_options, from_options, part, setting
 
 WARM_UP = 10

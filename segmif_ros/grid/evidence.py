@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import EITHER, GROUND, OBJECT, ClassTable
+from segmif_ros.grid.ground_view import OUTSIDE, GroundView
 from segmif_ros.grid.masks import GroundMasks, feet, look_up, split_ground
-from segmif_ros.grid.view import OUTSIDE, GroundView
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]

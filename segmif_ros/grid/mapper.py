@@ -12,9 +12,9 @@ from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import GROUND, ClassTable, CostTable
 from segmif_ros.grid.errors import GridError
 from segmif_ros.grid.evidence import evidence_of_labels, evidence_of_points
+from segmif_ros.grid.ground_view import OUTSIDE, GroundView, UndistortedView
 from segmif_ros.grid.rolling import GridMap, RollingGrid
-from segmif_ros.grid.view import OUTSIDE, GroundView, UndistortedView
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 
 Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]

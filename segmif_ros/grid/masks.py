@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from segmif_ros.grid.costs import EITHER, GROUND, OBJECT, ClassTable
 from segmif_ros.grid.errors import GridError
-from segmif_ros.grid.view import GroundView
+from segmif_ros.grid.ground_view import GroundView
 
 Image = npt.NDArray[np.uint8]
 

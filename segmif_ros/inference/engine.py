@@ -34,7 +34,7 @@ from segmif_ros.inference.config import CHOICES, MODES, PRECISIONS, PRIOR_METHOD
 from segmif_ros.inference.device_frame import DEVICE_PRIORS
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.networks import AUTHORS_PRIOR, MIN_SIDE, installed_first, open_network, require
-from segmif_ros.inference.pairs import pattern_pairs
+from segmif_ros.inference.sample_pairs import pattern_pairs
 from segmif_ros.labels import LabelSet
 from segmif_ros.model import Mode
 from segmif_ros.paths import user_path

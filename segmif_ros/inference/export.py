@@ -26,7 +26,7 @@ from segmif_ros.inference.export_options import ANY_SIZE, MULTIPLE
 from segmif_ros.inference.export_options import add_arguments as add_arguments
 from segmif_ros.inference.frame import FrameNetwork, FrameOutput
 from segmif_ros.inference.networks import AUTHORS_PRIOR, MIN_SIDE, installed_first
-from segmif_ros.inference.pairs import pattern_pairs
+from segmif_ros.inference.sample_pairs import pattern_pairs
 from segmif_ros.inference.weights import MODEL_FILE, WeightsError, parse_weights, resolve_checkpoint
 from segmif_ros.labels import LABEL_SETS, LabelSet, label_set_of
 from segmif_ros.model import Rewrites, SegMiF, use_rewrites
@@ -202,9 +202,7 @@ def describe(
 
 
 @torch.no_grad()
-def measure_parity(
-    model: SegMiF | OnePass, folder: Path, backend: str, sizes: Sequence[tuple[int, int]]
-) -> Parity:
+def measure_parity(model: SegMiF | OnePass, folder: Path, backend: str, sizes: Sequence[tuple[int, int]]) -> Parity:
     """Run pairs of every size through torch and through a model folder."""
     network, prior = FrameNetwork(model).eval(), prior_of(model)
     exported = Engine(EngineConfig(weights=(str(folder),), device="cpu", backend=backend))
@@ -272,9 +270,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write_graph(
-    model: SegMiF | OnePass, file: Path, kind: str, size: tuple[int, int] | None, smallest: int
-) -> None:
+def _write_graph(model: SegMiF | OnePass, file: Path, kind: str, size: tuple[int, int] | None, smallest: int) -> None:
     from segmif_ros.inference.backends import onnx_graph
 
     # the rewrites read sizes as numbers, so that a graph of any size is made without them

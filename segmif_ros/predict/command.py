@@ -14,11 +14,11 @@ import numpy as np
 
 from segmif_ros.bag.node_options import follow_params_file, offline_pipeline_config
 from segmif_ros.command_line import StoppedError, complain
-from segmif_ros.data.images import DatasetError
-from segmif_ros.evaluation import options
+from segmif_ros.data.image_files import DatasetError
+from segmif_ros.evaluation import engine_options
 from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
 from segmif_ros.evaluation.report import model_facts
-from segmif_ros.predict.images import ImageError
+from segmif_ros.predict.input_images import ImageError
 from segmif_ros.predict.model import Model, Prediction
 from segmif_ros.predict.predict_options import add_arguments as add_arguments
 from segmif_ros.predict.sources import Item, PictureSource, open_source
@@ -133,8 +133,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run `segmif predict`; 1 if some pairs failed."""
     source = open_source(arguments.infrared, arguments.rgb)
     config = offline_pipeline_config(follow_params_file(arguments))
-    settings = options.engine_settings(arguments)
-    model = Model(options.engine_factory(arguments)(), config)
+    settings = engine_options.engine_settings(arguments)
+    model = Model(engine_options.engine_factory(arguments)(), config)
     for line in source.notes:
         complain(PROG, line)
     outputs = tuple(dict.fromkeys(arguments.save))

@@ -19,7 +19,7 @@ from segmif_ros.imaging.overlay import OverlayConfig, draw_overlay
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS, parse_weights, resolve_checkpoint
 from segmif_ros.labels import LabelSet
-from segmif_ros.predict.images import ImageError, ImageLike, infrared_image, rgb_image
+from segmif_ros.predict.input_images import ImageError, ImageLike, infrared_image, rgb_image
 from segmif_ros.predict.predict_options import OUTPUTS
 from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.processing import Frame, PairProcessor, PairRefusedError

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from segmif_ros.bag.node_options import add_pipeline_arguments
-from segmif_ros.evaluation import options
+from segmif_ros.evaluation import engine_options
 from segmif_ros.rig.preparation import PreparationConfig
 from segmif_ros.settings import settings_of
 from segmif_ros.stream.pipeline_config import PipelineConfig
@@ -44,4 +44,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="start anew instead of going on with what --out holds")
     parser.set_defaults(workers=1)
     add_pipeline_arguments(parser, PREPARATION)
-    options.add_engine_arguments(parser)
+    engine_options.add_engine_arguments(parser)

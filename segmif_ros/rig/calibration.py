@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.rig.camera import MAX_SIDE_PX, Array, CameraModel, as_matrix, as_rotation, scaled_projection
+from segmif_ros.rig.camera_model import MAX_SIDE_PX, Array, CameraModel, as_matrix, as_rotation, scaled_projection
 from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.rig.image_part import ImagePart
 from segmif_ros.rig.lens import DivisionLens
-from segmif_ros.rig.part import ImagePart
 
 # Two cameras farther apart are no rig: such a translation was written in millimetres.
 MAX_BASELINE_M = 5.0
@@ -65,7 +65,7 @@ class Homography:
     """How the infrared image lies on the RGB image: homogenous (u, v, 1) RGB pixel ~ matrix @ infrared pixel.
 
     Exact for cameras in one place or for a scene that is one plane, and lenses that differ by no more than
-    `infrared_lens`. Pixels as in `segmif_ros.rig.camera`.
+    `infrared_lens`. Pixels as in `segmif_ros.rig.camera_model`.
 
     Attributes:
         matrix: (3, 3), of any scale; its sign is chosen so that the third coordinate is above 0 in the infrared image.

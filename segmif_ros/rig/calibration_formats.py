@@ -15,7 +15,7 @@ import numpy as np
 
 from segmif_ros.paths import user_path
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.rig.camera import Array, CameraModel, as_matrix, as_rotation
+from segmif_ros.rig.camera_model import Array, CameraModel, as_matrix, as_rotation
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.yaml_file import at_line, shown
 

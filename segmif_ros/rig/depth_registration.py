@@ -4,7 +4,7 @@
 * "depth": every pixel of the view is looked up in the other image at its own distance. What the other camera can't see,
   because something nearer hides it, is marked like what lies outside its image. Without a depth of about the pair's
   moment, the plane at the reference depth is used, and `DepthRegistration.problem` says so.
-* "adaptive": the distance is estimated for parts of the view (`segmif_ros.rig.adaptive`).
+* "adaptive": the distance is estimated for parts of the view (`segmif_ros.rig.adaptive_registration`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.rig.adaptive import AdaptiveNearness, compared_size
+from segmif_ros.rig.adaptive_registration import AdaptiveNearness, compared_size
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.rig.camera import CameraModel, same_proportions
+from segmif_ros.rig.camera_model import CameraModel, same_proportions
 from segmif_ros.rig.depth_images import depth_to_nearness
 from segmif_ros.rig.errors import RegistrationError
 from segmif_ros.rig.guided_fill import fill_alike
+from segmif_ros.rig.image_part import ImagePart
 from segmif_ros.rig.nearness import F32, NearnessMaps, filled, nearness_in_view
-from segmif_ros.rig.part import ImagePart
 from segmif_ros.rig.registration import Registered, Registration, RegistrationConfig, Unregistered
 from segmif_ros.rig.warp import Image, fill_unseen
 

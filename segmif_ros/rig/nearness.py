@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.rig.calibration import Extrinsics
-from segmif_ros.rig.camera import Array, CameraModel
+from segmif_ros.rig.camera_model import Array, CameraModel
 
 NEAREST_M = 1.0  # what is nearer is taken as being there
 _VISIBLE_SHARE = 0.9  # of a surface's nearness in the other view that what lies behind it falls short of

@@ -21,10 +21,10 @@ import numpy as np
 
 from segmif_ros.imaging.crop import Crop
 from segmif_ros.rig.calibration import Plane, RigCalibration
-from segmif_ros.rig.camera import CameraModel, same_proportions
+from segmif_ros.rig.camera_model import CameraModel, same_proportions
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
-from segmif_ros.rig.mapping import FAR_M, Mapping, depth_plane, homography_mapping, stereo_mapping
-from segmif_ros.rig.part import ImagePart
+from segmif_ros.rig.image_part import ImagePart
+from segmif_ros.rig.pixel_mapping import FAR_M, Mapping, depth_plane, homography_mapping, stereo_mapping
 from segmif_ros.rig.warp import Image, Maps, Warp, rescaled, resized
 
 MODES = ("none", "resize", "homography", "stereo", "ground", "depth", "adaptive")

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.rig.camera import Array, scaled_projection
+from segmif_ros.rig.camera_model import Array, scaled_projection
 
 Image = npt.NDArray[np.uint8]
 

@@ -14,8 +14,15 @@ from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
 from segmif_ros.imaging.crop import Crop
-from segmif_ros.rig.camera import Array, CameraModel, Window, camera_from_info, same_proportions, scaled_projection
-from segmif_ros.rig.part import ImagePart
+from segmif_ros.rig.camera_model import (
+    Array,
+    CameraModel,
+    Window,
+    camera_from_info,
+    same_proportions,
+    scaled_projection,
+)
+from segmif_ros.rig.image_part import ImagePart
 from segmif_ros.ros.health import Problem
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, overridable
 
@@ -119,7 +126,7 @@ def scaled_info(
 ) -> CameraInfo | None:
     """Return what describes an output that is a camera's image at another size; None if the camera sends another view.
 
-    K and P are scaled as the image was (see `segmif_ros.rig.camera.scaled_projection`); R and D depend on no size.
+    K and P are scaled as the image was (`segmif_ros.rig.camera_model.scaled_projection`); R and D depend on no size.
     Binning and region of interest are applied and left out: the numbers are those of the image as it is.
 
     Args:

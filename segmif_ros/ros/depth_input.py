@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
 from segmif_ros.grid.errors import GridError
 from segmif_ros.imaging.encodings import EncodingError, view
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.rig.depth_images import depth_of_cloud, points_of_depth_image
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.ros.camera_infos import camera_model

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from segmif_ros.stream.processing import Clock, Output
 
 if TYPE_CHECKING:  # torch would come with it
-    from segmif_ros.inference.adaptive import BudgetState
+    from segmif_ros.inference.adaptive_size import BudgetState
     from segmif_ros.inference.engine import EngineProtocol
 
 
 @runtime_checkable
 class Budgeted(Protocol):
-    """What `segmif_ros.inference.adaptive.AdaptiveEngine` has that other engines don't."""
+    """What `segmif_ros.inference.adaptive_size.AdaptiveEngine` has that other engines don't."""
 
     @property
     def state(self) -> BudgetState | None:
@@ -40,7 +40,7 @@ def within_budget(engine: EngineProtocol, budget_ms: float, size: tuple[int, int
         size: Rows and columns that the network sees (at most, with a budget); 0 follows from the other side.
     """
     if budget_ms:
-        from segmif_ros.inference.adaptive import AdaptiveEngine, BudgetConfig
+        from segmif_ros.inference.adaptive_size import AdaptiveEngine, BudgetConfig
 
         return AdaptiveEngine(engine, BudgetConfig(budget_ms=budget_ms), full_size=size)
     if not any(size):

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from sensor_msgs.msg import Image, PointCloud2
 
 from segmif_ros.grid.errors import GridError
-from segmif_ros.grid.points import points_in_view, points_of_depth
+from segmif_ros.grid.ground_view import UndistortedView
+from segmif_ros.grid.point_cloud import points_in_view, points_of_depth
 from segmif_ros.grid.poses import Array, TransformBuffer, inverse
-from segmif_ros.grid.view import UndistortedView
 from segmif_ros.ros.depth_input import DepthError, depth_of_image, points_of
 from segmif_ros.ros.grid_config import GridNodeConfig
 from segmif_ros.ros.messages import stamp_ns

@@ -16,13 +16,13 @@ from visualization_msgs.msg import MarkerArray
 
 from segmif_ros.grid.costs import CostTable
 from segmif_ros.grid.errors import GridError
+from segmif_ros.grid.ground_view import GroundView, UndistortedView
 from segmif_ros.grid.mapper import GroundMapper, LabelFrame
-from segmif_ros.grid.points import points_of_ground
+from segmif_ros.grid.point_cloud import points_of_ground
 from segmif_ros.grid.poses import Array, TransformBuffer
 from segmif_ros.grid.rolling import GridMap
-from segmif_ros.grid.view import GroundView, UndistortedView
 from segmif_ros.labels import LabelSet
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.ros.grid_config import GridNodeConfig
 from segmif_ros.ros.grid_depth import GridDepth, MapPlace
 from segmif_ros.ros.grid_messages import labels_of, marker_array, occupancy_grid, point_cloud

@@ -18,7 +18,7 @@ from segmif_ros.stream.stamps import Rhythm
 from segmif_ros.stream.statistics import Progress
 
 if TYPE_CHECKING:  # torch would come with it
-    from segmif_ros.inference.adaptive import BudgetState
+    from segmif_ros.inference.adaptive_size import BudgetState
 
 # Images larger than this don't fit the shared-memory segment that Fast DDS has by default.
 DEFAULT_SEGMENT_BYTES = 512 * 1024

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.rig.depth_registration import AnyRegistration, DepthRegistration
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.registration import Unregistered

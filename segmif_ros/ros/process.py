@@ -170,7 +170,7 @@ def _run(name: str, make_node: Callable[[], Any], args: Sequence[str] | None, st
 
     from segmif_ros.ros import transport
     from segmif_ros.ros.barrier import GuardedExecutor
-    from segmif_ros.ros.params_files import check_files
+    from segmif_ros.ros.params_file_check import check_files
 
     try:
         check_files(args)

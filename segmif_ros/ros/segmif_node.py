@@ -38,7 +38,7 @@ from segmif_ros.ros.node_config import NODE_NAME, NodeConfig
 from segmif_ros.ros.node_rig import NodeRig
 from segmif_ros.ros.outputs import Outputs, chosen_classes
 from segmif_ros.ros.parameter_sets import ParameterSets
-from segmif_ros.ros.params_files import files_for_others
+from segmif_ros.ros.params_file_check import files_for_others
 from segmif_ros.ros.qos import profile
 from segmif_ros.ros.rig_source import RigSource
 from segmif_ros.ros.services import Services

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.scenes import classes as c
-from segmif_ros.scenes.camera import Road
+from segmif_ros.scenes.car_camera import Road
 from segmif_ros.scenes.faces import F32, LABEL
 from segmif_ros.scenes.layout import PERIOD_M
 from segmif_ros.scenes.scene import RoadScene, SceneFrame

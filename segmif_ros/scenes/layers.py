@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.scenes import classes as c
-from segmif_ros.scenes.camera import Camera, Painted, paint
+from segmif_ros.scenes.car_camera import Camera, Painted, paint
 from segmif_ros.scenes.climate import Climate, noise_tile
 from segmif_ros.scenes.faces import CROWN, F32, LABEL, LEAF, surface
 from segmif_ros.scenes.world import World, WorldMoment

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.scenes.camera import Camera
+from segmif_ros.scenes.car_camera import Camera
 from segmif_ros.scenes.climate import Climate, noise_tile
 from segmif_ros.scenes.faces import BLUE, EMIT_B, EMIT_R, F32, RED, RETRO, TEX
 from segmif_ros.scenes.layers import Layers

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.scenes.camera import Camera
+from segmif_ros.scenes.car_camera import Camera
 from segmif_ros.scenes.climate import Climate
 from segmif_ros.scenes.faces import F32, SHADE_C, SUN_K, TEX_K
 from segmif_ros.scenes.layers import Layers

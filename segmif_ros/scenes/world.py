@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.scenes.camera import Camera, Road
+from segmif_ros.scenes.car_camera import Camera, Road
 from segmif_ros.scenes.climate import Climate
 from segmif_ros.scenes.faces import CORNERS, F32, NUM_ATTRIBUTES, Faces
 from segmif_ros.scenes.ground import Ground, make_ground

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     """Train as the arguments say."""
     # here, as torch comes with them
     from segmif_ros.training.distributed import ProcessError, ReportedElsewhereError, joined
-    from segmif_ros.training.plan import SHEET_FILE, dry_run
+    from segmif_ros.training.dry_run import SHEET_FILE, dry_run
     from segmif_ros.training.recipe_file import read_recipe
     from segmif_ros.training.stopping import TrainingStopped
     from segmif_ros.training.trainer import run_training

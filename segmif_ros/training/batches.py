@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from segmif_ros.data.camvid import CamVid
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.label_mapping import LabelMapError, LabelMapping
 from segmif_ros.data.mixture import LostCamera, Mixture, PairSource, PublishedSource, SceneSource, Source
 from segmif_ros.data.published import open_dataset
@@ -25,7 +25,7 @@ from segmif_ros.data.rgb_labels import RgbLabels
 from segmif_ros.data.transforms import Image, Sample, blend_luma
 from segmif_ros.data.whole_targets import WholeTargets, made_target, target_files, target_folder
 from segmif_ros.evaluation.forward import to_plane
-from segmif_ros.evaluation.segmentation import LabelRangeError
+from segmif_ros.evaluation.segmentation_metrics import LabelRangeError
 from segmif_ros.imaging.fusion_target import FusionTarget, fusion_target
 from segmif_ros.imaging.prior import PriorMethod, prior_image
 from segmif_ros.labels import FMB, IGNORE_ID, LabelSetError, label_set

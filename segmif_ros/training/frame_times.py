@@ -16,7 +16,7 @@ from segmif_ros.imaging.prior import PriorMethod, prior_image
 from segmif_ros.inference.backends import BackendOptions, create_backend
 from segmif_ros.inference.backends.base import Backend, UInt8Image
 from segmif_ros.inference.frame import FrameNetwork
-from segmif_ros.inference.pairs import pattern_pairs
+from segmif_ros.inference.sample_pairs import pattern_pairs
 
 WARM_UPS = 3
 

@@ -25,7 +25,7 @@ import torch
 from torch.nn import functional as F
 
 from segmif_ros.command_line import complain
-from segmif_ros.data.images import DatasetError, decode, read_content, read_rgb, to_grey
+from segmif_ros.data.image_files import DatasetError, decode, read_content, read_rgb, to_grey
 from segmif_ros.data.mixture import split_hold_out
 from segmif_ros.data.pair_folder import PairFiles, PairFolder
 from segmif_ros.evaluation.forward import to_plane

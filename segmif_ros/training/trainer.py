@@ -30,12 +30,12 @@ from segmif_ros.model.designs import build
 from segmif_ros.training.batches import Batch, batches, open_source
 from segmif_ros.training.config import TrainingConfig
 from segmif_ros.training.device import device_of, require_equal_parts
+from segmif_ros.training.display import Display, ScalarWriter, SilentDisplay, tensorboard_writer, write_scalars
 from segmif_ros.training.distributed import ALONE, Processes, ReportedElsewhereError
 from segmif_ros.training.freezing import freeze, hold_still
 from segmif_ros.training.losses import labelled_weight
 from segmif_ros.training.optimiser import lay_out_like_parameters, set_learning_rate
 from segmif_ros.training.phases import Phase, Truth, evidence_of
-from segmif_ros.training.progress import Display, ScalarWriter, SilentDisplay, tensorboard_writer, write_scalars
 from segmif_ros.training.rounds import phase_at, phases_of
 from segmif_ros.training.run_data import keep_data_identity, named_sources
 from segmif_ros.training.run_folder import RunFolder

@@ -10,8 +10,8 @@ import numpy as np
 from segmif_ros.data.mixture import Source
 from segmif_ros.data.transforms import Sample
 from segmif_ros.evaluation.forward import predict, predict_labels
-from segmif_ros.evaluation.fusion import fusion_metrics, luma
-from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.evaluation.fusion_metrics import fusion_metrics, luma
+from segmif_ros.evaluation.segmentation_metrics import ConfusionMatrix
 from segmif_ros.imaging.prior import PriorMethod
 from segmif_ros.model import Mode, SegMiF
 from segmif_ros.training.config import SourceConfig

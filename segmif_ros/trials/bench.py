@@ -20,7 +20,7 @@ from segmif_ros.inference.choice import mask_agreement, psnr_db
 from segmif_ros.inference.config import EngineConfig
 from segmif_ros.inference.networks import default_backend, runnable_backends
 from segmif_ros.inference.operations import Rates, measure_rates
-from segmif_ros.inference.pairs import pattern_pairs, read_pairs
+from segmif_ros.inference.sample_pairs import pattern_pairs, read_pairs
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
 from segmif_ros.reporting import plots
 from segmif_ros.reporting.numbers import percentiles

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.command_line import run_module
-from segmif_ros.data.images import IMAGE_SUFFIXES, DatasetError
+from segmif_ros.data.image_files import IMAGE_SUFFIXES, DatasetError
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.stream.camera_health import CameraHealth, Condition
 

@@ -25,7 +25,7 @@ from segmif_ros.inference.backends.device_runtime import device_facts
 from segmif_ros.inference.choice import mask_agreement, psnr_db
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineResult
 from segmif_ros.inference.errors import EngineError, first_line
-from segmif_ros.inference.pairs import pattern_pairs
+from segmif_ros.inference.sample_pairs import pattern_pairs
 from segmif_ros.inference.weights import parse_weights, resolve_checkpoint
 from segmif_ros.model import load_checkpoint
 from segmif_ros.reporting.tables import Table, print_tables, wide_console

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.command_line import run_module
-from segmif_ros.data.images import read_rgb
-from segmif_ros.evaluation.fusion import fusion_metrics, luma
-from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.data.image_files import read_rgb
+from segmif_ros.evaluation.fusion_metrics import fusion_metrics, luma
+from segmif_ros.evaluation.segmentation_metrics import ConfusionMatrix
 from segmif_ros.reporting.errors import RunError
 from segmif_ros.reporting.tables import Table, print_tables, wide_console
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from segmif_ros.bag.pairs import PairingFacts, moment_hash, no_pairs, pairs_of
 from segmif_ros.bag.reading import BagError, Topics, open_bag
+from segmif_ros.bag.recorded_pairs import PairingFacts, moment_hash, no_pairs, pairs_of
 from segmif_ros.evaluation.report import (
     ReportInput,
     build_report,

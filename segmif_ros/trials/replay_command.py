@@ -14,7 +14,7 @@ from typing import Any
 
 import cv2
 
-from segmif_ros.bag.grid import GridReplayConfig, grid_lines
+from segmif_ros.bag.grid_replay import GridReplayConfig, grid_lines
 from segmif_ros.bag.node_options import (
     expected_pairs,
     follow_params_file,
@@ -25,9 +25,9 @@ from segmif_ros.bag.node_options import (
 from segmif_ros.bag.reading import BagError
 from segmif_ros.bag.replay import PROG, ReplayConfig, replay
 from segmif_ros.command_line import StoppedError, complain
-from segmif_ros.evaluation import options
+from segmif_ros.evaluation import engine_options
+from segmif_ros.evaluation.engine_options import EngineFactory
 from segmif_ros.evaluation.evaluate import summary_lines
-from segmif_ros.evaluation.options import EngineFactory
 from segmif_ros.evaluation.records import Record
 from segmif_ros.evaluation.report import (
     REPORT_FILE,
@@ -207,8 +207,8 @@ def run(arguments: argparse.Namespace) -> int:
             topics=topics_of(arguments),
             pipeline=offline_pipeline_config(values),
             overlay_alpha=values.get("overlay_alpha", ReplayConfig.overlay_alpha),
-            metrics=options.metric_names(arguments.fusion_metrics),
-            settings=options.engine_settings(arguments),
+            metrics=engine_options.metric_names(arguments.fusion_metrics),
+            settings=engine_options.engine_settings(arguments),
             outputs=not arguments.no_outputs,
             fresh=arguments.fresh,
             grid=_grid_config(arguments),
@@ -216,7 +216,7 @@ def run(arguments: argparse.Namespace) -> int:
         report = replay_bags(
             arguments.bags,
             arguments.out,
-            options.engine_factory(arguments),
+            engine_options.engine_factory(arguments),
             config,
             arguments.workers,
             tell,

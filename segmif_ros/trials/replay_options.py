@@ -6,9 +6,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from segmif_ros.bag.grid import GridReplayConfig
+from segmif_ros.bag.grid_replay import GridReplayConfig
 from segmif_ros.bag.node_options import add_replay_arguments
-from segmif_ros.evaluation import options
+from segmif_ros.evaluation import engine_options
 from segmif_ros.settings import add_options
 
 
@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `segmif replay`."""
     parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="rosbag2 folder, .mcap or .db3 file")
     add_replay_arguments(parser)
-    options.add_engine_arguments(parser)
-    options.add_run_arguments(parser, "out/replay")
+    engine_options.add_engine_arguments(parser)
+    engine_options.add_run_arguments(parser, "out/replay")
     online = parser.add_argument_group("online, over DDS")
     online.add_argument("--online", action="store_true", help="play the bag to the node and measure how it keeps up")
     online.add_argument("--rate", type=float, default=1.0, help="times the bag's own pace (default: %(default)s)")

@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.command_line import run_module
-from segmif_ros.data.images import read_grey, read_rgb
+from segmif_ros.data.image_files import read_grey, read_rgb
 from segmif_ros.data.pair_folder import PairFolder
-from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.evaluation.segmentation_metrics import ConfusionMatrix
 from segmif_ros.files import replace_file
 from segmif_ros.reporting.errors import RunError
 from segmif_ros.reporting.journal import Journal
@@ -36,7 +36,7 @@ from segmif_ros.rig.calibrating.board import Board
 from segmif_ros.rig.calibrating.board_rig import calibrate_board
 from segmif_ros.rig.calibrating.views import BoardCollector
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.rig.depth_registration import make_registration
 from segmif_ros.rig.drift import DriftWatch, single_view_score
 from segmif_ros.rig.errors import CalibrationError

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.data.images import read_grey, read_rgb
+from segmif_ros.data.image_files import read_grey, read_rgb
 from segmif_ros.data.pair_folder import PairFiles
-from segmif_ros.rig.calibrating.scene import calibrate_scene
+from segmif_ros.rig.calibrating.scene_calibration import calibrate_scene
 from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.errors import CalibrationError
-from segmif_ros.rig.mapping import Mapping, depth_plane, homography_mapping, stereo_mapping
+from segmif_ros.rig.pixel_mapping import Mapping, depth_plane, homography_mapping, stereo_mapping
 from segmif_ros.ros.simulator.optics import TwoCameras
 from segmif_ros.ros.simulator.rigs import random_rig
 from segmif_ros.scenes import RoadScene

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from segmif_ros.command_line import run_module
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.pair_folder import PairFolder
-from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.evaluation.segmentation_metrics import ConfusionMatrix
 from segmif_ros.files import write_json
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
 from segmif_ros.labels import FMB, IGNORE_ID

@@ -8,7 +8,6 @@ import pytest
 from fake_bag import FakeEngine
 from rosbags.rosbag2 import Reader
 
-from segmif_ros.bag.grid import GridReplayConfig, grid_lines
 from segmif_ros.bag.grid_messages import (
     grid_message,
     grid_of,
@@ -17,6 +16,7 @@ from segmif_ros.bag.grid_messages import (
     transforms_message,
     transforms_of,
 )
+from segmif_ros.bag.grid_replay import GridReplayConfig, grid_lines
 from segmif_ros.bag.reading import BagError
 from segmif_ros.bag.record_synthetic import RecordConfig, record
 from segmif_ros.bag.replay import ReplayConfig, replay

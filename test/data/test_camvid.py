@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segmif_ros.data.camvid import CamVid, camvid_to_fmb
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.invented_infrared import thermal_from_labels
 from segmif_ros.labels import CAMVID, FMB
 

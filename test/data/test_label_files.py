@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.label_files import decode_label_map, read_label_map
 from segmif_ros.labels import FMB, MFNET, PST900
 

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.labels import CAMVID, FMB, PST900, LabelSet
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.mixture import Mixture, PairSource, PublishedSource, SceneSource, split_hold_out
 from segmif_ros.data.published import open_dataset

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.object_truth import OBJECTS, ObjectFolder, object_table
 from segmif_ros.labels import CAMVID, FMB
 

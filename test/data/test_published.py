@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.published import PST900, open_dataset, read_pair
 
 RED = (250, 10, 20)  # RGB

@@ -3,8 +3,8 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.data.images import DatasetError
-from segmif_ros.data.kept_images import KeptImages
+from segmif_ros.data.image_cache import ImageCache
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.rgb_labels import RgbLabels
 from segmif_ros.labels import FMB
@@ -40,7 +40,7 @@ def test_a_folder_without_images_and_labels_is_named(tmp_path):
 
 
 def test_images_are_kept_until_the_limit_is_reached():
-    kept, read = KeptImages(limit_bytes=10), []
+    kept, read = ImageCache(limit_bytes=10), []
 
     def reader(index):
         read.append(index)

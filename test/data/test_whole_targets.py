@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.mixture import Mixture, PairSource
 from segmif_ros.data.transforms import AugmentConfig
 from segmif_ros.data.whole_targets import WholeTargets, made_target, target_files, target_folder
 from segmif_ros.imaging.fusion_target import fusion_target
-from segmif_ros.inference.pairs import pattern_pairs
+from segmif_ros.inference.sample_pairs import pattern_pairs
 
 SIZE = (48, 64)
 

@@ -16,7 +16,7 @@ from segmif_ros.bag.messages import IMAGE, image_message
 from segmif_ros.bag.record_synthetic import START_NS
 from segmif_ros.bag.writing import new_bag
 from segmif_ros.inference.backends import missing_packages
-from segmif_ros.inference.pairs import pattern_pairs
+from segmif_ros.inference.sample_pairs import pattern_pairs
 from segmif_ros.labels import FMB
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
 

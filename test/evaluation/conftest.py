@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch_fixtures import one_thread
 
-from segmif_ros.evaluation.fusion import BASELINES, luma
+from segmif_ros.evaluation.fusion_metrics import BASELINES, luma
 from segmif_ros.inference.engine import EngineResult
 from segmif_ros.labels import CAMVID, FMB
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from segmif_ros import cli
-from segmif_ros.evaluation import options
+from segmif_ros.evaluation import engine_options
 from segmif_ros.inference.engine import EngineResult
 from segmif_ros.labels import FMB, MFNET
 
@@ -97,9 +97,7 @@ def test_raw_infrared_goes_through_the_gain(
     (pairs / "infrared" / "00002N.png").unlink()
     (pairs / "infrared" / "00001D.png").unlink()
     write(pairs / "infrared" / "00001D.tif", RNG.integers(7000, 9000, SIZE).astype(infrared))
-    report = evaluated(
-        pairs, "--baseline", "average", "--fusion-metrics", "EN", *given, status=1 if said else 0
-    )
+    report = evaluated(pairs, "--baseline", "average", "--fusion-metrics", "EN", *given, status=1 if said else 0)
     assert said in capsys.readouterr().err
     assert report["pairs"]["processed"] == (0 if said else 1)
     assert report["header"]["configuration"].get("gain_policy") == (given[1] if given else None)
@@ -140,7 +138,7 @@ class CarEngine:
 def test_weights_of_other_classes_are_judged_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(options, "engine_factory", lambda _arguments: CarEngine)
+    monkeypatch.setattr(engine_options, "engine_factory", lambda _arguments: CarEngine)
     truth = np.full(SIZE, MFNET.id_of("car"), np.uint8)
     truth[:, 40:] = MFNET.id_of("bike")
     truth[:8] = MFNET.id_of("guardrail")

@@ -11,9 +11,9 @@ pytest.importorskip("pywt", reason="PyWavelets is not installed")
 
 import pywt
 
-from segmif_ros.evaluation import options
+from segmif_ros.evaluation import engine_options
 from segmif_ros.evaluation.feature_information import MissingLibraryError, feature_mutual_information
-from segmif_ros.evaluation.fusion import fusion_metrics
+from segmif_ros.evaluation.fusion_metrics import fusion_metrics
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +127,11 @@ def test_a_negative_correlation_counts_as_information():
 def test_without_the_wavelet_library_the_line_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pywt", None)
     with pytest.raises(MissingLibraryError, match=r"PyWavelets: pip install 'segmif_ros\[fmi\]'"):
-        options.metric_names("fmi")
+        engine_options.metric_names("fmi")
 
 
 def test_groups_and_names_of_metrics_are_listed_together():
-    assert options.metric_names("textbook, FMI_dct,EN")[-1] == "FMI_dct"
-    assert options.metric_names("none") == ()
+    assert engine_options.metric_names("textbook, FMI_dct,EN")[-1] == "FMI_dct"
+    assert engine_options.metric_names("none") == ()
     with pytest.raises(ValueError, match=r"unknown fusion metrics FMI: choose from .*FMI_pixel"):
-        options.metric_names("FMI")
+        engine_options.metric_names("FMI")

@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from segmif_ros.evaluation.fusion import TEXTBOOK_METRICS, TOOLBOX_METRICS, fusion_metrics
+from segmif_ros.evaluation.fusion_metrics import TEXTBOOK_METRICS, TOOLBOX_METRICS, fusion_metrics
 
-# held elsewhere: EN, MI, CC, SCD, MSE, PSNR, SSIM and Nabf in test_fusion.py; VIF, SSIM_C and MS_SSIM by libraries
+# held elsewhere: EN, MI, CC, SCD, MSE, PSNR, SSIM, Nabf in test_fusion_metrics.py; VIF, SSIM_C, MS_SSIM by libraries
 ELSEWHERE = {"EN", "MI", "CC", "SCD", "MSE", "PSNR", "SSIM", "Nabf", "VIF", "SSIM_C", "MS_SSIM"}
 
 

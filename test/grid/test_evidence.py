@@ -28,11 +28,11 @@ from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import cost_table
 from segmif_ros.grid.errors import GridError
 from segmif_ros.grid.evidence import evidence_of_points
+from segmif_ros.grid.ground_view import GroundView
 from segmif_ros.grid.mapper import GroundMapper
 from segmif_ros.grid.masks import feet, split_ground
 from segmif_ros.grid.poses import camera_pose, from_rpy
 from segmif_ros.grid.rolling import UNKNOWN
-from segmif_ros.grid.view import GroundView
 from segmif_ros.labels import FMB
 from segmif_ros.yaml_file import read_yaml
 

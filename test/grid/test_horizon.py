@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from grid_scenes import CAMERA, HERE, SKY, costs, street
 
+from segmif_ros.grid.ground_view import GroundView
 from segmif_ros.grid.mapper import horizon_problem
 from segmif_ros.grid.poses import camera_pose
-from segmif_ros.grid.view import GroundView
 from segmif_ros.labels import FMB
 
 TABLE = costs().for_names(FMB.names)

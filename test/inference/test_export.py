@@ -20,7 +20,7 @@ from segmif_ros.inference.backends import missing_packages, onnx_graph
 from segmif_ros.inference.engine import Engine, EngineConfig
 from segmif_ros.inference.export import ExportError, ExportParityError, Parity, export
 from segmif_ros.inference.model_folder import read_model_folder
-from segmif_ros.inference.pairs import pattern_pairs
+from segmif_ros.inference.sample_pairs import pattern_pairs
 from segmif_ros.inference.weights import WeightsError
 from segmif_ros.model import SegMiFConfig, SegMiFOutput, save_checkpoint
 from segmif_ros.model.checkpoint import load_network

@@ -15,7 +15,7 @@ import torch
 from segmif_ros.inference.backends import BackendOptions, create_backend
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineError
 from segmif_ros.inference.frame import FrameNetwork
-from segmif_ros.inference.pairs import PairsError, pattern_pairs
+from segmif_ros.inference.sample_pairs import PairsError, pattern_pairs
 from segmif_ros.model import Rewrites, load_checkpoint, use_rewrites
 
 openvino = pytest.importorskip("openvino")
@@ -160,9 +160,7 @@ def test_int8_on_torch_names_the_backend_that_has_it(tiny_weights: Path) -> None
         Engine(EngineConfig(weights=(str(tiny_weights),), device="cpu", precision="int8"))
 
 
-def test_a_kept_graph_saves_making_it(
-    network: FrameNetwork, tmp_path: Path, converted: list[tuple[int, int]]
-) -> None:
+def test_a_kept_graph_saves_making_it(network: FrameNetwork, tmp_path: Path, converted: list[tuple[int, int]]) -> None:
     frame = _frames(1)[0]
     first = OpenVinoBackend(network, INT8, GraphCache(tmp_path)).run(*frame)
     assert converted == [SIZE]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from segmif_ros.bag.reading import BagError
-from segmif_ros.data.images import DatasetError
-from segmif_ros.inference.pairs import pattern_pairs
+from segmif_ros.data.image_files import DatasetError
+from segmif_ros.inference.sample_pairs import pattern_pairs
 from segmif_ros.predict import command
 from segmif_ros.predict.model import Model, Prediction
 from segmif_ros.predict.sources import open_source

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import segmif_ros
-from segmif_ros.inference.pairs import pattern_pairs
+from segmif_ros.inference.sample_pairs import pattern_pairs
 from segmif_ros.inference.weights import WeightsError
 from segmif_ros.model import SegMiF, SegMiFConfig, save_checkpoint
-from segmif_ros.predict.images import ImageError, looks_like_bgr
+from segmif_ros.predict.input_images import ImageError, looks_like_bgr
 from segmif_ros.predict.model import OUTPUTS, Model
 from segmif_ros.stream.pipeline_config import PipelineConfig
 

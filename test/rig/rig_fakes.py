@@ -4,7 +4,7 @@
 import numpy as np
 
 from segmif_ros.rig.calibration import Extrinsics, Plane, RigCalibration
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 
 PLUMB_BOB = (-0.31, 0.09, 0.0012, -0.0008, -0.011)
 RATIONAL = (0.6, -0.1, 0.0007, -0.0005, 0.01, 0.9, 0.02, 0.03)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from rig_fakes import ROAD, grid, plain_projection, plain_rays, rig
 
-from segmif_ros.rig.adaptive import AdaptiveNearness, compared_size
+from segmif_ros.rig.adaptive_registration import AdaptiveNearness, compared_size
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.rig.depth_images import depth_of_cloud, depth_to_nearness
 from segmif_ros.rig.depth_registration import DepthRegistration, make_registration
 from segmif_ros.rig.errors import RegistrationError

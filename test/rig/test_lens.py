@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from segmif_ros.rig.calibration import Homography, RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml, load_calibration
 from segmif_ros.rig.errors import CalibrationError
+from segmif_ros.rig.image_part import ImagePart
 from segmif_ros.rig.lens import DivisionLens
-from segmif_ros.rig.mapping import homography_mapping
-from segmif_ros.rig.part import ImagePart
+from segmif_ros.rig.pixel_mapping import homography_mapping
 
 CORNERS = np.array([(0.0, 0.0), (319.0, 0.0), (319.0, 239.0), (80.0, 60.0)])
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmif_ros.rig.calibrating.points import calibrate_points, read_points
+from segmif_ros.rig.calibrating.clicked_points import calibrate_points, read_points
 from segmif_ros.rig.errors import CalibrationError
 
 TRUE = np.array([[1.9, 0.05, 31.0], [-0.04, 1.95, 12.0], [1e-5, -2e-5, 1.0]])

@@ -26,7 +26,7 @@ from segmif_ros.imaging.crop import Crop
 from segmif_ros.rig.calibration import Extrinsics, Homography, RigCalibration
 from segmif_ros.rig.depth_registration import DepthRegistration, make_registration
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
-from segmif_ros.rig.mapping import depth_plane, homography_mapping, stereo_mapping
+from segmif_ros.rig.pixel_mapping import depth_plane, homography_mapping, stereo_mapping
 from segmif_ros.rig.registration import (
     Registration,
     RegistrationConfig,

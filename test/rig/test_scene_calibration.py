@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.rig.calibrating.scene import MIN_FRAMES, calibrate_scene
+from segmif_ros.rig.calibrating.scene_calibration import MIN_FRAMES, calibrate_scene
 from segmif_ros.rig.calibrating.scene_fit import fit
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.errors import CalibrationError

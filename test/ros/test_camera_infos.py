@@ -14,9 +14,9 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from segmif_ros.imaging.crop import Crop
-from segmif_ros.rig.camera import CameraModel, scaled_projection
+from segmif_ros.rig.camera_model import CameraModel, scaled_projection
 from segmif_ros.rig.errors import CalibrationError
-from segmif_ros.rig.part import ImagePart
+from segmif_ros.rig.image_part import ImagePart
 from segmif_ros.ros.camera_infos import CameraInfoInput, InfoOfOutputs, camera_model, info_of, part_of, scaled_info
 from segmif_ros.ros.messages import make_header
 from segmif_ros.ros.qos import profile

@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from segmif_ros.grid.errors import GridError
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.ros import depth_place, depth_pose
 from segmif_ros.ros.camera_infos import info_of
 from segmif_ros.ros.depth_input import DepthError, DepthInput, depth_of_image, points_of

@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from node_program import FakeEngine
 from rclpy.parameter import Parameter
 
-from segmif_ros.inference.adaptive import AdaptiveEngine, BudgetState
+from segmif_ros.inference.adaptive_size import AdaptiveEngine, BudgetState
 from segmif_ros.inference.resizing import FixedSizeEngine
 from segmif_ros.rig.registration import Registered
 from segmif_ros.ros.frame_budget import budget_state, budget_values, observed, within_budget

@@ -271,7 +271,7 @@ def test_a_small_or_unsteady_or_unproven_offset_is_no_problem(summary) -> None:
 
 
 def state(**values) -> SimpleNamespace:
-    # as segmif_ros.inference.adaptive.BudgetState, which would bring torch
+    # as segmif_ros.inference.adaptive_size.BudgetState, which would bring torch
     facts = {"size": (352, 480), "full_size": (480, 640), "reason": "too slow", "budget_ms": 100.0, "median_ms": 80.0}
     return SimpleNamespace(**{**facts, "on_trial": False, "exceeded": False, **values})
 

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from segmif_ros.imaging.encodings import view
 from segmif_ros.rig.calibration import Extrinsics, Homography, RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.ros.camera_infos import info_of
 from segmif_ros.ros.messages import image_buffer, image_message, make_header, stamp_ns
 from segmif_ros.settings import SettingError

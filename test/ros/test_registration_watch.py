@@ -9,7 +9,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 here")
 import cv2
 
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.rig.registration import Registered, Registration, RegistrationConfig
 from segmif_ros.ros.registration_watch import RegistrationWatch, WatchSettings, parallax_of
 

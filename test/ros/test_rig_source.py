@@ -9,9 +9,9 @@ import pytest
 
 from segmif_ros.rig.calibration import Extrinsics, Homography, RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.rig.errors import CalibrationError
-from segmif_ros.rig.part import ImagePart
+from segmif_ros.rig.image_part import ImagePart
 from segmif_ros.rig.registration import Registration, Unregistered
 from segmif_ros.ros.node_config import NodeConfig
 from segmif_ros.ros.rig_source import RigSource

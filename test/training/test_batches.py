@@ -14,7 +14,7 @@ import pytest
 import torch
 from patience import WAIT_S
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.transforms import Sample
 from segmif_ros.labels import CAMVID, FMB
 from segmif_ros.training.batches import SegmentationSamples, as_tensors, batches, open_source

@@ -4,8 +4,8 @@ import torch
 
 from segmif_ros.data.mixture import SceneSource
 from segmif_ros.evaluation.forward import predict
-from segmif_ros.evaluation.fusion import fusion_metrics, luma
-from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.evaluation.fusion_metrics import fusion_metrics, luma
+from segmif_ros.evaluation.segmentation_metrics import ConfusionMatrix
 from segmif_ros.model import SegMiF, SegMiFConfig
 from segmif_ros.training.config import SourceConfig
 from segmif_ros.training.validation import Validation, source_names

@@ -16,7 +16,7 @@ from ros_domains import take_domain
 
 from segmif_ros.bag.reading import BagError, Topics
 from segmif_ros.bag.replay import ReplayConfig, replay
-from segmif_ros.evaluation.compare import figures
+from segmif_ros.evaluation.compare_reports import figures
 from segmif_ros.evaluation.report_page import PAGE_FILE
 from segmif_ros.reporting.errors import WorkFailedError
 from segmif_ros.trials.online import OnlineConfig, ResourceWatch, replay_online

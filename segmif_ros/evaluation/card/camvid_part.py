@@ -13,7 +13,7 @@ from segmif_ros.evaluation.card.conditions import Pair, Purpose, generator, nigh
 from segmif_ros.evaluation.card.night_loss import NIGHT, RGB, Comparison, RgbReference, night_loss
 from segmif_ros.evaluation.card.scenes_part import SHOWN, Advance, Matrices, result_row, segmentation_figures
 from segmif_ros.evaluation.card.sheets import Gallery
-from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.evaluation.segmentation_metrics import ConfusionMatrix
 from segmif_ros.inference.engine import EngineProtocol
 from segmif_ros.labels import CAMVID, FMB, counterparts
 

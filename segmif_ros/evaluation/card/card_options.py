@@ -23,7 +23,7 @@ import argparse
 from pathlib import Path
 
 from segmif_ros.evaluation.card.measured_data import HELD_OUT_SPLIT, Amounts
-from segmif_ros.evaluation.options import add_runtime_arguments
+from segmif_ros.evaluation.engine_options import add_runtime_arguments
 
 PARTS = ("camvid", "scenes", "streets", "pairs", "flicker", "sequences", "curve")
 

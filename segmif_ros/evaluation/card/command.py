@@ -42,8 +42,8 @@ from segmif_ros.evaluation.card.scenes_part import report_scenes
 from segmif_ros.evaluation.card.sequences_part import Frames, open_sequences, report_sequence
 from segmif_ros.evaluation.card.sheets import Gallery
 from segmif_ros.evaluation.card.street_part import report_street
+from segmif_ros.evaluation.engine_options import runtime_config
 from segmif_ros.evaluation.errors import EvaluationError
-from segmif_ros.evaluation.options import runtime_config
 from segmif_ros.files import replace_file
 from segmif_ros.inference.engine import Engine, EngineProtocol
 from segmif_ros.inference.models import ModelFacts, describe

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from segmif_ros.evaluation.card.card_types import FlickerFigures, SteadinessFigures
 from segmif_ros.evaluation.card.conditions import FIRST_SEED, SCENE_HEIGHT, SCENE_WIDTH
-from segmif_ros.evaluation.fusion import BASELINES, luma
+from segmif_ros.evaluation.fusion_metrics import BASELINES, luma
 from segmif_ros.inference.engine import EngineProtocol
 from segmif_ros.scenes import RoadScene
 

@@ -14,7 +14,7 @@ from segmif_ros.data.sampling import spread
 from segmif_ros.data.transforms import Sample
 from segmif_ros.evaluation.card.card_types import Means, PairFigures
 from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
-from segmif_ros.evaluation.fusion import BASELINES, fusion_metrics, luma, structural_similarity
+from segmif_ros.evaluation.fusion_metrics import BASELINES, fusion_metrics, luma, structural_similarity
 from segmif_ros.inference.engine import EngineProtocol
 
 Image = npt.NDArray[np.uint8]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.evaluation.card.night_loss import RgbReference

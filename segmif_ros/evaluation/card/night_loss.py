@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from segmif_ros.evaluation.card.card_types import DayAndNight, NightLoss, Ratio, RgbReferenceFigures
 from segmif_ros.evaluation.forward import predict_labels
-from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.evaluation.segmentation_metrics import ConfusionMatrix
 from segmif_ros.inference.weights import parse_weights, resolve_weights, weights_hash
 from segmif_ros.labels import CAMVID, IGNORE_ID, LabelSet, common_name, counterparts, label_set_of
 from segmif_ros.model import SegMiF, load_checkpoint

@@ -21,8 +21,8 @@ from segmif_ros.evaluation.card.conditions import (
     shift_infrared,
 )
 from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
-from segmif_ros.evaluation.fusion import luma, structural_similarity
-from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.evaluation.fusion_metrics import luma, structural_similarity
+from segmif_ros.evaluation.segmentation_metrics import ConfusionMatrix
 from segmif_ros.inference.engine import EngineProtocol, EngineResult
 from segmif_ros.labels import FMB, LabelSet
 from segmif_ros.scenes import LIGHTINGS

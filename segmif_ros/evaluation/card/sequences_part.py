@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.data.images import DatasetError, require_8_bits, to_grey, to_rgb
+from segmif_ros.data.image_files import DatasetError, require_8_bits, to_grey, to_rgb
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.data.sampling import spread
 from segmif_ros.evaluation.card.card_types import SequenceFigures

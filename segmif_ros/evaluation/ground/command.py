@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from segmif_ros.evaluation.engine_options import add_engine_arguments, engine_factory, engine_settings
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.ground import ground_page
 from segmif_ros.evaluation.ground.drives import CONDITIONS, DriveConfig, Segment, frames_to_do, run_drives
-from segmif_ros.evaluation.options import add_engine_arguments, engine_factory, engine_settings
 from segmif_ros.files import replace_file, write_json
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file, read_costs

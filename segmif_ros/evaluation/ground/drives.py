@@ -15,12 +15,12 @@ from segmif_ros.evaluation.ground.scores import Cells, GroundScores
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import CostTable
 from segmif_ros.grid.evidence import Square
+from segmif_ros.grid.ground_view import GroundView
 from segmif_ros.grid.mapper import GroundMapper, LabelFrame
 from segmif_ros.grid.poses import camera_pose
 from segmif_ros.grid.rolling import GridMap
-from segmif_ros.grid.view import GroundView
 from segmif_ros.labels import FMB, LabelSet
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.scenes.drive import NOT_BLOCKED, Drive, GroundTruth, truly_free
 from segmif_ros.scenes.scene import SceneFrame
 from segmif_ros.settings import setting

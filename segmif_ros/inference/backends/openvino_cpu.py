@@ -28,7 +28,7 @@ from segmif_ros.inference.backends.base import (
 from segmif_ros.inference.backends.graph_cache import GraphCache, graph_facts
 from segmif_ros.inference.errors import EngineError, first_line
 from segmif_ros.inference.frame import FrameNetwork
-from segmif_ros.inference.pairs import MOST_PAIRS, pattern_pairs, read_pairs
+from segmif_ros.inference.sample_pairs import MOST_PAIRS, pattern_pairs, read_pairs
 from segmif_ros.paths import cache_folder
 
 _LOGGER = logging.getLogger(__name__)

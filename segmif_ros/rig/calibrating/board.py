@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.rig.camera import Array
+from segmif_ros.rig.camera_model import Array
 from segmif_ros.rig.errors import CalibrationError
 
 KINDS = ("checkerboard", "circles", "asymmetric_circles", "charuco")

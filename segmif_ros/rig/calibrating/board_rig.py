@@ -20,7 +20,7 @@ from segmif_ros.rig.calibrating.mounting import fit_mount, refuse_mirrored, tran
 from segmif_ros.rig.calibrating.one_camera import LENSES, board_pose, fit_camera, own_residual
 from segmif_ros.rig.calibrating.views import CELLS, MIN_VIEWS, BoardView, covered
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.rig.camera import Array, CameraModel
+from segmif_ros.rig.camera_model import Array, CameraModel
 from segmif_ros.rig.errors import CalibrationError
 
 __all__ = ["LENSES", "BoardResult", "ViewResidual", "calibrate_board"]

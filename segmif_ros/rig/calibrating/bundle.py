@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.rig.camera import Array
+from segmif_ros.rig.camera_model import Array
 
 _ROUNDS = 15
 _REWEIGHTINGS = 3

@@ -14,9 +14,9 @@ import numpy as np
 
 from segmif_ros.rig.calibrating.bundle import Refined
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.rig.camera import Array, CameraModel
+from segmif_ros.rig.camera_model import Array, CameraModel
 from segmif_ros.rig.errors import CalibrationError
-from segmif_ros.rig.mapping import depth_plane, stereo_mapping
+from segmif_ros.rig.pixel_mapping import depth_plane, stereo_mapping
 
 EXPECTED_AT_M = 10.0
 _DRAWS = 24

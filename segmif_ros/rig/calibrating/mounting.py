@@ -18,7 +18,7 @@ from segmif_ros.rig.calibrating.board import Board, Detection
 from segmif_ros.rig.calibrating.one_camera import CRITERIA, LEAST_REJECTED_PX, REJECT_FACTOR, board_pose
 from segmif_ros.rig.calibrating.views import MIN_VIEWS, BoardView
 from segmif_ros.rig.calibration import Extrinsics
-from segmif_ros.rig.camera import Array, CameraModel
+from segmif_ros.rig.camera_model import Array, CameraModel
 from segmif_ros.rig.errors import CalibrationError
 
 _FITS_PX = 3.0  # in the median

@@ -10,7 +10,7 @@ import numpy as np
 
 from segmif_ros.rig.calibrating.board import Board, Detection
 from segmif_ros.rig.calibrating.views import MIN_VIEWS
-from segmif_ros.rig.camera import Array, CameraModel
+from segmif_ros.rig.camera_model import Array, CameraModel
 from segmif_ros.rig.errors import CalibrationError
 
 LENSES = ("plumb_bob", "equidistant")

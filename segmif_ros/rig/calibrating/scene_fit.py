@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.rig.agreement import Surfaces
-from segmif_ros.rig.camera import Array
+from segmif_ros.rig.camera_model import Array
 
 NEARNESS = np.array([0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4])  # 1/m, that parts of the view are tried at
 _TYPICAL = 0.08  # 1/m, of what shows edges in a drive

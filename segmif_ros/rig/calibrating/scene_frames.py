@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from segmif_ros.rig.agreement import Surfaces, Tile, agreement, edge_orientations, make_tiles, peak
 from segmif_ros.rig.calibrating.scene_models import HomographyModel, SceneModel
-from segmif_ros.rig.camera import Array
+from segmif_ros.rig.camera_model import Array
 from segmif_ros.rig.drift import sharpness_of
 from segmif_ros.rig.errors import CalibrationError
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from segmif_ros.rig.calibration import Extrinsics, Homography, RigCalibration
-from segmif_ros.rig.camera import Array, CameraModel
+from segmif_ros.rig.camera_model import Array, CameraModel
 from segmif_ros.rig.lens import DivisionLens
 from segmif_ros.rig.warp import rescaled
 

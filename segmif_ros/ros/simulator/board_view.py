@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from segmif_ros.rig.calibrating.board import Board
 from segmif_ros.rig.calibration import Extrinsics
-from segmif_ros.rig.camera import Array, CameraModel
+from segmif_ros.rig.camera_model import Array, CameraModel
 
 _PRINT_PX = 96  # of the board's image, per square
 _FINE = 3  # samples a pixel in each direction

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.pair_folder import FolderPair, PairFolder
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.rig.calibrating.board import parse_board
@@ -205,7 +205,7 @@ def make_source(config: RigConfig) -> FrameSource:
     if config.pairs_folder:
         return PairFrames(config)
     if config.drive:
-        from segmif_ros.ros.simulator.drive import DriveSource  # it is a SceneSource
+        from segmif_ros.ros.simulator.drive_poses import DriveSource  # it is a SceneSource
 
         return DriveSource(config)
     return SceneFrames(config) if config.shares_view else TwoCameraSource(config)

@@ -30,7 +30,7 @@ from segmif_ros.ros.camera_infos import info_of
 from segmif_ros.ros.messages import image_message, make_header
 from segmif_ros.ros.qos import PUBLISHER_EVENTS, overridable, profile
 from segmif_ros.ros.simulator.config import NODE_NAME, RigConfig
-from segmif_ros.ros.simulator.drive import DriveSource, PosePublisher
+from segmif_ros.ros.simulator.drive_poses import DriveSource, PosePublisher
 from segmif_ros.ros.simulator.effects import CameraFaults, Effect, make_effects
 from segmif_ros.ros.simulator.frames import FrameFeed, RigFrame, make_source
 from segmif_ros.ros.simulator.schedule import INFRARED, RGB, Player, PlayerCounts, Shot

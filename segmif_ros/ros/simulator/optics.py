@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.rig.calibration import Plane, RigCalibration
-from segmif_ros.rig.camera import Array, CameraModel
+from segmif_ros.rig.camera_model import Array, CameraModel
 from segmif_ros.scenes import CameraViews, Pinhole, RoadScene, SceneError
 
 _MARGIN_PX = 24  # for the car's nodding

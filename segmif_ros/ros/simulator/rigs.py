@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.rig.camera import Array, CameraModel
+from segmif_ros.rig.camera_model import Array, CameraModel
 
 LENSES = ("none", "plumb_bob", "equidistant")
 # typical of a 60 degree lens; an equidistant one keeps a little of its own error

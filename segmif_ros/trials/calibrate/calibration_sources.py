@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.bag.pairs import PairingFacts, no_pairs, pairs_of
 from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, Topics, open_bag
-from segmif_ros.data.images import read_grey, read_rgb
+from segmif_ros.bag.recorded_pairs import PairingFacts, no_pairs, pairs_of
+from segmif_ros.data.image_files import read_grey, read_rgb
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.imaging.encodings import EncodingError, to_infrared, to_rgb
 from segmif_ros.rig.errors import CalibrationError
@@ -70,7 +70,7 @@ class CalibrationSource:
         """Yield the pairs.
 
         Raises:
-            CalibrationError, segmif_ros.bag.reading.BagError, segmif_ros.data.images.DatasetError: One line.
+            CalibrationError, segmif_ros.bag.reading.BagError, segmif_ros.data.image_files.DatasetError: One line.
         """
         if self.place == LIVE:
             found = self._live()

@@ -19,12 +19,12 @@ from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.calibrating.board import parse_board
 from segmif_ros.rig.calibrating.board_rig import LENSES, BoardResult, calibrate_board
-from segmif_ros.rig.calibrating.points import calibrate_points, read_points
-from segmif_ros.rig.calibrating.scene import ACCEPT_PX, MAX_FRAMES, calibrate_scene
+from segmif_ros.rig.calibrating.clicked_points import calibrate_points, read_points
+from segmif_ros.rig.calibrating.scene_calibration import ACCEPT_PX, MAX_FRAMES, calibrate_scene
 from segmif_ros.rig.calibrating.views import MAX_VIEWS, MIN_VIEWS, BoardCollector
 from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml, load_calibration
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.trials.calibrate.calibration_page import click_page, report_page
 from segmif_ros.trials.calibrate.calibration_sources import LIVE, CalibrationSource, NamedPair, default_topics

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from segmif_ros.bag.reading import BagError
 from segmif_ros.bag.record_synthetic import LABELS_TOPIC
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.inference.config import EngineConfig
 from segmif_ros.inference.weights import FASTEST_WEIGHTS, parse_weights, resolve_weights

@@ -9,7 +9,7 @@ import warnings
 from typing import Any
 
 from segmif_ros.rig.calibration import RigCalibration
-from segmif_ros.rig.camera import CameraModel, Window, camera_from_info
+from segmif_ros.rig.camera_model import CameraModel, Window, camera_from_info
 from segmif_ros.rig.errors import CalibrationError, RegistrationError
 from segmif_ros.rig.registration import Registration, RegistrationConfig
 from segmif_ros.trials.fuzz.tally import Tally

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from segmif_ros.data.mixture import PairSource
 from segmif_ros.evaluation.card.fusion_ranks import MODEL, rank_table, ranks, report_pairs
 from segmif_ros.evaluation.card.sheets import Gallery
-from segmif_ros.evaluation.fusion import BASELINES, entropy, luma
+from segmif_ros.evaluation.fusion_metrics import BASELINES, entropy, luma
 from segmif_ros.labels import FMB
 
 

@@ -12,8 +12,8 @@ from segmif_ros.evaluation.card.conditions import FIRST_SEED, SCENE_HEIGHT, SCEN
 from segmif_ros.evaluation.card.night_loss import Comparison, RgbReference, night_loss
 from segmif_ros.evaluation.card.scenes_part import report_scenes
 from segmif_ros.evaluation.card.sheets import Gallery
-from segmif_ros.evaluation.fusion import BASELINES, luma, structural_similarity
-from segmif_ros.evaluation.segmentation import ConfusionMatrix
+from segmif_ros.evaluation.fusion_metrics import BASELINES, luma, structural_similarity
+from segmif_ros.evaluation.segmentation_metrics import ConfusionMatrix
 from segmif_ros.labels import CAMVID, FMB
 
 

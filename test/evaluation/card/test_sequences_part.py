@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.evaluation.card.sequences_part import open_sequences, report_sequence
 from segmif_ros.evaluation.card.sheets import Gallery
 from segmif_ros.labels import FMB

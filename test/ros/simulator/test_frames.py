@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from patience import WAIT_S
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.ros.simulator.config import RigConfig
 from segmif_ros.ros.simulator.frames import AHEAD, FrameFeed, PairFrames, SceneFrames, make_source

@@ -10,9 +10,9 @@ import pytest
 
 from segmif_ros import cli
 from segmif_ros.evaluation.better import Better
-from segmif_ros.evaluation.compare import figures, load
+from segmif_ros.evaluation.compare_reports import figures, load
 from segmif_ros.evaluation.directions import direction
-from segmif_ros.evaluation.fusion import TEXTBOOK_METRICS, TOOLBOX_METRICS
+from segmif_ros.evaluation.fusion_metrics import TEXTBOOK_METRICS, TOOLBOX_METRICS
 
 
 def report(miou: float, mse: float = 10.0, data: str = "d1", model: str = "net", **fusion: float) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
-from segmif_ros.data.images import DatasetError
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.mixture import Source
 from segmif_ros.labels import LabelSet, label_set
 from segmif_ros.reporting.progress import progress_bar

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from segmif_ros.evaluation import options
+from segmif_ros.evaluation import engine_options
 from segmif_ros.evaluation.baseline import BaselineEngine
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.inference.engine import BACKENDS, EngineConfig
@@ -14,8 +14,8 @@ from segmif_ros.inference.engine import BACKENDS, EngineConfig
 
 def parsed(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    options.add_engine_arguments(parser)
-    options.add_run_arguments(parser, "out")
+    engine_options.add_engine_arguments(parser)
+    engine_options.add_run_arguments(parser, "out")
     return parser.parse_args(arguments)
 
 
@@ -28,12 +28,12 @@ def configs(monkeypatch: pytest.MonkeyPatch) -> list[EngineConfig]:
 
 
 def test_without_options_the_engine_is_the_default_one(configs: list[EngineConfig]) -> None:
-    options.engine_factory(parsed())()
+    engine_options.engine_factory(parsed())()
     assert configs == [EngineConfig()]
 
 
 def test_device_backend_and_precision_reach_the_engine(configs: list[EngineConfig]) -> None:
-    options.engine_factory(parsed("--device", "cpu", "--backend", "openvino", "--precision", "bfloat16"))()
+    engine_options.engine_factory(parsed("--device", "cpu", "--backend", "openvino", "--precision", "bfloat16"))()
     [config] = configs
     assert (config.device, config.backend, config.precision) == ("cpu", "openvino", "bfloat16")
 
@@ -46,7 +46,7 @@ def test_device_backend_and_precision_reach_the_engine(configs: list[EngineConfi
     ],
 )
 def test_the_report_states_backend_and_precision_in_force(arguments: tuple[str, ...], said: tuple[str, str]) -> None:
-    settings = options.engine_settings(parsed(*arguments))
+    settings = engine_options.engine_settings(parsed(*arguments))
     assert (settings["backend"], settings["precision"]) == said
     assert "calibration_pairs" not in settings  # only int8 is calibrated
 
@@ -56,24 +56,24 @@ def test_what_int8_is_calibrated_with_reaches_engine_and_report(
     configs: list[EngineConfig], given: tuple[str, ...], said: str
 ) -> None:
     arguments = parsed("--backend", "openvino", "--precision", "int8", *given)
-    options.engine_factory(arguments)()
+    engine_options.engine_factory(arguments)()
     [config] = configs
     assert config.calibration_pairs == "".join(given[1:])
-    assert options.engine_settings(arguments)["calibration_pairs"].startswith(said)
+    assert engine_options.engine_settings(arguments)["calibration_pairs"].startswith(said)
 
 
 def test_pairs_that_int8_is_calibrated_with_count_by_their_contents(tmp_path):
     arguments = parsed("--precision", "int8", "--calibration-pairs", str(tmp_path))
     (tmp_path / "a.png").write_bytes(b"1")
-    first = options.engine_settings(arguments)
+    first = engine_options.engine_settings(arguments)
     (tmp_path / "a.png").write_bytes(b"2")
-    assert options.engine_settings(arguments) != first
+    assert engine_options.engine_settings(arguments) != first
 
 
 def test_a_baseline_has_no_backend() -> None:
     arguments = parsed("--baseline", "average")
-    assert options.engine_settings(arguments) == {"baseline": "average"}
-    assert isinstance(options.engine_factory(arguments)(), BaselineEngine)
+    assert engine_options.engine_settings(arguments) == {"baseline": "average"}
+    assert isinstance(engine_options.engine_factory(arguments)(), BaselineEngine)
 
 
 def test_every_backend_can_be_asked_for_and_a_trial_of_them_can_not(capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,7 +88,7 @@ def test_a_backend_by_trial_from_elsewhere_is_one_line() -> None:
     arguments: Any = parsed()
     arguments.backend = "fastest"  # as a params file says it
     with pytest.raises(EvaluationError, match=r"figures must say theirs: give one of torch, compile") as refused:
-        options.engine_factory(arguments)
+        engine_options.engine_factory(arguments)
     assert "\n" not in str(refused.value)
 
 
@@ -96,7 +96,7 @@ def test_a_backend_by_trial_from_elsewhere_is_one_line() -> None:
 def test_a_palette_makes_another_run_only_where_it_is_not_the_usual_one(
     given: tuple[str, ...], settings: dict[str, str]
 ) -> None:
-    assert options.palette_settings(parsed(*given)) == settings
+    assert engine_options.palette_settings(parsed(*given)) == settings
 
 
 def test_an_unknown_palette_is_refused_with_the_choices(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from segmif_ros.training.config import RecipeError
-from segmif_ros.training.progress import Display, SilentDisplay, tensorboard_writer, write_scalars
+from segmif_ros.training.display import Display, SilentDisplay, tensorboard_writer, write_scalars
 
 
 class Terminal(io.StringIO):

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.inference.pairs import PairsError, pattern_pairs, read_pairs
+from segmif_ros.inference.sample_pairs import PairsError, pattern_pairs, read_pairs
 
 
 def test_pairs_are_read_by_equal_names_as_rgb_of_the_asked_size(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.command_line import Parser, finish
-from segmif_ros.data.images import read_rgb
+from segmif_ros.data.image_files import read_rgb
 from segmif_ros.evaluation.better import Better
 from segmif_ros.evaluation.feature_information import feature_mutual_information
 from segmif_ros.imaging.fusion_rules import FUSION_RULES
@@ -371,7 +371,7 @@ def _kumar_preservation(gs: _Array, angle_s: _Array, gf: _Array, angle_f: _Array
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print every metric of one fused image (``FUSED`` may be a rule of `BASELINES` for the pair)."""
-    parser = Parser(prog="python -m segmif_ros.evaluation.fusion", description="Fusion metrics of one image")
+    parser = Parser(prog="python -m segmif_ros.evaluation.fusion_metrics", description="Fusion metrics of one image")
     parser.add_argument("infrared", type=Path, metavar="IR")
     parser.add_argument("visible", type=Path, metavar="VIS")
     parser.add_argument("fused", metavar="FUSED", help=f"an image file, or a rule: {', '.join(BASELINES)}")

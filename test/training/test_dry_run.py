@@ -14,7 +14,7 @@ from segmif_ros.labels import FMB
 from segmif_ros.model import SegMiFConfig
 from segmif_ros.training import __main__ as train
 from segmif_ros.training.config import SourceConfig, TrainingConfig
-from segmif_ros.training.plan import dry_run
+from segmif_ros.training.dry_run import dry_run
 from segmif_ros.training.trainer import Trainer
 
 main = command_of(train)

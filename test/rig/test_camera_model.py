@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rig_fakes import EQUIDISTANT, PLUMB_BOB, RATIONAL, camera, grid, plain_projection, plain_rays, plain_rotation
 
-from segmif_ros.rig.camera import CameraModel, Window, camera_from_info, same_proportions, scaled_projection
+from segmif_ros.rig.camera_model import CameraModel, Window, camera_from_info, same_proportions, scaled_projection
 from segmif_ros.rig.errors import CalibrationError
 
 OPTICS = {

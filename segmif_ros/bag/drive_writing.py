@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from segmif_ros.bag.grid import TRUTH_TOPIC
 from segmif_ros.bag.grid_messages import (
     OCCUPANCY_GRID,
     ODOMETRY,
@@ -14,6 +13,7 @@ from segmif_ros.bag.grid_messages import (
     odometry_message,
     transforms_message,
 )
+from segmif_ros.bag.grid_replay import TRUTH_TOPIC
 from segmif_ros.bag.writing import BagWriter
 from segmif_ros.grid.evidence import Square
 from segmif_ros.grid.poses import camera_pose

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.evaluation import fusion as metrics
+from segmif_ros.evaluation import fusion_metrics as metrics
 from segmif_ros.trials.metric_agreement import pattern
 
 RAMP = np.array([[0, 3], [4, 3]], np.uint8)

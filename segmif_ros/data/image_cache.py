@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from segmif_ros.data.images import Image
+from segmif_ros.data.image_files import Image
 
 KEPT_BYTES = 1 << 29
 
 
-class KeptImages:
+class ImageCache:
     """Images by index; once ``limit_bytes`` are kept, further ones are read again each time."""
 
     def __init__(self, limit_bytes: int = KEPT_BYTES) -> None:

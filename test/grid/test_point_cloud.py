@@ -7,10 +7,10 @@ from grid_scenes import CAMERA, HERE, LEVEL, PERSON, SIGN, costs, frame, mapper,
 
 from segmif_ros.grid.drawing import draw_grid
 from segmif_ros.grid.errors import GridError
-from segmif_ros.grid.points import points_in_view, points_of_depth, points_of_ground
-from segmif_ros.grid.view import OUTSIDE, GroundView, UndistortedView
+from segmif_ros.grid.ground_view import OUTSIDE, GroundView, UndistortedView
+from segmif_ros.grid.point_cloud import points_in_view, points_of_depth, points_of_ground
 from segmif_ros.labels import FMB
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 
 TABLE = costs().for_names(FMB.names)
 PINHOLE = UndistortedView(CAMERA, 201, 201)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.rig.calibration import Homography, RigCalibration
-from segmif_ros.rig.camera import Array
+from segmif_ros.rig.camera_model import Array
 from segmif_ros.rig.errors import CalibrationError
 
 MIN_PAIRS = 4

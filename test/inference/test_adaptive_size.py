@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from segmif_ros.inference.adaptive import AdaptiveEngine, BudgetConfig, SizeController, network_sizes
+from segmif_ros.inference.adaptive_size import AdaptiveEngine, BudgetConfig, SizeController, network_sizes
 from segmif_ros.inference.backends import BackendOptions
 from segmif_ros.inference.engine import EngineResult
 from segmif_ros.labels import FMB

@@ -12,7 +12,7 @@ from rclpy.node import Node
 
 from segmif_ros.grid.poses import from_rpy
 from segmif_ros.ros.simulator.config import RigConfig
-from segmif_ros.ros.simulator.drive import STREET_M, DriveSource, PosePublisher
+from segmif_ros.ros.simulator.drive_poses import STREET_M, DriveSource, PosePublisher
 from segmif_ros.ros.simulator.frames import make_source
 
 SMALL = RigConfig(drive=True, width=64, height=48, rate_hz=10.0, drive_mps=2.0, scene_frames=5, lighting="day")

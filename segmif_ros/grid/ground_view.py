@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How one camera sees the ground plane: undistortion, the homography of the plane, the horizon.
 
-Pixel coordinates are those of `segmif_ros.rig.camera`: integers at the centres of pixels.
+Pixel coordinates are those of `segmif_ros.rig.camera_model`: integers at the centres of pixels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.grid.errors import GridError
-from segmif_ros.rig.camera import CameraModel, same_proportions
+from segmif_ros.rig.camera_model import CameraModel, same_proportions
 from segmif_ros.rig.errors import CalibrationError
 
 Array = npt.NDArray[np.float64]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segmif_ros.imaging.crop import Crop
-from segmif_ros.rig.camera import CameraModel, same_proportions
+from segmif_ros.rig.camera_model import CameraModel, same_proportions
 
 Size = tuple[int, int]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.data.images import read_grey, read_rgb
+from segmif_ros.data.image_files import read_grey, read_rgb
 from segmif_ros.paths import user_path
 
 Array = npt.NDArray[Any]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from segmif_ros.ros.params_files import check_files, files_for_others, given_files, matches, sections
+from segmif_ros.ros.params_file_check import check_files, files_for_others, given_files, matches, sections
 
 FILE = Path(__file__).parents[2] / "config" / "segmif.yaml"
 

@@ -25,7 +25,7 @@ from segmif_ros.rig.calibrating.scene_models import (
     parallax,
 )
 from segmif_ros.rig.calibration import RigCalibration
-from segmif_ros.rig.camera import Array, CameraModel
+from segmif_ros.rig.camera_model import Array, CameraModel
 from segmif_ros.rig.errors import CalibrationError
 
 MIN_FRAMES = 8

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from segmif_ros.evaluation.contents import contents_hash
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.feature_information import require_library
-from segmif_ros.evaluation.fusion import BASELINES, FUSION_METRICS, METRIC_GROUPS
+from segmif_ros.evaluation.fusion_metrics import BASELINES, FUSION_METRICS, METRIC_GROUPS
 from segmif_ros.inference.backend_table import BACKENDS
 from segmif_ros.inference.config import CHOICES, EngineConfig, NetworkConfig
 from segmif_ros.paths import user_path

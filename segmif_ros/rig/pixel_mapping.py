@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.rig.calibration import Extrinsics, Homography, Plane
-from segmif_ros.rig.camera import Array, CameraModel
+from segmif_ros.rig.camera_model import Array, CameraModel
 from segmif_ros.rig.errors import RegistrationError
 
 FAR_M = 1e9  # stands for infinity

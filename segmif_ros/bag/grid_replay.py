@@ -32,7 +32,7 @@ from segmif_ros.grid.errors import GridError, TransformError
 from segmif_ros.grid.mapper import GroundMapper, LabelFrame
 from segmif_ros.grid.poses import Array, CameraMount, TransformBuffer
 from segmif_ros.grid.rolling import GridMap
-from segmif_ros.rig.camera import CameraModel, camera_from_info
+from segmif_ros.rig.camera_model import CameraModel, camera_from_info
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.settings import part
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from segmif_ros.grid.costs import EITHER, OBJECT, ClassTable
 from segmif_ros.grid.errors import GridError
+from segmif_ros.grid.ground_view import GroundView, UndistortedView
 from segmif_ros.grid.masks import look_up, split_ground
-from segmif_ros.grid.view import GroundView, UndistortedView
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 
 Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
@@ -28,7 +28,7 @@ def points_of_depth(depth_m: npt.NDArray, rays: Floats) -> Floats:
 
     Args:
         depth_m: (H, W) metres along the optical axis; 0, negative, infinite and NaN say nothing.
-        rays: (H, W, 3) as `segmif_ros.grid.view.Pinhole.rays` gives them.
+        rays: (H, W, 3) as `segmif_ros.grid.ground_view.Pinhole.rays` gives them.
 
     Raises:
         GridError: If the sizes differ: the cloud has to be aligned with the mask.

@@ -13,7 +13,7 @@ from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 
 from segmif_ros.grid.poses import Array, camera_pose, quaternion
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.rig.camera import CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.ros.messages import make_header
 from segmif_ros.ros.pose_inputs import tf_message_type
 from segmif_ros.ros.simulator.config import DEFAULT_HEIGHT, DEFAULT_WIDTH, RigConfig

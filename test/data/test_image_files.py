@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segmif_ros.data.images import DatasetError, folders_in, images_by_name, read_grey, read_rgb
+from segmif_ros.data.image_files import DatasetError, folders_in, images_by_name, read_grey, read_rgb
 
 
 def write(path: Path, image: np.ndarray) -> Path:
