@@ -54,12 +54,12 @@ print("1 passed", flush=True)
     command = [sys.executable, "-X", "faulthandler", "-c", program]
     began = time.monotonic()
     with (tmp_path / "output").open("w+") as output:
-        outcome = run_suite(Suite("one", 3.0), [], root=tmp_path, stream=output.fileno(), command=command)
+        outcome = run_suite(Suite("one", 6.0), [], root=tmp_path, stream=output.fileno(), command=command)
         output.seek(0)
         said = output.read()
     assert outcome.overdue
-    assert outcome.line.endswith("FAILED: not over after 3 s")
-    assert time.monotonic() - began < 30
+    assert outcome.line.endswith("FAILED: not over after 6 s")
+    assert time.monotonic() - began < 120
     assert "1 passed" in said
     assert "in wait_for_good" in said
 

@@ -103,11 +103,11 @@ def test_every_pair_of_a_folder_becomes_a_picture_with_its_name(weights: str, tm
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), rng.integers(0, 255, (height, width, channels), np.uint8))
     folders = {"out": tmp_path / "out", "pairs": tmp_path / "pairs"}
-    config = DemoConfig(**folders, seconds=20.0, rate_hz=4.0, engine={"weights": weights})
+    config = DemoConfig(**folders, seconds=90.0, rate_hz=4.0, engine={"weights": weights})
     demo(config, Console(file=io.StringIO()))
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [each["title"] for each in report["pictures"]] == ["street0", "street1", "street2"]
-    assert report["streaming_s"] < 15  # over as soon as every pair was seen
+    assert report["streaming_s"] < 60  # over as soon as every pair was seen
 
 
 def test_a_node_that_does_not_start_is_said_with_its_own_reason(tmp_path: Path) -> None:
