@@ -27,6 +27,7 @@ _MIN_OFFSETS = 30  # pairs before their offset is judged
 _MIN_MISSES = 20  # frames in a row without a partner before that is called a problem
 _MIN_OFFSET_NS = 5_000_000
 _MIN_INTERVALS = 10  # of stamps before they are judged
+_LOST_SHARE = 0.75  # of the frames; what a small segment lets through is less than a tenth
 _LOST_VARIATION = 0.4  # of the intervals of stamps: only frames that get lost make them vary so much
 _REACH_S = 10.0  # what slop_s and time_offset_s can bridge at most
 _FEW_HZ = 5.0
@@ -57,6 +58,7 @@ class InputFacts:
         frame_bytes: Size of the last frame.
         unstamped: Whether the last frame's stamp was 0.
         rhythm: Of the stamps of the latest frames.
+        lost_share: Of the latest frames that were published to it, 0 to 1; None where the middleware doesn't tell.
         ahead_s: The last frame's stamp minus the node's clock as the frame arrived.
     """
 
@@ -74,6 +76,7 @@ class InputFacts:
     frame_bytes: int = 0
     unstamped: bool = False
     rhythm: Rhythm = field(default_factory=Rhythm)
+    lost_share: float | None = None
     ahead_s: float = 0.0
 
 
@@ -151,17 +154,24 @@ def stamps_problem(facts: InputFacts) -> Problem | None:
 
 
 def starved_problem(facts: InputFacts, other: InputFacts) -> Problem | None:
-    """Return the warning that most frames of one camera get lost, or None: a camera that is only slow keeps time."""
-    large = facts.frame_bytes > DEFAULT_SEGMENT_BYTES
-    if not (large and facts.received and other.rate_hz > 2 and facts.rate_hz < 0.25 * other.rate_hz):
+    """Return the warning that most frames of one camera get lost, or None.
+
+    Where the middleware numbers its messages, gaps show it. Elsewhere it is likely where far fewer frames come than of
+    the other camera, at uneven intervals: a camera that is only slow keeps time.
+    """
+    if not facts.received or facts.frame_bytes <= DEFAULT_SEGMENT_BYTES:
         return None
-    if facts.rhythm.intervals >= _MIN_INTERVALS and facts.rhythm.variation < _LOST_VARIATION:
+    camera, topic, size = facts.camera, facts.topic, f"{facts.frame_bytes} bytes each"
+    if facts.lost_share is not None:
+        if facts.lost_share < _LOST_SHARE:
+            return None
+        line = f"{camera}: {facts.lost_share:.0%} of the frames of {topic} get lost on the way, {size}; {_PROFILE_HINT}"
+        return Problem(f"{camera} starved", line)
+    few = other.rate_hz > 2 and facts.rate_hz < 0.25 * other.rate_hz
+    if not few or (facts.rhythm.intervals >= _MIN_INTERVALS and facts.rhythm.variation < _LOST_VARIATION):
         return None
-    return Problem(
-        f"{facts.camera} starved",
-        f"{facts.camera}: few frames of {facts.topic} arrive beside {other.camera}'s, at uneven intervals, "
-        f"{facts.frame_bytes} bytes each; {_PROFILE_HINT}",
-    )
+    line = f"{camera}: few frames of {topic} arrive beside {other.camera}'s, at uneven intervals, {size}"
+    return Problem(f"{camera} starved", f"{line}; {_PROFILE_HINT}")
 
 
 def same_topic_problem(infrared: InputFacts, rgb: InputFacts) -> Problem | None:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from segmif_ros.imaging.compressed import CompressedBuffer
@@ -15,6 +16,7 @@ from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.ros.health import InputFacts
 from segmif_ros.ros.messages import image_buffer, stamp_ns
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, mismatch, overridable
+from segmif_ros.stream.losses import LossWatch
 from segmif_ros.stream.processing import Frame
 from segmif_ros.stream.stamps import StampWatch
 from segmif_ros.stream.statistics import RateMeter
@@ -62,6 +64,7 @@ class CameraInput:
         self._frame_bytes = 0
         self._unstamped = False
         self._stamps = StampWatch()
+        self._losses = LossWatch()
         self._stamp_ns = 0
         self._qos = qos
         message_type, self._type_name, suffix = TRANSPORTS[transport]
@@ -70,7 +73,7 @@ class CameraInput:
         self._subscription = node.create_subscription(
             message_type,
             name,
-            self._receive,
+            self._receive_informed if hasattr(Subscription, "CallbackType") else self._receive,
             qos,
             event_callbacks=SUBSCRIPTION_EVENTS,
             qos_overriding_options=overridable(),
@@ -110,6 +113,7 @@ class CameraInput:
             frame_bytes=self._frame_bytes,
             unstamped=self._unstamped,
             rhythm=self._stamps.rhythm(),
+            lost_share=self._losses.share if len(images) == 1 else None,
             ahead_s=1e-9 * (self._stamp_ns + since_ns - self._node.get_clock().now().nanoseconds),
         )
 
@@ -127,6 +131,11 @@ class CameraInput:
     def _published(self, transport: str) -> bool:
         found = self._node.get_publishers_info_by_topic(self._elsewhere[transport])
         return any(each.topic_type == TRANSPORTS[transport][1] for each in found)
+
+    def _receive_informed(self, message: Image | CompressedImage, info: Mapping[str, Any]) -> None:
+        """Take a message with what rclpy knows of its way."""
+        self._losses.see(info.get("publication_sequence_number"), info.get("publisher_gid"))
+        self._receive(message)
 
     def _receive(self, message: Image | CompressedImage) -> None:
         now_ns = self._now_ns()

@@ -13,6 +13,7 @@ from segmif_ros.ros import health
 from segmif_ros.ros.camera_report import camera_problems, camera_values
 from segmif_ros.ros.diagnostics import diagnostic_array, engine_values, gpu_values, pipeline_values
 from segmif_ros.ros.frame_budget import budget_state, budget_values
+from segmif_ros.stream.single_camera import CameraReport
 
 if TYPE_CHECKING:  # torch would come with it
     from collections.abc import Sequence
@@ -94,12 +95,13 @@ class Monitor:
     def report(self) -> None:
         """Look, log and publish; called periodically."""
         watched = self._watched
-        self._conditions.tell(self._problems(), self._node.get_logger())
         pipeline, engine = watched.pipeline, watched.engine
+        cameras = pipeline.cameras if pipeline is not None else CameraReport()  # once: lines and values agree
+        self._conditions.tell(self._problems(cameras), self._node.get_logger())
         values = watched.barrier.values()
         if pipeline is not None and engine is not None:
             values |= pipeline_values(pipeline.snapshot(), pipeline.offsets)
-            values |= camera_values(pipeline.cameras)
+            values |= camera_values(cameras)
             values["slop_ms"] = f"{1e3 * pipeline.slop_s:.2f}"
             values |= {
                 **engine_values(engine), **gpu_values(engine.device_name), **budget_values(budget_state(engine))
@@ -125,7 +127,7 @@ class Monitor:
             )
         )
 
-    def _problems(self) -> list[health.Problem]:
+    def _problems(self, cameras: CameraReport) -> list[health.Problem]:
         watched = self._watched
         pipeline, outputs = watched.pipeline, watched.outputs
         found = [*watched.barrier.problems(), *self._twins()]
@@ -156,10 +158,9 @@ class Monitor:
         ]
         known = [each for each in (*inputs, *pairing) if each is not None]
         silent = [each.camera for each in (infrared, rgb) if each.silent_s > config.input_timeout_s]
-        cameras = camera_problems(pipeline.cameras, silent, calibrated=self._calibrated)
         possible = (
             *known,
-            *cameras,
+            *camera_problems(cameras, silent, calibrated=self._calibrated),
             health.starved_problem(infrared, rgb),
             health.starved_problem(rgb, infrared),
             health.offset_problem(pipeline.offsets, pipeline.slop_s, config.pipeline.time_offset_s),

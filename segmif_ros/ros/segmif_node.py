@@ -55,7 +55,7 @@ if TYPE_CHECKING:  # torch would come with it
 # How long deactivation and the end of the process wait for the pair in work; the executor stands still meanwhile.
 DEACTIVATE_TIMEOUT_S = 0.8
 CLOSE_TIMEOUT_S = 0.5
-LOOK_S = 0.05  # between two looks whether a camera has fallen silent
+LOOK_S = 0.1  # between two looks whether a camera has fallen silent, where no frame of the other one brings one
 
 
 def load_engine(config: NodeConfig) -> EngineProtocol:
@@ -274,6 +274,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
             )
 
     def _take_frame(self, camera: str, offer: Callable[[Frame], None], frame: Frame) -> None:
+        self._watched.look()
         offer(frame)
         if self.config.estimates_time_offset:
             self.time_offset.see(camera, frame)

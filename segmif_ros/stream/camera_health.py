@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Health of one camera, from a subsample of every frame: does it send, does the picture move, is anything to be seen?
+"""Health of one camera, from a subsample of its frames: does it send, does the picture move, is anything to be seen?
 
 Plain values in, a condition and one line out. `CameraHealth` compares what `segmif_ros.imaging.look` saw over time. A
 condition begins when it has held for some time and ends when it has been absent for some time, so a single odd frame
-changes nothing. Times are those of arrival, passed in: the node, the offline replay and the tests share this.
+changes nothing. Every frame's arrival and stamp count; its picture is looked at ten times a second at most. Times are
+those of arrival, passed in: the node, the offline replay and the tests share this.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
@@ -22,12 +22,12 @@ NS_PER_S = 1_000_000_000
 CAMERAS = ("infrared", "rgb")
 SPOKEN = {"infrared": "infrared", "rgb": "RGB"}
 
-_PNG_PERIOD_NS = 100_000_000  # a PNG has to be opened as a whole: not more often than this
+_LOOK_PERIOD_NS = 100_000_000  # between two looks at the picture; conditions have to hold for longer anyway
 _DARK = 10  # grey levels of 8 bit
 _FLAT_LEVELS = 6.0  # width of the range, 8 bit
 _FLAT_COUNTS = 4.0  # the same, raw counts
-_SAME_RUN = 3  # frames with equal pixels before a picture can be called frozen
-_MIN_FRAMES = 2  # before a condition of the content begins or ends
+_SAME_RUN = 3  # looks at equal pixels before a picture can be called frozen
+_MIN_FRAMES = 2  # of those looked at, before a condition of the content begins or ends
 
 
 class Condition(IntEnum):
@@ -140,23 +140,22 @@ class CameraHealth:
         self._usual_detail = _Usual()
         self._usual_width = _Usual()
         self._content = _Hysteresis(round(self.config.content_after_s * NS_PER_S))
-        self._png_ns: int | None = None
+        self._due_ns: int | None = None  # when the picture is to be looked at again
+        self._looked_ns = 0
 
-    def sees(self, image: ImageBuffer | CompressedBuffer, now_ns: int, stamp_ns: int) -> None:
-        """Take a frame that has just arrived."""
-        if isinstance(image, CompressedBuffer) and bytes(memoryview(image.data)[:4]) == b"\x89PNG":
-            digest = zlib.crc32(memoryview(image.data))
-            recent = self._png_ns is not None and 0 <= now_ns - self._png_ns < _PNG_PERIOD_NS
-            if recent:  # opening it takes milliseconds: only whether it is another one
-                self._arrived(now_ns, stamp_ns)
-                self._repeated(digest, now_ns)
-                return
-            self._png_ns = now_ns
-        self.take(look(image, self.camera, self.crop), now_ns, stamp_ns)
+    def sees(self, image: ImageBuffer | CompressedBuffer, now_ns: int, stamp_ns: int) -> bool:
+        """Take a frame that has just arrived; return whether its picture was looked at."""
+        due = self._is_due(now_ns)
+        if due:
+            self.take(look(image, self.camera, self.crop), now_ns, stamp_ns)
+        else:
+            self._arrived(now_ns, stamp_ns)
+        return due
 
     def take(self, seen: Look | None, now_ns: int, stamp_ns: int) -> None:
         """Take what was seen of a frame that has just arrived; None is a frame that can't be decoded."""
         self._arrived(now_ns, stamp_ns)
+        self._looked_ns = now_ns
         if seen is not None:
             self._repeated(seen.digest, now_ns)
         content = self._judged(seen)
@@ -177,7 +176,7 @@ class CameraHealth:
         held = self._content.held
         if held.blind:  # says more than that it doesn't change
             return held
-        if frozen_ns and self._same >= _SAME_RUN - 1 and self._last_ns - self._changed_ns >= frozen_ns:
+        if frozen_ns and self._same >= _SAME_RUN - 1 and self._looked_ns - self._changed_ns >= frozen_ns:
             return Condition.FROZEN
         return held
 
@@ -211,6 +210,16 @@ class CameraHealth:
     def silent_limit_ns(self) -> int:
         """How long without a frame makes the camera silent."""
         return max(round(self.config.silent_after_s * NS_PER_S), 3 * self.interval_ns)
+
+    def _is_due(self, now_ns: int) -> bool:
+        """Return whether the picture is to be looked at; a camera of ten frames a second or fewer loses no look."""
+        due_ns = now_ns if self._due_ns is None else self._due_ns
+        if now_ns < due_ns <= now_ns + _LOOK_PERIOD_NS:  # further ahead: the clock was set back
+            return False
+        late_ns = now_ns - due_ns
+        # what is late now may be early next time, so that jitter costs nothing; a pause isn't made up for
+        self._due_ns = (due_ns if 0 <= late_ns < 2 * _LOOK_PERIOD_NS else now_ns) + _LOOK_PERIOD_NS
+        return True
 
     def _arrived(self, now_ns: int, stamp_ns: int) -> None:
         if self._last_ns is not None and now_ns < self._last_ns:

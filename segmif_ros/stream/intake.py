@@ -30,7 +30,7 @@ class Intake:
         config: How to pair, and what to do when one camera is missing.
         make_pairer: Returns what pairs, from the slop in seconds, the queue size and the time offset in seconds.
         now_ns: A clock that never steps back.
-        timed: Takes the milliseconds that a look at a frame took.
+        timed: Takes the milliseconds that a look at a picture took.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class Intake:
             if self._config.single_camera == "none":
                 return [Moment.of(pair, self._config.master_of(pair).stamp_ns) for pair in pairs]
             started_ns = self._now_ns()
-            self._cameras.health[camera].sees(frame.image, now_ns, frame.stamp_ns)
-            self._timed(1e-6 * (self._now_ns() - started_ns))
+            if self._cameras.health[camera].sees(frame.image, now_ns, frame.stamp_ns):
+                self._timed(1e-6 * (self._now_ns() - started_ns))
             return self._cameras.frame(camera, now_ns, frame, pairs)
 
     def advance(self) -> list[Moment[Frame]]:

@@ -18,7 +18,8 @@ class Rhythm:
     Attributes:
         intervals: How many there are to judge by.
         period_s: Median interval of those that go forward; 0 without one.
-        variation: Standard deviation of these over their mean; 0 for a clock, above 0.4 where frames get lost.
+        variation: Mean difference between one of these and the next, over their mean; 0 for a clock, above 0.4 where
+            frames get lost, small for a camera that changes its rate.
         repeated: Intervals of 0.
         backward: Intervals below 0.
     """
@@ -45,11 +46,12 @@ class StampWatch:
         stamps_ns = list(self._stamps_ns)
         intervals_ns = [later - earlier for earlier, later in pairwise(stamps_ns)]
         forward_ns = [each for each in intervals_ns if each > 0]
+        steps_ns = [abs(later - earlier) for earlier, later in pairwise(forward_ns)]
         mean_ns = statistics.fmean(forward_ns) if forward_ns else 0.0
         return Rhythm(
             intervals=len(intervals_ns),
             period_s=1e-9 * statistics.median(forward_ns) if forward_ns else 0.0,
-            variation=statistics.pstdev(forward_ns) / mean_ns if mean_ns else 0.0,
+            variation=statistics.fmean(steps_ns) / mean_ns if steps_ns else 0.0,
             repeated=sum(each == 0 for each in intervals_ns),
             backward=sum(each < 0 for each in intervals_ns),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-LONGEST_NS = 100_000_000  # two looks of the node's timer
+LONGEST_NS = 200_000_000  # two looks of the node's timer
 
 
 class WatchedTime:

@@ -36,7 +36,7 @@ from segmif_ros.stream.single_camera import Moment
 from segmif_ros.trials.domains import local_environment, take_domain
 from segmif_ros.trials.online_figures import facts_of, remarks_on, summarise, tables_of
 from segmif_ros.trials.player import compressed_cameras
-from segmif_ros.trials.processes import NODE, end_process, ros_arguments
+from segmif_ros.trials.processes import NODE, cpu_s, end_process, ros_arguments
 
 PROG = "segmif replay --online"
 NODE_COMMAND = NODE[1:]
@@ -86,7 +86,7 @@ class ResourceWatch:
     """CPU time and resident memory of a process, sampled from /proc on a thread."""
 
     def __init__(self, pid: int) -> None:
-        self._stat, self._status = Path(f"/proc/{pid}/stat"), Path(f"/proc/{pid}/statm")
+        self._pid, self._status = pid, Path(f"/proc/{pid}/statm")
         self.samples: list[tuple[float, float, float]] = []  # steady time s, CPU seconds, MiB
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="resources", daemon=True)
@@ -98,15 +98,14 @@ class ResourceWatch:
         self._thread.join()
 
     def _watch(self) -> None:
-        ticks, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+        page = os.sysconf("SC_PAGE_SIZE")
         while True:
             try:
-                # after the command's name, which may hold anything: utime and stime are the 12th and 13th values
-                values = self._stat.read_text().rsplit(")", 1)[1].split()
+                used_s = cpu_s(self._pid)
                 memory = int(self._status.read_text().split()[1]) * page / 2**20
             except (OSError, IndexError):
                 return  # the process has ended
-            self.samples.append((time.monotonic(), (int(values[11]) + int(values[12])) / ticks, memory))
+            self.samples.append((time.monotonic(), used_s, memory))
             if self._ended.wait(_SAMPLE_S):
                 return
 

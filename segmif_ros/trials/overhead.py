@@ -6,6 +6,7 @@ $ python -m segmif_ros.trials.overhead
 This process publishes pairs (mono16 and rgb8) over DDS and listens to fused image, mask and confidence; the
 node is another process. Age is the time from before the RGB image is published to when its mask is here. The best that
 is possible is simulated: the same arrivals, the newest pair whenever the engine is free, and nothing else takes time.
+"cpu" is the node's CPU time in milliseconds for each pair that was published, DDS and output included.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from segmif_ros.reporting.numbers import percentiles
 from segmif_ros.settings import from_options, part, setting
 from segmif_ros.trials.live import listen
 from segmif_ros.trials.measuring import CameraSettings, add_measuring_options, initialised, use_domain
-from segmif_ros.trials.processes import TIMED_NODE, running
+from segmif_ros.trials.processes import TIMED_NODE, cpu_s, running
 
 NS_PER_S = 1_000_000_000
 _DISCOVERY_S = 2.0
@@ -41,10 +42,18 @@ class OverheadConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OverheadFigures:
-    """Output rate, percentiles of the age in milliseconds, and the node's own stages (median milliseconds)."""
+    """What was measured.
+
+    Attributes:
+        rate_hz: Of outputs.
+        age_ms: Its percentiles.
+        cpu_ms: CPU time of the node for each pair that was published.
+        stage_ms: The node's own stages, medians.
+    """
 
     rate_hz: float
     age_ms: tuple[float, ...]
+    cpu_ms: float = 0.0
     stage_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -89,7 +98,7 @@ def measure_node(infer_ms: float, config: OverheadConfig) -> OverheadFigures:
     stop = threading.Event()
     command = [*TIMED_NODE, "--infer-ms", f"{infer_ms:g}", "--ros-args", "--log-level", "error"]
     context = rclpy.context.Context()
-    with initialised(context), running(command):
+    with initialised(context), running(command) as (process,):
         node = Node("overhead", context=context)
         cameras = [
             (node.create_publisher(Image, f"{camera}/image_raw", qos_profile_sensor_data), image, encoding)
@@ -113,6 +122,8 @@ def measure_node(infer_ms: float, config: OverheadConfig) -> OverheadFigures:
             while not stop.is_set():
                 now_ns = time.time_ns()
                 header = make_header(now_ns, "camera")
+                for _, image, _ in cameras:  # a picture that stands still would be a fault
+                    image[:, 0] = len(offered) % 251
                 messages = [image_message(image, encoding, header) for _, image, encoding in cameras]
                 offered[now_ns] = time.monotonic_ns()
                 for (publisher, _, _), message in zip(cameras, messages, strict=True):
@@ -129,8 +140,12 @@ def measure_node(infer_ms: float, config: OverheadConfig) -> OverheadFigures:
                 executor.spin_once(timeout_sec=0.1)
             begin_ns = time.monotonic_ns() + round(_DISCOVERY_S * NS_PER_S)
             end_ns = begin_ns + round(config.seconds * NS_PER_S)
+            while time.monotonic_ns() < begin_ns:
+                executor.spin_once(timeout_sec=0.1)
+            began_s, before = cpu_s(process.pid), len(offered)
             while time.monotonic_ns() < end_ns:
                 executor.spin_once(timeout_sec=0.1)
+            cpu_ms = 1e3 * (cpu_s(process.pid) - began_s) / max(1, len(offered) - before)
         finally:
             stop.set()
             camera.join()
@@ -139,15 +154,15 @@ def measure_node(infer_ms: float, config: OverheadConfig) -> OverheadFigures:
     counted = [(sent_ns, at_ns) for sent_ns, at_ns in arrivals if begin_ns <= at_ns < end_ns]
     ages_ns = [at_ns - offered[sent_ns] for sent_ns, at_ns in counted if sent_ns in offered]
     stage_ms = {stage: float(values.get(f"stage_{stage}_ms_p50", "nan")) for stage in _STAGES}
-    return replace(figures(ages_ns, config.seconds), stage_ms=stage_ms)
+    return replace(figures(ages_ns, config.seconds), cpu_ms=cpu_ms, stage_ms=stage_ms)
 
 
 def row(infer_ms: float, best: OverheadFigures, found: OverheadFigures) -> str:
     """Return a line of the table."""
     ages = "  ".join(f"{mine:6.1f} ({possible:6.1f})" for mine, possible in zip(found.age_ms, best.age_ms, strict=True))
     over = found.age_ms[0] - best.age_ms[0]
-    stages = "  ".join(f"{each:7.1f}" for each in found.stage_ms.values())
-    return f"{infer_ms:9.0f}  {found.rate_hz:5.1f} ({best.rate_hz:5.1f})  {ages}  {over:8.1f}  {stages}"
+    costs = "  ".join(f"{each:7.1f}" for each in (found.cpu_ms, *found.stage_ms.values()))
+    return f"{infer_ms:9.0f}  {found.rate_hz:5.1f} ({best.rate_hz:5.1f})  {ages}  {over:8.1f}  {costs}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -164,7 +179,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"{cameras.width}x{cameras.height} at {cameras.rate_hz:g} Hz; in brackets the best that is possible")
     print(
         f"{'engine ms':>9}  {'rate Hz':^13}  {'age p50 ms':^15}  {'age p95 ms':^15}  {'age p99 ms':^15}"
-        f"  {'p50 over':>8}  {'decode':>7}  {'gain':>7}  {'publish':>7}"
+        f"  {'p50 over':>8}  {'cpu':>7}  {'decode':>7}  {'gain':>7}  {'publish':>7}"
     )
     for infer_ms in options.infer_ms:
         best = ideal(cameras.rate_hz, infer_ms, config.seconds)

@@ -79,6 +79,21 @@ def test_a_camera_that_is_only_slower_keeps_time_and_loses_nothing() -> None:
     assert starved_problem(slow, infrared) is None
 
 
+def test_numbers_of_messages_tell_a_slow_camera_from_lost_frames() -> None:
+    infrared = InputFacts(**INFRARED, rate_hz=40)
+    uneven = Rhythm(intervals=32, period_s=0.2, variation=0.9)
+    slow = InputFacts(**RGB, rate_hz=5, frame_bytes=921_600, rhythm=uneven, lost_share=0.05)
+    assert starved_problem(slow, infrared) is None
+    lost = InputFacts(**RGB, rate_hz=2, frame_bytes=921_600, rhythm=Rhythm(intervals=32), lost_share=0.93)
+    assert "93% of the frames of /front/rgb/image_raw get lost" in starved_problem(lost, infrared).line
+
+
+def test_frames_of_both_cameras_that_get_lost_are_said() -> None:
+    infrared, rgb = (InputFacts(**each, rate_hz=1, frame_bytes=614_400, lost_share=0.97) for each in (INFRARED, RGB))
+    assert starved_problem(infrared, rgb) is not None
+    assert starved_problem(rgb, infrared) is not None
+
+
 def misses(mean_ns, count=40, deviation_ns=0.0) -> OffsetSummary:
     return OffsetSummary(count=count, mean_ns=mean_ns, max_ns=int(abs(mean_ns)), deviation_ns=deviation_ns)
 

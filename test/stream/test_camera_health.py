@@ -9,6 +9,7 @@ from segmif_ros.imaging.compressed import CompressedBuffer
 from segmif_ros.imaging.crop import Crop
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.imaging.look import look
+from segmif_ros.stream import camera_health
 from segmif_ros.stream.camera_health import CameraHealth, Condition, HealthConfig
 
 S = 1_000_000_000
@@ -226,3 +227,60 @@ def test_frames_that_come_all_at_once_after_a_pause_leave_a_slow_camera_its_rhyt
         health.sees(buffer(picture, "rgb8"), now_ns, number * S)
         # its rhythm has to be learned first
         assert number < 10 or health.condition(now_ns + S * 9 // 10) is Condition.OK
+
+
+@pytest.fixture
+def looks(monkeypatch) -> list[int]:
+    """Return a list that grows by one with every look at a picture."""
+    taken: list[int] = []
+
+    def counted(*args):
+        taken.append(len(taken))
+        return look(*args)
+
+    monkeypatch.setattr(camera_health, "look", counted)
+    return taken
+
+
+@pytest.mark.parametrize(("rate_hz", "share"), [(60, 1 / 6), (30, 1 / 3), (15, 2 / 3), (10, 1.0), (5, 1.0)])
+def test_a_picture_is_looked_at_ten_times_a_second_at_most(looks: list[int], rate_hz: int, share: float) -> None:
+    health, image = CameraHealth("infrared"), buffer(scene(0))
+    for number in range(60):
+        health.sees(image, number * S // rate_hz, number)
+    assert len(looks) == pytest.approx(60 * share, abs=2)
+
+
+def test_jitter_costs_a_camera_of_ten_frames_a_second_one_look_at_most(looks: list[int]) -> None:
+    health, image, rng = CameraHealth("infrared"), buffer(scene(0)), np.random.default_rng(0)
+    for number in range(100):
+        health.sees(image, int(number * PERIOD + rng.uniform(0, 0.4) * PERIOD), number)
+    assert len(looks) >= 99
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_looks(looks: list[int]) -> None:
+    health, image = CameraHealth("infrared"), buffer(scene(0))
+    for now_ns in (1000 * S, 5 * S, 5 * S + PERIOD):
+        health.sees(image, now_ns, now_ns)
+    assert len(looks) == 3
+
+
+@pytest.mark.parametrize("condition", FAULTS, ids=lambda each: each.name.lower())
+def test_each_fault_of_a_fast_camera_is_found_as_soon(condition: Condition) -> None:
+    health, picture = CameraHealth("rgb"), FAULTS[condition]
+    for number in range(1, 90):
+        now_ns = number * S // 30
+        image = scene(number, "rgb") if number <= 60 else np.dstack([picture(number - 60)] * 3)
+        health.sees(buffer(image, "rgb8"), now_ns, now_ns)
+        assert number > 60 or health.condition(now_ns) is Condition.OK
+        if health.condition(now_ns) is condition:
+            break
+    assert 0 < number - 60 <= 0.75 * 30
+
+
+def test_a_picture_that_moves_again_before_it_is_looked_at_is_not_frozen() -> None:
+    health = CameraHealth("infrared")
+    for number in range(1, 60):
+        now_ns = number * S // 30
+        # still for 0.43 s, five looks
+        health.sees(buffer(scene(30 if 30 <= number <= 43 else number)), now_ns, now_ns)
+        assert health.condition(now_ns) is Condition.OK

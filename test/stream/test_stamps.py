@@ -24,6 +24,11 @@ def test_frames_that_get_lost_show_as_variation() -> None:
     assert rhythm(*(40 * each for each in (0, 7, 9, 22, 23, 31, 50, 52, 70))).variation > 0.4
 
 
+def test_a_camera_that_changes_its_rate_has_little_variation() -> None:
+    # what a longer exposure makes of 30 Hz
+    assert rhythm(*range(0, 495, 33), *range(495, 3000, 150)).variation < 0.15
+
+
 def test_stamps_that_stand_still_or_go_back_are_counted() -> None:
     found = rhythm(0, 0, 0, 1000, 1000, 500, 1500)
     assert (found.intervals, found.repeated, found.backward) == (6, 3, 1)
