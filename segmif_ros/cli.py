@@ -15,7 +15,7 @@ from importlib import metadata
 from typing import Any
 
 from segmif_ros.command_line import Parser, finish
-from segmif_ros.settings import add_options, given
+from segmif_ros.settings.options import add_options, given
 
 Run = Callable[[argparse.Namespace], int]
 Wire = Callable[[argparse.ArgumentParser], Run]

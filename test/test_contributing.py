@@ -29,7 +29,8 @@ from segmif_ros.reporting.tables import Table
 from segmif_ros.ros.launch_arguments import parameter_arguments, parameter_values
 from segmif_ros.ros.node_config import NodeConfig
 from segmif_ros.ros.parameters import markdown_table, yaml_text
-from segmif_ros.settings import add_options, from_values, part, setting
+from segmif_ros.settings import from_values, part, setting
+from segmif_ros.settings.options import add_options
 from segmif_ros.trials import replay_command, replay_options
 from segmif_ros.trials.demo import demo_report
 

@@ -11,7 +11,8 @@ import pytest
 
 from segmif_ros import cli
 from segmif_ros.command_line import OLD_SPELLINGS, Parser
-from segmif_ros.settings import add_options, from_options, setting
+from segmif_ros.settings import setting
+from segmif_ros.settings.options import add_options, from_options
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,16 +10,15 @@ from segmif_ros.command_line import Parser
 from segmif_ros.settings import (
     Changes,
     SettingError,
-    add_options,
     check,
     from_values,
-    given,
     part,
     setting,
     settings_of,
     values_of,
     with_values,
 )
+from segmif_ros.settings.options import add_options, given
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from segmif_ros.imaging.overlay import OverlayConfig
 from segmif_ros.inference.config import NetworkConfig
 from segmif_ros.paths import one_line
 from segmif_ros.rig.errors import CalibrationError, RegistrationError
-from segmif_ros.settings import add_options, from_values, given, part, settings_of
+from segmif_ros.settings import from_values, part, settings_of
+from segmif_ros.settings.options import add_options, given
 from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.yaml_file import YamlError, at_line, located, read_yaml
 

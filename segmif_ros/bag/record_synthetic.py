@@ -24,7 +24,8 @@ from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.scenes import LIGHTINGS, RoadScene
 from segmif_ros.scenes.drive import Drive
 from segmif_ros.scenes.faults import Fault, FaultInjector, parse_faults
-from segmif_ros.settings import add_options, check, from_options, setting
+from segmif_ros.settings import check, setting
+from segmif_ros.settings.options import add_options, from_options
 
 LABELS_TOPIC = "/rig/labels"  # where the simulated rig publishes them
 # stamps start at a round time well after 0, which some tools take for "no stamp"

@@ -15,7 +15,8 @@ from segmif_ros.evaluation.report_page import PAGE_FILE
 from segmif_ros.labels import FMB, LabelSet, label_set
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.rig.preparation import Preparation, add_preparation_arguments, preparation_config
-from segmif_ros.settings import add_options, from_values, given
+from segmif_ros.settings import from_values
+from segmif_ros.settings.options import add_options, given
 from segmif_ros.stream.pipeline_config import PipelineConfig
 
 if TYPE_CHECKING:  # torch would come with it

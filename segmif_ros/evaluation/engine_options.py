@@ -18,7 +18,8 @@ from segmif_ros.evaluation.fusion_metrics import BASELINES, FUSION_METRICS, METR
 from segmif_ros.inference.backend_table import BACKENDS
 from segmif_ros.inference.config import CHOICES, EngineConfig, NetworkConfig
 from segmif_ros.paths import user_path
-from segmif_ros.settings import add_options, from_values, given
+from segmif_ros.settings import from_values
+from segmif_ros.settings.options import add_options, given
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineProtocol

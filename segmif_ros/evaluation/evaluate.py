@@ -39,7 +39,8 @@ from segmif_ros.reporting.extremes import Encoded, Extremes, drop_pictures, enco
 from segmif_ros.reporting.journal import Journal, disk_error
 from segmif_ros.reporting.work import WorkerPool
 from segmif_ros.result_folder import ResultFolder
-from segmif_ros.rig.preparation import Preparation, PreparationConfig
+from segmif_ros.rig.preparation import Preparation
+from segmif_ros.rig.preparation_config import PreparationConfig
 
 Image = npt.NDArray[np.uint8]
 

@@ -25,7 +25,8 @@ from segmif_ros.grid.point_cloud import points_of_ground
 from segmif_ros.grid.poses import camera_pose, from_rpy
 from segmif_ros.labels import FMB
 from segmif_ros.rig.camera_model import CameraModel
-from segmif_ros.settings import add_options, from_options, part, setting
+from segmif_ros.settings import part, setting
+from segmif_ros.settings.options import add_options, from_options
 
 WARM_UP = 10
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segmif_ros.bag.node_options import add_pipeline_arguments
 from segmif_ros.evaluation import engine_options
-from segmif_ros.rig.preparation import PreparationConfig
+from segmif_ros.rig.preparation_config import PreparationConfig
 from segmif_ros.settings import settings_of
 from segmif_ros.stream.pipeline_config import PipelineConfig
 

@@ -25,7 +25,7 @@ from segmif_ros.rig.errors import RegistrationError
 from segmif_ros.rig.guided_fill import fill_alike
 from segmif_ros.rig.image_part import ImagePart
 from segmif_ros.rig.nearness import F32, NearnessMaps, filled, nearness_in_view
-from segmif_ros.rig.registration import Registered, Registration, RegistrationConfig, Unregistered
+from segmif_ros.rig.registration import Registered, Registration, RegistrationConfig
 from segmif_ros.rig.warp import Image, fill_unseen
 
 MAX_APART_NS = 100_000_000  # between a pair's stamp and its depth's
@@ -220,22 +220,6 @@ class DepthRegistration:
             maps = NearnessMaps(*cameras, self._mounts[here], *_small_sizes(sizes))
             self._adaptive[sizes] = AdaptiveNearness(maps, 1.0 / self._plane_m)
         return self._adaptive[sizes]
-
-
-AnyRegistration = Registration | DepthRegistration | Unregistered
-
-
-def make_registration(
-    config: RegistrationConfig, calibration: RigCalibration | None = None
-) -> Registration | DepthRegistration:
-    """Return what registers in a mode.
-
-    Raises:
-        RegistrationError: If the calibration lacks what the mode needs, or the cameras share no view.
-    """
-    if config.mode in ("depth", "adaptive"):
-        return DepthRegistration(config, calibration or RigCalibration())
-    return Registration(config, calibration)
 
 
 def _small_sizes(sizes: Sizes) -> Sizes:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from segmif_ros.grid.errors import GridError
-from segmif_ros.grid.poses import Array, transform
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from segmif_ros.grid.poses import Array
 
 ALIGNED, BY_TF = "rgb", "tf"
 
@@ -17,6 +19,9 @@ def parse_depth_pose(text: str) -> Array | None:
     """
     if text in (ALIGNED, BY_TF):
         return None
+    from segmif_ros.grid.errors import GridError
+    from segmif_ros.grid.poses import transform
+
     try:
         numbers = [float(each) for each in text.replace(",", " ").split()]
         if len(numbers) != 7:

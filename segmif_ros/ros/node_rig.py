@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +15,11 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from segmif_ros.rig.camera_model import CameraModel
-from segmif_ros.rig.depth_registration import AnyRegistration, DepthRegistration
 from segmif_ros.rig.errors import CalibrationError
-from segmif_ros.rig.registration import Unregistered
+from segmif_ros.rig.registration import Registration, Unregistered
+from segmif_ros.rig.registration_modes import AnyRegistration
 from segmif_ros.ros.barrier import Barrier
 from segmif_ros.ros.camera_infos import camera_model, info_of, part_of
-from segmif_ros.ros.camera_turns import CameraTurns
-from segmif_ros.ros.depth_input import DepthInput
-from segmif_ros.ros.depth_place import DepthPlace
 from segmif_ros.ros.node_config import NodeConfig
 from segmif_ros.ros.outputs import Outputs
 from segmif_ros.ros.qos import profile
@@ -31,6 +28,11 @@ from segmif_ros.ros.rig_source import RigSource
 from segmif_ros.ros.time_offset_watch import TimeOffsetWatch
 from segmif_ros.stream.pipeline import Pipeline
 from segmif_ros.stream.pipeline_config import PipelineConfig
+
+if TYPE_CHECKING:  # imported where the parameters ask for them
+    from segmif_ros.rig.depth_registration import DepthRegistration
+    from segmif_ros.ros.camera_turns import CameraTurns
+    from segmif_ros.ros.depth_input import DepthInput
 
 _LEAST_OFFSET_S = 0.01  # a smaller change of the time offset is left alone
 
@@ -104,7 +106,8 @@ class NodeRig:
             refine_px=config.refine_registration_px,
         )
         self.registration_watch.use(settings, self._registration, anew=changed, correction_px=self.rig.correction_px)
-        wanted = self.active and isinstance(self._registration, DepthRegistration) and self._registration.wants_depth
+        depth = self._depth_registration()
+        wanted = self.active and depth is not None and depth.wants_depth
         self._take_depth_from((config.depth_source, config.depth_pose) if wanted else None)
         turns = self.active and config.pipeline.temporal == "filter" and config.temporal_odometry != "none"
         self._take_turns_from((config.temporal_odometry, config.temporal_odom_frame) if turns else None)
@@ -115,15 +118,20 @@ class NodeRig:
             return
         if self._depth is not None:
             self._depth.close()
-        self._depth = None if wanted is None else DepthInput(
-            self,
-            wanted[0],
-            DepthPlace(self, wanted[1], self._rgb_frame),
-            profile(self.config.input_qos.reliability, self.config.input_qos.depth),
-            camera=lambda: self.rig.camera_of("rgb"),
-            take=self._take_depth,
-            say=lambda _kind, line: self.get_logger().warning(line, throttle_duration_sec=10.0),
-        )  # fmt: skip
+        self._depth = None
+        if wanted is not None:
+            from segmif_ros.ros.depth_input import DepthInput
+            from segmif_ros.ros.depth_place import DepthPlace
+
+            self._depth = DepthInput(
+                self,
+                wanted[0],
+                DepthPlace(self, wanted[1], self._rgb_frame),
+                profile(self.config.input_qos.reliability, self.config.input_qos.depth),
+                camera=lambda: self.rig.camera_of("rgb"),
+                take=self._take_depth,
+                say=lambda _kind, line: self.get_logger().warning(line, throttle_duration_sec=10.0),
+            )
 
     def _take_turns_from(self, wanted: tuple[str, str] | None) -> None:
         """Subscribe as (temporal_odometry, temporal_odom_frame) say; None: to nothing."""
@@ -133,6 +141,8 @@ class NodeRig:
         if before is not None:
             before.close()
         if wanted is not None:
+            from segmif_ros.ros.camera_turns import CameraTurns
+
             self._turns = CameraTurns(
                 self,
                 *wanted,
@@ -157,9 +167,14 @@ class NodeRig:
         return str(self._infos["rgb"].header.frame_id) if "rgb" in self._infos else ""
 
     def _take_depth(self, stamp: int, depth_m: npt.NDArray[np.floating]) -> None:
-        registration = self._registration
-        if isinstance(registration, DepthRegistration):
+        registration = self._depth_registration()
+        if registration is not None:
             registration.take_depth(stamp, depth_m)
+
+    def _depth_registration(self) -> DepthRegistration | None:
+        """Return the registration if it works by distances."""
+        registration = self._registration
+        return None if isinstance(registration, Registration | Unregistered | None) else registration
 
     def _correct_registration(self, correction_px: tuple[float, float]) -> None:
         """Take a correction of the drift watch, on its thread."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segmif_ros.rig.depth_registration import AnyRegistration
 from segmif_ros.rig.drift import LIMIT_PX, DriftEstimate, DriftWatch
 from segmif_ros.rig.registration import Registered, Registration
+from segmif_ros.rig.registration_modes import AnyRegistration
 from segmif_ros.ros.health import Problem
 
 PERIOD_NS = 1_000_000_000

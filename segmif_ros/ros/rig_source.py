@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.camera_model import CameraModel
-from segmif_ros.rig.depth_registration import AnyRegistration, make_registration
 from segmif_ros.rig.errors import CalibrationError, RegistrationError
 from segmif_ros.rig.image_part import ImagePart
 from segmif_ros.rig.registration import CALIBRATED_MODES, Unregistered
+from segmif_ros.rig.registration_modes import AnyRegistration, make_registration
 from segmif_ros.ros.health import Problem
 from segmif_ros.settings import SettingError
 

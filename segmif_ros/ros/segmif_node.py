@@ -42,9 +42,9 @@ from segmif_ros.ros.params_file_check import files_for_others
 from segmif_ros.ros.qos import profile
 from segmif_ros.ros.rig_source import RigSource
 from segmif_ros.ros.services import Services
-from segmif_ros.ros.synchronizers import pairer_maker
 from segmif_ros.settings import Changes, Setting
-from segmif_ros.stream.pairing import JUMP_BACK_NS
+from segmif_ros.stream.intake import MakePairer
+from segmif_ros.stream.pairing import JUMP_BACK_NS, NearestStampPairer
 from segmif_ros.stream.pipeline import Pipeline
 from segmif_ros.stream.processing import Frame, Output, PairRefusedError
 from segmif_ros.stream.watched_time import WatchedTime
@@ -142,7 +142,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
             cv2.setNumThreads(config.opencv_threads)
         started = time.monotonic()
         try:
-            make_pairer = pairer_maker(config.sync_policy, self.get_logger().error)
+            make_pairer = self._pairer_maker(config)
             engine = self._warm_engine(config)
             self.rig = RigSource(config)
             if not isinstance(self.rig.registration, Unregistered):
@@ -258,6 +258,14 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
             self.outputs = self.pipeline = self.engine = self._registration = None
             self._infos.clear()
         gc.collect()  # so that the model's memory goes now and not at some later time
+
+    def _pairer_maker(self, config: NodeConfig) -> MakePairer:
+        """Return what makes the pairer of sync_policy; RuntimeError if message_filters is needed and not installed."""
+        if config.sync_policy == "nearest":
+            return NearestStampPairer
+        from segmif_ros.ros.synchronizers import pairer_maker
+
+        return pairer_maker(config.sync_policy, self.get_logger().error)
 
     def _publish(self, output: Output) -> None:
         assert self.outputs is not None

@@ -19,7 +19,6 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 
 from segmif_ros.ros.barrier import GuardedExecutor, GuardedNode
-from segmif_ros.ros.snapshot import new_folder, write_snapshot
 from segmif_ros.stream.processing import Frame, Output, PairRefusedError, in_one_line
 from segmif_ros.stream.single_camera import Moment
 
@@ -154,6 +153,8 @@ class Services:
 
         try:
             pipeline.watch_next(take)
+            from segmif_ros.ros.snapshot import new_folder
+
             folder = new_folder(self._controlled.config.snapshot_folder, self._node_name)
             if not self._waited(there):
                 folder.rmdir()
@@ -176,6 +177,8 @@ class Services:
     def _write(
         self, folder: Path, pipeline: Pipeline, moment: Moment[Frame], outcome: Output | PairRefusedError
     ) -> None:
+        from segmif_ros.ros.snapshot import write_snapshot
+
         write_snapshot(
             folder,
             moment,

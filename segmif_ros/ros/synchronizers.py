@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pairing in the vocabulary of message_filters, in both directions.
+"""Pairing as message_filters does, for the parameter sync_policy.
 
-`PairSynchronizer` offers this package's pairing where a program has message_filters' filters. `SynchronizerPairer` lets
-the node pair as message_filters does, with what that lacks: it continues after an exception and after a bag that loops,
-and it counts what it drops. message_filters is asked for only when one of its policies is.
+What message_filters lacks is added: pairing continues after an exception and after a bag that loops, and what it drops
+is counted. message_filters is imported only for one of its policies.
 """
 
 from __future__ import annotations
@@ -11,15 +10,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from builtin_interfaces.msg import Time
 
-from segmif_ros.ros.messages import NS_PER_S, stamp_ns
+from segmif_ros.ros.messages import NS_PER_S
 from segmif_ros.stream.pairing import (
     INITIAL_SLOP_S,
     JUMP_BACK_NS,
-    NearestStampPairer,
     OffsetSummary,
     Pair,
     Pairer,
@@ -31,69 +29,16 @@ Item = TypeVar("Item")
 PairerMaker = Callable[[float, int, float], Pairer[Any]]
 
 
-class Filter(Protocol):
-    """What message_filters calls a filter."""
-
-    def registerCallback(self, callback: Callable[..., None], *args: Any) -> Any:  # noqa: N802  message_filters' name
-        """Call ``callback`` with every message, and ``args``."""
-
-
-class PairSynchronizer:
-    """A filter that gives out pairs of messages; stands where message_filters' ApproximateTimeSynchronizer would.
-
-    Args:
-        infrared: Filter of the infrared messages, for example a message_filters.Subscriber.
-        rgb: Filter of the RGB messages.
-        queue_size: Messages of one filter that wait for a partner at most.
-        slop: Largest difference of the stamps of a pair in seconds.
-        time_offset: Taken off the infrared stamps before pairing, in seconds.
-        make_pairer: Another way of pairing, as from `pairer_maker`.
-    """
-
-    def __init__(
-        self,
-        infrared: Filter,
-        rgb: Filter,
-        *,
-        queue_size: int = 10,
-        slop: float = 0.02,
-        time_offset: float = 0.0,
-        make_pairer: PairerMaker = NearestStampPairer,
-    ) -> None:
-        self.pairer = make_pairer(slop, queue_size, time_offset)
-        self._callbacks: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
-        infrared.registerCallback(lambda message: self._signal(self.pairer.add_infrared, message))
-        rgb.registerCallback(lambda message: self._signal(self.pairer.add_rgb, message))
-
-    def registerCallback(self, callback: Callable[..., None], *args: Any) -> int:  # noqa: N802  message_filters' name
-        """Call ``callback(infrared, rgb, *args)`` with every pair; return the callback's number."""
-        self._callbacks.append((callback, args))
-        return len(self._callbacks) - 1
-
-    def _signal(self, add: Callable[[int, Any], list[Pair[Any]]], message: Any) -> None:
-        failure: Exception | None = None
-        for pair in add(stamp_ns(message.header), message):
-            for callback, args in self._callbacks:
-                try:
-                    callback(pair.infrared, pair.rgb, *args)
-                except Exception as error:  # noqa: BLE001, PERF203  others get their pairs first; raised below
-                    failure = failure or error
-        if failure is not None:
-            raise failure
-
-
 def pairer_maker(policy: str, say: Callable[[str], None]) -> PairerMaker:
-    """Return what makes the pairer of a policy: "nearest" (ours), "exact" or "approximate" (message_filters').
+    """Return what makes the pairer of a policy of message_filters.
 
     Args:
-        policy: Its name.
+        policy: "exact" or "approximate".
         say: Takes a line when message_filters itself fails.
 
     Raises:
         RuntimeError: If message_filters is needed and not installed; one line.
     """
-    if policy == "nearest":
-        return NearestStampPairer
     try:
         import message_filters
     except ImportError as error:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from segmif_ros.imaging.gain import ThermalGain
-from segmif_ros.rig.depth_registration import AnyRegistration
+from segmif_ros.rig.registration_modes import AnyRegistration
 from segmif_ros.stream.intake import Intake, MakePairer
 from segmif_ros.stream.notices import Notices
 from segmif_ros.stream.pairing import NearestStampPairer, OffsetSummary
@@ -31,12 +31,12 @@ from segmif_ros.stream.processing import (
     in_one_line,
 )
 from segmif_ros.stream.single_camera import CameraReport, Moment
+from segmif_ros.stream.slot import LatestSlot
 from segmif_ros.stream.statistics import Progress, Snapshot, Statistics
-from segmif_ros.stream.temporal import Turn
-from segmif_ros.stream.work_run import WorkRun
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineProtocol
+    from segmif_ros.stream.temporal import Turn
 
 
 class Pipeline:
@@ -163,9 +163,7 @@ class Pipeline:
         run.abandoned = run.busy()
         return not run.abandoned
 
-    def configure(
-        self, config: PipelineConfig, registration: AnyRegistration | None = None
-    ) -> None:
+    def configure(self, config: PipelineConfig, registration: AnyRegistration | None = None) -> None:
         """Change settings from the next pair on; without ``registration`` it is the one of ``config``.
 
         Raises:
@@ -299,3 +297,17 @@ class Pipeline:
         }
         self._statistics.done(age_ms=age_ms, stage_ms=stage_ms, now_ns=now_ns)
         return output
+
+
+class WorkRun:
+    """What belongs to one start of a pipeline: its newest pair, its worker, and the state of the work."""
+
+    def __init__(self) -> None:
+        self.slot: LatestSlot[tuple[Moment[Frame], int]] = LatestSlot()
+        self.worker: threading.Thread | None = None
+        self.abandoned = False  # what is still in work is not to be delivered any more
+        self.busy_since_ns: int | None = None
+
+    def busy(self) -> bool:
+        """Whether the worker's thread is alive."""
+        return self.worker is not None and self.worker.is_alive()

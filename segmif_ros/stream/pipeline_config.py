@@ -4,18 +4,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from segmif_ros.imaging.crop import Crop
 from segmif_ros.imaging.encodings import MAX_PIXELS
 from segmif_ros.imaging.gain import GainConfig
-from segmif_ros.rig.depth_registration import DepthRegistration, make_registration
-from segmif_ros.rig.preparation import PreparationConfig
+from segmif_ros.rig.preparation_config import PreparationConfig
 from segmif_ros.rig.registration import Registration, RegistrationConfig
+from segmif_ros.rig.registration_modes import make_registration
 from segmif_ros.settings import check, part, setting
 from segmif_ros.stream.pairing import INITIAL_SLOP_S, Item, Pair
 from segmif_ros.stream.processing import DecodeConfig
 from segmif_ros.stream.single_camera import POLICIES, SingleCameraConfig
-from segmif_ros.stream.temporal import FILTERS, TemporalFilter, Turn
+
+if TYPE_CHECKING:  # imported where they are made
+    from segmif_ros.rig.depth_registration import DepthRegistration
+    from segmif_ros.stream.temporal import TemporalFilter, Turn
+
+TEMPORAL_FILTERS = ("none", "filter")  # not "off", which YAML takes for a truth value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +76,7 @@ class PipelineConfig(PreparationConfig):
         "none",
         "filter steadies the labels over time: evidence for each pixel's class, carried along by optical flow; none "
         "takes each frame by itself.",
-        choices=FILTERS,
+        choices=TEMPORAL_FILTERS,
     )
     max_pixels: int = setting(
         MAX_PIXELS,
@@ -119,7 +125,11 @@ class PipelineConfig(PreparationConfig):
 
     def temporal_filter(self, turn: Turn | None = None) -> TemporalFilter | None:
         """Return what steadies the labels, None if nothing does; ``turn`` tells how the camera turned."""
-        return TemporalFilter(turn=turn) if self.temporal == "filter" else None
+        if self.temporal == "none":
+            return None
+        from segmif_ros.stream.temporal import TemporalFilter
+
+        return TemporalFilter(turn=turn)
 
     def registration_config(self) -> RegistrationConfig:
         """Return how to register."""

@@ -31,7 +31,6 @@ from segmif_ros.imaging.encodings import (
 from segmif_ros.imaging.gain import ThermalGain
 from segmif_ros.imaging.missing import missing_infrared, missing_rgb
 from segmif_ros.paths import one_line
-from segmif_ros.rig.depth_registration import AnyRegistration
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
 from segmif_ros.rig.registration import (
     Registered,
@@ -40,11 +39,12 @@ from segmif_ros.rig.registration import (
     lower_confidence,
     stretch_note,
 )
+from segmif_ros.rig.registration_modes import AnyRegistration
 from segmif_ros.stream.single_camera import CameraReport, Moment
-from segmif_ros.stream.temporal import TemporalFilter
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineProtocol, EngineResult
+    from segmif_ros.stream.temporal import TemporalFilter
 
 Array = npt.NDArray[Any]
 Clock = Callable[[], int]

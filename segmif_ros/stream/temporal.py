@@ -29,7 +29,6 @@ Floats = npt.NDArray[np.float32]
 # how the camera turned between them; None where that isn't known
 Turn = Callable[[int, int, tuple[int, int]], "npt.NDArray[np.float64] | None"]
 
-FILTERS = ("none", "filter")  # not "off", which YAML takes for a truth value
 NS_PER_S = 1_000_000_000
 
 _FLOW_WIDTH = 320  # of the image that the flow is computed on, about; a whole fraction of the image's width

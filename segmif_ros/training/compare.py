@@ -27,7 +27,7 @@ from segmif_ros.files import replace_file, write_json
 from segmif_ros.inference.backends import BACKENDS, TOLERANCES, BackendOptions
 from segmif_ros.model.checkpoint import load_network
 from segmif_ros.model.designs import build
-from segmif_ros.settings import from_mapping
+from segmif_ros.settings.mapping import from_mapping
 from segmif_ros.training.batches import open_source
 from segmif_ros.training.comparison_table import HEIGHT, WIDTH, compared, markdown
 from segmif_ros.training.config import RecipeError, TrainingConfig

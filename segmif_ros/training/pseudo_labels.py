@@ -36,11 +36,8 @@ from segmif_ros.model import SegMiF, load_checkpoint
 from segmif_ros.reporting.progress import tracked
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.errors import RegistrationError
-from segmif_ros.rig.preparation import (
-    Preparation,
-    PreparationConfig,
-    preparation_config,
-)
+from segmif_ros.rig.preparation import Preparation, preparation_config
+from segmif_ros.rig.preparation_config import PreparationConfig
 from segmif_ros.training.pseudo_label_options import PseudoLabelConfig
 from segmif_ros.training.pseudo_label_options import add_arguments as add_arguments
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segmif_ros.paths import user_path
-from segmif_ros.settings import from_mapping
+from segmif_ros.settings.mapping import from_mapping
 from segmif_ros.training.config import RecipeError, TrainingConfig
 from segmif_ros.yaml_file import YamlError, YamlMapping, located, read_yaml, shown
 

@@ -18,7 +18,7 @@ import torch
 
 from segmif_ros.files import replace_file, write_file
 from segmif_ros.labels import label_metadata, label_set
-from segmif_ros.settings import from_mapping
+from segmif_ros.settings.mapping import from_mapping
 from segmif_ros.training.config import RecipeError, TrainingConfig
 
 _FORMAT = 2  # of state.pt

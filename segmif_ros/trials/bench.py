@@ -26,7 +26,8 @@ from segmif_ros.reporting import plots
 from segmif_ros.reporting.numbers import percentiles
 from segmif_ros.reporting.tables import print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
-from segmif_ros.settings import from_values, given
+from segmif_ros.settings import from_values
+from segmif_ros.settings.options import given
 from segmif_ros.trials.bench_options import OF_THE_ENGINE
 from segmif_ros.trials.bench_options import add_arguments as add_arguments
 from segmif_ros.trials.bench_rows import Row, groups, machine, table

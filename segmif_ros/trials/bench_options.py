@@ -9,7 +9,7 @@ from pathlib import Path
 from segmif_ros.inference.backend_table import BACKENDS
 from segmif_ros.inference.config import PRECISIONS, EngineConfig
 from segmif_ros.inference.weights import DEFAULT_WEIGHTS
-from segmif_ros.settings import add_options
+from segmif_ros.settings.options import add_options
 
 OF_THE_ENGINE = ("device", "num_threads", "calibration_pairs")  # the engine's settings that are options
 

@@ -26,7 +26,8 @@ from segmif_ros.command_line import run_module
 from segmif_ros.reporting.errors import WorkFailedError
 from segmif_ros.reporting.journal import resumed_lines
 from segmif_ros.scenes.faults import Fault, parse_faults
-from segmif_ros.settings import from_options, part, setting
+from segmif_ros.settings import part, setting
+from segmif_ros.settings.options import from_options
 from segmif_ros.trials.live import NodeStatus, listen
 from segmif_ros.trials.measuring import CameraSettings, WatchedNode, add_measuring_options, memory_mib, use_domain
 from segmif_ros.trials.processes import RIG, ros_arguments, running

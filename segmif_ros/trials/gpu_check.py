@@ -30,7 +30,7 @@ from segmif_ros.inference.weights import parse_weights, resolve_checkpoint
 from segmif_ros.model import load_checkpoint
 from segmif_ros.reporting.tables import Table, print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
-from segmif_ros.settings import from_options
+from segmif_ros.settings.options import from_options
 from segmif_ros.trials.bench import RANDOM, random_weights
 from segmif_ros.trials.gpu_check_options import GpuCheckConfig
 from segmif_ros.trials.gpu_check_options import add_arguments as add_arguments

@@ -7,7 +7,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from segmif_ros.settings import add_options, setting
+from segmif_ros.settings import setting
+from segmif_ros.settings.options import add_options
 
 MODELS = ("random:mit_b3,9", "segmif-s", "segmif-rt")
 

@@ -15,7 +15,8 @@ import rclpy
 from rclpy.context import Context
 
 from segmif_ros.ros import transport
-from segmif_ros.settings import add_options, part, setting
+from segmif_ros.settings import part, setting
+from segmif_ros.settings.options import add_options
 from segmif_ros.trials.domains import local_environment, take_domain
 from segmif_ros.trials.processes import NODE, TIMED_NODE, ros_arguments
 

@@ -22,7 +22,8 @@ import numpy as np
 
 from segmif_ros.command_line import run_module
 from segmif_ros.reporting.numbers import percentiles
-from segmif_ros.settings import from_options, part, setting
+from segmif_ros.settings import part, setting
+from segmif_ros.settings.options import from_options
 from segmif_ros.trials.live import listen
 from segmif_ros.trials.measuring import CameraSettings, add_measuring_options, initialised, use_domain
 from segmif_ros.trials.processes import TIMED_NODE, cpu_s, running

@@ -45,7 +45,8 @@ from segmif_ros.reporting.journal import RECORDS_FILE, disk_error
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.reporting.work import WorkerPool
 from segmif_ros.result_folder import FolderError, ResultFolder
-from segmif_ros.settings import from_values, given
+from segmif_ros.settings import from_values
+from segmif_ros.settings.options import given
 from segmif_ros.trials.online import OnlineConfig, replay_online
 from segmif_ros.trials.online_figures import facts_of
 from segmif_ros.trials.replay_options import add_arguments as add_arguments

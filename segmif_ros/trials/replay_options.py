@@ -9,7 +9,7 @@ from pathlib import Path
 from segmif_ros.bag.grid_replay import GridReplayConfig
 from segmif_ros.bag.node_options import add_replay_arguments
 from segmif_ros.evaluation import engine_options
-from segmif_ros.settings import add_options
+from segmif_ros.settings.options import add_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -37,10 +37,10 @@ from segmif_ros.rig.calibrating.board_rig import calibrate_board
 from segmif_ros.rig.calibrating.views import BoardCollector
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.camera_model import CameraModel
-from segmif_ros.rig.depth_registration import make_registration
 from segmif_ros.rig.drift import DriftWatch, single_view_score
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.registration import Registration, RegistrationConfig
+from segmif_ros.rig.registration_modes import make_registration
 from segmif_ros.ros.simulator.board_view import HeldBoard, planned_pose, pose_in_infrared, random_pose
 from segmif_ros.ros.simulator.rigs import random_rig
 from segmif_ros.scenes import RoadScene

@@ -19,7 +19,8 @@ from itertools import pairwise
 
 from segmif_ros.command_line import run_module
 from segmif_ros.reporting.errors import WorkFailedError
-from segmif_ros.settings import from_options, part, setting
+from segmif_ros.settings import part, setting
+from segmif_ros.settings.options import from_options
 from segmif_ros.stream.statistics import DROP_REASONS
 from segmif_ros.trials.live import listen
 from segmif_ros.trials.measuring import CameraSettings, WatchedNode, add_measuring_options, memory_mib, use_domain

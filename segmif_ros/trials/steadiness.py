@@ -32,7 +32,8 @@ from segmif_ros.files import write_json
 from segmif_ros.inference.engine import Engine, EngineConfig, EngineProtocol
 from segmif_ros.labels import FMB, IGNORE_ID
 from segmif_ros.scenes import RoadScene
-from segmif_ros.settings import add_options, from_options, setting
+from segmif_ros.settings import setting
+from segmif_ros.settings.options import add_options, from_options
 from segmif_ros.stream.temporal import TemporalConfig, TemporalFilter
 
 Image = npt.NDArray[np.uint8]

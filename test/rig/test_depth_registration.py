@@ -10,10 +10,11 @@ from segmif_ros.rig.adaptive_registration import AdaptiveNearness, compared_size
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.rig.depth_images import depth_of_cloud, depth_to_nearness
-from segmif_ros.rig.depth_registration import DepthRegistration, make_registration
+from segmif_ros.rig.depth_registration import DepthRegistration
 from segmif_ros.rig.errors import RegistrationError
 from segmif_ros.rig.nearness import NearnessMaps, filled
 from segmif_ros.rig.registration import Registration, RegistrationConfig
+from segmif_ros.rig.registration_modes import make_registration
 
 S = 1_000_000_000
 

@@ -24,7 +24,7 @@ from rig_fakes import (
 
 from segmif_ros.imaging.crop import Crop
 from segmif_ros.rig.calibration import Extrinsics, Homography, RigCalibration
-from segmif_ros.rig.depth_registration import DepthRegistration, make_registration
+from segmif_ros.rig.depth_registration import DepthRegistration
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
 from segmif_ros.rig.pixel_mapping import depth_plane, homography_mapping, stereo_mapping
 from segmif_ros.rig.registration import (
@@ -34,6 +34,7 @@ from segmif_ros.rig.registration import (
     lower_confidence,
     stretch_note,
 )
+from segmif_ros.rig.registration_modes import make_registration
 from segmif_ros.scenes import RoadScene
 
 GREY = np.full((48, 64, 3), 90, np.uint8)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pairing in message_filters' vocabulary, ours and theirs; where theirs is not installed a stand-in with its faults."""
+"""Pairing as message_filters does; where it is not installed, a stand-in with its faults."""
 
 import importlib.util
 import sys
@@ -15,7 +15,7 @@ from node_program import FakeEngine
 from rclpy.parameter import Parameter
 
 from segmif_ros.ros.messages import make_header, stamp_ns
-from segmif_ros.ros.synchronizers import PairSynchronizer, pairer_maker
+from segmif_ros.ros.synchronizers import pairer_maker
 
 START_NS = 1_700_000_000_000_000_000
 FRAME_NS = 33_333_333
@@ -81,55 +81,6 @@ def filters(monkeypatch) -> ModuleType:
 
 def message(stamp) -> SimpleNamespace:
     return SimpleNamespace(header=make_header(stamp, ""))
-
-
-# --- ours, for programs with filters ---------------------------------------------------------------------------------
-
-
-def test_our_pairing_stands_where_a_synchronizer_of_message_filters_would(filters) -> None:
-    infrared, rgb = filters.SimpleFilter(), filters.SimpleFilter()
-    pairs = []
-    synchronizer = PairSynchronizer(infrared, rgb, queue_size=10, slop=0.02)
-    synchronizer.registerCallback(lambda *found: pairs.append(found), "more")
-    for number in range(10):
-        infrared.signalMessage(message(START_NS + number * FRAME_NS + 4_000_000))
-        rgb.signalMessage(message(START_NS + number * FRAME_NS))
-    assert len(pairs) >= 9
-    for thermal, colour, more in pairs:
-        assert stamp_ns(thermal.header) - stamp_ns(colour.header) == 4_000_000
-        assert more == "more"
-
-
-def test_an_exception_in_one_callback_keeps_no_pair_from_others_nor_the_next_one_from_it() -> None:
-    infrared, rgb = SimpleFilter(), SimpleFilter()
-    seen = []
-    synchronizer = PairSynchronizer(infrared, rgb)
-
-    def fails(*_pair) -> None:
-        seen.append("fails")
-        raise ValueError("a defect")
-
-    synchronizer.registerCallback(fails)
-    synchronizer.registerCallback(lambda *_pair: seen.append("works"))
-    for number in range(2):
-        infrared.signalMessage(message(START_NS + number * FRAME_NS))
-        with pytest.raises(ValueError, match="a defect"):
-            rgb.signalMessage(message(START_NS + number * FRAME_NS))
-    assert seen == ["fails", "works"] * 2
-
-
-def test_the_filter_can_pair_as_message_filters_does(filters) -> None:
-    infrared, rgb = SimpleFilter(), SimpleFilter()
-    pairs = []
-    synchronizer = PairSynchronizer(infrared, rgb, make_pairer=pairer_maker("exact", pytest.fail))
-    synchronizer.registerCallback(lambda *found: pairs.append(found))
-    for offset_ns in (0, 1):
-        infrared.signalMessage(message(START_NS + offset_ns * FRAME_NS + offset_ns))
-        rgb.signalMessage(message(START_NS + offset_ns * FRAME_NS))
-    assert len(pairs) == 1
-
-
-# --- theirs, for the node --------------------------------------------------------------------------------------------
 
 
 def feed(pairer, numbers, offset_ns=0) -> list:

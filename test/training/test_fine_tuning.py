@@ -14,7 +14,7 @@ from segmif_ros.cli import main as segmif
 from segmif_ros.inference.engine import Engine, EngineConfig
 from segmif_ros.labels import FMB, label_metadata, label_set
 from segmif_ros.model import SegMiF, load_checkpoint, save_checkpoint
-from segmif_ros.settings import from_mapping
+from segmif_ros.settings.mapping import from_mapping
 from segmif_ros.training import __main__ as training
 from segmif_ros.training.recipe_file import read_recipe
 from segmif_ros.training.starting import start_from

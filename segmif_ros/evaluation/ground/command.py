@@ -21,7 +21,8 @@ from segmif_ros.reporting.pictures import write_picture
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.reporting.tables import print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
-from segmif_ros.settings import add_options, from_options, given, with_values
+from segmif_ros.settings import with_values
+from segmif_ros.settings.options import add_options, from_options, given
 
 REPORT_FILE, PAGE_FILE, PICTURE_FILE = "grid.json", "grid.html", "grid.jpg"
 RANGE_M = 20.0

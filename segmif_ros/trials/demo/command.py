@@ -32,7 +32,8 @@ from segmif_ros.reporting.tables import print_tables, wide_console
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.ros.transport import profile_path, use_profile
 from segmif_ros.scenes.faults import parse_faults
-from segmif_ros.settings import add_options, from_options, given, setting
+from segmif_ros.settings import setting
+from segmif_ros.settings.options import add_options, from_options, given
 from segmif_ros.trials.demo.demo_report import Figures, ShownMoment, figures, read_picture, tables, write_report
 from segmif_ros.trials.demo.timeline import points
 from segmif_ros.trials.domains import take_domain

@@ -18,7 +18,8 @@ from segmif_ros.reporting.pictures import encode
 from segmif_ros.reporting.sheet import draw_sheet
 from segmif_ros.result_folder import require_new, unwritable
 from segmif_ros.scenes import LIGHTINGS, RoadScene
-from segmif_ros.settings import add_options, given, with_values
+from segmif_ros.settings import with_values
+from segmif_ros.settings.options import add_options, given
 
 if TYPE_CHECKING:
     from segmif_ros.inference.engine import EngineProtocol
