@@ -11,13 +11,14 @@ from run_suites import HERE, LIST, read_suites
 PACKAGE = Path(__file__).parent.parent / "segmif_ros"
 # room -> what of ours it may import besides itself; cli and trials stand on top of everything
 GROUND: frozenset[str] = frozenset()
-FILES = {"paths", "yaml_file", "files"}  # which every layer may read and write files with
+FILES = {"paths", "yaml_file", "files", "arrays"}  # types of arrays, and what every layer reads and writes files with
 # how `python -m` of any room ends, where it writes, and how its settings are declared
 EVERYWHERE = {"command_line", "result_folder", "settings"}
 ALLOWED = {
     "paths": GROUND,
     "yaml_file": {"paths"},
     "files": GROUND,
+    "arrays": GROUND,
     "model": {"files"},
     "palettes": GROUND,
     "labels": {"palettes", *FILES},

@@ -17,8 +17,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Image
 from segmif_ros.bag.node_options import (
     add_replay_arguments,
     expected_pairs,
@@ -40,7 +40,6 @@ from segmif_ros.stream.pairing import Pair
 from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.processing import opened
 
-Image = npt.NDArray[np.uint8]
 PROG = "segmif export-dataset"
 MANIFEST_FILE = "manifest.json"
 _THUMBNAIL = (32, 24)  # what a change of scene is judged on
@@ -130,7 +129,7 @@ def _chosen(
     gain = ThermalGain(config.pipeline.gain)
     registration = config.pipeline.make_registration()
     decoding = config.pipeline.decoding()
-    last: npt.NDArray[np.float32] | None = None
+    last: Float32Array | None = None
     for number, pair in enumerate(pairs_of(bag, config.pipeline, facts)):
         advance(1)
         try:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.bag.messages import NS_PER_S, message_header, typestore
 from segmif_ros.grid.evidence import Square
-from segmif_ros.grid.poses import Array, quaternion, transform
+from segmif_ros.grid.poses import quaternion, transform
 
 OCCUPANCY_GRID = "nav_msgs/msg/OccupancyGrid"
 ODOMETRY = "nav_msgs/msg/Odometry"
@@ -61,7 +62,7 @@ def grid_of(raw: bytes | memoryview) -> RecordedGrid:
     )
 
 
-def odometry_message(odom_from_base: Array, stamp_ns: int, frame_id: str, child_frame_id: str) -> memoryview:
+def odometry_message(odom_from_base: Float64Array, stamp_ns: int, frame_id: str, child_frame_id: str) -> memoryview:
     """Return a pose as a serialized Odometry; twist and covariances are 0."""
     types = typestore().types
     x, y, z, w = quaternion(odom_from_base)
@@ -81,7 +82,7 @@ def odometry_message(odom_from_base: Array, stamp_ns: int, frame_id: str, child_
     return typestore().serialize_cdr(message, ODOMETRY)
 
 
-def odometry_of(raw: bytes | memoryview) -> tuple[int, str, str, Array]:
+def odometry_of(raw: bytes | memoryview) -> tuple[int, str, str, Float64Array]:
     """Return stamp, frame, child frame and parent_from_child of an Odometry; GridError if it holds no pose."""
     message: Any = typestore().deserialize_cdr(raw, ODOMETRY)
     at, turned = message.pose.pose.position, message.pose.pose.orientation
@@ -89,7 +90,7 @@ def odometry_of(raw: bytes | memoryview) -> tuple[int, str, str, Array]:
     return _stamp_ns(message.header), message.header.frame_id, message.child_frame_id, matrix
 
 
-def transforms_message(transforms: list[tuple[str, str, Array]], stamp_ns: int) -> memoryview:
+def transforms_message(transforms: list[tuple[str, str, Float64Array]], stamp_ns: int) -> memoryview:
     """Return (parent, child, parent_from_child) as a serialized TFMessage."""
     types = typestore().types
     made = []
@@ -108,7 +109,7 @@ def transforms_message(transforms: list[tuple[str, str, Array]], stamp_ns: int) 
     return typestore().serialize_cdr(types[TF_MESSAGE](transforms=made), TF_MESSAGE)
 
 
-def transforms_of(raw: bytes | memoryview) -> list[tuple[int, str, str, Array]]:
+def transforms_of(raw: bytes | memoryview) -> list[tuple[int, str, str, Float64Array]]:
     """Return (stamp, parent, child, parent_from_child) of a TFMessage; GridError if one isn't a transform."""
     message: Any = typestore().deserialize_cdr(raw, TF_MESSAGE)
     found = []
@@ -119,7 +120,7 @@ def transforms_of(raw: bytes | memoryview) -> list[tuple[int, str, str, Array]]:
     return found
 
 
-def _place(matrix: Array) -> list[float]:
+def _place(matrix: Float64Array) -> list[float]:
     return [float(each) for each in matrix[:3, 3]]
 
 

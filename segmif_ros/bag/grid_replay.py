@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.bag.grid_messages import (
     OCCUPANCY_GRID,
     ODOMETRY,
@@ -30,7 +31,7 @@ from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file, read_costs
 from segmif_ros.grid.errors import GridError, TransformError
 from segmif_ros.grid.mapper import GroundMapper, LabelFrame
-from segmif_ros.grid.poses import Array, CameraMount, TransformBuffer
+from segmif_ros.grid.poses import CameraMount, TransformBuffer
 from segmif_ros.grid.rolling import GridMap
 from segmif_ros.rig.camera_model import CameraModel, camera_from_info
 from segmif_ros.rig.errors import CalibrationError
@@ -149,7 +150,7 @@ class GridReplay:
             self._mapper = GroundMapper(self._config.grid, read_costs(costs), names)
         return self._mapper
 
-    def _mount(self, frame_id: str, stamp_ns: int) -> Array:
+    def _mount(self, frame_id: str, stamp_ns: int) -> Float64Array:
         config = self._config
         if config.camera.height_m:
             return config.camera.pose()
@@ -175,7 +176,7 @@ class GridReplay:
             moving += 1
         return moving
 
-    def _cells(self, grid: GridMap, base: Array, mount: Array, truth: RecordedGrid) -> Cells:
+    def _cells(self, grid: GridMap, base: Float64Array, mount: Float64Array, truth: RecordedGrid) -> Cells:
         """Return a grid beside the truth, looked up at the grid's cells."""
         x, y = grid.square.centres()
         i, j = (np.floor((each - at) / truth.cell_m).astype(int) for each, at in ((x, truth.x_m), (y, truth.y_m)))

@@ -14,9 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from segmif_ros.arrays import Image
 from segmif_ros.bag.grid_replay import GRID_FILE, GridReplay, GridReplayConfig, grid_section
 from segmif_ros.bag.messages import IMAGE, SEMANTIC_MAP, image_message, semantic_map_message
 from segmif_ros.bag.output_infos import OutputInfos, usable_info
@@ -49,8 +47,6 @@ from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.processing import Output, PairProcessor, PairRefusedError
 from segmif_ros.stream.single_camera import Moment
-
-Image = npt.NDArray[np.uint8]
 
 PROG = "segmif replay"
 OUTPUT_BAG = "outputs"

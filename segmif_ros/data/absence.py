@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segmif_ros.data.image_files import DatasetError, Image
+from segmif_ros.arrays import Image
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.labels import LabelSet, common_name
 
 # bit 0 is 1, bit 1 is 2, bit 2 is 4 in the files

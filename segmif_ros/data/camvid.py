@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from segmif_ros import labels
-from segmif_ros.data.image_files import Image
+from segmif_ros.arrays import Image
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.rgb_labels import Infrared, RgbLabels
 from segmif_ros.labels import CAMVID, FMB, LabelSet

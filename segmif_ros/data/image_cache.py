@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from segmif_ros.data.image_files import Image
+from segmif_ros.arrays import Image
 
 KEPT_BYTES = 1 << 29
 

@@ -4,18 +4,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Array, Image
 from segmif_ros.imaging.png import START, DamagedError, whole_png
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _SHOWN_FOLDERS = 8
-
-Image = npt.NDArray[np.uint8]
 
 
 class DatasetError(ValueError):
@@ -48,7 +45,7 @@ def read_content(path: Path) -> bytes:
         raise DatasetError(f"{path}: {error.strerror or error}") from None
 
 
-def decode(content: bytes, path: Path, *, floats: bool = False) -> npt.NDArray[Any]:
+def decode(content: bytes, path: Path, *, floats: bool = False) -> Array:
     """Return an image as stored: uint8 or uint16, (H, W) or (H, W, C) in OpenCV's order of channels.
 
     With ``floats`` also floating point values, as float32.
@@ -75,12 +72,12 @@ def read_rgb(path: Path) -> Image:
     return to_rgb(decode(read_content(path), path))
 
 
-def read_grey(path: Path) -> npt.NDArray[Any]:
+def read_grey(path: Path) -> Array:
     """Return an image as (H, W), uint8 or uint16."""
     return to_grey(decode(read_content(path), path))
 
 
-def to_rgb(image: npt.NDArray[Any]) -> Image:
+def to_rgb(image: Array) -> Image:
     """Turn a decoded image into (H, W, 3) RGB, uint8: of 16 bits the upper 8."""
     shown = np.asarray(image >> 8 if image.dtype == np.uint16 else image, np.uint8)
     if shown.ndim == 2:
@@ -88,25 +85,25 @@ def to_rgb(image: npt.NDArray[Any]) -> Image:
     return np.ascontiguousarray(shown[..., 2::-1])
 
 
-def to_grey(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def to_grey(image: Array) -> Array:
     """Turn a decoded image into (H, W) of its own depth: grey or pseudo-colour may be saved in three channels."""
     if image.ndim == 2:
         return image
     return cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_BGR2GRAY)
 
 
-def is_coloured(image: npt.NDArray[Any]) -> bool:
+def is_coloured(image: Array) -> bool:
     """Return whether a decoded image holds any colour: its first three channels differ somewhere."""
     return image.ndim == 3 and image.shape[2] >= 3 and bool((image[..., :2] != image[..., 1:3]).any())
 
 
-def require_8_bits(infrared: npt.NDArray[Any], path: Path) -> Image:
+def require_8_bits(infrared: Array, path: Path) -> Image:
     """Return infrared (H, W) if it is uint8; else raise DatasetError: what a level means is for a gain to say."""
     if infrared.dtype != np.uint8:
         raise DatasetError(f"{path}: {8 * infrared.dtype.itemsize} bits a pixel; 8-bit infrared is needed")
     return np.asarray(infrared, np.uint8)
 
 
-def size_of(image: npt.NDArray[Any]) -> str:
+def size_of(image: Array) -> str:
     """Return width x height, for an error's line."""
     return f"{image.shape[1]}x{image.shape[0]}"

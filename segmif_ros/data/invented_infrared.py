@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.data.image_files import Image
+from segmif_ros.arrays import Float32Array, Image, Mask
 from segmif_ros.labels import CAMVID, IGNORE_ID, LabelSet, common_name
 
 # grey level range of a thermal camera by class: (coldest, warmest) surface, and how much of the RGB texture shows
@@ -70,8 +70,8 @@ def thermal_from_labels(labels: Image, rgb: Image, rng: np.random.Generator, cla
 
 
 def _warm_engines(
-    image: npt.NDArray[np.float32],
-    mask: npt.NDArray[np.bool_],
+    image: Float32Array,
+    mask: Mask,
     boxes: npt.NDArray[np.int32],
     rng: np.random.Generator,
 ) -> None:

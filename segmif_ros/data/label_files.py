@@ -12,12 +12,11 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from segmif_ros.data.image_files import DatasetError, Image, decode, read_content
+from segmif_ros.arrays import Array, Image
+from segmif_ros.data.image_files import DatasetError, decode, read_content
 from segmif_ros.labels import LabelSet
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -88,7 +87,7 @@ def _through_palette(indices: Image, palette: _Palette, path: Path, label_set: L
     return indices
 
 
-def _from_channels(image: npt.NDArray[Any], path: Path, label_set: LabelSet | None) -> Image:
+def _from_channels(image: Array, path: Path, label_set: LabelSet | None) -> Image:
     """Return the ids in a decoded image, (H, W) or (H, W, 3 or 4) in OpenCV's order of channels."""
     if image.ndim == 2:
         return _small_ids(image, path)
@@ -103,7 +102,7 @@ def _from_channels(image: npt.NDArray[Any], path: Path, label_set: LabelSet | No
     return _by_colour(colours[..., ::-1], path, label_set)
 
 
-def _small_ids(ids: npt.NDArray[Any], path: Path) -> Image:
+def _small_ids(ids: Array, path: Path) -> Image:
     if ids.dtype != np.uint8 and ids.size and int(ids.max()) > 255:
         raise DatasetError(f"{path}: values up to {int(ids.max())} of {8 * ids.dtype.itemsize} bits: ids end at 255")
     return np.ascontiguousarray(ids, np.uint8)
@@ -122,7 +121,7 @@ def _require_one_meaning(ids: Image, path: Path, label_set: LabelSet | None) -> 
         )
 
 
-def _by_colour(rgb: npt.NDArray[np.uint8], path: Path, label_set: LabelSet | None) -> Image:
+def _by_colour(rgb: Image, path: Path, label_set: LabelSet | None) -> Image:
     known = _colours(label_set)
     codes = (rgb[..., 0].astype(np.uint32) << 16) | (rgb[..., 1].astype(np.uint32) << 8) | rgb[..., 2]
     found, inverse = np.unique(codes, return_inverse=True)

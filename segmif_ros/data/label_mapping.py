@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segmif_ros.data.image_files import DatasetError, Image
+from segmif_ros.arrays import Image
+from segmif_ros.data.image_files import DatasetError
 from segmif_ros.labels import IGNORE_ID, LabelSet, LabelSetError, counterparts
 
 

@@ -16,12 +16,13 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from segmif_ros.arrays import Image
 from segmif_ros.data.image_cache import ImageCache
 from segmif_ros.data.image_files import DatasetError, require_8_bits
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.data.published import PublishedDataset, read_pair
-from segmif_ros.data.transforms import IGNORE_ID, AugmentConfig, Image, Sample, augment
+from segmif_ros.data.transforms import IGNORE_ID, AugmentConfig, Sample, augment
 from segmif_ros.files import replace_file
 from segmif_ros.labels import LabelSet
 from segmif_ros.scenes import LIGHTINGS, VERSION, RoadScene

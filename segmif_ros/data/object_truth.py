@@ -23,16 +23,15 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image, Mask
 from segmif_ros.data.absence import ABSENCE_GROUPS
-from segmif_ros.data.image_files import DatasetError, Image, images_by_name, require_8_bits, size_of
+from segmif_ros.data.image_files import DatasetError, images_by_name, require_8_bits, size_of
 from segmif_ros.data.label_files import read_label_map
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.labels import FMB, LabelSet, common_name
 
 Light = Literal["day", "night"]
-Mask = npt.NDArray[np.bool_]
 
 OBJECTS = tuple(group[0] for group in ABSENCE_GROUPS)
 _OBJECT_MAPS, _BOXES = "labels_fmb", "boxes_infrared"
@@ -126,7 +125,7 @@ class ObjectFolder:
         return np.where(known, object_table(FMB)[ids], np.uint8(255)), known
 
 
-def object_table(classes: LabelSet) -> npt.NDArray[np.uint8]:
+def object_table(classes: LabelSet) -> Image:
     """Return (256,) uint8: i + 1 for ids of the classes of `OBJECTS` number i, 0 for all others."""
     table = np.zeros(256, np.uint8)
     for i, group in enumerate(ABSENCE_GROUPS):

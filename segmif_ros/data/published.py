@@ -18,14 +18,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Array, Image
 from segmif_ros.data.image_files import (
     DatasetError,
-    Image,
     decode,
     is_coloured,
     read_content,
@@ -107,7 +105,7 @@ class PublishedAs:
     notes: tuple[str, ...] = ()
 
 
-Prepare = Callable[[npt.NDArray[Any], Image], tuple[Image, Image]]
+Prepare = Callable[[Array, Image], tuple[Image, Image]]
 
 _SPLITS = ("train", "test")
 # a new data set is a row here

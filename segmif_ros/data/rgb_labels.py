@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
+from segmif_ros.arrays import Image
 from segmif_ros.data.image_cache import ImageCache
-from segmif_ros.data.image_files import DatasetError, Image, images_by_name, read_rgb, size_of
+from segmif_ros.data.image_files import DatasetError, images_by_name, read_rgb, size_of
 from segmif_ros.data.invented_infrared import thermal_from_labels
 from segmif_ros.data.label_files import read_label_map
 from segmif_ros.data.label_mapping import LabelMapping

@@ -17,14 +17,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Float64Array, Image
 from segmif_ros.imaging.fusion_target import fusion_target
 from segmif_ros.imaging.histogram import byte_counts
 from segmif_ros.labels import IGNORE_ID as IGNORE_ID
 from segmif_ros.settings import setting
 
-Image = npt.NDArray[np.uint8]
 _Change = Callable[[Image], Image]
 
 # what the published training pads images with (RGB means of ImageNet), rounded to bytes
@@ -210,7 +209,7 @@ def crop_around_rare(sample: Sample, height: int, width: int, rng: np.random.Gen
     return _each_plane(sample, lambda image: np.ascontiguousarray(image[top : top + height, left : left + width]))
 
 
-def _label_counts(labels: Image) -> npt.NDArray[np.float64]:
+def _label_counts(labels: Image) -> Float64Array:
     """Pixels of each id, (256,), 0 for those without truth."""
     counts = byte_counts(labels).astype(np.float64)
     counts[IGNORE_ID] = 0

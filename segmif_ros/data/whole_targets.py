@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from segmif_ros.arrays import Image
 from segmif_ros.data.image_cache import ImageCache
-from segmif_ros.data.image_files import DatasetError, Image, images_by_name, read_grey, size_of
+from segmif_ros.data.image_files import DatasetError, images_by_name, read_grey, size_of
 from segmif_ros.data.layouts import child_folder, top_folders
 from segmif_ros.data.mixture import Source
 from segmif_ros.data.transforms import Sample

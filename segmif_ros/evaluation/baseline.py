@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.imaging.fusion_rules import FUSION_RULES, with_fused_luma
 from segmif_ros.inference.engine import EngineResult
 from segmif_ros.labels import FMB, LabelSet
-
-Image = npt.NDArray[np.uint8]
 
 
 class BaselineEngine:

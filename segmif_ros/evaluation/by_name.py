@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image, Mask
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.labels import LabelSet, common_name, counterparts, rest_of
-
-Image = npt.NDArray[np.uint8]
 
 # Where a set doesn't tell them apart, they are this: MFNet's truth calls trucks cars.
 _BROADER = {"truck": "car", "bus": "car", "van": "car", "motorcycle": "bicycle", "rider": "person"}
@@ -70,7 +68,7 @@ class ByName:
                 self._merged.setdefault(truth.names[wider], []).append(f"the truth's {name}")
         self.judged = tuple(sorted(hit))
 
-    def unjudged(self, truth: Image, labels: Image) -> npt.NDArray[np.bool_]:
+    def unjudged(self, truth: Image, labels: Image) -> Mask:
         """Return where nothing can be said, (H, W): the model lacks the class, and names none in its place.
 
         Args:

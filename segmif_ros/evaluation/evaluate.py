@@ -12,8 +12,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Array, Image
 from segmif_ros.data.published import PairItem, PairSample, PublishedDataset, read_pair
 from segmif_ros.evaluation.by_name import ByName
 from segmif_ros.evaluation.contents import MEMORY_FILE, contents_hash
@@ -41,8 +41,6 @@ from segmif_ros.reporting.work import WorkerPool
 from segmif_ros.result_folder import ResultFolder
 from segmif_ros.rig.preparation import Preparation
 from segmif_ros.rig.preparation_config import PreparationConfig
-
-Image = npt.NDArray[np.uint8]
 
 PROG = "segmif evaluate"
 
@@ -265,7 +263,7 @@ class _Job:
             unjudged=classes.by_name.unjudged(truth, result.labels) if classes.by_name and truth is not None else None,
         )
 
-    def _prepared(self, infrared: npt.NDArray[Any], rgb: Image) -> tuple[Image, Image]:
+    def _prepared(self, infrared: Array, rgb: Image) -> tuple[Image, Image]:
         assert self._preparation is not None
         registered = self._preparation.apply(infrared, rgb)
         return registered.infrared, registered.rgb

@@ -22,7 +22,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-_Array = npt.NDArray[np.float64]
+from segmif_ros.arrays import Float64Array
+
 Feature = Literal["pixel", "dct", "wavelet"]
 
 WINDOW = 3
@@ -59,7 +60,7 @@ def require_library(feature: Feature) -> None:
         _pywt()
 
 
-def _mean_information(source: _Array, fused: _Array) -> float:
+def _mean_information(source: Float64Array, fused: Float64Array) -> float:
     total = count = 0.0
     for s, f in zip(_windows(source), _windows(fused), strict=True):
         total += float(np.sum(_information(s, f)))
@@ -67,7 +68,7 @@ def _mean_information(source: _Array, fused: _Array) -> float:
     return total / count
 
 
-def _windows(image: _Array) -> Iterator[_Array]:
+def _windows(image: Float64Array) -> Iterator[Float64Array]:
     """Yield the windows of an image as (9, N): each a column, its pixels in the order down the image's columns."""
     height, width = (side - WINDOW + 1 for side in image.shape)
     shifted = [image[y : y + height, x : x + width] for x in range(WINDOW) for y in range(WINDOW)]
@@ -76,7 +77,7 @@ def _windows(image: _Array) -> Iterator[_Array]:
         yield flat[:, start : start + _CHUNK]
 
 
-def _information(s: _Array, f: _Array) -> _Array:
+def _information(s: Float64Array, f: Float64Array) -> Float64Array:
     """Return the normalised mutual information of each of N windows of source and fused, both (9, N)."""
     p, q = _distribution(s), _distribution(f)
     c = _correlation(p, q)
@@ -88,14 +89,14 @@ def _information(s: _Array, f: _Array) -> _Array:
     return np.where(np.all(s == f, axis=0), 1.0, found)
 
 
-def _distribution(windows: _Array) -> _Array:
+def _distribution(windows: Float64Array) -> Float64Array:
     low, high = windows.min(axis=0), windows.max(axis=0)
     flat = high == low
     scaled = np.where(flat, 1.0, (windows - low) / np.where(flat, 1.0, high - low))
     return np.asarray(scaled / scaled.sum(axis=0))
 
 
-def _correlation(p: _Array, q: _Array) -> _Array:
+def _correlation(p: Float64Array, q: Float64Array) -> Float64Array:
     """Return Pearson's correlation of the nine values of each window; 0 where one has no variation."""
     dp, dq = p - p.mean(axis=0), q - q.mean(axis=0)
     flat = (np.ptp(p, axis=0) == 0) | (np.ptp(q, axis=0) == 0)
@@ -103,7 +104,7 @@ def _correlation(p: _Array, q: _Array) -> _Array:
     return np.asarray(np.where(flat, 0.0, np.sum(dp * dq, axis=0) / np.where(flat, 1.0, scale)))
 
 
-def _frechet(p: _Array, q: _Array, c: _Array) -> tuple[_Array, _Array]:
+def _frechet(p: Float64Array, q: Float64Array, c: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Return the bound (9, 9, N) on the side of the correlation, and its weight (N,).
 
     A Frechet bound couples both variables through one uniform variable: position i takes an interval of 0..1 as long
@@ -124,17 +125,17 @@ def _frechet(p: _Array, q: _Array, c: _Array) -> tuple[_Array, _Array]:
     return shared, weight
 
 
-def _entropy(p: _Array) -> _Array:
+def _entropy(p: Float64Array) -> Float64Array:
     """Return -sum p log2 |p| over the first axis; a weight above 1 leaves values below 0."""
     return np.asarray(-np.sum(p * np.log2(np.where(p == 0, 1.0, np.abs(p))), axis=0))
 
 
-def _cosine_transform(image: _Array) -> _Array:
+def _cosine_transform(image: Float64Array) -> Float64Array:
     down, across = (_cosines(size) for size in image.shape)
     return np.asarray(down @ image @ across.T)
 
 
-def _cosines(size: int) -> _Array:
+def _cosines(size: int) -> Float64Array:
     """Return the matrix of the orthonormal DCT-II."""
     k, n = np.mgrid[0:size, 0:size]
     matrix = np.sqrt(2 / size) * np.cos(np.pi * (2 * n + 1) * k / (2 * size))
@@ -142,7 +143,7 @@ def _cosines(size: int) -> _Array:
     return np.asarray(matrix)
 
 
-def _wavelet_transform(image: _Array) -> _Array:
+def _wavelet_transform(image: Float64Array) -> Float64Array:
     average, (horizontal, vertical, diagonal) = _pywt().dwt2(image, "dmey", mode="symmetric")
     return np.asarray(np.block([[average, horizontal], [vertical, diagonal]]), dtype=np.float64)
 

@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from segmif_ros.arrays import Image
 from segmif_ros.imaging.prior import PriorMethod, prior_image
 from segmif_ros.model import Mode, SegMiF
-
-Image = npt.NDArray[np.uint8]
 
 
 @torch.no_grad()

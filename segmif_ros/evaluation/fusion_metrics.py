@@ -23,14 +23,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float64Array, Image
 from segmif_ros.command_line import Parser, finish
 from segmif_ros.data.image_files import read_rgb
 from segmif_ros.evaluation.better import Better
 from segmif_ros.evaluation.feature_information import feature_mutual_information
 from segmif_ros.imaging.fusion_rules import FUSION_RULES
 
-Grey = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
-_Array = npt.NDArray[np.float64]
+Grey = Image | npt.NDArray[np.floating]
 
 _MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest scale first
 
@@ -253,16 +253,16 @@ def fusion_metrics(
     return {name: FUSION_METRICS[name].compute(infrared, visible, fused) for name in names}
 
 
-def luma(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def luma(rgb: Image) -> Image:
     """(H, W, 3) RGB uint8 to (H, W) grey uint8 (0.299, 0.587, 0.114, rounded)."""
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
-def _float(image: Grey) -> _Array:
+def _float(image: Grey) -> Float64Array:
     return np.asarray(image, dtype=np.float64)
 
 
-def _bytes(image: Grey) -> npt.NDArray[np.uint8]:
+def _bytes(image: Grey) -> Image:
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
@@ -277,17 +277,17 @@ def _mutual_bits(x: Grey, y: Grey) -> float:
     return _entropy_bits(table.sum(axis=1)) + _entropy_bits(table.sum(axis=0)) - _entropy_bits(joint)
 
 
-def _pearson(x: _Array, y: _Array) -> float:
+def _pearson(x: Float64Array, y: Float64Array) -> float:
     dx, dy = x - x.mean(), y - y.mean()
     scale = float(np.sqrt(np.sum(dx * dx) * np.sum(dy * dy)))
     return float(np.sum(dx * dy)) / scale if scale > 0 else float("nan")
 
 
-def _gaussian(size: int, sigma: float) -> _Array:
+def _gaussian(size: int, sigma: float) -> Float64Array:
     return np.asarray(cv2.getGaussianKernel(size, sigma), dtype=np.float64)
 
 
-def _filter(image: _Array, window: _Array) -> _Array:
+def _filter(image: Float64Array, window: Float64Array) -> Float64Array:
     """Separable filter, whole windows only."""
     half = window.shape[0] // 2
     if min(image.shape) < window.shape[0]:
@@ -297,8 +297,8 @@ def _filter(image: _Array, window: _Array) -> _Array:
 
 
 def _ssim_terms(
-    p: _Array, q: _Array, window: _Array, data_range: float, unbiased: float = 1.0
-) -> tuple[_Array, _Array]:
+    p: Float64Array, q: Float64Array, window: Float64Array, data_range: float, unbiased: float = 1.0
+) -> tuple[Float64Array, Float64Array]:
     """Return SSIM's two maps, luminance and contrast with structure; ``unbiased`` scales the variances."""
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     mp, mq = _filter(p, window), _filter(q, window)
@@ -308,13 +308,13 @@ def _ssim_terms(
     return (2 * mp * mq + c1) / (mp * mp + mq * mq + c1), (2 * vpq + c2) / (vp + vq + c2)
 
 
-def _halved(image: _Array) -> _Array:
+def _halved(image: Float64Array) -> Float64Array:
     """Return means of 2x2 pixels; an odd last row or column is left out."""
     height, width = (2 * (side // 2) for side in image.shape)
     return np.asarray(image[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3)))
 
 
-def _vifp(reference: _Array, distorted: _Array, noise: float = 2.0) -> float:
+def _vifp(reference: Float64Array, distorted: Float64Array, noise: float = 2.0) -> float:
     """Pixel-domain VIF (Sheikh and Bovik) of one pair; windows of 17, 9, 5, 3 with sigma = size / 5."""
     eps = 1e-10
     kept = carried = 0.0
@@ -339,7 +339,7 @@ def _vifp(reference: _Array, distorted: _Array, noise: float = 2.0) -> float:
     return kept / carried if carried > 0 else float("nan")
 
 
-def _sobel(image: _Array, border: int = cv2.BORDER_CONSTANT) -> tuple[_Array, _Array]:
+def _sobel(image: Float64Array, border: int = cv2.BORDER_CONSTANT) -> tuple[Float64Array, Float64Array]:
     """Sobel strength and orientation, zero padding by default; y points up, which decides the sign where gx is 0."""
     smooth, step = np.array([1.0, 2.0, 1.0]), np.array([-1.0, 0.0, 1.0])
     gx = cv2.sepFilter2D(image, cv2.CV_64F, step, smooth, borderType=border)
@@ -348,7 +348,9 @@ def _sobel(image: _Array, border: int = cv2.BORDER_CONSTANT) -> tuple[_Array, _A
     return np.hypot(gx, gy), angle
 
 
-def _edge_preservation(gs: _Array, angle_s: _Array, gf: _Array, angle_f: _Array) -> _Array:
+def _edge_preservation(
+    gs: Float64Array, angle_s: Float64Array, gf: Float64Array, angle_f: Float64Array
+) -> Float64Array:
     """Strength and orientation preservation of a source in the fused image, with the paper's constants."""
     low, high = np.minimum(gs, gf), np.maximum(gs, gf)
     # equal strengths (also 0 and 0) count with the fused strength itself in the published formula
@@ -359,7 +361,9 @@ def _edge_preservation(gs: _Array, angle_s: _Array, gf: _Array, angle_f: _Array)
     return np.asarray(strength * direction)
 
 
-def _kumar_preservation(gs: _Array, angle_s: _Array, gf: _Array, angle_f: _Array) -> _Array:
+def _kumar_preservation(
+    gs: Float64Array, angle_s: Float64Array, gf: Float64Array, angle_f: Float64Array
+) -> Float64Array:
     """As `_edge_preservation`, with Kumar's constants, measure of direction and geometric mean of both."""
     low, high = np.minimum(gs, gf), np.maximum(gs, gf)
     ratio = low / np.where(high == 0, 1, high)

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.data.image_files import DatasetError, images_by_name, read_rgb, size_of
 from segmif_ros.data.label_files import read_label_map
 from segmif_ros.inference.engine import EngineResult
 from segmif_ros.labels import LabelSet
-
-Image = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)

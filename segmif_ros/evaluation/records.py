@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.evaluation.fusion_metrics import fusion_metrics, luma
 from segmif_ros.evaluation.segmentation_metrics import ConfusionMatrix
 from segmif_ros.labels import LabelSet
@@ -21,7 +21,6 @@ from segmif_ros.labels import LabelSet
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineResult
 
-Image = npt.NDArray[np.uint8]
 Record = dict[str, Any]
 
 # pairs without truth are ranked by this fusion metric

@@ -7,11 +7,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.grid.evidence import Square
 from segmif_ros.grid.rolling import UNKNOWN, GridMap
 from segmif_ros.labels import LabelSet
-
-Rgb = npt.NDArray[np.uint8]
 
 _UNKNOWN_RGB = (60, 63, 68)
 _FREE_RGB, _MIDDLE_RGB, _LETHAL_RGB = (226, 240, 226), (240, 190, 80), (170, 20, 40)
@@ -25,7 +24,7 @@ def draw_grid(
     layer: str = "cost",
     label_set: LabelSet | None = None,
     robot: tuple[float, float, float] | None = None,
-) -> Rgb:
+) -> Image:
     """Draw a grid seen from above, x to the right and y up; with a robot, its heading up.
 
     Args:
@@ -68,7 +67,7 @@ def draw_grid(
     return picture
 
 
-def draw_cost(cost: npt.NDArray[np.int8], square: Square, stamp_ns: int) -> Rgb:
+def draw_cost(cost: npt.NDArray[np.int8], square: Square, stamp_ns: int) -> Image:
     """Draw the (N, N) int8 cells of an OccupancyGrid (0 to 100, -1 unknown) as `draw_grid` does; (480, 480, 3) RGB."""
     nothing = np.full(cost.shape, -1, np.int8)
     obstacle = np.full(cost.shape, np.nan, np.float32)
@@ -76,7 +75,7 @@ def draw_cost(cost: npt.NDArray[np.int8], square: Square, stamp_ns: int) -> Rgb:
     return draw_grid(grid)
 
 
-def _colours(grid: GridMap, layer: str, label_set: LabelSet | None) -> Rgb:
+def _colours(grid: GridMap, layer: str, label_set: LabelSet | None) -> Image:
     unknown = grid.cost == UNKNOWN
     if layer == "classes":
         if label_set is None:

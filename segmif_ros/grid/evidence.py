@@ -13,13 +13,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Float64Array, Image, Mask
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import EITHER, GROUND, OBJECT, ClassTable
 from segmif_ros.grid.ground_view import OUTSIDE, GroundView
 from segmif_ros.grid.masks import GroundMasks, feet, look_up, split_ground
-
-Image = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 
 _MAX_MARGIN_PX = 15
 _FOOT_ROWS = 5  # the confidence of an object is looked up over so many rows: it drops at edges
@@ -48,12 +46,12 @@ class Square:
     cell_m: float
     cells: int
 
-    def centres(self) -> tuple[Floats, Floats]:
+    def centres(self) -> tuple[Float32Array, Float32Array]:
         """Return (N,) x and (N,) y of the cells' centres."""
         steps = (np.arange(self.cells, dtype=np.float32) + np.float32(0.5)) * np.float32(self.cell_m)
         return steps + np.float32(self.x_m), steps + np.float32(self.y_m)
 
-    def matrix(self) -> npt.NDArray[np.float64]:
+    def matrix(self) -> Float64Array:
         """Return (3, 3) that takes cell indices (i, j, 1) to their centres (x, y, 1)."""
         half = 0.5 * self.cell_m
         return np.array([[self.cell_m, 0, self.x_m + half], [0, self.cell_m, self.y_m + half], [0, 0, 1]])
@@ -79,13 +77,13 @@ class Evidence:
     """
 
     cells: npt.NDArray[np.int64]
-    classes: npt.NDArray[np.uint8]
-    log_odds: Floats
+    classes: Image
+    log_odds: Float32Array
     hidden: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @lru_cache(maxsize=8)
-def log_odds_table(classes: int, gain: float) -> Floats:
+def log_odds_table(classes: int, gain: float) -> Float32Array:
     """Return (256,) by how much a confidence of 0..255 makes its class likelier than another one, times ``gain``.
 
     A classifier that is right with probability p errs to each of the other C - 1 classes with (1 - p) / (C - 1).
@@ -226,9 +224,7 @@ def _sure_ground(labels: Image, confidence: Image, ground: Image, view: GroundVi
     return np.asarray(cv2.bitwise_or(labels, cv2.bitwise_not(cv2.bitwise_and(sure, enough))), np.uint8)
 
 
-def _below_image(
-    matrix: npt.NDArray[np.float64], depth: npt.NDArray[np.float64], moves: Image
-) -> npt.NDArray[np.bool_]:
+def _below_image(matrix: Float64Array, depth: Float64Array, moves: Image) -> Mask:
     """Return (N, N) which cells lie below what moves and leaves the image below: nearer, in the same columns.
 
     Args:
@@ -289,7 +285,9 @@ def _standing(
     return _largest(square, cells, np.repeat(classes, samples + between), trust.astype(np.float32).ravel())
 
 
-def _largest(square: Square, cells: npt.NDArray[np.int64], classes: Image, log_odds: Floats) -> npt.NDArray[np.int32]:
+def _largest(
+    square: Square, cells: npt.NDArray[np.int64], classes: Image, log_odds: Float32Array
+) -> npt.NDArray[np.int32]:
     """Return (N * N,) the largest log odds in each cell with its class: odds * _STEPS * 256 + id, 0 where none."""
     best = np.zeros(square.cells**2 + 1, np.int32)  # index -1, outside, falls on the last
     packed = (np.maximum(log_odds, 1 / _STEPS) * _STEPS).astype(np.int32) << 8 | classes.astype(np.int32)

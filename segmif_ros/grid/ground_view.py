@@ -12,12 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Float64Array, Image, Mask
 from segmif_ros.grid.errors import GridError
 from segmif_ros.rig.camera_model import CameraModel, same_proportions
 from segmif_ros.rig.errors import CalibrationError
-
-Array = npt.NDArray[np.float64]
-Image = npt.NDArray[np.uint8]
 
 OUTSIDE = 255  # what labels say where the camera doesn't look
 MIN_HEIGHT_M = 0.02
@@ -65,7 +63,7 @@ class UndistortedView:
             np.asarray(cv2.remap(confidence, *self._maps, nearest, borderValue=0), np.uint8),
         )
 
-    def rays(self) -> npt.NDArray[np.float32]:
+    def rays(self) -> Float32Array:
         """Return (H, W, 3) directions of the raw label map's pixels in the optical frame, z = 1; NaN where unknown."""
         v, u = np.mgrid[: self.height, : self.width]
         rays, known = self.camera.rays(np.stack([u.ravel(), v.ravel()], axis=1))
@@ -96,14 +94,16 @@ class GroundView:
         focal_px: Vertical focal length.
     """
 
-    image_from_ground: Array
-    ground_from_image: Array
+    image_from_ground: Float64Array
+    ground_from_image: Float64Array
     height_m: float
-    at: Array
+    at: Float64Array
     focal_px: float
 
     @classmethod
-    def of(cls, K: Array, base_from_optical: Array, odom_from_base: Array, ground_z_m: float = 0.0) -> GroundView:
+    def of(
+        cls, K: Float64Array, base_from_optical: Float64Array, odom_from_base: Float64Array, ground_z_m: float = 0.0
+    ) -> GroundView:
         """Return the view of the plane z = ``ground_z_m`` of the base frame.
 
         Raises:
@@ -136,14 +136,14 @@ class GroundView:
             focal_px=float(K[1, 1]),
         )
 
-    def project(self, points: npt.ArrayLike) -> tuple[Array, Array]:
+    def project(self, points: npt.ArrayLike) -> tuple[Float64Array, Float64Array]:
         """Return (N, 2) pixels and (N,) depths in metres of ground points (N, 2); meaningless where the depth <= 0."""
         xy = np.asarray(points, np.float64).reshape(-1, 2)
         homogeneous = np.column_stack([xy, np.ones(len(xy))]) @ self.image_from_ground.T
         depth = homogeneous[:, 2]
         return homogeneous[:, :2] / np.where(depth > 0, depth, np.nan)[:, None], depth
 
-    def on_ground(self, pixels: npt.ArrayLike) -> tuple[Array, npt.NDArray[np.bool_]]:
+    def on_ground(self, pixels: npt.ArrayLike) -> tuple[Float64Array, Mask]:
         """Return (N, 2) where pixels (N, 2) meet the ground, and (N,) whether they do, before the camera."""
         uv = np.asarray(pixels, np.float64).reshape(-1, 2)
         homogeneous = np.column_stack([uv, np.ones(len(uv))]) @ self.ground_from_image.T
@@ -151,19 +151,19 @@ class GroundView:
         meets = homogeneous[:, 2] > 1e-9
         return homogeneous[:, :2] / np.where(meets, homogeneous[:, 2], np.nan)[:, None], meets
 
-    def nearness(self, pixels_u: npt.ArrayLike, pixels_v: npt.ArrayLike) -> Array:
+    def nearness(self, pixels_u: npt.ArrayLike, pixels_v: npt.ArrayLike) -> Float64Array:
         """Return one over the depth (1/m) at which pixels meet the ground; 0 at the horizon, less above it."""
         row = self.ground_from_image[2]
         return np.asarray(row[0] * np.asarray(pixels_u) + row[1] * np.asarray(pixels_v) + row[2])
 
-    def horizon_row(self, u: npt.ArrayLike) -> Array:
+    def horizon_row(self, u: npt.ArrayLike) -> Float64Array:
         """Return the image row of the horizon at columns ``u``; inf or -inf in a camera that looks straight down."""
         row = self.ground_from_image[2]
         if abs(row[1]) < 1e-12:
             return np.full(np.shape(u), -np.inf if row[2] > 0 else np.inf)
         return np.asarray(-(row[0] * np.asarray(u, np.float64) + row[2]) / row[1])
 
-    def radial_error_m(self, range_squared: npt.ArrayLike, pitch_error: float) -> Array:
+    def radial_error_m(self, range_squared: npt.ArrayLike, pitch_error: float) -> Float64Array:
         """Return by how much a ground point may be off along its ray, metres (one standard deviation).
 
         A ray that is wrong by an angle e meets the ground (r^2 + h^2) / h * e away; e is half a pixel and the error of

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float64Array, Image
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import GROUND, ClassTable, CostTable
 from segmif_ros.grid.errors import GridError
@@ -15,9 +16,6 @@ from segmif_ros.grid.evidence import evidence_of_labels, evidence_of_points
 from segmif_ros.grid.ground_view import OUTSIDE, GroundView, UndistortedView
 from segmif_ros.grid.rolling import GridMap, RollingGrid
 from segmif_ros.rig.camera_model import CameraModel
-
-Array = npt.NDArray[np.float64]
-Image = npt.NDArray[np.uint8]
 
 MAX_CLASSES = 127  # what int8 cells can name
 _HORIZON_MARGIN_DEG = 0.6
@@ -82,7 +80,7 @@ class GroundMapper:
         return found
 
     def add(
-        self, frame: LabelFrame, camera: CameraModel, base_from_optical: Array, odom_from_base: Array
+        self, frame: LabelFrame, camera: CameraModel, base_from_optical: Float64Array, odom_from_base: Float64Array
     ) -> GroundView:
         """Take in a label map by the ground plane; return the view that it was taken from.
 
@@ -106,7 +104,7 @@ class GroundMapper:
         stamp_ns: int,
         *,
         sensor_at_base: npt.ArrayLike,
-        odom_from_base: Array,
+        odom_from_base: Float64Array,
     ) -> None:
         """Take in points (M, 3) of the base frame with their classes, from depth or a lidar."""
         points = np.asarray(points_base, np.float64).reshape(-1, 3)

@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Image
 from segmif_ros.grid.costs import EITHER, GROUND, OBJECT, ClassTable
 from segmif_ros.grid.errors import GridError
 from segmif_ros.grid.ground_view import GroundView
-
-Image = npt.NDArray[np.uint8]
 
 # Between the wheels of a car, the legs of a bench and the posts of a fence ground shows, but nothing can pass.
 CLEARANCE_M = 0.7
@@ -99,7 +98,7 @@ def _fill_under(
     objects: Image,
     view: GroundView,
     first: int,
-    clearance_m: npt.NDArray[np.float32],
+    clearance_m: Float32Array,
     doubt: Image,
 ) -> None:
     """Make ground under objects theirs, in place: down to the hull of where they touch the ground.
@@ -150,7 +149,7 @@ def _next_wheels(
     ends: list[int],
     view: GroundView,
     first: int,
-    clearance_m: npt.NDArray[np.float32],
+    clearance_m: Float32Array,
 ) -> npt.NDArray[np.intp] | None:
     """Return ``bottom`` with the rows at its cut ``ends`` where the body, as high as it may hang, is over; or None."""
     beyond = None

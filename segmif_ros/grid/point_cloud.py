@@ -9,21 +9,18 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Float64Array, Image, Mask
 from segmif_ros.grid.costs import EITHER, OBJECT, ClassTable
 from segmif_ros.grid.errors import GridError
 from segmif_ros.grid.ground_view import GroundView, UndistortedView
 from segmif_ros.grid.masks import look_up, split_ground
 from segmif_ros.rig.camera_model import CameraModel
 
-Array = npt.NDArray[np.float64]
-Image = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
-
 _HIDING_PX = 4  # side of the squares within which a near point hides a far one: clouds are sparser than images
 _HIDING_M, _HIDING_SHARE = 0.3, 0.05  # how much farther a point may be and not be hidden
 
 
-def points_of_depth(depth_m: npt.NDArray, rays: Floats) -> Floats:
+def points_of_depth(depth_m: npt.NDArray, rays: Float32Array) -> Float32Array:
     """Return (H, W, 3) points of a depth image; NaN where nothing is known.
 
     Args:
@@ -76,14 +73,14 @@ def points_in_view(
 def points_of_ground(
     labels: Image,
     pinhole: UndistortedView,
-    rays: Floats,
+    rays: Float32Array,
     view: GroundView,
-    base_from_optical: Array,
+    base_from_optical: Float64Array,
     table: ClassTable,
     *,
     ground_z_m: float = 0.0,
     max_range_m: float = 20.0,
-) -> Floats:
+) -> Float32Array:
     """Return (H, W, 3) points without depth: ground lies on the plane, what stands rises over its foot.
 
     NaN where there is no telling: the sky, what hangs in the air, objects whose foot isn't seen, what lies beyond the
@@ -114,7 +111,7 @@ def points_of_ground(
     return rays * depth[..., None]
 
 
-def _raise_objects(depth: Floats, plane: Floats, ground: npt.NDArray[np.bool_], solid: npt.NDArray[np.bool_]) -> None:
+def _raise_objects(depth: Float32Array, plane: Float32Array, ground: Mask, solid: Mask) -> None:
     """Give objects the depth of their foot, in place: that of the ground under the lowest pixel of their column."""
     rows = len(depth)
     # from below: the last row that isn't object; the foot is one above it, or the image's last row

@@ -15,10 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.grid.errors import GridError, TransformError
 from segmif_ros.settings import setting
-
-Array = npt.NDArray[np.float64]
 
 NS_PER_S = 1_000_000_000
 _UNIT_TOLERANCE = 0.05  # of a quaternion's length: room for messages with few digits
@@ -27,7 +26,7 @@ _MAX_HOPS = 64
 BODY_FROM_OPTICAL = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], np.float64)
 
 
-def transform(translation: npt.ArrayLike, quaternion_xyzw: npt.ArrayLike) -> Array:
+def transform(translation: npt.ArrayLike, quaternion_xyzw: npt.ArrayLike) -> Float64Array:
     """Return the (4, 4) matrix of a geometry_msgs/Transform; GridError if the numbers can't be one's."""
     moved, turned = np.asarray(translation, np.float64), np.asarray(quaternion_xyzw, np.float64)
     if not (np.isfinite(moved).all() and np.isfinite(turned).all()):
@@ -46,7 +45,7 @@ def transform(translation: npt.ArrayLike, quaternion_xyzw: npt.ArrayLike) -> Arr
     return made
 
 
-def quaternion(matrix: Array) -> tuple[float, float, float, float]:
+def quaternion(matrix: Float64Array) -> tuple[float, float, float, float]:
     """Return the quaternion (x, y, z, w) of a transform's rotation, w not negative."""
     vector = _rotation_vector(matrix[:3, :3])
     angle = float(np.linalg.norm(vector))
@@ -55,7 +54,7 @@ def quaternion(matrix: Array) -> tuple[float, float, float, float]:
     return x, y, z, float(np.cos(angle / 2))
 
 
-def from_rpy(translation: npt.ArrayLike, roll: float, pitch: float, yaw: float) -> Array:
+def from_rpy(translation: npt.ArrayLike, roll: float, pitch: float, yaw: float) -> Float64Array:
     """Return the (4, 4) matrix of fixed-axis roll, pitch and yaw in radians, as URDF counts them."""
     half = np.array([roll, pitch, yaw]) / 2
     (sr, sp, sy), (cr, cp, cy) = np.sin(half), np.cos(half)
@@ -83,14 +82,12 @@ class CameraMount:
         0.0, "How far the camera is turned to its right, in degrees.", minimum=-180.0, maximum=180.0
     )
     yaw_deg: float = setting(0.0, "How far the camera looks to the left, in degrees.", minimum=-180.0, maximum=180.0)
-    x_m: float = setting(
-        0.0, "How far the lens is before base_frame's origin, in metres.", minimum=-50.0, maximum=50.0
-    )
+    x_m: float = setting(0.0, "How far the lens is before base_frame's origin, in metres.", minimum=-50.0, maximum=50.0)
     y_m: float = setting(
         0.0, "How far the lens is to the left of base_frame's origin, in metres.", minimum=-50.0, maximum=50.0
     )
 
-    def pose(self) -> Array:
+    def pose(self) -> Float64Array:
         """Return base_from_optical; GridError if the height isn't over 0."""
         return camera_pose(
             self.height_m, self.pitch_deg, self.roll_deg, yaw_deg=self.yaw_deg, x_m=self.x_m, y_m=self.y_m
@@ -105,7 +102,7 @@ def camera_pose(
     yaw_deg: float = 0.0,
     x_m: float = 0.0,
     y_m: float = 0.0,
-) -> Array:
+) -> Float64Array:
     """Return base_from_optical of a camera whose mounting is measured by hand.
 
     Args:
@@ -125,7 +122,7 @@ def camera_pose(
     return turned @ BODY_FROM_OPTICAL
 
 
-def inverse(matrix: Array) -> Array:
+def inverse(matrix: Float64Array) -> Float64Array:
     """Return the inverse of a rigid transform."""
     made = np.eye(4)
     made[:3, :3] = matrix[:3, :3].T
@@ -133,7 +130,7 @@ def inverse(matrix: Array) -> Array:
     return made
 
 
-def interpolated(a: Array, b: Array, share: float) -> Array:
+def interpolated(a: Float64Array, b: Float64Array, share: float) -> Float64Array:
     """Return the transform ``share`` (0 to 1) of the way from ``a`` to ``b``: straight, and at one rate of turning."""
     step = a[:3, :3].T @ b[:3, :3]
     made = np.eye(4)
@@ -142,7 +139,7 @@ def interpolated(a: Array, b: Array, share: float) -> Array:
     return made
 
 
-def _rotation_vector(matrix: Array) -> Array:
+def _rotation_vector(matrix: Float64Array) -> Float64Array:
     """Return axis times angle; also for the smallest of angles, which cv2.Rodrigues takes for none."""
     v = 0.5 * np.array([matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]])
     sine, cosine = float(np.linalg.norm(v)), 0.5 * (float(np.trace(matrix)) - 1)
@@ -151,7 +148,7 @@ def _rotation_vector(matrix: Array) -> Array:
     return v if sine == 0 else np.asarray(v * (np.arctan2(sine, cosine) / sine))
 
 
-def _rotation(vector: Array) -> Array:
+def _rotation(vector: Float64Array) -> Float64Array:
     angle = float(np.linalg.norm(vector))
     x, y, z = vector
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
@@ -167,7 +164,7 @@ class _Link:
     parent: str
     fixed: bool
     stamps: list[int] = field(default_factory=list)
-    matrices: list[Array] = field(default_factory=list)
+    matrices: list[Float64Array] = field(default_factory=list)
 
 
 class TransformBuffer:
@@ -194,7 +191,9 @@ class TransformBuffer:
         """Forget what moves, as after a jump of the clock; fixed transforms stay."""
         self._links = {child: link for child, link in self._links.items() if link.fixed}
 
-    def put(self, parent: str, child: str, stamp_ns: int, parent_from_child: Array, *, fixed: bool = False) -> None:
+    def put(
+        self, parent: str, child: str, stamp_ns: int, parent_from_child: Float64Array, *, fixed: bool = False
+    ) -> None:
         """Add a transform. One older than the newest is put in its place; a frame with a new parent restarts."""
         parent, child = parent.lstrip("/"), child.lstrip("/")
         if not parent or not child or parent == child:
@@ -214,7 +213,7 @@ class TransformBuffer:
         old = bisect.bisect_left(link.stamps, link.stamps[-1] - self._keep_ns)
         del link.stamps[:old], link.matrices[:old]
 
-    def lookup(self, target: str, source: str, stamp_ns: int) -> Array:
+    def lookup(self, target: str, source: str, stamp_ns: int) -> Float64Array:
         """Return target_from_source at a time, interpolated.
 
         Raises:
@@ -239,7 +238,7 @@ class TransformBuffer:
             found.append(self._links[found[-1]].parent)
         return found
 
-    def _to_ancestor(self, frame: str, ancestor: str, stamp_ns: int) -> Array:
+    def _to_ancestor(self, frame: str, ancestor: str, stamp_ns: int) -> Float64Array:
         matrix = np.eye(4)
         while frame != ancestor:
             link = self._links[frame]
@@ -247,7 +246,7 @@ class TransformBuffer:
             frame = link.parent
         return matrix
 
-    def _at(self, child: str, link: _Link, stamp_ns: int) -> Array:
+    def _at(self, child: str, link: _Link, stamp_ns: int) -> Float64Array:
         if link.fixed:
             return link.matrices[0]
         at = bisect.bisect_left(link.stamps, stamp_ns)

@@ -4,13 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import numpy.typing as npt
-
+from segmif_ros.arrays import Array
 from segmif_ros.imaging.encodings import EncodingError
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]  # docstrings say shape, type and range
+from segmif_ros.arrays import Array
 
 
 class EncodingError(ValueError):

@@ -7,14 +7,12 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.imaging.pyramid import LEVELS, compose, decompose
 
-UInt8Image = npt.NDArray[np.uint8]
 
-
-def laplacian_pyramid(a: UInt8Image, b: UInt8Image, levels: int = LEVELS) -> UInt8Image:
+def laplacian_pyramid(a: Image, b: Image, levels: int = LEVELS) -> Image:
     """Fuse two grey images, uint8 (H, W), by Laplacian pyramids (Burt and Adelson).
 
     Of each detail coefficient the one of larger magnitude is taken (of equal ones a's), of the coarsest level the mean.
@@ -26,11 +24,11 @@ def laplacian_pyramid(a: UInt8Image, b: UInt8Image, levels: int = LEVELS) -> UIn
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def _average(a: UInt8Image, b: UInt8Image) -> UInt8Image:
+def _average(a: Image, b: Image) -> Image:
     return np.rint((a.astype(np.float64) + b) / 2).astype(np.uint8)
 
 
-FUSION_RULES: dict[str, Callable[[UInt8Image, UInt8Image], UInt8Image]] = {
+FUSION_RULES: dict[str, Callable[[Image, Image], Image]] = {
     "average": _average,
     "maximum": np.maximum,
     "laplacian": laplacian_pyramid,
@@ -38,7 +36,7 @@ FUSION_RULES: dict[str, Callable[[UInt8Image, UInt8Image], UInt8Image]] = {
 """By name: a rule that takes infrared and the RGB image's luma, both uint8 (H, W), and returns the fused luma."""
 
 
-def with_fused_luma(rgb: UInt8Image, fuse: Callable[[UInt8Image], UInt8Image]) -> UInt8Image:
+def with_fused_luma(rgb: Image, fuse: Callable[[Image], Image]) -> Image:
     """Return the RGB image with another luma and its own chroma.
 
     Args:

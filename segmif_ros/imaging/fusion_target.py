@@ -7,13 +7,12 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Image
 from segmif_ros.imaging.prior import prior_image
-from segmif_ros.imaging.pyramid import Plane, compose, decompose
+from segmif_ros.imaging.pyramid import compose, decompose
 
 FusionTarget = Literal["vsm_wls", "detail"]
-Image = npt.NDArray[np.uint8]
 
 _NEIGHBOURHOOD_SIGMA = 3.0
 
@@ -42,5 +41,5 @@ def fusion_target(infrared: Image, rgb: Image, method: FusionTarget) -> Image:
     return np.clip(np.rint(fused), 0, 255).astype(np.uint8)
 
 
-def _strength(detail: Plane) -> Plane:
+def _strength(detail: Float32Array) -> Float32Array:
     return np.asarray(cv2.GaussianBlur(np.abs(detail), (0, 0), _NEIGHBOURHOOD_SIGMA), dtype=np.float32)

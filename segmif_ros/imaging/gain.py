@@ -12,11 +12,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Array
 from segmif_ros.settings import setting
 
-Array = npt.NDArray[Any]  # docstrings say shape, type and range
 _Range = tuple[float, float]
 
 GAIN_POLICIES = ("plateau", "percentile", "fixed", "minmax", "clahe")
@@ -64,9 +63,7 @@ class GainConfig:
         choices=GAIN_POLICIES,
         group="Thermal gain (16-bit and float infrared)",
     )
-    low_percentile: float = setting(
-        1.0, "Percentile that becomes 0 (percentile, clahe).", minimum=0.0, maximum=100.0
-    )
+    low_percentile: float = setting(1.0, "Percentile that becomes 0 (percentile, clahe).", minimum=0.0, maximum=100.0)
     high_percentile: float = setting(
         99.0, "Percentile that becomes 255 (percentile, clahe).", minimum=0.0, maximum=100.0
     )

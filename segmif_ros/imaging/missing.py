@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
+from segmif_ros.arrays import Image
 
 INFRARED_LEVEL = 128  # in training a level is drawn for each sample; this is the middle of them
 RGB_LEVEL = 0

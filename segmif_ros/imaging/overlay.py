@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.settings import setting
-
-UInt8Image = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +19,7 @@ class OverlayConfig:
     alpha: float = setting(0.5, "Weight of the class colours in segmentation/overlay.", minimum=0.0, maximum=1.0)
 
 
-def draw_overlay(image: UInt8Image, labels: UInt8Image, palette: UInt8Image, *, alpha: float = 0.5) -> UInt8Image:
+def draw_overlay(image: Image, labels: Image, palette: Image, *, alpha: float = 0.5) -> Image:
     """Blend the colours of ``labels`` into ``image``.
 
     Args:
@@ -43,7 +41,7 @@ def draw_overlay(image: UInt8Image, labels: UInt8Image, palette: UInt8Image, *, 
     return np.asarray(drawn, np.uint8)
 
 
-def draw_confidence(confidence: UInt8Image) -> UInt8Image:
+def draw_confidence(confidence: Image) -> Image:
     """Colour a confidence map: dark blue is unsure, yellow is sure.
 
     Args:

@@ -5,21 +5,20 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Plane = npt.NDArray[np.float32]
+from segmif_ros.arrays import Float32Array
 
 LEVELS = 4
 _SMALLEST_SIDE = 4
 
 
-def decompose(plane: Plane, levels: int = LEVELS) -> tuple[list[Plane], Plane]:
+def decompose(plane: Float32Array, levels: int = LEVELS) -> tuple[list[Float32Array], Float32Array]:
     """Split a plane, float32 (H, W), into details from fine to coarse, and what remains.
 
     A level halves both sides; a plane with a side below 4 is not halved again, so a small one has fewer than
     ``levels``.
     """
-    details: list[Plane] = []
+    details: list[Float32Array] = []
     while len(details) < levels and min(plane.shape) >= _SMALLEST_SIDE:
         smaller = np.asarray(cv2.pyrDown(plane), np.float32)
         details.append(plane - _enlarged(smaller, plane))
@@ -27,12 +26,12 @@ def decompose(plane: Plane, levels: int = LEVELS) -> tuple[list[Plane], Plane]:
     return details, plane
 
 
-def compose(details: list[Plane], rest: Plane) -> Plane:
+def compose(details: list[Float32Array], rest: Float32Array) -> Float32Array:
     """Put together what `decompose` split."""
     for detail in reversed(details):
         rest = _enlarged(rest, detail) + detail
     return rest
 
 
-def _enlarged(plane: Plane, like: Plane) -> Plane:
+def _enlarged(plane: Float32Array, like: Float32Array) -> Float32Array:
     return np.asarray(cv2.pyrUp(plane, dstsize=like.shape[::-1]), np.float32)

@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.inference.engine import EngineProtocol, EngineResult
 from segmif_ros.inference.resizing import RESIZE, EngineAround, Size, asked_size, infer_at
 
-UInt8Image = npt.NDArray[np.uint8]
 _MULTIPLE = 32  # of both sides of a smaller image: the encoder's stages then have whole sizes
 _MAX_PATIENCE = 16
 _SETTLED = 10  # times calm_frames that a larger size must hold before earlier failures are forgotten
@@ -204,7 +203,7 @@ class AdaptiveEngine(EngineAround):
         self._engine.warm_up(*asked_size(self._full_size, (height, width)))
         self._use((height, width))
 
-    def infer(self, infrared: UInt8Image, rgb: UInt8Image) -> EngineResult:
+    def infer(self, infrared: Image, rgb: Image) -> EngineResult:
         """See `EngineProtocol`; the first pair of another size than the last takes a run at every size of the steps."""
         height, width = infrared.shape[:2]
         if infrared.ndim != 2 or rgb.shape[:2] != (height, width):  # a misfit pair is the engine's to refuse

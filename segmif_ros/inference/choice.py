@@ -15,15 +15,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.files import write_json
 from segmif_ros.inference.backends import Backend, Tolerance
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.paths import cache_folder
 
-UInt8Image = npt.NDArray[np.uint8]
-Images = tuple[UInt8Image, UInt8Image, UInt8Image]
+Images = tuple[Image, Image, Image]
 
 REFERENCE = "torch"
 _ROUNDS = 5
@@ -163,12 +162,12 @@ def choice_key(
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def mask_agreement(found: UInt8Image, expected: UInt8Image) -> float:
+def mask_agreement(found: Image, expected: Image) -> float:
     """Share of pixels with the same class id."""
     return float((found == expected).mean())
 
 
-def psnr_db(found: UInt8Image, expected: UInt8Image) -> float | None:
+def psnr_db(found: Image, expected: Image) -> float | None:
     """Peak signal-to-noise ratio in dB, peak 255; None for equal images."""
     error = float(np.square(found.astype(np.float64) - expected).mean())
     return 10 * float(np.log10(255**2 / error)) if error else None

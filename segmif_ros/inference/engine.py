@@ -14,9 +14,9 @@ from functools import partial
 from typing import Protocol, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from segmif_ros.arrays import Image
 from segmif_ros.imaging.prior import PriorMethod, prior_image
 from segmif_ros.inference.allocator import keep_large_blocks
 from segmif_ros.inference.backends import (
@@ -39,8 +39,6 @@ from segmif_ros.labels import LabelSet
 from segmif_ros.model import Mode
 from segmif_ros.paths import user_path
 
-UInt8Image = npt.NDArray[np.uint8]
-
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -56,9 +54,9 @@ class EngineResult:
             results out).
     """
 
-    fused: UInt8Image
-    labels: UInt8Image
-    confidence: UInt8Image
+    fused: Image
+    labels: Image
+    confidence: Image
     stage_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -92,7 +90,7 @@ class EngineProtocol(Protocol):
     def warm_up(self, height: int, width: int) -> None:
         """Run once at this size, so that the first real pair runs at full speed."""
 
-    def infer(self, infrared: UInt8Image, rgb: UInt8Image) -> EngineResult:
+    def infer(self, infrared: Image, rgb: Image) -> EngineResult:
         """Process infrared (H, W) uint8 and RGB (H, W, 3) uint8 of the same size."""
 
 
@@ -154,7 +152,7 @@ class Engine:
         grey = np.full((height, width), 128, np.uint8)
         self.infer(grey, np.repeat(grey[..., None], 3, axis=2))
 
-    def infer(self, infrared: UInt8Image, rgb: UInt8Image) -> EngineResult:
+    def infer(self, infrared: Image, rgb: Image) -> EngineResult:
         """Process one pair.
 
         Args:
@@ -268,12 +266,12 @@ def _resolve_device(name: str, backend: str) -> torch.device:
     return device
 
 
-def _prior(infrared: UInt8Image, rgb: UInt8Image, method: PriorMethod | None) -> UInt8Image:
+def _prior(infrared: Image, rgb: Image, method: PriorMethod | None) -> Image:
     """The prior image; of a network that takes none, the infrared image stands in its place."""
     return infrared if method is None else prior_image(infrared, rgb, method=method)
 
 
-def _check_pair(infrared: UInt8Image, rgb: UInt8Image, minimum_side: int) -> None:
+def _check_pair(infrared: Image, rgb: Image, minimum_side: int) -> None:
     for name, image, ndim in (("infrared", infrared, 2), ("RGB", rgb, 3)):
         if image.dtype != np.uint8 or image.ndim != ndim or (ndim == 3 and image.shape[2] != 3):
             wanted = "(H, W)" if ndim == 2 else "(H, W, 3)"

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import torch
 
+from segmif_ros.arrays import Array, Image
 from segmif_ros.imaging.fusion_rules import FUSION_RULES, with_fused_luma
 from segmif_ros.imaging.prior import PriorMethod, prior_image
 from segmif_ros.inference.backends import Backend, BackendOptions, Session, open_session
-from segmif_ros.inference.backends.base import Array, FrameArrays, TensorFacts, UInt8Image
+from segmif_ros.inference.backends.base import FrameArrays, TensorFacts
 from segmif_ros.inference.config import PRIOR_METHODS
 from segmif_ros.inference.errors import EngineError
 from segmif_ros.inference.frame import labels_and_confidence
@@ -121,12 +122,12 @@ class FolderBackend:
         except EngineError as error:
             raise ModelFolderError(f"{self._spec.path}: the trial run failed: {error}") from error
 
-    def run_pair(self, infrared: UInt8Image, rgb: UInt8Image) -> FrameArrays:
+    def run_pair(self, infrared: Image, rgb: Image) -> FrameArrays:
         """See `PairBackend`."""
         prior = infrared if self._prior is None else prior_image(infrared, rgb, method=self._prior)
         return self.run(infrared, rgb, prior)
 
-    def run(self, infrared: UInt8Image, rgb: UInt8Image, prior: UInt8Image) -> FrameArrays:
+    def run(self, infrared: Image, rgb: Image, prior: Image) -> FrameArrays:
         """See `Backend`; of a pair smaller or larger than the network's only size, results come back in the pair's.
 
         Raises:
@@ -140,7 +141,7 @@ class FolderBackend:
         labels, confidence = self._classes(outputs, size, infrared.shape)
         return self._fused(outputs, seen_infrared, seen_rgb, rgb), labels, confidence
 
-    def _fitted(self, image: UInt8Image, size: Size) -> UInt8Image:
+    def _fitted(self, image: Image, size: Size) -> Image:
         """An image at the network's size: resized to its only one, else padded by its border."""
         if self._spec.size.fixed:
             return resized(image, size)
@@ -165,7 +166,7 @@ class FolderBackend:
                 stacked = stacked.astype(np.float16)
         return _to_layout(stacked, spec.layout)
 
-    def _classes(self, outputs: Mapping[str, Array], size: Size, pair_size: Size) -> tuple[UInt8Image, UInt8Image]:
+    def _classes(self, outputs: Mapping[str, Array], size: Size, pair_size: Size) -> tuple[Image, Image]:
         """Ids and confidences of the pair's size."""
         spec, classes = self._spec, len(self._spec.labels)
         if "logits" in spec.outputs:
@@ -197,9 +198,7 @@ class FolderBackend:
         both = resized_ids(np.ascontiguousarray(ids, np.uint8), full), resized(np.ascontiguousarray(confidence), full)
         return self._cropped(both[0], pair_size), self._cropped(both[1], pair_size)
 
-    def _fused(
-        self, outputs: Mapping[str, Array], seen_infrared: UInt8Image, seen_rgb: UInt8Image, rgb: UInt8Image
-    ) -> UInt8Image:
+    def _fused(self, outputs: Mapping[str, Array], seen_infrared: Image, seen_rgb: Image, rgb: Image) -> Image:
         spec = self._spec
         if spec.fused_rule == "rgb":
             return rgb.copy()
@@ -217,7 +216,7 @@ class FolderBackend:
             )  # fmt: skip
         return enlarged_fused(fused, seen_rgb, rgb) if spec.size.fixed else self._cropped(fused, rgb.shape[:2])
 
-    def _cropped(self, image: UInt8Image, size: Size) -> UInt8Image:
+    def _cropped(self, image: Image, size: Size) -> Image:
         return np.ascontiguousarray(image[: size[0], : size[1]])
 
 
@@ -308,12 +307,12 @@ class _Planes:
         prior: (H, W).
     """
 
-    def __init__(self, infrared: UInt8Image, rgb: UInt8Image, prior: UInt8Image) -> None:
+    def __init__(self, infrared: Image, rgb: Image, prior: Image) -> None:
         self._rgb = rgb
-        self._known: dict[str, UInt8Image] = {"infrared": infrared, "prior": prior}
+        self._known: dict[str, Image] = {"infrared": infrared, "prior": prior}
         self.size: Size = (infrared.shape[0], infrared.shape[1])
 
-    def __getitem__(self, name: str) -> UInt8Image:
+    def __getitem__(self, name: str) -> Image:
         if name not in self._known:
             if name == "luma":
                 self._known[name] = np.asarray(cv2.cvtColor(self._rgb, cv2.COLOR_RGB2GRAY), np.uint8)
@@ -322,7 +321,7 @@ class _Planes:
                 self._known |= dict(zip(_COLOURS, split, strict=True))
         return self._known[name]
 
-    def as_they_are(self, channels: Sequence[str], layout: str) -> UInt8Image | None:
+    def as_they_are(self, channels: Sequence[str], layout: str) -> Image | None:
         """Return a tensor of bytes that lies in memory so already; None where channels must be moved."""
         if tuple(channels) == _COLOURS and layout in ("hwc", "nhwc"):
             image = self._rgb
@@ -361,7 +360,7 @@ def _from_layout(tensor: Array, own: OutputSpec, kind: str, spec: ModelSpec) -> 
     return tensor.transpose([axes.index(axis) for axis in "chw"])
 
 
-def _bytes_of(outputs: Mapping[str, Array], spec: ModelSpec, kind: str) -> UInt8Image:
+def _bytes_of(outputs: Mapping[str, Array], spec: ModelSpec, kind: str) -> Image:
     """An output as bytes, (C, h, w)."""
     own = spec.outputs[kind]
     planes = _from_layout(outputs[own.name], own, kind, spec)

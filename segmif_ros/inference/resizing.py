@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from segmif_ros.arrays import Image
 
 if TYPE_CHECKING:  # the engine itself resizes for networks of one size
     from segmif_ros.inference.engine import EngineProtocol, EngineResult
     from segmif_ros.labels import LabelSet
 
-UInt8Image = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 """Rows and columns."""
 
 RESIZE = "resize"  # the stage in `EngineResult.stage_ms`
 
 
-def resized(image: UInt8Image, size: Size) -> UInt8Image:
+def resized(image: Image, size: Size) -> Image:
     """Return an image (H, W) or (H, W, C) uint8 at a size: by area where it gets smaller, bilinearly elsewhere."""
     if image.shape[:2] == size:
         return image
@@ -32,14 +32,14 @@ def resized(image: UInt8Image, size: Size) -> UInt8Image:
     return np.asarray(found, np.uint8)
 
 
-def resized_ids(labels: UInt8Image, size: Size) -> UInt8Image:
+def resized_ids(labels: Image, size: Size) -> Image:
     """Return class ids (H, W) uint8 at a size, each from the nearest pixel."""
     if labels.shape == size:
         return labels
     return np.asarray(cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
-def enlarged_fused(fused: UInt8Image, small_rgb: UInt8Image, rgb: UInt8Image) -> UInt8Image:
+def enlarged_fused(fused: Image, small_rgb: Image, rgb: Image) -> Image:
     """Bring a fused image to the RGB image's size, with the RGB image's fine detail.
 
     The difference to the RGB image that the network saw is resized and added to the full one.
@@ -73,8 +73,8 @@ def asked_size(asked: Size, pair_size: Size) -> Size:
 def infer_at(
     engine: EngineProtocol,
     size: Size,
-    infrared: UInt8Image,
-    rgb: UInt8Image,
+    infrared: Image,
+    rgb: Image,
     *,
     clock: Callable[[], float] = time.perf_counter,
 ) -> EngineResult:
@@ -162,7 +162,7 @@ class FixedSizeEngine(EngineAround):
         """Warm up at the size that the network will see of pairs of this size."""
         self._engine.warm_up(*asked_size(self._size, (height, width)))
 
-    def infer(self, infrared: UInt8Image, rgb: UInt8Image) -> EngineResult:
+    def infer(self, infrared: Image, rgb: Image) -> EngineResult:
         """See `EngineProtocol`."""
         if infrared.ndim != 2 or rgb.shape[:2] != infrared.shape:  # the engine's to refuse
             return self._engine.infer(infrared, rgb)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.inference.errors import EngineError
 
-UInt8Image = npt.NDArray[np.uint8]
-Pair = tuple[UInt8Image, UInt8Image]
+Pair = tuple[Image, Image]
 
 MOST_PAIRS = 8
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")

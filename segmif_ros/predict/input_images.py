@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Array
 from segmif_ros.data.image_files import read_grey, read_rgb
 from segmif_ros.paths import user_path
 
-Array = npt.NDArray[Any]
 ImageLike = Array | str | Path
 _INFRARED_TYPES = {"uint8": "mono8", "uint16": "mono16", "float32": "32FC1"}
 _SAME_PLANES = 3  # levels by which the channels of a grey image that was saved in colour differ at most

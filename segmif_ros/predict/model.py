@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.imaging.encodings import buffer_of
 from segmif_ros.imaging.gain import ThermalGain
 from segmif_ros.imaging.overlay import OverlayConfig, draw_overlay
@@ -27,8 +27,6 @@ from segmif_ros.stream.single_camera import Moment
 
 if TYPE_CHECKING:
     from segmif_ros.model import SegMiF
-
-UInt8Image = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,19 +43,19 @@ class Prediction:
         stage_ms: Milliseconds by stage.
     """
 
-    infrared: UInt8Image
-    rgb: UInt8Image
-    fused: UInt8Image
-    labels: UInt8Image
-    confidence: UInt8Image
+    infrared: Image
+    rgb: Image
+    fused: Image
+    labels: Image
+    confidence: Image
     label_set: LabelSet
     stage_ms: dict[str, float] = field(default_factory=dict)
 
-    def overlay(self, alpha: float = OverlayConfig.alpha) -> UInt8Image:
+    def overlay(self, alpha: float = OverlayConfig.alpha) -> Image:
         """Return the fused image under the classes' colours, (H, W, 3) uint8, RGB order."""
         return draw_overlay(self.fused, self.labels, self.label_set.palette, alpha=alpha)
 
-    def colours(self) -> UInt8Image:
+    def colours(self) -> Image:
         """Return the classes' colours, (H, W, 3) uint8, RGB order."""
         return self.label_set.colourise(self.labels)
 

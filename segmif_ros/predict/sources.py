@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from segmif_ros.arrays import Array
 from segmif_ros.data.image_files import IMAGE_SUFFIXES, DatasetError, read_grey, read_rgb
 from segmif_ros.data.pair_folder import PairFolder
-from segmif_ros.predict.input_images import Array
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg")
 

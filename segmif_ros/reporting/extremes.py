@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image, Mask
 from segmif_ros.labels import IGNORE_ID, LabelSet
-from segmif_ros.reporting.pictures import Image, encode
+from segmif_ros.reporting.pictures import encode
 
 Encoded = dict[str, bytes]  # file name -> content
 
@@ -68,7 +68,7 @@ def encode_layers(
     truth: Image | None,
     label_set: LabelSet,
     confidence: Image | None = None,
-    unjudged: npt.NDArray[np.bool_] | None = None,
+    unjudged: Mask | None = None,
 ) -> Encoded:
     """Return the layers of one frame as files, at most 640 pixels wide.
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
+from segmif_ros.arrays import Array, Image
 
 _QUALITY = 85  # of JPEG
 
 
-def encode(image: npt.NDArray[Any], *, flat: bool = False, width: int = 0) -> bytes:
+def encode(image: Array, *, flat: bool = False, width: int = 0) -> bytes:
     """Return an image as a file: JPEG, or PNG where no value may change.
 
     Args:
@@ -36,7 +34,7 @@ def encode(image: npt.NDArray[Any], *, flat: bool = False, width: int = 0) -> by
     return cv2.imencode(suffix, image, options)[1].tobytes()
 
 
-def fitted(image: npt.NDArray[Any], width: int, *, flat: bool = False) -> Image:
+def fitted(image: Array, width: int, *, flat: bool = False) -> Image:
     """Return an image at most ``width`` pixels wide, in its proportions."""
     if image.shape[1] <= width:
         return image
@@ -44,12 +42,12 @@ def fitted(image: npt.NDArray[Any], width: int, *, flat: bool = False) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_NEAREST if flat else cv2.INTER_AREA), np.uint8)
 
 
-def write_picture(path: Path, image: npt.NDArray[Any]) -> None:
+def write_picture(path: Path, image: Array) -> None:
     """Write an image, (H, W) grey or (H, W, 3) RGB uint8, as its suffix wants it; OSError if it can't be written."""
     path.write_bytes(encode(image, flat=path.suffix == ".png"))
 
 
-def picture_uri(image: npt.NDArray[Any], *, flat: bool = False, width: int = 0) -> str:
+def picture_uri(image: Array, *, flat: bool = False, width: int = 0) -> str:
     """Return an image as an address that holds it; the arguments are those of `encode`."""
     return data_uri("png" if flat else "jpeg", encode(image, flat=flat, width=width))
 

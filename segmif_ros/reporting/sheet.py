@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from segmif_ros.reporting.pictures import Image
+from segmif_ros.arrays import Image
 
 Colour = tuple[int, int, int]
 

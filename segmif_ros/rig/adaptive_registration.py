@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Image
 from segmif_ros.rig.agreement import edge_orientations
 from segmif_ros.rig.nearness import NearnessMaps
 
@@ -25,9 +25,6 @@ WIDTH_PX = 192  # that images are compared at, at most
 TILE_PX = 4  # of that image
 _LONG = 200  # frames that the coarse shape is fitted to
 _RELEARN = 50  # frames between two fits, once there are many
-
-F32 = npt.NDArray[np.float32]
-Image = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +58,7 @@ class AdaptiveNearness:
         config: How.
     """
 
-    def __init__(self, maps: NearnessMaps, plane: F32 | float, config: AdaptiveConfig | None = None) -> None:
+    def __init__(self, maps: NearnessMaps, plane: Float32Array | float, config: AdaptiveConfig | None = None) -> None:
         self.config = config or AdaptiveConfig()
         width, height = maps.view_size
         self._grid = max(1, -(-width // TILE_PX)), max(1, -(-height // TILE_PX))
@@ -79,8 +76,8 @@ class AdaptiveNearness:
         tiles = cv2.resize(np.ascontiguousarray(full), self._grid, interpolation=cv2.INTER_AREA)
         self._plane = np.clip(tiles, 0, float(self._levels[-1]))
         self._bonus = self._plane_bonus()
-        self._before: F32 | None = None
-        self._mean: F32 | None = None
+        self._before: Float32Array | None = None
+        self._mean: Float32Array | None = None
         self._frames = 0
 
     def reset(self) -> None:
@@ -92,7 +89,7 @@ class AdaptiveNearness:
         """Forget the last frame, but not what was learned of the rig, as where the view is another one now."""
         self._before = None
 
-    def estimate(self, view: Image, other: Image) -> F32:
+    def estimate(self, view: Image, other: Image) -> Float32Array:
         """Return (H, W) nearness at the compared size.
 
         Args:
@@ -121,7 +118,7 @@ class AdaptiveNearness:
         width, height = self._maps.view_size
         return np.asarray(cv2.resize(nearness, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
-    def _learn(self, volume: F32) -> None:
+    def _learn(self, volume: Float32Array) -> None:
         """Fit the coarse shape to all frames so far, now and then."""
         share = np.float32(1.0 / min(self._frames + 1, _LONG))
         mean = volume if self._mean is None else np.asarray(self._mean + (volume - self._mean) * share, np.float32)
@@ -131,7 +128,7 @@ class AdaptiveNearness:
             self._plane = _coarse_shape(mean, self._levels)
             self._bonus = self._plane_bonus()
 
-    def _plane_bonus(self) -> F32:
+    def _plane_bonus(self) -> Float32Array:
         step = float(self._levels[1] - self._levels[0])
         off = np.abs(self._plane[..., None] - self._levels) / step
         return (self.config.plane_gain * np.maximum(0.0, 1.0 - off)).astype(np.float32)
@@ -143,7 +140,7 @@ def compared_size(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] / shrink)), max(1, round(size[1] / shrink))
 
 
-def _coarse_shape(volume: F32, levels: F32) -> F32:
+def _coarse_shape(volume: Float32Array, levels: Float32Array) -> Float32Array:
     """Return the (rows, columns) nearness of the ground and what lies beyond it that agree best with a volume."""
     rows, columns, count = volume.shape
     by_row = volume.sum(axis=1)  # the shape is the same in all columns
@@ -162,7 +159,7 @@ def _coarse_shape(volume: F32, levels: F32) -> F32:
     return np.repeat(shape[(slice(None), *best)][:, None], columns, axis=1).astype(np.float32)
 
 
-def _smoothed(cost: F32, near_step: float, far_step: float) -> F32:
+def _smoothed(cost: Float32Array, near_step: float, far_step: float) -> Float32Array:
     """Return the (rows, columns, levels) cost with that of the best paths from four sides added."""
     total = np.zeros_like(cost)
     for axis in (0, 1):
@@ -183,7 +180,7 @@ def _smoothed(cost: F32, near_step: float, far_step: float) -> F32:
     return total
 
 
-def _between(cost: F32, levels: F32) -> F32:
+def _between(cost: Float32Array, levels: Float32Array) -> Float32Array:
     """Return (rows, columns) nearness of the least cost, between levels by a parabola."""
     best = cost.argmin(axis=-1)
     inner = np.clip(best, 1, cost.shape[-1] - 2)

@@ -19,9 +19,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from segmif_ros.arrays import Array, Float32Array
+
 Orientations = npt.NDArray[np.complex64]
-Surfaces = npt.NDArray[np.float32]
+Surfaces = Float32Array
 
 REACH_PX = 16
 _BLUR_PX = 1.5
@@ -29,7 +30,7 @@ _SURROUNDINGS_PX = 12.0
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 
 
-def edge_orientations(image: npt.NDArray[Any]) -> Orientations:
+def edge_orientations(image: Array) -> Orientations:
     """Return the orientation of the edges of an image.
 
     Args:

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.rig.camera_model import MAX_SIDE_PX, Array, CameraModel, as_matrix, as_rotation, scaled_projection
+from segmif_ros.arrays import Float64Array, Mask
+from segmif_ros.rig.camera_model import MAX_SIDE_PX, CameraModel, as_matrix, as_rotation, scaled_projection
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.image_part import ImagePart
 from segmif_ros.rig.lens import DivisionLens
@@ -36,8 +37,8 @@ class Extrinsics:
         CalibrationError: If the numbers can't be a rig's.
     """
 
-    rotation: Array
-    translation_m: Array
+    rotation: Float64Array
+    translation_m: Float64Array
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rotation", as_rotation(self.rotation, "rotation"))
@@ -77,7 +78,7 @@ class Homography:
         CalibrationError: If it is singular, tears the infrared image apart, or maps it outside the RGB image.
     """
 
-    matrix: Array
+    matrix: Float64Array
     infrared_size: tuple[int, int]
     rgb_size: tuple[int, int]
     infrared_lens: DivisionLens | None = None
@@ -137,11 +138,11 @@ class Homography:
             sizes[name] = part.size
         return Homography(matrix=matrix, infrared_size=sizes["infrared"], rgb_size=sizes["rgb"], infrared_lens=lens)
 
-    def to_rgb(self, pixels: npt.ArrayLike) -> Array:
+    def to_rgb(self, pixels: npt.ArrayLike) -> Float64Array:
         """Return (N, 2) RGB pixels of (N, 2) infrared pixels within the image."""
         return self.into("rgb", np.asarray(pixels, np.float64).reshape(-1, 2))[0]
 
-    def into(self, view: str, pixels: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+    def into(self, view: str, pixels: Float64Array) -> tuple[Float64Array, Mask]:
         """Return (N, 2) pixels of the "rgb" or the "infrared" image for the other one's, and (N,) whether there are.
 
         Args:
@@ -173,7 +174,7 @@ class Plane:
         CalibrationError: If the numbers make no plane before the camera.
     """
 
-    normal: Array
+    normal: Float64Array
     distance_m: float
 
     def __post_init__(self) -> None:
@@ -238,7 +239,7 @@ def stereo_extrinsics(infrared: CameraModel, rgb: CameraModel) -> Extrinsics | N
     return Extrinsics(rotation=rotation, translation_m=rgb.R.T @ (offsets[1] - offsets[0]))
 
 
-def _rectified_offset(P: Array) -> Array:
+def _rectified_offset(P: Float64Array) -> Float64Array:
     if P[0, 0] == 0 or P[1, 1] == 0:
         raise CalibrationError("P (projection_matrix) has a focal length of 0: the camera is not calibrated")
     try:
@@ -249,7 +250,7 @@ def _rectified_offset(P: Array) -> Array:
         ) from None
 
 
-def _unit_square(size: tuple[int, int]) -> Array:
+def _unit_square(size: tuple[int, int]) -> Float64Array:
     """(3, 3) that takes the square from -1 to 1 to an image's pixels."""
     half_width, half_height = 0.5 * size[0], 0.5 * size[1]
     return np.array([[half_width, 0, half_width - 0.5], [0, half_height, half_height - 0.5], [0, 0, 1.0]])

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.paths import user_path
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.rig.camera_model import Array, CameraModel, as_matrix, as_rotation
+from segmif_ros.rig.camera_model import CameraModel, as_matrix, as_rotation
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.yaml_file import at_line, shown
 
@@ -186,7 +187,7 @@ def _between(content: Mapping[str, Any], infrared: str, rgb: str) -> Extrinsics 
     return Extrinsics(rotation=transform[:3, :3], translation_m=transform[:3, 3])
 
 
-def _by_chain(content: Mapping[str, Any], infrared: str, rgb: str) -> Array | None:
+def _by_chain(content: Mapping[str, Any], infrared: str, rgb: str) -> Float64Array | None:
     first, last = sorted(int(name[3:]) for name in (infrared, rgb))
     along = np.eye(4)
     for number in range(first + 1, last + 1):
@@ -197,7 +198,7 @@ def _by_chain(content: Mapping[str, Any], infrared: str, rgb: str) -> Array | No
     return along if int(infrared[3:]) == first else _inverse(along)
 
 
-def _from_imu(content: Mapping[str, Any], name: str) -> Array | None:
+def _from_imu(content: Mapping[str, Any], name: str) -> Float64Array | None:
     """(4, 4) that takes the IMU's coordinates to the camera's."""
     found = _transform(content, name, "T_cam_imu")
     if found is None and (inverse := _transform(content, name, "T_imu_cam")) is not None:
@@ -205,11 +206,11 @@ def _from_imu(content: Mapping[str, Any], name: str) -> Array | None:
     return found
 
 
-def _inverse(transform: Array) -> Array:
+def _inverse(transform: Float64Array) -> Float64Array:
     return np.asarray(np.linalg.inv(transform), np.float64)
 
 
-def _transform(content: Mapping[str, Any], name: str, key: str) -> Array | None:
+def _transform(content: Mapping[str, Any], name: str, key: str) -> Float64Array | None:
     camera = content.get(name)
     if not isinstance(camera, Mapping) or key not in camera:
         return None

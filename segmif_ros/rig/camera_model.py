@@ -16,10 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float64Array, Mask
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.yaml_file import shown
-
-Array = npt.NDArray[np.float64]
 
 # distortion model -> how many coefficients it may have
 DISTORTION_MODELS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
@@ -69,11 +68,11 @@ class CameraModel:
 
     width: int
     height: int
-    K: Array
+    K: Float64Array
     distortion_model: str = "plumb_bob"
-    D: Array = field(default_factory=lambda: np.zeros(0))
-    R: Array = field(default_factory=lambda: np.eye(3))
-    P: Array | None = None
+    D: Float64Array = field(default_factory=lambda: np.zeros(0))
+    R: Float64Array = field(default_factory=lambda: np.eye(3))
+    P: Float64Array | None = None
     part_of: tuple[int, int, int, int] | None = None
     _reach: float = field(init=False, repr=False, default=0.0)  # of rays in the image, as |(x, y)|
 
@@ -103,7 +102,7 @@ class CameraModel:
         """(width, height)."""
         return self.width, self.height
 
-    def rays(self, pixels: npt.ArrayLike) -> tuple[Array, npt.NDArray[np.bool_]]:
+    def rays(self, pixels: npt.ArrayLike) -> tuple[Float64Array, Mask]:
         """Return where pixels of the raw image look.
 
         Args:
@@ -114,7 +113,7 @@ class CameraModel:
             calibrations fold back on themselves in the corners) a ray means nothing.
         """
         points = np.ascontiguousarray(pixels, dtype=np.float64).reshape(-1, 1, 2)
-        rays: Array
+        rays: Float64Array
         if self.distortion_model == "equidistant":
             rays = np.asarray(_undistort_fisheye(points, self.K, self._fisheye()))
         elif self.D.any():
@@ -127,7 +126,7 @@ class CameraModel:
             known = np.abs(back - points.reshape(-1, 2)).max(axis=1, initial=0) < _ROUND_TRIP_PX
         return rays, known
 
-    def pixels(self, points: npt.ArrayLike) -> tuple[Array, npt.NDArray[np.bool_]]:
+    def pixels(self, points: npt.ArrayLike) -> tuple[Float64Array, Mask]:
         """Return where points of the optical frame appear in the raw image.
 
         Args:
@@ -171,7 +170,7 @@ class CameraModel:
         part_of = (x, y, self.width, self.height)
         return replace(self, width=width, height=height, K=shift @ self.K, P=P, part_of=part_of)
 
-    def _distort(self, rays: Array) -> Array:
+    def _distort(self, rays: Float64Array) -> Float64Array:
         if not len(rays):
             return np.zeros((0, 2))
         if self.distortion_model == "equidistant":
@@ -183,7 +182,7 @@ class CameraModel:
         zero = np.zeros(3)
         return np.asarray(cv2.projectPoints(points, zero, zero, self.K, self.D)[0].reshape(-1, 2))
 
-    def _fisheye(self) -> Array:
+    def _fisheye(self) -> Float64Array:
         return self.D if self.D.size else np.zeros(4)
 
     def _check_distortion(self) -> float:
@@ -274,7 +273,7 @@ def camera_from_info(
     return whole if window is None or window.is_whole else whole.cropped(*window.part(whole.width, whole.height))
 
 
-def scaled_projection(matrix: npt.ArrayLike, by_u: float, by_v: float) -> Array:
+def scaled_projection(matrix: npt.ArrayLike, by_u: float, by_v: float) -> Float64Array:
     """Return K (3, 3) or P (3, 4) for an image that was resized by these factors.
 
     What spans the image is scaled and not the coordinates of pixel centres: u becomes by_u * (u + 0.5) - 0.5, as
@@ -294,7 +293,7 @@ def same_proportions(size: tuple[int, int], calibrated: tuple[int, int]) -> bool
     return min(abs(off_rows), abs(off_columns)) < 1
 
 
-def as_matrix(values: npt.ArrayLike, shape: tuple[int, ...], name: str) -> Array:
+def as_matrix(values: npt.ArrayLike, shape: tuple[int, ...], name: str) -> Float64Array:
     """Return a read-only float64 copy; CalibrationError if it isn't finite numbers of this shape."""
     matrix = as_numbers(values, name).copy()
     if matrix.shape != shape:
@@ -304,7 +303,7 @@ def as_matrix(values: npt.ArrayLike, shape: tuple[int, ...], name: str) -> Array
     return matrix
 
 
-def as_numbers(values: npt.ArrayLike, name: str) -> Array:
+def as_numbers(values: npt.ArrayLike, name: str) -> Float64Array:
     """Return finite float64 numbers; CalibrationError if they are anything else."""
     try:
         array = np.asarray(values)
@@ -318,7 +317,7 @@ def as_numbers(values: npt.ArrayLike, name: str) -> Array:
     return numbers
 
 
-def as_rotation(values: npt.ArrayLike, name: str) -> Array:
+def as_rotation(values: npt.ArrayLike, name: str) -> Float64Array:
     """Return the rotation nearest to a matrix that is one but for rounding; CalibrationError if it isn't one."""
     matrix = as_matrix(values, (3, 3), name)
     off = float(np.abs(matrix @ matrix.T - np.eye(3)).max())
@@ -332,7 +331,7 @@ def as_rotation(values: npt.ArrayLike, name: str) -> Array:
     return as_matrix(left @ right, (3, 3), name)
 
 
-def _as_intrinsics(values: npt.ArrayLike, width: int, height: int, *, is_part: bool) -> Array:
+def _as_intrinsics(values: npt.ArrayLike, width: int, height: int, *, is_part: bool) -> Float64Array:
     K = as_matrix(values, (3, 3), "K (camera_matrix)")
     if K[0, 0] == 0 or K[1, 1] == 0:
         raise CalibrationError("the focal length is 0: the camera is not calibrated")
@@ -358,7 +357,7 @@ def _as_intrinsics(values: npt.ArrayLike, width: int, height: int, *, is_part: b
     return K
 
 
-def _as_distortion(name: Any, values: npt.ArrayLike) -> tuple[str, Array]:
+def _as_distortion(name: Any, values: npt.ArrayLike) -> tuple[str, Float64Array]:
     """Return the model under its usual name and the coefficients that it needs."""
     words = " ".join(name.lower().replace("_", " ").replace("-", " ").split()) if isinstance(name, str) else None
     coefficients = as_numbers(values, "D (distortion_coefficients)").ravel()
@@ -389,12 +388,12 @@ def _known_models() -> str:
     return f"use one of {', '.join(DISTORTION_MODELS)}, or none"
 
 
-def _undistort_fisheye(points: Array, K: Array, D: Array) -> Array:
+def _undistort_fisheye(points: Float64Array, K: Float64Array, D: Float64Array) -> Float64Array:
     try:
         return np.asarray(cv2.fisheye.undistortPoints(points, K, D, criteria=_CRITERIA))
     except (TypeError, cv2.error):  # OpenCV before 4.5.5 has its own criteria, and no way to say others
         return np.asarray(cv2.fisheye.undistortPoints(points, K, D))
 
 
-def _numbers(values: Array) -> str:
+def _numbers(values: Float64Array) -> str:
     return "[" + ", ".join(f"{each:g}" for each in np.ravel(values)) + "]"

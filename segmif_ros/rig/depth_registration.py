@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Image
 from segmif_ros.rig.adaptive_registration import AdaptiveNearness, compared_size
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.camera_model import CameraModel, same_proportions
@@ -24,9 +25,9 @@ from segmif_ros.rig.depth_images import depth_to_nearness
 from segmif_ros.rig.errors import RegistrationError
 from segmif_ros.rig.guided_fill import fill_alike
 from segmif_ros.rig.image_part import ImagePart
-from segmif_ros.rig.nearness import F32, NearnessMaps, filled, nearness_in_view
+from segmif_ros.rig.nearness import NearnessMaps, filled, nearness_in_view
 from segmif_ros.rig.registration import Registered, Registration, RegistrationConfig
-from segmif_ros.rig.warp import Image, fill_unseen
+from segmif_ros.rig.warp import fill_unseen
 
 MAX_APART_NS = 100_000_000  # between a pair's stamp and its depth's
 _WAITING = 12  # depth images that wait for their pair
@@ -153,7 +154,7 @@ class DepthRegistration:
                     f"{calibrated[0]}x{calibrated[1]}: other proportions are another view; calibrate at this size"
                 )
 
-    def _estimated(self, sizes: Sizes, view: Image, other: Image, stamp_ns: int) -> F32:
+    def _estimated(self, sizes: Sizes, view: Image, other: Image, stamp_ns: int) -> Float32Array:
         adaptive = self._adaptive_of(sizes)
         if self._last_ns is not None and not 0 <= stamp_ns - self._last_ns < 2_000_000_000:
             adaptive.forget_last()  # another recording, or a gap: the view is another one
@@ -162,7 +163,7 @@ class DepthRegistration:
         nearness = adaptive.estimate(_shrunk(view, small), _shrunk(other, other_small))
         return np.asarray(cv2.resize(nearness, sizes[0], interpolation=cv2.INTER_LINEAR), np.float32)
 
-    def _measured(self, sizes: Sizes, depth_m: npt.NDArray[np.floating]) -> F32:
+    def _measured(self, sizes: Sizes, depth_m: npt.NDArray[np.floating]) -> Float32Array:
         nearness, known = depth_to_nearness(depth_m)
         if self.config.view == "infrared":
             depth_size = depth_m.shape[1], depth_m.shape[0]

@@ -11,12 +11,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Array, Float32Array
 from segmif_ros.rig.agreement import (
     Orientations,
     Surfaces,
@@ -43,7 +42,6 @@ _GAIN = 1.06  # a roll or a zoom must raise the peak by this before it is believ
 _SAME_VIEW = 0.6  # correlation of two views' edges above which they are one
 _RELEASE = 0.6  # of the limit, below which the cameras count as back in place
 
-Image = npt.NDArray[Any]
 Shift = tuple[float, float]
 
 
@@ -99,7 +97,7 @@ class DriftWatch:
         self._in_a_row = 0
         self.reason = "no views yet"
 
-    def add(self, infrared: Image, rgb: Image) -> bool:
+    def add(self, infrared: Array, rgb: Array) -> bool:
         """Take a registered pair.
 
         Args:
@@ -176,7 +174,7 @@ class DriftWatch:
             self.moved, self._in_a_row = not self.moved, 0
 
 
-def single_view_score(infrared: Image, rgb: Image) -> float:
+def single_view_score(infrared: Array, rgb: Array) -> float:
     """Return how much better the pair would agree if it were moved: about 0 if it is registered, larger if it isn't.
 
     What one view alone tells; for figures. `DriftWatch` waits for several.
@@ -191,7 +189,7 @@ def single_view_score(infrared: Image, rgb: Image) -> float:
     return float(_fit(surfaces, tiles).surface.max() - surfaces.mean(axis=0)[REACH_PX, REACH_PX])
 
 
-def sharpness_of(surface: npt.NDArray[np.float32]) -> float:
+def sharpness_of(surface: Float32Array) -> float:
     """Return how far a surface's peak stands above what is 4 px or more away from it, in deviations of that."""
     y, x = np.unravel_index(int(np.argmax(surface)), surface.shape)
     v, u = np.indices(surface.shape)
@@ -206,7 +204,7 @@ class _Found:
     shift: Shift
     roll_deg: float
     zoom: float
-    surface: npt.NDArray[np.float32]
+    surface: Float32Array
 
 
 def _fit(surfaces: Surfaces, tiles: list[Tile]) -> _Found:
@@ -226,7 +224,7 @@ def _fit(surfaces: Surfaces, tiles: list[Tile]) -> _Found:
     return _Found(shift=(dx, dy), roll_deg=roll, zoom=zoom, surface=best)
 
 
-def _together(surfaces: Surfaces, tiles: list[Tile], roll_deg: float, zoom: float) -> npt.NDArray[np.float32]:
+def _together(surfaces: Surfaces, tiles: list[Tile], roll_deg: float, zoom: float) -> Float32Array:
     """Return the mean of the tiles' surfaces, each moved back by what roll and zoom do at its middle."""
     if not roll_deg and not zoom:
         return np.asarray(surfaces.mean(axis=0), np.float32)
@@ -252,7 +250,7 @@ def _likeness(a: Orientations, b: Orientations) -> float:
     return float(np.sum((a * np.conj(b)).real)) / norm if norm else 1.0
 
 
-def _shrunk(image: Image, size: tuple[int, int]) -> Image:
+def _shrunk(image: Array, size: tuple[int, int]) -> Array:
     if (image.shape[1], image.shape[0]) == size:
         return image
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))

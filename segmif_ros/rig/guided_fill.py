@@ -8,13 +8,11 @@ the view's image and nearness as its guides. It is computed at a small size: fil
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.rig.nearness import F32
+from segmif_ros.arrays import Array, Float32Array, Image, Mask
 
 WIDTH_PX = 192
 _LEVELS = 25.0  # grey levels that look alike
@@ -24,9 +22,6 @@ _REACH_PX = 15.0  # at the small size, over which the weight falls to a third
 _LEAST = 1e-6  # weight of all neighbours, below which there is nothing like it
 _RADII_PX = (1, 2, 4, 7, 12, 20, 32, 48)
 _WAYS = 12
-
-Image = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 
 def _ring_offsets() -> npt.NDArray[np.int32]:
@@ -40,7 +35,7 @@ _OFFSETS = _ring_offsets()
 _FALL = np.exp(-np.hypot(*_OFFSETS.T) / _REACH_PX).astype(np.float32)
 
 
-def fill_alike(warped: Image, unseen: Mask, guide: Image, nearness: F32) -> None:
+def fill_alike(warped: Image, unseen: Mask, guide: Image, nearness: Float32Array) -> None:
     """Fill an image where it has no content from where it has, in place; what nothing is like stays as it is.
 
     Args:
@@ -82,5 +77,5 @@ def fill_alike(warped: Image, unseen: Mask, guide: Image, nearness: F32) -> None
     warped[take] = np.clip(np.rint(filled.reshape(height, width, -1)[take]), 0, 255).reshape(warped[take].shape)
 
 
-def _to(image: npt.NDArray[Any], size: tuple[int, int]) -> F32:
+def _to(image: Array, size: tuple[int, int]) -> Float32Array:
     return np.asarray(cv2.resize(np.asarray(image, np.float32), size, interpolation=cv2.INTER_AREA), np.float32)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from segmif_ros.rig.camera_model import Array, as_matrix
+from segmif_ros.arrays import Float64Array, Mask
+from segmif_ros.rig.camera_model import as_matrix
 from segmif_ros.rig.errors import CalibrationError
 
 _STRONGEST = 0.8  # of strength * radius^2 within the image: beyond, the model folds over
@@ -31,7 +31,7 @@ class DivisionLens:
         CalibrationError: If the numbers are no lens.
     """
 
-    centre: Array
+    centre: Float64Array
     radius_px: float
     strength: float
 
@@ -55,21 +55,21 @@ class DivisionLens:
                 f"the lens's strength is {self.strength:g}: such a lens folds the image's corners over"
             )
 
-    def undone(self, pixels: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+    def undone(self, pixels: Float64Array) -> tuple[Float64Array, Mask]:
         """Return (N, 2) pixels of the image as they were without the lens, and (N,) whether there are such."""
         off = (pixels - self.centre) / self.radius_px
         bent = 1 + self.strength * (off**2).sum(axis=1, keepdims=True)
         known = bent[:, 0] > 0
         return np.asarray(self.centre + self.radius_px * off / np.where(known[:, None], bent, 1.0)), known
 
-    def applied(self, pixels: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+    def applied(self, pixels: Float64Array) -> tuple[Float64Array, Mask]:
         """Return (N, 2) pixels of an image without the lens as they are with it, and (N,) whether there are such."""
         off = (pixels - self.centre) / self.radius_px
         root = 1 - 4 * self.strength * (off**2).sum(axis=1, keepdims=True)
         with_lens = self.centre + self.radius_px * off * 2 / (1 + np.sqrt(np.maximum(root, 0.0)))
         return np.asarray(with_lens), root[:, 0] > 0
 
-    def moved(self, into: Array) -> DivisionLens:
+    def moved(self, into: Float64Array) -> DivisionLens:
         """Return the lens of an image whose pixels are ``into`` @ this one's; (3, 3), a scale and a shift."""
         centre = into[:2, :2] @ self.centre + into[:2, 2]
         radius_px = self.radius_px * float(np.sqrt(np.linalg.det(into[:2, :2])))

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Float64Array, Mask
 from segmif_ros.rig.calibration import Extrinsics
-from segmif_ros.rig.camera_model import Array, CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 
 NEAREST_M = 1.0  # what is nearer is taken as being there
 _VISIBLE_SHARE = 0.9  # of a surface's nearness in the other view that what lies behind it falls short of
 _VISIBLE_STEP = 0.01  # 1/m, at least
 _CELL_PX = 2  # of the z-buffer, in pixels of the view
-
-F32 = npt.NDArray[np.float32]
 
 
 class NearnessMaps:
@@ -53,7 +51,7 @@ class NearnessMaps:
         shape = view_size[1], view_size[0]
         # Chebyshev nodes keep the cubic's error even over the range
         nodes = 0.5 * (1 + np.cos(np.pi * (np.arange(4) + 0.5) / 4))
-        at: list[Array] = []
+        at: list[Float64Array] = []
         # from far to near: where a near thing would be out of the other lens's reach, the curve goes on as it came
         for k, node in enumerate(nodes[::-1]):
             pixels, visible = there.pixels(turned + node * self.largest * mount.translation_m)
@@ -73,21 +71,21 @@ class NearnessMaps:
         self._turned_z = turned[:, 2].reshape(shape).astype(np.float32)
         self._forward = np.float32(mount.translation_m[2])
 
-    def at(self, nearness: F32 | float) -> tuple[F32, F32]:
+    def at(self, nearness: Float32Array | float) -> tuple[Float32Array, Float32Array]:
         """Return where the pixels are in the other image, (H, W) u and v, for an (H, W) nearness or one for all."""
         share = np.asarray(nearness, np.float32) * np.float32(1.0 / self.largest)
         return _cubic(self._x, share), _cubic(self._y, share)
 
-    def there(self, nearness: F32) -> F32:
+    def there(self, nearness: Float32Array) -> Float32Array:
         """Return the nearness to the other camera, (H, W)."""
         return np.asarray(nearness / (self._turned_z + nearness * self._forward), np.float32)
 
-    def inside(self, u: F32, v: F32) -> npt.NDArray[np.bool_]:
+    def inside(self, u: Float32Array, v: Float32Array) -> Mask:
         """Return (H, W), whether the other image has these pixels."""
         width, height = self.other_size
         return self.known & (u >= -0.5) & (u <= width - 0.5) & (v >= -0.5) & (v <= height - 0.5)
 
-    def visible(self, nearness: F32, u: F32, v: F32) -> npt.NDArray[np.bool_]:
+    def visible(self, nearness: Float32Array, u: Float32Array, v: Float32Array) -> Mask:
         """Return (H, W), whether the other camera sees the surface and nothing before it.
 
         A z-buffer in the other view: what is clearly behind the nearest surface of its cell is hidden.
@@ -105,7 +103,7 @@ class NearnessMaps:
         return there >= np.minimum(np.float32(_VISIBLE_SHARE) * limit, limit - np.float32(_VISIBLE_STEP))
 
 
-def filled(nearness: F32, known: npt.NDArray[np.bool_], otherwise: F32 | float) -> F32:
+def filled(nearness: Float32Array, known: Mask, otherwise: Float32Array | float) -> Float32Array:
     """Return nearness with its holes filled: from what is farther beside them, else with ``otherwise``.
 
     Depth cameras have holes beside near things, where one of their two eyes sees the background only.
@@ -127,9 +125,7 @@ def filled(nearness: F32, known: npt.NDArray[np.bool_], otherwise: F32 | float) 
     return np.where(values >= far, otherwise, values).astype(np.float32)
 
 
-def nearness_in_view(
-    nearness: F32, known: npt.NDArray[np.bool_], maps: NearnessMaps
-) -> tuple[F32, npt.NDArray[np.bool_]]:
+def nearness_in_view(nearness: Float32Array, known: Mask, maps: NearnessMaps) -> tuple[Float32Array, Mask]:
     """Return a nearness image of another camera in the view that its maps lead to, and where it is known.
 
     Args:
@@ -150,7 +146,7 @@ def nearness_in_view(
     return np.asarray(closed, np.float32), np.asarray(closed) >= 0
 
 
-def _cubic(parts: list[F32], at: F32) -> F32:
+def _cubic(parts: list[Float32Array], at: Float32Array) -> Float32Array:
     found = parts[3] * at
     found += parts[2]
     found *= at

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Float64Array, Mask
 from segmif_ros.rig.calibration import Extrinsics, Homography, Plane
-from segmif_ros.rig.camera_model import Array, CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.rig.errors import RegistrationError
 
 FAR_M = 1e9  # stands for infinity
@@ -30,7 +30,7 @@ class Mapping:
 
     view_size: tuple[int, int]
     other_size: tuple[int, int]
-    to_other: Callable[[Array], tuple[Array, npt.NDArray[np.bool_]]]
+    to_other: Callable[[Float64Array], tuple[Float64Array, Mask]]
 
 
 def homography_mapping(homography: Homography, view: str) -> Mapping:
@@ -69,7 +69,7 @@ def stereo_mapping(
         if distance_m <= 0:
             raise RegistrationError("the reference plane passes behind the infrared camera: take a larger distance")
 
-    def to_other(pixels: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+    def to_other(pixels: Float64Array) -> tuple[Float64Array, Mask]:
         rays, known = here.rays(pixels)
         rays = np.concatenate([np.where(known[:, None], rays, 0.0), np.ones((len(rays), 1))], axis=1)
         # one over the depth where a ray meets the plane, at least

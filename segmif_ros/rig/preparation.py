@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy.typing as npt
-
+from segmif_ros.arrays import Array, Image
 from segmif_ros.imaging.crop import Crop
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.rig.errors import RegistrationError
 from segmif_ros.rig.preparation_config import PreparationConfig
 from segmif_ros.rig.registration import Registered, Registration, RegistrationConfig
-from segmif_ros.rig.warp import Image
 from segmif_ros.settings import from_values, part, settings_of
 from segmif_ros.settings.options import add_options, given
 
@@ -49,7 +46,7 @@ class Preparation:
         )
         self._registration = Registration(registration, config.calibration())
 
-    def apply(self, infrared: npt.NDArray[Any], rgb: Image) -> Registered:
+    def apply(self, infrared: Array, rgb: Image) -> Registered:
         """Return the pair in one view.
 
         Args:

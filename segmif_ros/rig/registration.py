@@ -19,13 +19,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from segmif_ros.arrays import Image
 from segmif_ros.imaging.crop import Crop
 from segmif_ros.rig.calibration import Plane, RigCalibration
 from segmif_ros.rig.camera_model import CameraModel, same_proportions
 from segmif_ros.rig.errors import RegistrationError, UncalibratedError
 from segmif_ros.rig.image_part import ImagePart
 from segmif_ros.rig.pixel_mapping import FAR_M, Mapping, depth_plane, homography_mapping, stereo_mapping
-from segmif_ros.rig.warp import Image, Maps, Warp, rescaled, resized
+from segmif_ros.rig.warp import Maps, Warp, rescaled, resized
 
 MODES = ("none", "resize", "homography", "stereo", "ground", "depth", "adaptive")
 CALIBRATED_MODES = ("stereo", "ground", "depth", "adaptive")  # they need both cameras and the extrinsics

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from segmif_ros.arrays import Array, Float32Array, Float64Array
 
 WINDOW_S = 20.0
 MAX_OFFSET_S = 0.5
@@ -71,11 +70,11 @@ class TimeOffsetEstimator:
         self._rgb = _Motion(window_s)
         self.reason = "no frames yet"
 
-    def add_infrared(self, stamp_ns: int, image: npt.NDArray[Any]) -> None:
+    def add_infrared(self, stamp_ns: int, image: Array) -> None:
         """Take an infrared image, (H, W) or (H, W, C) of any type, in the order of stamps."""
         self._infrared.add(stamp_ns, image)
 
-    def add_rgb(self, stamp_ns: int, image: npt.NDArray[Any]) -> None:
+    def add_rgb(self, stamp_ns: int, image: Array) -> None:
         """Take an RGB image, (H, W) or (H, W, C) of any type, in the order of stamps."""
         self._rgb.add(stamp_ns, image)
 
@@ -102,7 +101,7 @@ class TimeOffsetEstimator:
         times = np.arange(start, end, _STEP_S)
         return self._compare(*(_even(times, *each) for each in (infrared, rgb)))
 
-    def _compare(self, infrared: Array, rgb: Array) -> TimeOffset | str:
+    def _compare(self, infrared: Float64Array, rgb: Float64Array) -> TimeOffset | str:
         lags = np.arange(-round(self._max_offset_s / _STEP_S), round(self._max_offset_s / _STEP_S) + 1)
         correlations = _correlations(infrared, rgb, lags)
         peak = int(np.argmax(correlations))
@@ -133,7 +132,7 @@ class _Motion:
     def __init__(self, window_s: float) -> None:
         self._window_ns = round(1e9 * window_s)
         self._values: deque[tuple[int, int, float, float]] = deque()  # both stamps, pixels to the right and down
-        self._last: tuple[int, npt.NDArray[np.float32]] | None = None
+        self._last: tuple[int, Float32Array] | None = None
 
     def clear(self) -> None:
         self._values.clear()
@@ -147,7 +146,7 @@ class _Motion:
     def first_ns(self) -> int:
         return self._values[0][0]
 
-    def add(self, stamp_ns: int, image: npt.NDArray[Any]) -> None:
+    def add(self, stamp_ns: int, image: Array) -> None:
         if self._last is not None and stamp_ns <= self._last[0]:
             if stamp_ns > self._last[0] - _JUMP_BACK_NS:
                 return  # late or twice
@@ -164,7 +163,7 @@ class _Motion:
         while self._values and self._values[0][0] < stamp_ns - self._window_ns:
             self._values.popleft()
 
-    def signal(self, origin_ns: int) -> tuple[Array, Array]:
+    def signal(self, origin_ns: int) -> tuple[Float64Array, Float64Array]:
         """Return (N,) seconds since ``origin_ns`` and (N, 2) motion, without that across lost frames."""
         before, after = (np.array([each[i] - origin_ns for each in self._values]) * 1e-9 for i in (0, 1))
         motion = np.array([each[2:] for each in self._values])
@@ -174,7 +173,7 @@ class _Motion:
         return 0.5 * (before + after)[whole], np.clip(motion, *np.percentile(motion, _OUTLIERS, axis=0))
 
 
-def _thumbnail(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def _thumbnail(image: Array) -> Float32Array:
     """Return a small image of mean 0 and contrast 1, so that exposure and gain are no motion."""
     stride = max(1, image.shape[1] // (3 * _THUMBNAIL_PX))
     plane = image[::stride, ::stride] if image.ndim == 2 else image[::stride, ::stride, min(1, image.shape[2] - 1)]
@@ -185,12 +184,12 @@ def _thumbnail(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return np.asarray((values - values.mean()) / max(float(values.std()), 1e-3), np.float32)
 
 
-def _even(times: Array, at: Array, motion: Array) -> Array:
+def _even(times: Float64Array, at: Float64Array, motion: Float64Array) -> Float64Array:
     """Return the motion (N, 2) at even times, less its running mean."""
     return np.stack([_without_trend(np.interp(times, at, each)) for each in motion.T], axis=1)
 
 
-def _without_trend(signal: Array) -> Array:
+def _without_trend(signal: Float64Array) -> Float64Array:
     """Return the signal less its running mean."""
     width = min(round(_TREND_S / _STEP_S), signal.size) // 2 * 2 + 1
     padded = np.pad(signal, width // 2, mode="edge")
@@ -198,7 +197,7 @@ def _without_trend(signal: Array) -> Array:
     return signal - (sums[width:] - sums[:-width])[: signal.size] / width
 
 
-def _correlations(infrared: Array, rgb: Array, lags: npt.NDArray[np.int64]) -> Array:
+def _correlations(infrared: Float64Array, rgb: Float64Array, lags: npt.NDArray[np.int64]) -> Float64Array:
     """Return the correlation of infrared(t + lag) with rgb(t), (N, C) both, for each lag, over what overlaps."""
     found = np.zeros(lags.size)
     for i, lag in enumerate(lags):
@@ -210,7 +209,7 @@ def _correlations(infrared: Array, rgb: Array, lags: npt.NDArray[np.int64]) -> A
     return found
 
 
-def _next_peak(correlations: Array, peak: int) -> float:
+def _next_peak(correlations: Float64Array, peak: int) -> float:
     """Return the highest correlation outside the peak, which reaches down to where the slope turns up again."""
     outside = []
     for side in (correlations[peak::-1], correlations[peak:]):
@@ -223,7 +222,7 @@ def _next_peak(correlations: Array, peak: int) -> float:
     return max(outside)
 
 
-def _peak_lag(correlations: Array, lags: npt.NDArray[np.int64]) -> float:
+def _peak_lag(correlations: Float64Array, lags: npt.NDArray[np.int64]) -> float:
     """Return the lag of the highest correlation, between the steps by a parabola through its neighbours."""
     peak = int(np.argmax(correlations))
     if peak in (0, lags.size - 1):

@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.rig.camera_model import Array, scaled_projection
-
-Image = npt.NDArray[np.uint8]
+from segmif_ros.arrays import Array, Float32Array, Float64Array, Image, Mask
+from segmif_ros.rig.camera_model import scaled_projection
 
 _SHRINK_FROM = 1.5  # source pixels per pixel of the view, in one direction
 _SAMPLES = 4096  # pixels that the median is taken over
@@ -29,7 +27,7 @@ class Maps:
         seen: Share of the view that the other camera sees.
     """
 
-    pixels: npt.NDArray[np.float32]
+    pixels: Float32Array
     valid: Image
     seen: float
 
@@ -64,7 +62,7 @@ class Warp:
         return warped
 
 
-def fill_unseen(warped: Image, unseen: npt.NDArray[np.bool_], sample: npt.NDArray[np.intp]) -> None:
+def fill_unseen(warped: Image, unseen: Mask, sample: npt.NDArray[np.intp]) -> None:
     """Put the median of what is seen where nothing is, channel by channel, in place.
 
     Args:
@@ -85,7 +83,7 @@ def resized(image: Image, size: tuple[int, int]) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)
 
 
-def rescaled(pixels: npt.NDArray[Any], from_size: tuple[int, int], to_size: tuple[int, int]) -> Array:
+def rescaled(pixels: Array, from_size: tuple[int, int], to_size: tuple[int, int]) -> Float64Array:
     """Return pixels (..., 2) of an image as those of the same image resized."""
     if from_size == to_size:
         return pixels

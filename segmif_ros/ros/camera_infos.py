@@ -13,15 +13,9 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.imaging.crop import Crop
-from segmif_ros.rig.camera_model import (
-    Array,
-    CameraModel,
-    Window,
-    camera_from_info,
-    same_proportions,
-    scaled_projection,
-)
+from segmif_ros.rig.camera_model import CameraModel, Window, camera_from_info, same_proportions, scaled_projection
 from segmif_ros.rig.image_part import ImagePart
 from segmif_ros.ros.health import Problem
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, overridable
@@ -162,7 +156,7 @@ def scaled_info(
     return made
 
 
-def _shift(x: int, y: int) -> Array:
+def _shift(x: int, y: int) -> Float64Array:
     """Return the matrix from pixels of an image to those of its part that begins at (x, y)."""
     return np.array([[1.0, 0, -x], [0, 1, -y], [0, 0, 1]])
 

@@ -13,8 +13,9 @@ from collections.abc import Callable
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.grid.errors import GridError
-from segmif_ros.grid.poses import Array, TransformBuffer
+from segmif_ros.grid.poses import TransformBuffer
 from segmif_ros.ros.pose_inputs import PoseInputs
 
 
@@ -36,7 +37,7 @@ class CameraTurns:
         source: str,
         odom_frame: str,
         *,
-        camera: Callable[[tuple[int, int]], tuple[Array, str] | None],
+        camera: Callable[[tuple[int, int]], tuple[Float64Array, str] | None],
         say: Callable[[str], None],
     ) -> None:
         self.wanted = source, odom_frame
@@ -51,7 +52,7 @@ class CameraTurns:
         """End the subscriptions."""
         self._inputs.close()
 
-    def between(self, before_ns: int, now_ns: int, shape: tuple[int, int]) -> Array | None:
+    def between(self, before_ns: int, now_ns: int, shape: tuple[int, int]) -> Float64Array | None:
         """Return the (3, 3) homography from pixels of the frame at ``now_ns`` to those at ``before_ns``.
 
         Args:
@@ -76,7 +77,7 @@ class CameraTurns:
         return turn_homography(intrinsics, before, now)
 
 
-def turn_homography(intrinsics: Array, before: Array, now: Array) -> Array:
+def turn_homography(intrinsics: Float64Array, before: Float64Array, now: Float64Array) -> Float64Array:
     """Return the (3, 3) homography that a turn of the camera makes: from pixels of now to pixels of before.
 
     Args:
@@ -95,10 +96,12 @@ class _SharedBuffer(TransformBuffer):
         super().__init__()
         self._lock = threading.Lock()
 
-    def put(self, parent: str, child: str, stamp_ns: int, parent_from_child: Array, *, fixed: bool = False) -> None:
+    def put(
+        self, parent: str, child: str, stamp_ns: int, parent_from_child: Float64Array, *, fixed: bool = False
+    ) -> None:
         with self._lock:
             super().put(parent, child, stamp_ns, parent_from_child, fixed=fixed)
 
-    def lookup(self, target: str, source: str, stamp_ns: int) -> Array:
+    def lookup(self, target: str, source: str, stamp_ns: int) -> Float64Array:
         with self._lock:
             return super().lookup(target, source, stamp_ns)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from rclpy.lifecycle import LifecycleNode
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.grid.errors import GridError
-from segmif_ros.grid.poses import Array, TransformBuffer
+from segmif_ros.grid.poses import TransformBuffer
 from segmif_ros.ros.depth_pose import ALIGNED, BY_TF, parse_depth_pose
 from segmif_ros.ros.pose_inputs import PoseInputs
 
@@ -40,7 +41,7 @@ class DepthPlace:
         if self._tf is not None:
             self._tf.close()
 
-    def rgb_from(self, frame: str, stamp_ns: int) -> Array | None:
+    def rgb_from(self, frame: str, stamp_ns: int) -> Float64Array | None:
         """Return (4, 4) rgb_from_depth at a time; None if depth comes in the RGB camera's view.
 
         Raises:

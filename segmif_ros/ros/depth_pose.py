@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from segmif_ros.grid.poses import Array
+    from segmif_ros.arrays import Float64Array
 
 ALIGNED, BY_TF = "rgb", "tf"
 
 
-def parse_depth_pose(text: str) -> Array | None:
+def parse_depth_pose(text: str) -> Float64Array | None:
     """Return (4, 4) rgb_from_depth of "x y z qx qy qz qw"; None for "rgb" and "tf".
 
     Raises:

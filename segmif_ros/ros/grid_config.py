@@ -6,9 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file
-from segmif_ros.grid.poses import Array, CameraMount
+from segmif_ros.grid.poses import CameraMount
 from segmif_ros.ros.common_config import DEPTH_SOURCES, LifeConfig, QosConfig
 from segmif_ros.settings import Changes, part, setting
 
@@ -98,7 +99,7 @@ class GridNodeConfig:
         """Return the grid to make; without memory one map has to be enough to call a cell free."""
         return self.grid if self.remembers else replace(self.grid, gain=self.grid.object_gain)
 
-    def mount(self) -> Array:
+    def mount(self) -> Float64Array:
         """Return base_from_optical by the parameters; GridError if the height isn't set."""
         return self.camera.pose()
 

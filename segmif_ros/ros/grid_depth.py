@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import Image, PointCloud2
 
+from segmif_ros.arrays import Array, Float32Array, Float64Array
 from segmif_ros.grid.errors import GridError
 from segmif_ros.grid.ground_view import UndistortedView
 from segmif_ros.grid.point_cloud import points_in_view, points_of_depth
-from segmif_ros.grid.poses import Array, TransformBuffer, inverse
+from segmif_ros.grid.poses import TransformBuffer, inverse
 from segmif_ros.ros.depth_input import DepthError, depth_of_image, points_of
 from segmif_ros.ros.grid_config import GridNodeConfig
 from segmif_ros.ros.messages import stamp_ns
@@ -34,11 +34,11 @@ class MeasuredPoints:
         aligned: (H, W, 3) float32 in the mask's optical frame, NaN where nothing was measured.
     """
 
-    base: Array
+    base: Float64Array
     rows: npt.NDArray[np.intp]
     columns: npt.NDArray[np.intp]
-    sensor_at_base: Array
-    aligned: npt.NDArray[np.float32]
+    sensor_at_base: Float64Array
+    aligned: Float32Array
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,9 +57,9 @@ class MapPlace:
     stamp_ns: int
     frame_id: str
     pinhole: UndistortedView
-    rays: npt.NDArray[np.float32]
-    mount: Array
-    base: Array
+    rays: Float32Array
+    mount: Float64Array
+    base: Float64Array
 
 
 class GridDepth:
@@ -124,14 +124,14 @@ class GridDepth:
             aligned=aligned,
         )
 
-    def _base_from_cloud(self, message: PointCloud2, place: MapPlace) -> Array:
+    def _base_from_cloud(self, message: PointCloud2, place: MapPlace) -> Float64Array:
         """Return where the sensor was at its own time, in the base frame of the map's time."""
         config, frame, stamp = self._config, message.header.frame_id, stamp_ns(message.header)
         if not frame:
             raise DepthError("the cloud has no frame_id, so nobody knows where its sensor is")
         by_hand = config.camera_pose_from == "parameters"
         if frame == config.base_frame:
-            there: Array = np.eye(4)
+            there: Float64Array = np.eye(4)
         elif frame == place.frame_id:
             there = place.mount
         elif by_hand:
@@ -159,5 +159,5 @@ def _of_image(message: Image, place: MapPlace) -> MeasuredPoints:
     )
 
 
-def _moved(points: npt.NDArray[Any], matrix: Array) -> Array:
+def _moved(points: Array, matrix: Float64Array) -> Float64Array:
     return np.asarray(points @ matrix[:3, :3].T + matrix[:3, 3], np.float64)

@@ -13,8 +13,9 @@ from nav_msgs.msg import MapMetaData, OccupancyGrid, Odometry
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 
+from segmif_ros.arrays import Float32Array, Float64Array, Image
 from segmif_ros.grid.errors import GridError
-from segmif_ros.grid.poses import Array, transform
+from segmif_ros.grid.poses import transform
 from segmif_ros.labels import LabelSet
 from segmif_ros.ros.messages import byte_array, make_header, stamp_ns
 
@@ -59,9 +60,7 @@ def occupancy_grid(values: npt.NDArray[np.int8], square: Square, stamp: int, fra
     )
 
 
-def point_cloud(
-    points: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8], confidence: npt.NDArray[np.uint8], header: Header
-) -> PointCloud2:
+def point_cloud(points: Float32Array, labels: Image, confidence: Image, header: Header) -> PointCloud2:
     """Return an organised cloud: point (row, column) is pixel (row, column) of the mask; NaN where it isn't known.
 
     Args:
@@ -106,19 +105,19 @@ def marker_array(grid: GridMap, label_set: LabelSet, stamp: int, frame_id: str, 
     return MarkerArray(markers=[marker])
 
 
-def pose_of(message: Odometry) -> Array:
+def pose_of(message: Odometry) -> Float64Array:
     """Return (4, 4) odom_from_base of an odometry message; GridError if it holds no pose."""
     position, turned = message.pose.pose.position, message.pose.pose.orientation
     return transform((position.x, position.y, position.z), (turned.x, turned.y, turned.z, turned.w))
 
 
-def pose_of_transform(message: Any) -> Array:
+def pose_of_transform(message: Any) -> Float64Array:
     """Return (4, 4) parent_from_child of a geometry_msgs/Transform; GridError if it isn't one."""
     moved, turned = message.translation, message.rotation
     return transform((moved.x, moved.y, moved.z), (turned.x, turned.y, turned.z, turned.w))
 
 
-def labels_of(message: Any) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], LabelSet]:
+def labels_of(message: Any) -> tuple[Image, Image, LabelSet]:
     """Return labels, confidence (H, W) and the label set of a segmif_ros/SemanticMap; GridError if sizes don't fit."""
     size = message.height * message.width
     if not size or len(message.labels) != size or len(message.confidence) != size:

@@ -14,12 +14,13 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.grid.costs import CostTable
 from segmif_ros.grid.errors import GridError
 from segmif_ros.grid.ground_view import GroundView, UndistortedView
 from segmif_ros.grid.mapper import GroundMapper, LabelFrame
 from segmif_ros.grid.point_cloud import points_of_ground
-from segmif_ros.grid.poses import Array, TransformBuffer
+from segmif_ros.grid.poses import TransformBuffer
 from segmif_ros.grid.rolling import GridMap
 from segmif_ros.labels import LabelSet
 from segmif_ros.rig.camera_model import CameraModel
@@ -188,14 +189,14 @@ class GridOutputs:
         if self.wanted("grid/markers"):
             self._publishers["grid/markers"].publish(marker_array(grid, label_set, stamp, frame_id))
 
-    def _pose_of_camera(self, header: Header, stamp: int) -> Array:
+    def _pose_of_camera(self, header: Header, stamp: int) -> Float64Array:
         if self.config.camera_pose_from == "parameters":
             return self.config.mount()
         if not header.frame_id:
             raise GridError("the semantic map has no frame_id, so tf can't say where its camera is")
         return self._buffer.lookup(self.config.base_frame, header.frame_id, stamp)
 
-    def _pose_of_base(self, stamp: int) -> Array:
+    def _pose_of_base(self, stamp: int) -> Float64Array:
         if not self.config.remembers:
             return np.eye(4)
         return self._buffer.lookup(self.config.odom_frame, self.config.base_frame, stamp)

@@ -9,12 +9,12 @@ from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from segmif_ros.arrays import Array
 from segmif_ros.imaging.overlay import draw_overlay
 from segmif_ros.labels import LabelSet
 from segmif_ros.ros.camera_infos import InfoOfOutputs
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from segmif_ros.ros.node_config import NodeConfig
     from segmif_ros.stream.processing import Output
 
-Array = npt.NDArray[Any]
 LABEL_INFO = "segmentation/label_info"
 CLASSES_MASK = "segmentation/classes_mask"
 # whoever comes later gets it, too: consumers drop everything until they have it

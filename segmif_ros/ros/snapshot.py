@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Array
 from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.imaging.overlay import draw_overlay
 from segmif_ros.paths import user_path
@@ -35,7 +35,6 @@ from segmif_ros.stream.statistics import Snapshot
 if TYPE_CHECKING:
     from segmif_ros.ros.node_config import NodeConfig
 
-Array = npt.NDArray[Any]
 # what decides about results; of a ROS 2 install only ROS_DISTRO is known
 _DISTRIBUTIONS = ("segmif_ros", "numpy", "opencv-python-headless", "opencv-python", "torch", "ros-rclpy", "ros-fastdds")
 

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.scenes.faces import CULL, DETAIL, F32, Faces
+from segmif_ros.arrays import Float32Array
+from segmif_ros.scenes.faces import CULL, DETAIL, Faces
 
 NEAR_M, FAR_M = 0.35, 150.0
 SUBPIXEL_BITS = 4
@@ -25,7 +26,7 @@ class Road:
     swing_phase: float
     crest: float
 
-    def offset(self, s_from: float, ahead_m: F32) -> F32:
+    def offset(self, s_from: float, ahead_m: Float32Array) -> Float32Array:
         """Lateral offset (m) of the centre line ahead_m before a camera at s_from that looks along the road."""
         k = 2 * np.pi / self.swing_period_m
         a = k * s_from + self.swing_phase
@@ -37,7 +38,7 @@ class Road:
         k = 2 * np.pi / self.swing_period_m
         return self.curvature * s + self.swing_m * k * float(np.cos(k * s + self.swing_phase))
 
-    def rise(self, ahead_m: F32) -> F32:
+    def rise(self, ahead_m: Float32Array) -> Float32Array:
         """Height (m) of the road ahead_m before the camera."""
         return (0.5 * self.crest * ahead_m * ahead_m).astype(np.float32)
 
@@ -56,7 +57,7 @@ class Camera:
     s_m: float
     road: Road
 
-    def project(self, xyz: F32) -> tuple[F32, F32, F32]:
+    def project(self, xyz: Float32Array) -> tuple[Float32Array, Float32Array, Float32Array]:
         """(u, v, z) of points (..., 3) whose s already is relative to the camera; z is clamped at NEAR_M."""
         z = np.maximum(xyz[..., 2], np.float32(NEAR_M))
         scale = np.float32(self.focal_px) / z
@@ -66,7 +67,7 @@ class Camera:
         v = np.float32(self.horizon_v) - y * scale
         return u.astype(np.float32, copy=False), v.astype(np.float32, copy=False), z
 
-    def row_distances(self) -> tuple[int, F32]:
+    def row_distances(self) -> tuple[int, Float32Array]:
         """(first ground row, its and the following rows' distance in metres (rows,))."""
         z = np.geomspace(NEAR_M, 1.5 * FAR_M, 400).astype(np.float32)
         v = self.horizon_v + (self.mount_m - self.road.rise(z)) * self.focal_px / z
@@ -81,13 +82,15 @@ class Painted:
     """What paint() drew, in index order: rows of the faces, mean distance, anchor, share of a pixel that they cover."""
 
     faces: npt.NDArray[np.intp]
-    distance: F32
-    anchor_u: F32
-    anchor_v: F32
-    coverage: F32
+    distance: Float32Array
+    anchor_u: Float32Array
+    anchor_v: Float32Array
+    coverage: Float32Array
 
 
-def paint(index: npt.NDArray[np.uint16], first_index: int, faces: Faces, sort_key: F32, camera: Camera) -> Painted:
+def paint(
+    index: npt.NDArray[np.uint16], first_index: int, faces: Faces, sort_key: Float32Array, camera: Camera
+) -> Painted:
     """Paint faces (s relative to the camera) from far to near; face k of the result is written as first_index + k."""
     xyz = faces.xyz
     furthest, nearest = xyz[..., 2].max(1), xyz[..., 2].min(1)

@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Float64Array, Image, Mask
 from segmif_ros.scenes import classes as c
 from segmif_ros.scenes.car_camera import Road
-from segmif_ros.scenes.faces import F32, LABEL
+from segmif_ros.scenes.faces import LABEL
 from segmif_ros.scenes.layout import PERIOD_M
 from segmif_ros.scenes.scene import RoadScene, SceneFrame
 
@@ -33,11 +34,11 @@ class GroundTruth:
         blocked: The same shape, FMB id of what stands there between 0.15 and 2 m, `NOT_BLOCKED` where nothing does.
     """
 
-    ground: npt.NDArray[np.uint8]
-    blocked: npt.NDArray[np.uint8]
+    ground: Image
+    blocked: Image
 
 
-def truly_free(truth: GroundTruth) -> npt.NDArray[np.bool_]:
+def truly_free(truth: GroundTruth) -> Mask:
     """Return which cells are road or sidewalk with nothing on them."""
     return np.isin(truth.ground, (c.ROAD, c.SIDEWALK)) & (truth.blocked == NOT_BLOCKED)
 
@@ -88,13 +89,13 @@ class Drive:
         """Return images and labels at a time."""
         return self._scene.frame(t_s)
 
-    def pose(self, t_s: float) -> npt.NDArray[np.float64]:
+    def pose(self, t_s: float) -> Float64Array:
         """Return (4, 4) world_from_base at a time."""
         made = np.eye(4)
         made[:2, 3] = self._world.ego_mps * t_s, -self._world.ego_d
         return made
 
-    def truth(self, t_s: float, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> GroundTruth:
+    def truth(self, t_s: float, x: Float32Array, y: Float32Array) -> GroundTruth:
         """Return the ground at a time on cells with evenly spaced centres ``x`` (columns,) and ``y`` (rows,)."""
         world = self._world
         surfaces = world.ground.surfaces(np.broadcast_to(-y, (len(x), len(y))).astype(np.float32), x.astype(np.float32))
@@ -112,7 +113,7 @@ class Drive:
             cv2.fillConvexPoly(blocked, np.rint(np.asarray(hull) * 256).astype(np.int32), label, cv2.LINE_8, 8)
         return GroundTruth(ground=np.ascontiguousarray(ground), blocked=blocked)
 
-    def _footprints(self, camera_s: float, t_s: float, near: float, far: float) -> list[tuple[F32, int]]:
+    def _footprints(self, camera_s: float, t_s: float, near: float, far: float) -> list[tuple[Float32Array, int]]:
         """Return (points, label) of each thing between LOW_M and HIGH_M; points (n, 2) as d, and s from the camera."""
         world = self._world
         moment = world.at(camera_s, t_s)
@@ -142,7 +143,7 @@ class Drive:
         ]
 
 
-def _between(xyz: F32, low: float, high: float) -> tuple[F32, npt.NDArray[np.intp]]:
+def _between(xyz: Float32Array, low: float, high: float) -> tuple[Float32Array, npt.NDArray[np.intp]]:
     """Return (n, 2) places (d, s) of the corners of faces (F, 8, 3) cut at two heights, and (n,) the face of each."""
     following = np.roll(xyz, -1, axis=1)
     y, y_next = xyz[..., 1], following[..., 1]

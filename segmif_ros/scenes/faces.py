@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array
 from segmif_ros.scenes.climate import Climate, Rgb
-
-F32 = npt.NDArray[np.float32]
 
 CORNERS = 8
 LABEL, RED, GREEN, BLUE, EMIT_R, EMIT_G, EMIT_B = range(7)
@@ -72,8 +71,8 @@ def surface(
 class Faces:
     """xyz float32 (F, 8, 3) as (d, y, s) in metres; attributes float32 (F, NUM_ATTRIBUTES). Drawn in this order."""
 
-    xyz: F32
-    attributes: F32
+    xyz: Float32Array
+    attributes: Float32Array
 
     @staticmethod
     def of(xyz: Sequence[npt.NDArray[np.floating]], rows: Sequence[Sequence[float]]) -> Faces:
@@ -122,7 +121,7 @@ class Faces:
             xyz = np.stack([cos * x + sin * z, xyz[..., 1], cos * z - sin * x], axis=-1)
         return Faces(xyz=xyz + np.array([d, y, s], np.float32), attributes=self.attributes)
 
-    def lambert(self, direction: tuple[float, float, float]) -> F32:
+    def lambert(self, direction: tuple[float, float, float]) -> Float32Array:
         """(F,) cosine between each face's normal and a direction, 0 where the face looks away."""
         p = self.xyz
         q = np.roll(p, -1, axis=1)
@@ -135,23 +134,21 @@ class Faces:
             axis=1,
         )
         normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
-        cosine: F32 = normal @ np.asarray(direction, np.float32)
+        cosine: Float32Array = normal @ np.asarray(direction, np.float32)
         return np.maximum(cosine, 0.0)
 
 
-def upright(x0: float, x1: float, y0: float, y1: float, z: float = 0.0) -> npt.NDArray[np.float32]:
+def upright(x0: float, x1: float, y0: float, y1: float, z: float = 0.0) -> Float32Array:
     """(4, 3) rectangle that faces the camera (its normal is -s)."""
     return np.array([[x0, y0, z], [x0, y1, z], [x1, y1, z], [x1, y0, z]], np.float32)
 
 
-def flat(x0: float, x1: float, z0: float, z1: float, y: float = 0.0) -> npt.NDArray[np.float32]:
+def flat(x0: float, x1: float, z0: float, z1: float, y: float = 0.0) -> Float32Array:
     """(4, 3) rectangle that faces up."""
     return np.array([[x0, y, z0], [x0, y, z1], [x1, y, z1], [x1, y, z0]], np.float32)
 
 
-def disc(
-    x: float, y: float, radius: float, *, radius_y: float | None = None, z: float = 0.0
-) -> npt.NDArray[np.float32]:
+def disc(x: float, y: float, radius: float, *, radius_y: float | None = None, z: float = 0.0) -> Float32Array:
     """(8, 3) octagon that faces the camera."""
     a = np.arange(8) * (np.pi / 4) + np.pi / 8
     ry = radius if radius_y is None else radius_y
@@ -160,7 +157,7 @@ def disc(
 
 def bar(
     a: tuple[float, float], b: tuple[float, float], width: float, *, end_width: float | None = None
-) -> npt.NDArray[np.float32]:
+) -> Float32Array:
     """(4, 3) bar from a to b (x, y) in the plane that faces the camera."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     length = max(float(np.hypot(dx, dy)), 1e-6)
@@ -177,19 +174,19 @@ def bar(
     )
 
 
-def box(x0: float, x1: float, y0: float, y1: float, z0: float, z1: float) -> dict[str, npt.NDArray[np.float32]]:
+def box(x0: float, x1: float, y0: float, y1: float, z0: float, z1: float) -> dict[str, Float32Array]:
     """The six outer faces of a box by name, each (4, 3), wound so that its normal looks outwards."""
     return prism((x0, x1, z0, z1), y0, (x0, x1, z0, z1), y1)
 
 
 def prism(
     low: tuple[float, float, float, float], y0: float, high: tuple[float, float, float, float], y1: float
-) -> dict[str, npt.NDArray[np.float32]]:
+) -> dict[str, Float32Array]:
     """A frustum between level rectangles (x0, x1, z0, z1): back (towards the camera), front, left, right, top."""
     a = [[low[0], y0, low[2]], [low[1], y0, low[2]], [low[1], y0, low[3]], [low[0], y0, low[3]]]
     b = [[high[0], y1, high[2]], [high[1], y1, high[2]], [high[1], y1, high[3]], [high[0], y1, high[3]]]
 
-    def quad(*points: list[float]) -> npt.NDArray[np.float32]:
+    def quad(*points: list[float]) -> Float32Array:
         return np.array(points, np.float32)
 
     return {

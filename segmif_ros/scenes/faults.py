@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from segmif_ros.arrays import Array
 
 NS_PER_S = 1_000_000_000
 CAMERAS = ("infrared", "rgb")
@@ -32,7 +32,6 @@ KINDS = {
     "shutter": "a uniform picture with a little noise, as a thermal camera's shutter gives",
 }
 
-Image = npt.NDArray[Any]
 
 _PATTERN = re.compile(
     r"(?P<camera>[a-z]+):(?P<kind>[a-z]+)@(?P<start>\d+(\.\d+)?)s?(\+(?P<duration>\d+(\.\d+)?)s?)?"
@@ -120,7 +119,7 @@ class FaultInjector:
         self._count = 0
         # of the latest frame without a fault
         self._stamps_ns: dict[str, int] = {}
-        self._pictures: dict[str, Image] = {}
+        self._pictures: dict[str, Array] = {}
 
     def active(self, camera: str, elapsed_ns: int) -> Fault | None:
         """Return the fault of a camera that holds now, if any."""
@@ -134,7 +133,7 @@ class FaultInjector:
             self._stamps_ns[camera] = stamp_ns
         return self._stamps_ns.setdefault(camera, stamp_ns)
 
-    def picture(self, camera: str, elapsed_ns: int, image: Image) -> Image | None:
+    def picture(self, camera: str, elapsed_ns: int, image: Array) -> Array | None:
         """Return the picture that a camera sends; None if it doesn't send.
 
         Args:
@@ -154,41 +153,41 @@ class FaultInjector:
         return _PICTURES[fault.kind](image, np.random.default_rng((self._seed, self._count)))
 
 
-def _saturation(image: Image) -> float:
+def _saturation(image: Array) -> float:
     return _SATURATED.get(image.dtype.str[1:], float(np.nanmax(image)))
 
 
-def _black(image: Image, _rng: np.random.Generator) -> Image:
+def _black(image: Array, _rng: np.random.Generator) -> Array:
     return np.zeros_like(image)
 
 
-def _white(image: Image, _rng: np.random.Generator) -> Image:
+def _white(image: Array, _rng: np.random.Generator) -> Array:
     return np.full_like(image, _saturation(image))
 
 
-def _flat(image: Image, _rng: np.random.Generator) -> Image:
+def _flat(image: Array, _rng: np.random.Generator) -> Array:
     return np.full_like(image, image.mean())
 
 
-def _fog(image: Image, _rng: np.random.Generator) -> Image:
+def _fog(image: Array, _rng: np.random.Generator) -> Array:
     values = cv2.GaussianBlur(image.astype(np.float32), (0, 0), max(1.0, image.shape[1] / 160))
     # a veil of light before a colour camera; before a thermal one, air at the scene's mean temperature
     veil = 200.0 if image.ndim == 3 else float(values.mean())
     return (veil + _FOG_CONTRAST * (values - veil)).astype(image.dtype)
 
 
-def _glare(image: Image, _rng: np.random.Generator) -> Image:
+def _glare(image: Array, _rng: np.random.Generator) -> Array:
     dazzled = image.copy()
     dazzled[:, : round(_GLARE_SHARE * image.shape[1])] = _saturation(image)
     return dazzled
 
 
-def _shutter(image: Image, rng: np.random.Generator) -> Image:
+def _shutter(image: Array, rng: np.random.Generator) -> Array:
     noise = _SHUTTER_NOISE * _saturation(image) * (rng.random(image.shape, np.float32) - 0.5)
     return np.rint(float(image.mean()) + noise).astype(image.dtype)
 
 
-_PICTURES: dict[str, Callable[[Image, np.random.Generator], Image]] = {
+_PICTURES: dict[str, Callable[[Array, np.random.Generator], Array]] = {
     "black": _black,
     "white": _white,
     "flat": _flat,

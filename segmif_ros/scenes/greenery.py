@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from segmif_ros.arrays import Float32Array
 from segmif_ros.scenes import classes as c
 from segmif_ros.scenes.climate import Climate
-from segmif_ros.scenes.faces import BLUE, CROWN, F32, RED, SHADE_C, Faces, bar, box, scaled, surface
+from segmif_ros.scenes.faces import BLUE, CROWN, RED, SHADE_C, Faces, bar, box, scaled, surface
 from segmif_ros.scenes.things import Rng, Thing, pick
 
 
@@ -61,7 +62,7 @@ def tree(rng: Rng, climate: Climate, d: float, s: float, *, bare: bool = False) 
     return Thing(faces=faces.placed(d, s), s_m=s, shadows=((d, s, width, height),))
 
 
-def _branches(rng: Rng, trunk_h: float, height: float, width: float) -> F32:
+def _branches(rng: Rng, trunk_h: float, height: float, width: float) -> Float32Array:
     """(F, 4, 3) boughs that fork three times, thinner and shorter each time."""
     starts = np.full((6, 2), (0.0, trunk_h)) + rng.uniform(0, 0.25, (6, 1)) * (0.0, height - trunk_h)
     angles = np.linspace(-1.0, 1.0, 6) + rng.normal(0, 0.15, 6)

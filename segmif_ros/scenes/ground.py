@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Image
 from segmif_ros.scenes import classes as c
 from segmif_ros.scenes.climate import Climate, Rgb
-from segmif_ros.scenes.faces import F32, scaled, surface
+from segmif_ros.scenes.faces import scaled, surface
 
 REACH_M, STEP_M = 60.0, 0.05
 SLOTS = int(2 * REACH_M / STEP_M)
@@ -21,8 +22,8 @@ PLAIN, DASH, ZEBRA, STOP, CROSS_ROAD = range(5)
 class Ground:
     """rows: attribute rows of the ground surfaces; table uint8 (zones, SLOTS): which row at which d; zones along s."""
 
-    rows: F32
-    table: npt.NDArray[np.uint8]
+    rows: Float32Array
+    table: Image
     lane_m: float
     lanes: int  # in each direction
     parking_m: float  # width of the strip at the kerb
@@ -34,7 +35,7 @@ class Ground:
     stops: tuple[tuple[float, float], ...]
     cross_roads: tuple[tuple[float, float], ...]
 
-    def zone(self, s: F32) -> npt.NDArray[np.intp]:
+    def zone(self, s: Float32Array) -> npt.NDArray[np.intp]:
         """(rows,) zone of the table that holds at positions s along the road."""
         s = np.mod(s, np.float32(self.period_m))
         zone = np.where(np.mod(s, self.dash_m) < 0.4 * self.dash_m, DASH, PLAIN)
@@ -43,7 +44,7 @@ class Ground:
                 zone[(s >= a) & (s < b)] = kind
         return zone
 
-    def surfaces(self, d: F32, s_rows: F32) -> npt.NDArray[np.uint8]:
+    def surfaces(self, d: Float32Array, s_rows: Float32Array) -> Image:
         """Which row of `rows` lies at lateral positions d (rows, W), whose image rows lie at s_rows (rows,)."""
         slot = np.clip((d + np.float32(REACH_M)) * np.float32(1 / STEP_M), 0, SLOTS - 1).astype(np.int32)
         slot += (self.zone(s_rows) * SLOTS).astype(np.int32)[:, None]

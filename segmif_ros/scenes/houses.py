@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segmif_ros.arrays import Float32Array
 from segmif_ros.scenes import classes as c
 from segmif_ros.scenes.climate import Climate, Rgb
-from segmif_ros.scenes.faces import F32, Faces, scaled, surface, upright
+from segmif_ros.scenes.faces import Faces, scaled, surface, upright
 from segmif_ros.scenes.things import Rng, Thing, pick
 
 WALLS: list[Rgb] = [
@@ -34,7 +35,9 @@ def building(rng: Rng, climate: Climate, side: int, d: float, s0: float, length:
     columns = max(1, int(length / look.pitch_m))
     centres = (s0 + (np.arange(columns) + 0.5) * length / columns).astype(np.float32)
 
-    def wall(a: F32, b: F32, low: F32 | float, high: F32 | float, inset: float) -> F32:
+    def wall(
+        a: Float32Array, b: Float32Array, low: Float32Array | float, high: Float32Array | float, inset: float
+    ) -> Float32Array:
         quads = np.empty((len(a), 4, 3), np.float32)
         quads[..., 0] = front - side * inset
         quads[:, 0, 1], quads[:, 1, 1], quads[:, 2, 1], quads[:, 3, 1] = low, high, high, low

@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Image, Mask
 from segmif_ros.scenes import classes as c
 from segmif_ros.scenes.car_camera import Camera, Painted, paint
 from segmif_ros.scenes.climate import Climate, noise_tile
-from segmif_ros.scenes.faces import CROWN, F32, LABEL, LEAF, surface
+from segmif_ros.scenes.faces import CROWN, LABEL, LEAF, surface
 from segmif_ros.scenes.world import World, WorldMoment
 
 TEXTURE_PX_PER_M = 26.0
@@ -28,29 +29,29 @@ class Layers:
     camera: Camera
     moment: WorldMoment
     painted: Painted
-    table: F32  # (surfaces, NUM_ATTRIBUTES): sky, ground, skyline, then the painted faces from first_face on
+    table: Float32Array  # (surfaces, NUM_ATTRIBUTES): sky, ground, skyline, then the painted faces from first_face on
     first_face: int
     index: npt.NDArray[np.uint16]  # (H, W) row of the table
-    is_ground: npt.NDArray[np.bool_]  # (H, W)
-    is_sky: npt.NDArray[np.bool_]  # (H, W)
-    distance: F32  # (H, W) metres
-    texture: F32  # (H, W) deviation 1, faded with distance
+    is_ground: Mask  # (H, W)
+    is_sky: Mask  # (H, W)
+    distance: Float32Array  # (H, W) metres
+    texture: Float32Array  # (H, W) deviation 1, faded with distance
     first_row: int
-    ground_d: F32  # (rows, W) metres
-    ground_s: F32  # (rows,) metres from the camera
-    sunlit: F32  # (rows, W) 0 in shadow, 1 in the sun
+    ground_d: Float32Array  # (rows, W) metres
+    ground_s: Float32Array  # (rows,) metres from the camera
+    sunlit: Float32Array  # (rows, W) 0 in shadow, 1 in the sun
 
-    def shows_sky(self) -> npt.NDArray[np.bool_]:
+    def shows_sky(self) -> Mask:
         """(first_row, W) the sky itself, and the gaps in the crowns of trees through which it shines."""
         rows = slice(0, self.first_row)
         gaps = np.take(self.table[:, LEAF] > CROWN - 0.5, self.index[rows]) & (self.texture[rows] > GAP)
         return gaps | self.is_sky[rows]
 
-    def labels(self) -> npt.NDArray[np.uint8]:
+    def labels(self) -> Image:
         """uint8 (H, W) FMB ids."""
         return np.take(self.table[:, LABEL].astype(np.uint8), self.index)
 
-    def depth(self) -> F32:
+    def depth(self) -> Float32Array:
         """(H, W) exact distance along the optical axis, metres; infinite for the sky and what lies at the horizon.
 
         `distance` has one value for a whole face. Here each face is the plane through its corners, and one over the
@@ -131,7 +132,7 @@ def make_layers(world: World, climate: Climate, camera: Camera, t_s: float, skyl
 class Skyline:
     """(1024,) height (rad) of what lies at the horizon, all round; houses or woods."""
 
-    height_rad: F32
+    height_rad: Float32Array
     town: bool
 
     def top(self, camera: Camera) -> npt.NDArray[np.intp]:
@@ -157,7 +158,7 @@ def make_skyline(rng: np.random.Generator) -> Skyline:
 
 
 @lru_cache(maxsize=1)
-def surface_tiles() -> F32:
+def surface_tiles() -> Float32Array:
     """(256, 256, 2): noise for plain surfaces and for foliage; it repeats without a seam."""
     leaf = noise_tile(11, 0.45)
     leaf = np.asarray(cv2.GaussianBlur(np.tile(leaf, (3, 3)), (0, 0), 0.9), np.float32)[256:512, 256:512]
@@ -166,14 +167,14 @@ def surface_tiles() -> F32:
 
 def _distance_and_texture(
     index: npt.NDArray[np.uint16],
-    is_ground: npt.NDArray[np.bool_],
-    table: F32,
+    is_ground: Mask,
+    table: Float32Array,
     first_face: int,
     painted: Painted,
     camera: Camera,
-    ground_d: F32,
-    ground_s: F32,
-) -> tuple[F32, F32]:
+    ground_d: Float32Array,
+    ground_s: Float32Array,
+) -> tuple[Float32Array, Float32Array]:
     """Both (H, W). The texture sticks to its surface: it is looked up in metres from a face's corner."""
     first = camera.height - len(ground_s)
     distance = np.full(len(table), 400.0, np.float32)
@@ -199,7 +200,7 @@ def _distance_and_texture(
     return depth, texture
 
 
-def _sunlit(moment: WorldMoment, climate: Climate, camera: Camera, first: int) -> F32:
+def _sunlit(moment: WorldMoment, climate: Climate, camera: Camera, first: int) -> Float32Array:
     """(rows, W): 0 where something throws its shadow on the ground, 1 in the sun."""
     shade = np.zeros((camera.height - first, camera.width), np.uint8)
     if climate.sun > 0.1:

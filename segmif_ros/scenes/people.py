@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from segmif_ros.arrays import Float32Array
 from segmif_ros.scenes import classes as c
 from segmif_ros.scenes.climate import Climate, Rgb
-from segmif_ros.scenes.faces import CORNERS, F32, NUM_ATTRIBUTES, Faces, surface
+from segmif_ros.scenes.faces import CORNERS, NUM_ATTRIBUTES, Faces, surface
 
 Rng = np.random.Generator
 SKIN_C = 33.0
@@ -21,11 +22,11 @@ CLOTHES: list[Rgb] = [
 SKINS: list[Rgb] = [(0.55, 0.34, 0.24), (0.42, 0.25, 0.16), (0.25, 0.13, 0.08), (0.10, 0.055, 0.035)]
 
 
-def _at(x: float, y: float) -> F32:
+def _at(x: float, y: float) -> Float32Array:
     return np.array([x, y], np.float32)
 
 
-def _capsule(a: F32, b: F32, wa: F32, wb: F32) -> F32:
+def _capsule(a: Float32Array, b: Float32Array, wa: Float32Array, wb: Float32Array) -> Float32Array:
     """(P, 8, 2) rounded bars from a to b (P, 2) with half widths wa, wb (P,)."""
     axis = b - a
     axis = axis / (np.linalg.norm(axis, axis=1, keepdims=True) + 1e-6)
@@ -133,7 +134,7 @@ class Crowd:
         lean = np.where(sits, 0.10, 0.02) * (1 - f)
         neck = hip + np.stack([way * lean, np.full(p, 0.32)], axis=1)
         one = np.ones(p, np.float32)
-        shape: dict[str, F32] = {}
+        shape: dict[str, Float32Array] = {}
         for k, sign in ((0, -1.0), (1, 1.0)):
             swing = reach * np.sin(a) * sign
             lift = np.maximum(0, np.cos(a) * sign) * moving

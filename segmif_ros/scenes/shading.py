@@ -11,11 +11,11 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Image
 from segmif_ros.scenes.car_camera import Camera
 from segmif_ros.scenes.climate import Climate, noise_tile
-from segmif_ros.scenes.faces import BLUE, EMIT_B, EMIT_R, F32, RED, RETRO, TEX
+from segmif_ros.scenes.faces import BLUE, EMIT_B, EMIT_R, RED, RETRO, TEX
 from segmif_ros.scenes.layers import Layers
 
 RETRO_GAIN = 10.0
@@ -25,7 +25,7 @@ RETRO_GAIN = 10.0
 class ColourCamera:
     """The RGB camera: fall-off to the corners (H, W), its blur in pixels, contrast of its tone curve, compression."""
 
-    vignette: F32
+    vignette: Float32Array
     blur_px: float
     contrast: float
     jpeg_quality: int  # 0: not compressed
@@ -44,7 +44,7 @@ def make_colour_camera(rng: np.random.Generator, height: int, width: int) -> Col
 
 def render_rgb(
     layers: Layers, climate: Climate, optics: ColourCamera, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.uint8], F32]:
+) -> tuple[Image, Float32Array]:
     """((H, W, 3) uint8 RGB, (rows, W) share of cloud over the first rows)."""
     camera, table, index, first = layers.camera, layers.table, layers.index, layers.first_row
     # Ground pixels get their light from their own place, all others from their face.
@@ -85,11 +85,11 @@ def render_rgb(
     return expose(radiance, climate, optics, rng), cloud
 
 
-def _lamp_rgb(climate: Climate) -> F32:
+def _lamp_rgb(climate: Climate) -> Float32Array:
     return np.array(climate.lamp_rgb, np.float32) * np.float32(0.22 if climate.lighting == "night" else 0.12)
 
 
-def _light_on_faces(layers: Layers, climate: Climate) -> F32:
+def _light_on_faces(layers: Layers, climate: Climate) -> Float32Array:
     """(surfaces, 3) light on each surface of the table, but for the own headlights."""
     moment, faces = layers.moment, layers.painted.faces
     ambient = np.array(climate.ambient_rgb, np.float32)
@@ -102,7 +102,7 @@ def _light_on_faces(layers: Layers, climate: Climate) -> F32:
     return light
 
 
-def _light_on_ground(layers: Layers, climate: Climate) -> F32:
+def _light_on_ground(layers: Layers, climate: Climate) -> Float32Array:
     """(rows, W, 3) light on the ground, but for the own headlights."""
     rows, width = layers.ground_d.shape
     light = np.empty((rows, width, 3), np.float32)
@@ -118,17 +118,17 @@ def _light_on_ground(layers: Layers, climate: Climate) -> F32:
 
 
 @lru_cache(maxsize=1)
-def grain() -> F32:
+def grain() -> Float32Array:
     """(512, 1024, 3) sensor grain of deviation 1: mostly fine, partly blotchy, as compressed images have it."""
     rng = np.random.default_rng(20240)
     fine = rng.standard_normal((512, 1024, 3)).astype(np.float32)
     fine = 0.55 * fine + 0.45 * fine.mean(axis=2, keepdims=True) * np.float32(3**0.5)
     blotchy = cv2.GaussianBlur(rng.standard_normal((512, 1024, 3)).astype(np.float32), (0, 0), 1.6) * np.float32(5.0)
-    mixed: F32 = 0.75 * fine + 0.45 * blotchy
+    mixed: Float32Array = 0.75 * fine + 0.45 * blotchy
     return mixed / np.float32(mixed.std())
 
 
-def grain_patch(rng: np.random.Generator, height: int, width: int) -> F32:
+def grain_patch(rng: np.random.Generator, height: int, width: int) -> Float32Array:
     """(height, width, 3) of the grain, from a random place."""
     tile = grain()
     y, x = int(rng.integers(0, 512)), int(rng.integers(0, 1024))
@@ -136,7 +136,7 @@ def grain_patch(rng: np.random.Generator, height: int, width: int) -> F32:
     return tile[rows[:, None], columns[None, :]]
 
 
-def lamp_light(d: F32, s: F32, lamps: F32) -> F32:
+def lamp_light(d: Float32Array, s: Float32Array, lamps: Float32Array) -> Float32Array:
     """Light of the street lamps (L, 3: d, height, s) on points (d, s), about 1 straight below a lamp."""
     light = np.zeros(np.broadcast_shapes(d.shape, s.shape), np.float32)
     for lamp_d, height, lamp_s in lamps:
@@ -146,7 +146,7 @@ def lamp_light(d: F32, s: F32, lamps: F32) -> F32:
     return light
 
 
-def headlight_beam(camera: Camera) -> F32:
+def headlight_beam(camera: Camera) -> Float32Array:
     """(H, W) own low beam: broad, bright below the horizon, a tenth above."""
     u = (np.arange(camera.width, dtype=np.float32) - camera.centre_u) / camera.focal_px
     v = (np.arange(camera.height, dtype=np.float32) - camera.horizon_v) / camera.focal_px
@@ -155,7 +155,9 @@ def headlight_beam(camera: Camera) -> F32:
     return (down[:, None] * across[None, :]).astype(np.float32)
 
 
-def sky_radiance(climate: Climate, camera: Camera, clouds: F32, rows: int) -> tuple[F32, F32]:
+def sky_radiance(
+    climate: Climate, camera: Camera, clouds: Float32Array, rows: int
+) -> tuple[Float32Array, Float32Array]:
     """((rows, W, 3) radiance of the sky, (rows, W) share of cloud 0..1)."""
     elevation = np.maximum(camera.horizon_v - np.arange(rows, dtype=np.float32), 0) / camera.focal_px
     blend = np.exp(-elevation / 0.18)[:, None, None]
@@ -174,7 +176,7 @@ def sky_radiance(climate: Climate, camera: Camera, clouds: F32, rows: int) -> tu
     return sky.astype(np.float32), share.astype(np.float32)
 
 
-def wet_reflection(radiance: F32, layers: Layers, wetness: float) -> None:
+def wet_reflection(radiance: Float32Array, layers: Layers, wetness: float) -> None:
     """Mirror what stands over the horizon in the wet ground, in place; rough asphalt draws it out downwards."""
     camera, first = layers.camera, layers.first_row
     height, width = camera.height, camera.width
@@ -190,7 +192,7 @@ def wet_reflection(radiance: F32, layers: Layers, wetness: float) -> None:
     radiance[first:] = radiance[first:] * (1 - 0.8 * share) + image * share
 
 
-def glare(radiance: F32, limit: float = 60.0) -> F32:
+def glare(radiance: Float32Array, limit: float = 60.0) -> Float32Array:
     """What bright lights spill over their surroundings in the lens, of the image's shape."""
     height, width = radiance.shape[:2]
     small = cv2.resize(np.minimum(radiance, limit), (width // 4, height // 4), interpolation=cv2.INTER_AREA)
@@ -202,7 +204,7 @@ def glare(radiance: F32, limit: float = 60.0) -> F32:
 
 
 @lru_cache(maxsize=4)
-def _tone_table(contrast: float) -> npt.NDArray[np.float32]:
+def _tone_table(contrast: float) -> Float32Array:
     x = np.linspace(0, 8, 8192)
     # A shoulder that keeps lights from clipping hard, then the display's gamma.
     y = x * (1 + x / 16.0) / (1 + x * 0.62)
@@ -211,7 +213,7 @@ def _tone_table(contrast: float) -> npt.NDArray[np.float32]:
     return (np.clip(y, 0, 1) * 255).astype(np.float32)
 
 
-def expose(radiance: F32, climate: Climate, optics: ColourCamera, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def expose(radiance: Float32Array, climate: Climate, optics: ColourCamera, rng: np.random.Generator) -> Image:
     """(H, W, 3) uint8 RGB as a camera delivers it."""
     height, width = radiance.shape[:2]
     image = cv2.GaussianBlur(radiance, (0, 0), optics.blur_px)
@@ -235,7 +237,7 @@ def expose(radiance: F32, climate: Climate, optics: ColourCamera, rng: np.random
     return finished
 
 
-def rain_streaks(rng: np.random.Generator, height: int, width: int) -> F32:
+def rain_streaks(rng: np.random.Generator, height: int, width: int) -> Float32Array:
     """(H, W) 0..1."""
     plane = np.zeros((height, width), np.uint8)
     slant = float(rng.normal(0, 0.08))
@@ -247,6 +249,6 @@ def rain_streaks(rng: np.random.Generator, height: int, width: int) -> F32:
 
 
 @lru_cache(maxsize=1)
-def cloud_tile() -> F32:
+def cloud_tile() -> Float32Array:
     """(256, 256) soft noise."""
     return noise_tile(23, 1.7)

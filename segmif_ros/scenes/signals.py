@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from segmif_ros.arrays import Float32Array
 from segmif_ros.scenes import classes as c
 from segmif_ros.scenes.climate import Climate, Rgb
-from segmif_ros.scenes.faces import F32, Faces, bar, disc, scaled, surface, upright
+from segmif_ros.scenes.faces import Faces, bar, disc, scaled, surface, upright
 from segmif_ros.scenes.street import pole_row
 from segmif_ros.scenes.things import Rng, Thing
 
@@ -15,7 +16,7 @@ GREEN: Rgb = (0.05, 1.0, 0.45)
 AMBER: Rgb = (1.0, 0.6, 0.05)
 RED: Rgb = (1.0, 0.06, 0.03)
 _FORWARD = np.array([0, 0, -0.06], np.float32)  # what is drawn on a plate lies before its pole
-Parts = tuple[list[F32], list[list[float]]]
+Parts = tuple[list[Float32Array], list[list[float]]]
 
 
 def _head(rng: Rng, climate: Climate, x: float, base: float, *, lenses: int, away: bool) -> Parts:
@@ -29,7 +30,7 @@ def _head(rng: Rng, climate: Climate, x: float, base: float, *, lenses: int, awa
 
     half, pitch = 0.19 * size, 0.33 * size
     tall = lenses * pitch + 0.08 * size
-    polygons: list[F32] = []
+    polygons: list[Float32Array] = []
     rows: list[list[float]] = []
     if lenses == 3 and rng.random() < 0.4:  # a backboard, some with a white rim
         if rng.random() < 0.5:
@@ -78,7 +79,7 @@ def signal(rng: Rng, climate: Climate, d: float, s: float) -> Thing:
     return Thing(faces=faces, s_m=s, shadows=((d, s, 0.15, height),))
 
 
-def _plates(rng: Rng, height: float) -> list[tuple[F32, Rgb]]:
+def _plates(rng: Rng, height: float) -> list[tuple[Float32Array, Rgb]]:
     """The polygons of one sign with their colours; its lower edge is at height."""
     white, black, yellow = (0.75, 0.75, 0.75), (0.02, 0.02, 0.02), (0.75, 0.5, 0.03)
     red, blue, green = (0.55, 0.04, 0.05), (0.03, 0.12, 0.5), (0.02, 0.25, 0.1)
@@ -96,7 +97,7 @@ def _plates(rng: Rng, height: float) -> list[tuple[F32, Rgb]]:
         ground = yellow if rng.random() < 0.25 else white
         sign = -1.0 if rng.random() < 0.25 else 1.0  # give way points down
 
-        def triangle(k: float) -> F32:
+        def triangle(k: float) -> Float32Array:
             return np.array([[-k, y - 0.6 * sign * k, z], [0, y + sign * k, z], [k, y - 0.6 * sign * k, z]], np.float32)
 
         return [(triangle(1.3 * w), red), (triangle(0.85 * w), ground), (triangle(0.35 * w), black)]

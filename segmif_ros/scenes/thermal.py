@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Image
 from segmif_ros.scenes.car_camera import Camera
 from segmif_ros.scenes.climate import Climate
-from segmif_ros.scenes.faces import F32, SHADE_C, SUN_K, TEX_K
+from segmif_ros.scenes.faces import SHADE_C, SUN_K, TEX_K
 from segmif_ros.scenes.layers import Layers
 
 MAX_COUNT = 16383
@@ -29,8 +30,8 @@ class ThermalCamera:
     gain_per_k: float
     blur_px: float
     noise_k: float
-    column_k: F32  # (W,) fixed pattern
-    shading_k: F32  # (H, W) slow fall-off of the lens
+    column_k: Float32Array  # (W,) fixed pattern
+    shading_k: Float32Array  # (H, W) slow fall-off of the lens
     low_c: float
     high_c: float
     detail: float
@@ -38,7 +39,7 @@ class ThermalCamera:
     overshoot: float
     knee: float
 
-    def counts(self, temperature_c: F32, rng: np.random.Generator) -> npt.NDArray[np.uint16]:
+    def counts(self, temperature_c: Float32Array, rng: np.random.Generator) -> npt.NDArray[np.uint16]:
         """(H, W) uint16 of 14 bits."""
         image = cv2.GaussianBlur(temperature_c, (0, 0), self.blur_px)
         height, width = image.shape
@@ -47,7 +48,7 @@ class ThermalCamera:
         raw = np.float32(self.offset) + np.float32(self.gain_per_k) * (image - np.float32(20.0))
         return np.clip(raw + 0.5, 0, MAX_COUNT).astype(np.uint16)
 
-    def render8(self, counts: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    def render8(self, counts: npt.NDArray[np.uint16]) -> Image:
         """(H, W) uint8: a fixed range of the scene, so that it does not flicker, with some local equalisation."""
         low = self.offset + self.gain_per_k * (self.low_c - 20.0)
         high = self.offset + self.gain_per_k * (self.high_c - 20.0)
@@ -97,7 +98,7 @@ def make_thermal_camera(rng: np.random.Generator, climate: Climate, height: int,
 
 
 def render_counts(
-    layers: Layers, climate: Climate, camera: ThermalCamera, cloud: F32, rng: np.random.Generator
+    layers: Layers, climate: Climate, camera: ThermalCamera, cloud: Float32Array, rng: np.random.Generator
 ) -> npt.NDArray[np.uint16]:
     """(H, W) uint16 counts of a moment; cloud as render_rgb gives it."""
     table, index, first = layers.table, layers.index, layers.first_row
@@ -118,7 +119,7 @@ def render_counts(
     return camera.counts(temperature, rng)
 
 
-def sky_temperature(climate: Climate, camera: Camera, cloud: F32) -> F32:
+def sky_temperature(climate: Climate, camera: Camera, cloud: Float32Array) -> Float32Array:
     """(rows, W) apparent temperature of the sky; cloud as sky_radiance gives it."""
     rows = len(cloud)
     elevation = np.maximum(camera.horizon_v - np.arange(rows, dtype=np.float32), 0) / camera.focal_px

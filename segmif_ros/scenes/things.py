@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segmif_ros.arrays import Float32Array
 from segmif_ros.scenes.climate import Rgb
-from segmif_ros.scenes.faces import F32, Faces, scaled
+from segmif_ros.scenes.faces import Faces, scaled
 
 Rng = np.random.Generator
 
@@ -23,7 +24,7 @@ class Thing:
 
     faces: Faces
     s_m: float
-    key_m: float | F32 = 0.0
+    key_m: float | Float32Array = 0.0
     shadows: tuple[tuple[float, float, float, float], ...] = ()
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from segmif_ros.arrays import Float32Array
 from segmif_ros.scenes import classes as c
 from segmif_ros.scenes.climate import Climate, Rgb
-from segmif_ros.scenes.faces import F32, Faces, bar, disc, surface, upright
+from segmif_ros.scenes.faces import Faces, bar, disc, surface, upright
 from segmif_ros.scenes.things import Rng
 
 _FRAMES: list[Rgb] = [
@@ -24,7 +25,7 @@ def along(facing: float, turn: float) -> float:
     return (0.5 * np.pi if facing > 0 else -0.5 * np.pi) + turn
 
 
-def _wheel(x: float, radius: float, width: float) -> list[F32]:
+def _wheel(x: float, radius: float, width: float) -> list[Float32Array]:
     a = np.arange(9) * (np.pi / 4)
     ring = [(x + radius * float(np.cos(k)), radius + radius * float(np.sin(k))) for k in a]
     return [bar(ring[i], ring[i + 1], width) for i in range(8)]
@@ -47,7 +48,7 @@ def bicycle(rng: Rng, climate: Climate) -> Faces:
 
     tyre, frame = row((0.02, 0.02, 0.02), "rubber"), row(colour, "metal")
     spoke = row((0.3, 0.3, 0.3), "metal")
-    polygons: list[F32] = []
+    polygons: list[Float32Array] = []
     rows: list[list[float]] = []
     for x in (-0.52, 0.52):
         for k in range(3):

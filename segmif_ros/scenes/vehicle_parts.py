@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from segmif_ros.arrays import Float32Array
 from segmif_ros.scenes.climate import Climate, Rgb
-from segmif_ros.scenes.faces import F32, scaled, surface, upright
+from segmif_ros.scenes.faces import scaled, surface, upright
 
 Rng = np.random.Generator
 
@@ -32,18 +33,20 @@ OUTWARDS = {
 }
 
 
-def part(quad: F32, u0: float, u1: float, v0: float, v1: float) -> F32:
+def part(quad: Float32Array, u0: float, u1: float, v0: float, v1: float) -> Float32Array:
     """(4, 3) what lies between the shares u of the width and v of the height of a quad from box() or prism()."""
     share = np.array([[u0, v0], [u0, v1], [u1, v1], [u1, v0]], np.float32)
     u, v = share[:, :1], share[:, 1:]
     return np.asarray((1 - v) * ((1 - u) * quad[0] + u * quad[3]) + v * ((1 - u) * quad[1] + u * quad[2]), np.float32)
 
 
-def wheels(half_width: float, radius: float, axles: list[float], *, arch: float = 1.0) -> tuple[list[F32], list[F32]]:
+def wheels(
+    half_width: float, radius: float, axles: list[float], *, arch: float = 1.0
+) -> tuple[list[Float32Array], list[Float32Array]]:
     """(tyres, hubs) as octagons in both side planes, wound outwards; arch widens them about the same axle."""
     a = np.arange(8) * (np.pi / 4) + np.pi / 8
-    tyres: list[F32] = []
-    hubs: list[F32] = []
+    tyres: list[Float32Array] = []
+    hubs: list[Float32Array] = []
     for z in axles:
         for sign in (-1.0, 1.0):
             for r, store in ((arch * radius, tyres), (0.55 * radius, hubs)):
@@ -64,7 +67,7 @@ def lights(
     *,
     running: bool,
     braking: bool,
-) -> tuple[list[F32], list[list[float]]]:
+) -> tuple[list[Float32Array], list[list[float]]]:
     """(quads, surface rows) of tail lights and head lights on both sides, at height y; lit in the dark or in rain."""
     dark = climate.lighting != "day" or climate.weather != "clear"
     on = running and dark

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from segmif_ros.arrays import Float32Array
 from segmif_ros.scenes import classes as c
 from segmif_ros.scenes.climate import Climate, Rgb
-from segmif_ros.scenes.faces import F32, Faces, box, flat, prism, scaled, surface, upright
+from segmif_ros.scenes.faces import Faces, box, flat, prism, scaled, surface, upright
 from segmif_ros.scenes.vehicle_parts import OUTWARDS, Rng, a_paint, lights, part, wheels
 
 
@@ -99,7 +100,7 @@ def car(rng: Rng, climate: Climate, *, running: bool, braking: bool = False) -> 
         (0.95 * hl, base, 0.88),
     ]
     margin = float(rng.uniform(0.15, 0.4))
-    polygons: list[F32] = [
+    polygons: list[Float32Array] = [
         flat(-half_width - margin, half_width + margin, -hl - margin, hl + margin, 0.008),
         flat(-half_width - 0.08, half_width + 0.08, -hl - 0.1, hl + 0.1, 0.01),
     ]
@@ -197,7 +198,7 @@ def truck(rng: Rng, climate: Climate, *, running: bool) -> Faces:
         (-0.97 * half_width, 0.97 * half_width, hl - 1.9, hl - 0.25),
         cab_h,
     )
-    polygons: list[F32] = [flat(-half_width, half_width, -hl, hl, 0.01)]
+    polygons: list[Float32Array] = [flat(-half_width, half_width, -hl, hl, 0.01)]
     rows = [under]
     for x in (-half_width + 0.05, half_width - 0.5):
         polygons += [upright(x, x + 0.45, 0.0, 1.0, -hl + 0.4), upright(x, x + 0.4, 0.0, 0.7, hl - 0.4)[::-1]]
@@ -272,7 +273,7 @@ def bus(rng: Rng, climate: Climate, *, running: bool) -> Faces:
     )
     body_k = 2.0 * hot + float(rng.normal(1.0, 2.5))
     hull = box(-half_width, half_width, 0.35, height, -hl, hl)
-    polygons: list[F32] = [flat(-half_width, half_width, -hl, hl, 0.01)]
+    polygons: list[Float32Array] = [flat(-half_width, half_width, -hl, hl, 0.01)]
     rows = [under]
     for x in (-half_width + 0.05, half_width - 0.4):
         polygons += [upright(x, x + 0.35, 0.0, 0.5, -hl + 0.5), upright(x, x + 0.35, 0.0, 0.5, hl - 0.5)[::-1]]

@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Float64Array
 from segmif_ros.scenes.car_camera import Camera, Road
 from segmif_ros.scenes.climate import Climate
-from segmif_ros.scenes.faces import CORNERS, F32, NUM_ATTRIBUTES, Faces
+from segmif_ros.scenes.faces import CORNERS, NUM_ATTRIBUTES, Faces
 from segmif_ros.scenes.ground import Ground, make_ground
 from segmif_ros.scenes.layout import PERIOD_M, Motion, StreetLayout
 
@@ -24,10 +24,10 @@ class WorldMoment:
     """All faces, s from the camera; sort key of each and sun on each (F,); street lamps (L, 3) as (d, height, s)."""
 
     faces: Faces
-    sort_key: F32
-    lambert: F32
-    lamps: F32
-    shadows: F32  # (N, 4): d, s (relative), half width, height
+    sort_key: Float32Array
+    lambert: Float32Array
+    lamps: Float32Array
+    shadows: Float32Array  # (N, 4): d, s (relative), half width, height
 
 
 class World:
@@ -109,9 +109,7 @@ class World:
             shadows=np.concatenate([shadows, *cards, feet]).astype(np.float32),
         )
 
-    def _places(
-        self, motions: list[Motion], camera_s: float, t_s: float, clearance: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
+    def _places(self, motions: list[Motion], camera_s: float, t_s: float, clearance: Float64Array) -> Float64Array:
         """(N, 2) d, and s from the camera; who is nearer than clearance (d, s) to the own car is put out of sight."""
         at = np.array([motion.at(t_s, camera_s) for motion in motions]).reshape(-1, 2)
         # Who leaves the street on one side comes back on the other.
@@ -153,11 +151,11 @@ class WorldView:
 _NOBODY = Faces(xyz=np.empty((0, CORNERS, 3), np.float32), attributes=np.empty((0, NUM_ATTRIBUTES), np.float32))
 
 
-def _wrap(s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _wrap(s: Float64Array) -> Float64Array:
     """Positions from the camera, folded into the stretch of street that is around it."""
     return np.mod(s + BEHIND_M, PERIOD_M) - BEHIND_M
 
 
-def _offsets(at: npt.NDArray[np.float64]) -> F32:
+def _offsets(at: Float64Array) -> Float32Array:
     """(N, 3) what to add to (d, y, s) for places (N, 2)."""
     return np.column_stack([at[:, 0], np.zeros(len(at)), at[:, 1]]).astype(np.float32)

@@ -15,21 +15,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from segmif_ros.arrays import Array
 from segmif_ros.imaging.gain import ThermalGain
 from segmif_ros.rig.registration_modes import AnyRegistration
 from segmif_ros.stream.intake import Intake, MakePairer
 from segmif_ros.stream.notices import Notices
 from segmif_ros.stream.pairing import NearestStampPairer, OffsetSummary
 from segmif_ros.stream.pipeline_config import PipelineConfig
-from segmif_ros.stream.processing import (
-    Array,
-    Clock,
-    Frame,
-    Output,
-    PairProcessor,
-    PairRefusedError,
-    in_one_line,
-)
+from segmif_ros.stream.processing import Clock, Frame, Output, PairProcessor, PairRefusedError, in_one_line
 from segmif_ros.stream.single_camera import CameraReport, Moment
 from segmif_ros.stream.slot import LatestSlot
 from segmif_ros.stream.statistics import Progress, Snapshot, Statistics

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Array
 from segmif_ros.imaging.compressed import CompressedBuffer, decompress
 from segmif_ros.imaging.crop import Crop
 from segmif_ros.imaging.encodings import (
@@ -46,7 +46,6 @@ if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineProtocol, EngineResult
     from segmif_ros.stream.temporal import TemporalFilter
 
-Array = npt.NDArray[Any]
 Clock = Callable[[], int]
 _LONGEST = 500  # characters of a line
 _SPOKEN = {"infrared": "infrared", "rgb": "RGB"}

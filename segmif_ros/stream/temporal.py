@@ -19,15 +19,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Float64Array, Image
 from segmif_ros.imaging.histogram import byte_counts
 
-Image = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 # from the stamps of two frames and (height, width): the (3, 3) homography from pixels of the second to the first, by
 # how the camera turned between them; None where that isn't known
-Turn = Callable[[int, int, tuple[int, int]], "npt.NDArray[np.float64] | None"]
+Turn = Callable[[int, int, tuple[int, int]], "Float64Array | None"]
 
 NS_PER_S = 1_000_000_000
 
@@ -83,7 +81,7 @@ class TemporalFilter:
         # of a confidence, for its class and against others
         self._for = np.rint(worth).clip(1, 255).astype(np.uint8)
         self._against = np.ceil(self._config.contrary * worth).clip(1, 255).astype(np.uint8)
-        self._grid: Floats = np.zeros((0, 0, 2), np.float32)
+        self._grid: Float32Array = np.zeros((0, 0, 2), np.float32)
         self.reset()
 
     def reset(self) -> None:
@@ -135,7 +133,7 @@ class TemporalFilter:
         factor = cv2.LUT(labels, np.rint(_EAGER_UNIT * eager).clip(1, 255).astype(np.uint8))
         return np.asarray(cv2.multiply(against, factor, scale=1 / _EAGER_UNIT), np.uint8)
 
-    def _carried(self, small: Image, shape: tuple[int, int], turned: npt.NDArray[np.float64] | None) -> Image | None:
+    def _carried(self, small: Image, shape: tuple[int, int], turned: Float64Array | None) -> Image | None:
         """Return the state (H, W, 3) where each pixel was before, its evidence 0 where that isn't known.
 
         None if nothing is known of the past.
@@ -173,7 +171,7 @@ class TemporalFilter:
         kept = cv2.min(cv2.extractChannel(carried, 1), cv2.resize(most, shape[::-1], interpolation=cv2.INTER_NEAREST))
         return np.asarray(cv2.insertChannel(kept, carried, 1), np.uint8)
 
-    def _most(self, small: Image, before: Image, flow: Floats, back: Floats, there: Floats) -> Image:
+    def _most(self, small: Image, before: Image, flow: Float32Array, back: Float32Array, there: Float32Array) -> Image:
         """Return the evidence that each pixel of the small image may carry along at most, (H, W)."""
         config = self._config
         seen = cv2.remap(before, there, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -192,7 +190,7 @@ class TemporalFilter:
         return np.asarray(most, np.uint8)
 
 
-def _inside(places: Floats) -> Image:
+def _inside(places: Float32Array) -> Image:
     """Return 255 where a place (H, W, 2) of an image of that size lies in it, else 0."""
     height, width = places.shape[:2]
     return np.asarray(cv2.inRange(places, (0.0, 0.0), (width - 1.0, height - 1.0)), np.uint8)

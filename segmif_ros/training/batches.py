@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from segmif_ros.arrays import Image
 from segmif_ros.data.camvid import CamVid
 from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.label_mapping import LabelMapError, LabelMapping
 from segmif_ros.data.mixture import LostCamera, Mixture, PairSource, PublishedSource, SceneSource, Source
 from segmif_ros.data.published import open_dataset
 from segmif_ros.data.rgb_labels import RgbLabels
-from segmif_ros.data.transforms import Image, Sample, blend_luma
+from segmif_ros.data.transforms import Sample, blend_luma
 from segmif_ros.data.whole_targets import WholeTargets, made_target, target_files, target_folder
 from segmif_ros.evaluation.forward import to_plane
 from segmif_ros.evaluation.segmentation_metrics import LabelRangeError

@@ -12,9 +12,10 @@ from typing import TypedDict
 import torch
 from torch import nn
 
+from segmif_ros.arrays import Image
 from segmif_ros.imaging.prior import PriorMethod, prior_image
 from segmif_ros.inference.backends import BackendOptions, create_backend
-from segmif_ros.inference.backends.base import Backend, UInt8Image
+from segmif_ros.inference.backends.base import Backend
 from segmif_ros.inference.frame import FrameNetwork
 from segmif_ros.inference.sample_pairs import pattern_pairs
 
@@ -88,5 +89,5 @@ def frame_times(
     }
 
 
-def _frame(runner: Backend, prior: PriorMethod | None, infrared: UInt8Image, rgb: UInt8Image) -> None:
+def _frame(runner: Backend, prior: PriorMethod | None, infrared: Image, rgb: Image) -> None:
     runner.run(infrared, rgb, infrared if prior is None else prior_image(infrared, rgb, method=prior))

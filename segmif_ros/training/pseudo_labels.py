@@ -20,10 +20,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from segmif_ros.arrays import Image
 from segmif_ros.command_line import complain
 from segmif_ros.data.image_files import DatasetError, decode, read_content, read_rgb, to_grey
 from segmif_ros.data.mixture import split_hold_out
@@ -40,8 +40,6 @@ from segmif_ros.rig.preparation import Preparation, preparation_config
 from segmif_ros.rig.preparation_config import PreparationConfig
 from segmif_ros.training.pseudo_label_options import PseudoLabelConfig
 from segmif_ros.training.pseudo_label_options import add_arguments as add_arguments
-
-Image = npt.NDArray[np.uint8]
 
 PROG = "segmif pseudo-label"
 _SCALES = (0.75, 1.0, 1.25)

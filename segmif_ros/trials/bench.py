@@ -9,10 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from rich.console import Console
 
+from segmif_ros.arrays import Float64Array, Image
 from segmif_ros.command_line import parse_size
 from segmif_ros.files import write_json
 from segmif_ros.inference.backends import BACKENDS, TOLERANCES, available_backends, lacking
@@ -33,8 +33,7 @@ from segmif_ros.trials.bench_options import add_arguments as add_arguments
 from segmif_ros.trials.bench_rows import Row, groups, machine, table
 from segmif_ros.trials.bench_worker import PLAIN, PLAIN_UNTUNED, Ready, Runner, RunnerError, RunnerSpec
 
-UInt8Image = npt.NDArray[np.uint8]
-Pairs = list[tuple[UInt8Image, UInt8Image]]
+Pairs = list[tuple[Image, Image]]
 
 RANDOM = "random:"
 _BYTES_SAVED = {"float32": 1, "int8": 4}
@@ -184,9 +183,9 @@ def _row(
     times: list[dict[str, float]],
     peak_mib: float,
     reference: Ready,
-    plain: dict[str, npt.NDArray[np.float64]],
+    plain: dict[str, Float64Array],
     rates: Rates,
-    others: dict[RunnerSpec, npt.NDArray[np.float64]],
+    others: dict[RunnerSpec, Float64Array],
 ) -> Row:
     total = _totals(times)
     agreement = mask_agreement(ready.labels, reference.labels)
@@ -248,7 +247,7 @@ def random_weights(text: str, folder: Path) -> Path:
     return path
 
 
-def _totals(times: list[dict[str, float]]) -> npt.NDArray[np.float64]:
+def _totals(times: list[dict[str, float]]) -> Float64Array:
     return np.array([each["total"] for each in times])
 
 

@@ -15,9 +15,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-UInt8Image = npt.NDArray[np.uint8]
+from segmif_ros.arrays import Image
+
 PLAIN = "plain"
 PLAIN_UNTUNED = "plain, untuned allocator"
 
@@ -76,8 +76,8 @@ class Ready:
     bytes_moved: float | None
     load_ms: float
     first_frame_ms: float
-    fused: UInt8Image
-    labels: UInt8Image
+    fused: Image
+    labels: Image
 
 
 class Runner:
@@ -91,7 +91,7 @@ class Runner:
         RunnerError: It can't be made.
     """
 
-    def __init__(self, spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> None:
+    def __init__(self, spec: RunnerSpec, images: list[tuple[Image, Image]]) -> None:
         self.spec = spec
         context = multiprocessing.get_context("spawn")
         self._connection, child = context.Pipe()
@@ -134,7 +134,7 @@ class Runner:
         return answer
 
 
-def _serve(connection: Connection, spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> None:
+def _serve(connection: Connection, spec: RunnerSpec, images: list[tuple[Image, Image]]) -> None:
     try:
         run, ready = _prepare(spec, images)
         connection.send(ready)
@@ -148,7 +148,7 @@ def _serve(connection: Connection, spec: RunnerSpec, images: list[tuple[UInt8Ima
         connection.send(RunnerError(lines[0] if lines else type(error).__name__))
 
 
-def _prepare(spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> tuple[Any, Ready]:
+def _prepare(spec: RunnerSpec, images: list[tuple[Image, Image]]) -> tuple[Any, Ready]:
     from segmif_ros.inference.allocator import keep_large_blocks
 
     if spec.backend != PLAIN_UNTUNED:
@@ -191,7 +191,7 @@ def _prepare(spec: RunnerSpec, images: list[tuple[UInt8Image, UInt8Image]]) -> t
         backend = TorchBackend(FrameNetwork(model.to(options.device)), options)
     load_ms = 1e3 * (time.perf_counter() - started)
 
-    def run(infrared: UInt8Image, rgb: UInt8Image) -> tuple[dict[str, float], UInt8Image, UInt8Image]:
+    def run(infrared: Image, rgb: Image) -> tuple[dict[str, float], Image, Image]:
         begin = time.perf_counter()
         if plain:
             assert engine.prior is not None  # SegMiF takes one

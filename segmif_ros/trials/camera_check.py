@@ -16,12 +16,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Array
 from segmif_ros.command_line import run_module
 from segmif_ros.data.image_files import IMAGE_SUFFIXES, DatasetError
 from segmif_ros.imaging.encodings import ImageBuffer
@@ -30,10 +29,8 @@ from segmif_ros.stream.camera_health import CameraHealth, Condition
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv")
 FOLDERS = {"infrared": "infrared", "visible": "rgb"}
 
-Image = npt.NDArray[Any]
 
-
-def sequences(folder: Path, camera: str) -> Iterator[tuple[str, Iterator[Image]]]:
+def sequences(folder: Path, camera: str) -> Iterator[tuple[str, Iterator[Array]]]:
     """Yield name and images of each sequence of a folder, infrared (H, W), RGB (H, W, 3) in OpenCV's order."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     images = [each for each in files if each.suffix.lower() in IMAGE_SUFFIXES]
@@ -45,7 +42,7 @@ def sequences(folder: Path, camera: str) -> Iterator[tuple[str, Iterator[Image]]
             yield each.name, _video(each, camera)
 
 
-def _video(path: Path, camera: str) -> Iterator[Image]:
+def _video(path: Path, camera: str) -> Iterator[Array]:
     capture = cv2.VideoCapture(str(path))
     while True:
         done, image = capture.read()
@@ -54,7 +51,7 @@ def _video(path: Path, camera: str) -> Iterator[Image]:
         yield cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if camera == "infrared" else image
 
 
-def called(camera: str, images: Iterator[Image], rate_hz: float) -> tuple[Counter[Condition], float]:
+def called(camera: str, images: Iterator[Array], rate_hz: float) -> tuple[Counter[Condition], float]:
     """Return how many frames of a sequence had each condition, and the milliseconds that a look took on average."""
     health, found, took_s, count = CameraHealth(camera), Counter[Condition](), 0.0, 0
     for count, image in enumerate(images, start=1):

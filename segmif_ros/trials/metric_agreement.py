@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Array, Image
 from segmif_ros.command_line import run_module
 from segmif_ros.data.image_files import read_rgb
 from segmif_ros.evaluation.fusion_metrics import fusion_metrics, luma
@@ -26,8 +26,7 @@ from segmif_ros.evaluation.segmentation_metrics import ConfusionMatrix
 from segmif_ros.reporting.errors import RunError
 from segmif_ros.reporting.tables import Table, print_tables, wide_console
 
-Grey = npt.NDArray[np.uint8]
-Triple = tuple[Grey, Grey, Grey]
+Triple = tuple[Image, Image, Image]
 _LARGEST = {"default": 1e-6, "MI": 1e-6, "SSIM torchmetrics": 5e-2, "MS_SSIM torchmetrics": 1e-1}
 _WHOLE = 16  # sides are cut to multiples of this
 
@@ -42,25 +41,25 @@ def pattern() -> Triple:
     return found[0], found[1], found[2]
 
 
-def fusion_references() -> Iterator[tuple[str, str, Callable[[Grey, Grey, Grey], float]]]:
+def fusion_references() -> Iterator[tuple[str, str, Callable[[Image, Image, Image], float]]]:
     """Yield (metric, library, its value) for every library that is installed."""
     if measure := _module("skimage.measure"):
         yield "EN", "scikit-image", lambda a, b, f: float(measure.shannon_entropy(f))
     if metrics := _module("skimage.metrics"):
         gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 
-        def ssim(x: Grey, y: Grey, data_range: float = 255) -> float:
+        def ssim(x: Image, y: Image, data_range: float = 255) -> float:
             _, full = metrics.structural_similarity(x, y, full=True, data_range=data_range, **gaussian)
             return float(full[5:-5, 5:-5].mean())
 
-        def of_c(a: Grey, b: Grey, f: Grey) -> float:
+        def of_c(a: Image, b: Image, f: Image) -> float:
             floats = [each.astype(float) for each in (a, b)]
             return sum(float(metrics.structural_similarity(f.astype(float), x, data_range=2)) for x in floats)
 
-        def mse(a: npt.NDArray[Any], b: npt.NDArray[Any], f: npt.NDArray[Any]) -> float:
+        def mse(a: Array, b: Array, f: Array) -> float:
             return float(metrics.mean_squared_error(a, f) + metrics.mean_squared_error(b, f)) / 2
 
-        def of_range_1(a: Grey, b: Grey, f: Grey) -> float:
+        def of_range_1(a: Image, b: Image, f: Image) -> float:
             return ssim(a, f, data_range=1) + ssim(b, f, data_range=1)
 
         yield "SSIM", "scikit-image", lambda a, b, f: (ssim(a, f) + ssim(b, f)) / 2
@@ -74,7 +73,7 @@ def fusion_references() -> Iterator[tuple[str, str, Callable[[Grey, Grey, Grey],
         yield "PSNR_TZ", "scikit-image", lambda a, b, f: float(10 * np.log10(255**2 / mse(a / 255, b / 255, f / 255)))
     if score := _module("sklearn.metrics"):
 
-        def mutual(a: Grey, b: Grey, f: Grey) -> float:
+        def mutual(a: Image, b: Image, f: Image) -> float:
             return float(sum(score.mutual_info_score(f.ravel(), each.ravel()) for each in (a, b)) / np.log(2))
 
         yield "MI", "scikit-learn", mutual
@@ -215,11 +214,11 @@ def _module(name: str) -> Any:
         return None
 
 
-def _mean(value: Callable[[Grey], float], a: Grey, b: Grey) -> float:
+def _mean(value: Callable[[Image], float], a: Image, b: Image) -> float:
     return (value(a) + value(b)) / 2
 
 
-def _plane(image: Grey) -> Any:
+def _plane(image: Image) -> Any:
     import torch
 
     return torch.from_numpy(image.astype(np.float64))[None, None]

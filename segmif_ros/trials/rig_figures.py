@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.command_line import run_module
 from segmif_ros.data.image_files import read_grey, read_rgb
 from segmif_ros.data.pair_folder import PairFolder
@@ -71,7 +72,6 @@ _PERSON, _CLASSES = 8, 15
 _REDRAWS = 200
 
 Row = dict[str, Any]
-Image = npt.NDArray[np.uint8]
 
 
 def measure_board(seed: int, *, planned: bool = True) -> Row:

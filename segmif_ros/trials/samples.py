@@ -14,11 +14,12 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from segmif_ros.arrays import Image
 from segmif_ros.files import write_json
 from segmif_ros.imaging.encodings import EncodingError, ImageBuffer, to_infrared, to_rgb
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.reporting.numbers import Percentiles, percentiles
-from segmif_ros.reporting.pictures import Image, write_picture
+from segmif_ros.reporting.pictures import write_picture
 
 INFRARED = "infrared/image_raw"
 RGB = "rgb/image_raw"

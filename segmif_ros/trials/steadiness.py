@@ -22,8 +22,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Image, Mask
 from segmif_ros.command_line import run_module
 from segmif_ros.data.label_mapping import LabelMapping
 from segmif_ros.data.pair_folder import PairFolder
@@ -36,7 +36,6 @@ from segmif_ros.settings import setting
 from segmif_ros.settings.options import add_options, from_options
 from segmif_ros.stream.temporal import TemporalConfig, TemporalFilter
 
-Image = npt.NDArray[np.uint8]
 Frame = tuple[Image, Image, Image | None]  # infrared, RGB, labels
 
 # apart from all other seeds; see `segmif_ros.evaluation.single_camera_factors`
@@ -116,9 +115,7 @@ def measured(
     return found
 
 
-def _changes(
-    now: Image, then: Image, place: npt.NDArray[np.float32], sure: npt.NDArray[np.bool_]
-) -> tuple[float, float]:
+def _changes(now: Image, then: Image, place: Float32Array, sure: Mask) -> tuple[float, float]:
     """Return the shares of pixels that changed their class: along the flow where that is sure, and at one place."""
     along = float(np.mean(now[sure] != _moved(then, place)[sure])) if sure.any() else 0.0
     return along, float(np.mean(now != then))
@@ -146,7 +143,7 @@ def _counted(labels: Image, truth: Image) -> Image:
     return np.where((labels == IGNORE_ID) & (truth != IGNORE_ID), np.uint8(0), labels)
 
 
-def _flow(now: Image, then: Image) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+def _flow(now: Image, then: Image) -> tuple[Float32Array, Mask]:
     """Return where each pixel was in ``then`` (H, W, 2), and whether that is sure (H, W)."""
     dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     zero = np.zeros((*now.shape, 2), np.float32)
@@ -158,7 +155,7 @@ def _flow(now: Image, then: Image) -> tuple[npt.NDArray[np.float32], npt.NDArray
     return place, (astray < _SURE_PX) & inside
 
 
-def _moved(labels: Image, place: npt.NDArray[np.float32]) -> Image:
+def _moved(labels: Image, place: Float32Array) -> Image:
     return np.asarray(cv2.remap(labels, place, np.zeros(0, np.float32), cv2.INTER_NEAREST), np.uint8)
 
 

@@ -12,16 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Array
 from segmif_ros.command_line import Parser
 from segmif_ros.labels import FMB, LabelSet
 from segmif_ros.ros.process import run_node
 
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineResult
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,13 +14,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from segmif_ros.arrays import Image
 from segmif_ros.grid.drawing import draw_cost
 from segmif_ros.grid.evidence import Square
 from segmif_ros.imaging.encodings import EncodingError, ImageBuffer, to_infrared, to_rgb
 from segmif_ros.imaging.gain import GainConfig, ThermalGain
 from segmif_ros.imaging.overlay import draw_confidence
 from segmif_ros.trials.live import Listener, Tracked, screen
-from segmif_ros.trials.view_server import ADDRESS, LegendClass, LivePicture, LiveView, UInt8Image, serve
+from segmif_ros.trials.view_server import ADDRESS, LegendClass, LivePicture, LiveView, serve
 
 # panel -> title, topic of the node where its status doesn't name another
 PANELS = {
@@ -97,13 +98,13 @@ class _Topics:
     def follow(self, seen: Tracked) -> None:
         """Subscribe to the node's topics, and again where one has changed."""
         from rclpy.qos import qos_profile_sensor_data
-        from sensor_msgs.msg import Image
+        from sensor_msgs.msg import Image as ImageMessage
 
         namespace = seen.now.node.rpartition("/")[0]
         prefix = f"/{namespace}/" if namespace else "/"
         for name, (_, default) in PANELS.items():
             topic = seen.now.values.get(f"topic_{name}", prefix + default)
-            self._subscribe(name, topic, Image, partial(self._take, name), qos_profile_sensor_data)
+            self._subscribe(name, topic, ImageMessage, partial(self._take, name), qos_profile_sensor_data)
         with suppress(ImportError):  # where nav_msgs isn't installed, no grid_node runs either
             from nav_msgs.msg import OccupancyGrid
 
@@ -149,7 +150,7 @@ class _Topics:
         self._subscribed["classes"] = "known", None
 
 
-def drawn(name: str, image: ImageBuffer, stamp_ns: int, gain: ThermalGain) -> UInt8Image:
+def drawn(name: str, image: ImageBuffer, stamp_ns: int, gain: ThermalGain) -> Image:
     """Return an image of a panel as a browser can show it.
 
     Args:

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import yaml
 
+from segmif_ros.arrays import Image
 from segmif_ros.files import replace_file
 from segmif_ros.reporting.pictures import encode
-
-UInt8Image = npt.NDArray[np.uint8]
 
 PAGE = Path(__file__).parent / "pages" / "view.html"
 ADDRESS = "127.0.0.1"
@@ -44,7 +42,7 @@ class LivePicture:
 
     stamp: str
     arrived_s: float
-    draw: Callable[[], UInt8Image]
+    draw: Callable[[], Image]
 
 
 @dataclass(frozen=True)

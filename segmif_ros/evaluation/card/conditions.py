@@ -8,11 +8,10 @@ from enum import IntEnum
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.imaging.missing import missing_infrared, missing_rgb
 
-Image = npt.NDArray[np.uint8]
 Pair = tuple[Image, Image]
 
 # far from the seeds of training (0 ..) and of its validation (900000 ..)

@@ -12,16 +12,13 @@ from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image, Mask
 from segmif_ros.evaluation.card.card_types import FlickerFigures, SteadinessFigures
 from segmif_ros.evaluation.card.conditions import FIRST_SEED, SCENE_HEIGHT, SCENE_WIDTH
 from segmif_ros.evaluation.fusion_metrics import BASELINES, luma
 from segmif_ros.inference.engine import EngineProtocol
 from segmif_ros.scenes import RoadScene
-
-Image = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 LIGHTINGS = ("day", "night")
 FRAME_S = 0.1

@@ -8,16 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.data.sampling import spread
 from segmif_ros.data.transforms import Sample
 from segmif_ros.evaluation.card.card_types import Means, PairFigures
 from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
 from segmif_ros.evaluation.fusion_metrics import BASELINES, fusion_metrics, luma, structural_similarity
 from segmif_ros.inference.engine import EngineProtocol
-
-Image = npt.NDArray[np.uint8]
 
 METRICS = ("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM")
 RANKED = ("MI", "VIF", "Qabf", "SCD")

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.evaluation.card.card_types import DayAndNight, NightLoss, Ratio, RgbReferenceFigures
 from segmif_ros.evaluation.forward import predict_labels
 from segmif_ros.evaluation.segmentation_metrics import ConfusionMatrix
 from segmif_ros.inference.weights import parse_weights, resolve_weights, weights_hash
 from segmif_ros.labels import CAMVID, IGNORE_ID, LabelSet, common_name, counterparts, label_set_of
 from segmif_ros.model import SegMiF, load_checkpoint
-
-Image = npt.NDArray[np.uint8]
 
 RGB, NIGHT = "RGB", "night RGB"
 # names (the common ones) of classes that CamVid's coarser ones hold
@@ -129,7 +127,7 @@ def _beside(lost: float, other: float) -> Ratio:
     return {"ratio": ratio, "less_than_half": None if ratio is None else ratio < 0.5}
 
 
-def _prediction_table(labels: LabelSet) -> npt.NDArray[np.uint8]:
+def _prediction_table(labels: LabelSet) -> Image:
     """Return CamVid's id by predicted id; what has no counterpart is unlabelled there, which no truth is."""
     coarser = {
         name: _COARSER[common_name(name)]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.data.mixture import SceneSource
 from segmif_ros.data.transforms import Sample
 from segmif_ros.evaluation.card.card_types import Missing, SceneFigures, SegmentationFigures
@@ -27,7 +27,6 @@ from segmif_ros.inference.engine import EngineProtocol, EngineResult
 from segmif_ros.labels import FMB, LabelSet
 from segmif_ros.scenes import LIGHTINGS
 
-Image = npt.NDArray[np.uint8]
 Advance = Callable[[int], None]
 
 SHOWN = 4

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.data.image_files import DatasetError, require_8_bits, to_grey, to_rgb
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.data.sampling import spread
@@ -18,8 +18,6 @@ from segmif_ros.evaluation.card.card_types import SequenceFigures
 from segmif_ros.evaluation.card.flicker import Steadiness
 from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
 from segmif_ros.inference.engine import EngineProtocol
-
-Image = npt.NDArray[np.uint8]
 
 SHOWN = 4
 _VIDEOS = (".mp4", ".avi", ".mkv", ".mov")

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.imaging.overlay import draw_overlay
 from segmif_ros.labels import LabelSet
 from segmif_ros.reporting.pictures import write_picture
 from segmif_ros.reporting.sheet import draw_sheet
-
-Image = npt.NDArray[np.uint8]
 
 WIDTH = 320
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.data.object_truth import OBJECTS, ObjectFolder, ObjectPair, object_table
 from segmif_ros.data.sampling import spread
 from segmif_ros.evaluation.card.card_types import ObjectFigures, StreetFigures
@@ -21,8 +22,6 @@ from segmif_ros.evaluation.card.scenes_part import Advance
 from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
 from segmif_ros.inference.engine import EngineProtocol, EngineResult
 from segmif_ros.labels import LabelSet
-
-Image = npt.NDArray[np.uint8]
 
 NOISY, DROPPED = "both, noisy", "a camera drops out at random"
 # a person's box counts as found where this share of its pixels is called person

@@ -9,8 +9,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Float64Array, Image, Mask
 from segmif_ros.evaluation.ground.scores import Cells, GroundScores
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import CostTable
@@ -25,7 +25,6 @@ from segmif_ros.scenes.drive import NOT_BLOCKED, Drive, GroundTruth, truly_free
 from segmif_ros.scenes.scene import SceneFrame
 from segmif_ros.settings import setting
 
-Image = npt.NDArray[np.uint8]
 # (infrared, RGB) -> (labels, confidence); None where the camera is gone
 Segment = Callable[[Image | None, Image | None], tuple[Image, Image]]
 
@@ -158,7 +157,7 @@ def _drive(
     names = FMB.names if condition.exact else label_set.names
     mappers = [GroundMapper(grid, costs, names) for _ in members]
     camera = CameraModel(width=drive.width, height=drive.height, K=drive.K)
-    before: list[tuple[SceneFrame, npt.NDArray[np.float64]]] = []
+    before: list[tuple[SceneFrame, Float64Array]] = []
     for k in range(config.frames):
         t_s = k / config.rate_hz
         scene, pose = drive.frame(t_s), drive.pose(t_s)
@@ -190,9 +189,7 @@ def _labels(scene: SceneFrame, condition: DriveCondition, segment: Segment | Non
     )
 
 
-def seen_cells(
-    square: Square, drive: Drive, before: Sequence[tuple[SceneFrame, npt.NDArray[np.float64]]]
-) -> npt.NDArray[np.bool_]:
+def seen_cells(square: Square, drive: Drive, before: Sequence[tuple[SceneFrame, Float64Array]]) -> Mask:
     """Return (N, N) which cells' ground is in view in any of these images, taken from these poses."""
     mount = camera_pose(drive.mount_m, 0.0)
     seen = np.zeros((square.cells, square.cells), bool)
@@ -210,9 +207,9 @@ def seen_cells(
 def cells_of(
     grid: GridMap,
     truth: GroundTruth,
-    seen: npt.NDArray[np.bool_],
+    seen: Mask,
     drive: Drive,
-    pose: npt.NDArray[np.float64],
+    pose: Float64Array,
 ) -> Cells:
     """Return a grid beside the truth of its moment.
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.evaluation.ground.drives import DriveOutcome
 from segmif_ros.grid.drawing import draw_grid
 from segmif_ros.labels import LabelSet
@@ -20,8 +20,6 @@ from segmif_ros.reporting.page import render as render_page
 from segmif_ros.reporting.pictures import picture_uri
 from segmif_ros.reporting.tables import Table
 from segmif_ros.scenes.drive import NOT_BLOCKED, truly_free
-
-Rgb = npt.NDArray[np.uint8]
 
 # figure -> heading, whether it is a share
 COLUMNS = {
@@ -110,7 +108,7 @@ def render(
     )
 
 
-def picture(outcome: DriveOutcome, label_set: LabelSet) -> Rgb:
+def picture(outcome: DriveOutcome, label_set: LabelSet) -> Image:
     """Return camera, labels, grid and truth of one moment in a row, (H, W, 3) uint8 RGB."""
     return np.hstack([image for _, image in _images(outcome, label_set)])
 
@@ -127,7 +125,7 @@ def _panels(outcome: DriveOutcome, label_set: LabelSet) -> tuple[Picture, ...]:
     )
 
 
-def _images(outcome: DriveOutcome, label_set: LabelSet) -> list[tuple[str, Rgb]]:
+def _images(outcome: DriveOutcome, label_set: LabelSet) -> list[tuple[str, Image]]:
     example = outcome.example
     grid, truth, pose = example["grid"], example["truth"], example["pose"]
     robot = (float(pose[0, 3]), float(pose[1, 3]), 0.0)

@@ -5,16 +5,12 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-import numpy.typing as npt
-
+from segmif_ros.arrays import Image
 from segmif_ros.imaging.encodings import buffer_of
 from segmif_ros.imaging.gain import ThermalGain
 from segmif_ros.inference.engine import EngineProtocol
 from segmif_ros.stream.processing import Frame, PairProcessor
 from segmif_ros.stream.single_camera import CameraReport, Moment
-
-Image = npt.NDArray[np.uint8]
 
 
 class NodeLabels:

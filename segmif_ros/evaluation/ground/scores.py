@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Float32Array, Float64Array, Mask
+
 BANDS_M = ((0.0, 5.0), (5.0, 10.0), (10.0, 20.0))
 BLOCKED_FROM = 50
 LETHAL_FROM = 95
@@ -22,8 +24,6 @@ NEAR_M = 0.25  # blocked cells so near to what is truly not free count as right:
 MATCH_M = 2.0  # obstacles farther apart along a bearing are not the same
 BEARING_DEG = 0.5
 BINS = 10
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,12 +43,12 @@ class Cells:
     """
 
     cost: npt.NDArray[np.int8]
-    obstacle: npt.NDArray[np.float32]
+    obstacle: Float32Array
     free: Mask
     occupied: Mask
     seen: Mask
-    range_m: npt.NDArray[np.float32]
-    bearing_rad: npt.NDArray[np.float32]
+    range_m: Float32Array
+    bearing_rad: Float32Array
     in_view: Mask
     cell_m: float
 
@@ -151,7 +151,7 @@ class GroundScores:
         }
 
 
-def visible(occupied: Mask, range_m: npt.NDArray[np.float32], bearing_rad: npt.NDArray[np.floating]) -> Mask:
+def visible(occupied: Mask, range_m: Float32Array, bearing_rad: npt.NDArray[np.floating]) -> Mask:
     """Return which cells nothing stands before, seen from range 0."""
     index = np.rint((np.degrees(bearing_rad) + 180) / BEARING_DEG).astype(np.intp)
     nearest = np.full(round(360 / BEARING_DEG) + 1, np.inf)
@@ -159,7 +159,7 @@ def visible(occupied: Mask, range_m: npt.NDArray[np.float32], bearing_rad: npt.N
     return np.asarray(range_m < nearest[index])
 
 
-def _fronts(cells: Cells) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _fronts(cells: Cells) -> tuple[Float64Array, Float64Array]:
     """Return the range of the nearest true and called obstacle of each bearing, infinite where there is none."""
     inside = cells.in_view & (cells.range_m < BANDS_M[-1][1])
     return _nearest(cells, inside & cells.occupied), _nearest(cells, inside & (cells.cost >= LETHAL_FROM))
@@ -169,13 +169,13 @@ def _bearing_index(cells: Cells, mask: Mask) -> npt.NDArray[np.intp]:
     return np.rint((np.degrees(cells.bearing_rad[mask]) + 180) / BEARING_DEG).astype(np.intp)
 
 
-def _nearest(cells: Cells, mask: Mask) -> npt.NDArray[np.float64]:
+def _nearest(cells: Cells, mask: Mask) -> Float64Array:
     nearest = np.full(round(360 / BEARING_DEG) + 1, np.inf)
     np.minimum.at(nearest, _bearing_index(cells, mask), cells.range_m[mask])
     return nearest
 
 
-def _front_cells(cells: Cells, nearest: npt.NDArray[np.float64]) -> Mask:
+def _front_cells(cells: Cells, nearest: Float64Array) -> Mask:
     """Return which occupied cells are the first on their bearing: the side that shows."""
     front = np.zeros(cells.occupied.shape, bool)
     front[cells.occupied] = cells.range_m[cells.occupied] <= nearest[_bearing_index(cells, cells.occupied)] + NEAR_M

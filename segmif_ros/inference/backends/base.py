@@ -7,17 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from segmif_ros.arrays import Array, Image
 from segmif_ros.imaging.prior import PriorMethod
 
-UInt8Image = npt.NDArray[np.uint8]
-Array = npt.NDArray[Any]
-FrameArrays = tuple[UInt8Image, UInt8Image, UInt8Image]
+FrameArrays = tuple[Image, Image, Image]
 """Fused (H, W, 3), labels (H, W) and confidence (H, W), all uint8."""
 
 T = TypeVar("T")
@@ -61,7 +58,7 @@ class Tolerance:
 class Backend(Protocol):
     """One runtime with one network."""
 
-    def run(self, infrared: UInt8Image, rgb: UInt8Image, prior: UInt8Image) -> FrameArrays:
+    def run(self, infrared: Image, rgb: Image, prior: Image) -> FrameArrays:
         """Infrared (H, W), RGB (H, W, 3) and prior (H, W), all uint8 -> results that the caller owns."""
 
 
@@ -69,7 +66,7 @@ class Backend(Protocol):
 class PairBackend(Backend, Protocol):
     """A backend that can make the prior image as well, where the pair already is."""
 
-    def run_pair(self, infrared: UInt8Image, rgb: UInt8Image) -> FrameArrays:
+    def run_pair(self, infrared: Image, rgb: Image) -> FrameArrays:
         """As `run`, with the prior image that `BackendOptions.prior` says, one of `DEVICE_PRIORS`."""
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import torch
 
-from segmif_ros.inference.backends.base import BackendOptions, FrameArrays, PerSize, UInt8Image
+from segmif_ros.arrays import Image
+from segmif_ros.inference.backends.base import BackendOptions, FrameArrays, PerSize
 from segmif_ros.inference.backends.device_runtime import CudaRuntime, DeviceRuntime, StaticFrame
 from segmif_ros.inference.backends.torch_eager import DTYPES
 from segmif_ros.inference.device_frame import DeviceFrame
@@ -34,15 +35,15 @@ class CudaGraphBackend:
         self._runtime = runtime
         self._recorded: PerSize[Recorded] = PerSize(self._record, options.sizes_kept)
 
-    def run(self, infrared: UInt8Image, rgb: UInt8Image, prior: UInt8Image) -> FrameArrays:
+    def run(self, infrared: Image, rgb: Image, prior: Image) -> FrameArrays:
         """See `Backend`."""
         return self._run(infrared, rgb, prior)
 
-    def run_pair(self, infrared: UInt8Image, rgb: UInt8Image) -> FrameArrays:
+    def run_pair(self, infrared: Image, rgb: Image) -> FrameArrays:
         """See `PairBackend`."""
         return self._run(infrared, rgb)
 
-    def _run(self, *images: UInt8Image) -> FrameArrays:
+    def _run(self, *images: Image) -> FrameArrays:
         height, width = images[0].shape
         try:
             static, replay = self._recorded.get(height, width, len(images))

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segmif_ros.inference.backends.base import FrameArrays, UInt8Image
+from segmif_ros.arrays import Image
+from segmif_ros.inference.backends.base import FrameArrays
 from segmif_ros.inference.errors import EngineError
 
 Shape = tuple[int, ...]
@@ -147,7 +148,7 @@ class StaticFrame:
             self._down = _Block(runtime, outputs)
         self.inputs, self.outputs = self._up.tensors, self._down.tensors
 
-    def run(self, images: Sequence[UInt8Image], work: Callable[[], None]) -> FrameArrays:
+    def run(self, images: Sequence[Image], work: Callable[[], None]) -> FrameArrays:
         """Copy images up, queue work, copy results down, wait once.
 
         Returns:
@@ -175,7 +176,7 @@ class _Block:
         self.host, self.device = runtime.host_bytes(starts[-1]), runtime.device_bytes(starts[-1])
         places = list(zip(starts, sizes, shapes, strict=False))  # the last start is the end
         self.tensors = [self.device[start : start + size].view(shape) for start, size, shape in places]
-        self.arrays: list[UInt8Image] = [
+        self.arrays: list[Image] = [
             self.host[start : start + size].view(shape).numpy() for start, size, shape in places
         ]
 

@@ -9,15 +9,8 @@ from typing import Any
 
 import onnxruntime
 
-from segmif_ros.inference.backends.base import (
-    Array,
-    BackendOptions,
-    FrameArrays,
-    PerSize,
-    TensorFacts,
-    UInt8Image,
-    example_inputs,
-)
+from segmif_ros.arrays import Array, Image
+from segmif_ros.inference.backends.base import BackendOptions, FrameArrays, PerSize, TensorFacts, example_inputs
 from segmif_ros.inference.errors import EngineError, first_line
 from segmif_ros.inference.frame import FrameNetwork
 
@@ -89,7 +82,7 @@ class OnnxRuntimeBackend:
         self._providers = providers
         self._sessions: PerSize[OnnxSession] = PerSize(self._session, options.sizes_kept)
 
-    def run(self, infrared: UInt8Image, rgb: UInt8Image, prior: UInt8Image) -> FrameArrays:
+    def run(self, infrared: Image, rgb: Image, prior: Image) -> FrameArrays:
         """See `Backend`."""
         session = self._sessions.get(*infrared.shape)
         results = session.run(dict(zip(_INPUTS, (infrared, rgb, prior), strict=True)), _OUTPUTS)

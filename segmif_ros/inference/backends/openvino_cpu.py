@@ -14,17 +14,10 @@ import numpy as np
 import openvino
 import torch
 
+from segmif_ros.arrays import Array, Image
 from segmif_ros.imaging.prior import prior_image
 from segmif_ros.inference.backends import openvino_int8
-from segmif_ros.inference.backends.base import (
-    Array,
-    BackendOptions,
-    FrameArrays,
-    PerSize,
-    TensorFacts,
-    UInt8Image,
-    example_inputs,
-)
+from segmif_ros.inference.backends.base import BackendOptions, FrameArrays, PerSize, TensorFacts, example_inputs
 from segmif_ros.inference.backends.graph_cache import GraphCache, graph_facts
 from segmif_ros.inference.errors import EngineError, first_line
 from segmif_ros.inference.frame import FrameNetwork
@@ -53,7 +46,7 @@ class OpenVinoBackend:
         self._settings = compile_settings(options)
         self._requests: PerSize[openvino.InferRequest] = PerSize(self._compile, options.sizes_kept)
 
-    def run(self, infrared: UInt8Image, rgb: UInt8Image, prior: UInt8Image) -> FrameArrays:
+    def run(self, infrared: Image, rgb: Image, prior: Image) -> FrameArrays:
         """See `Backend`."""
         request = self._requests.get(*infrared.shape)
         results = request.infer([infrared, rgb, prior], share_inputs=True, share_outputs=True)

@@ -20,15 +20,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import openvino
 from openvino import opset13
 
+from segmif_ros.arrays import Float32Array, Image
 from segmif_ros.inference.errors import EngineError
 
-UInt8Image = npt.NDArray[np.uint8]
-Frame = tuple[UInt8Image, UInt8Image, UInt8Image]
-Floats = npt.NDArray[np.float32]
+Frame = tuple[Image, Image, Image]
 
 # Names that tracing gives to `FrameNetwork.model.fusion`'s dense blocks and `conv2`.
 _CONVOLUTIONS = re.compile(r"\.fusion\.(DRDB\d|conv2)[./]")
@@ -44,8 +42,8 @@ class Range:
         highest: (C,) by channel.
     """
 
-    lowest: Floats
-    highest: Floats
+    lowest: Float32Array
+    highest: Float32Array
 
     @property
     def signed(self) -> bool:
@@ -58,7 +56,7 @@ class Range:
         return float(max(self.highest.max(), -self.lowest.min(), 1e-6))
 
     @property
-    def share(self) -> Floats:
+    def share(self) -> Float32Array:
         """(C,) range of each channel as a part of `largest`, in (0, 1]."""
         own = np.maximum(self.highest, -self.lowest) / self.largest
         return np.sqrt(np.maximum(own, 1 / _LARGEST_STRETCH)).astype(np.float32)
@@ -156,7 +154,7 @@ def _request(
     return compiled.create_infer_request()
 
 
-def _quantised_weights(values: Floats) -> openvino.Output:
+def _quantised_weights(values: Float32Array) -> openvino.Output:
     """Weights in 255 levels, a scale for each output channel."""
     limit = np.maximum(np.abs(values).max(axis=(1, 2, 3), keepdims=True), np.float32(1e-12))
     low, high = opset13.constant(-limit), opset13.constant(limit)

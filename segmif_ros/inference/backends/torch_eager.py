@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from segmif_ros.inference.backends.base import Array, BackendOptions, FrameArrays, TensorFacts, UInt8Image
+from segmif_ros.arrays import Array, Image
+from segmif_ros.inference.backends.base import BackendOptions, FrameArrays, TensorFacts
 from segmif_ros.inference.errors import EngineError, first_line
 from segmif_ros.inference.frame import FrameNetwork, FrameOutput
 
@@ -29,7 +30,7 @@ class TorchBackend:
         self._device = options.device
         self._dtype = DTYPES[options.precision]
 
-    def run(self, infrared: UInt8Image, rgb: UInt8Image, prior: UInt8Image) -> FrameArrays:
+    def run(self, infrared: Image, rgb: Image, prior: Image) -> FrameArrays:
         """See `Backend`."""
         with (
             torch.inference_mode(),

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.rig.camera_model import Array
+from segmif_ros.arrays import Array, Float64Array, Image
 from segmif_ros.rig.errors import CalibrationError
 
 KINDS = ("checkerboard", "circles", "asymmetric_circles", "charuco")
@@ -21,9 +20,6 @@ _MIN_CHARUCO = 8  # corners of a ChArUco board that make a view
 _SMALL_PX = 400  # images with a shorter side are enlarged where nothing is found
 _LEVELLED_SHARE = 0.02  # of the width: half a square of a board that fills the view
 _SUBPIXEL = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 40, 1e-3)
-
-Image = npt.NDArray[Any]
-Grey = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +54,7 @@ class Board:
         if self.kind == "charuco" and self.columns * self.rows // 2 > 100:
             raise CalibrationError(f"a ChArUco board of {self.columns}x{self.rows} needs more than 100 markers")
 
-    def points(self) -> Array:
+    def points(self) -> Float64Array:
         """Return the (N, 3) points in the board's frame, metres: x along a row, y to the next row, z is 0."""
         columns, rows = (self.columns - 1, self.rows - 1) if self.kind == "charuco" else (self.columns, self.rows)
         v, u = np.mgrid[0:rows, 0:columns].astype(np.float64)
@@ -69,7 +65,7 @@ class Board:
             points[:, :2] += 1
         return points * self.spacing_m
 
-    def print(self, pixels_per_spacing: int) -> tuple[Grey, Array]:
+    def print(self, pixels_per_spacing: int) -> tuple[Image, Float64Array]:
         """Return the board as it is to be printed, with a white margin, and where the board's origin is in it.
 
         Args:
@@ -139,16 +135,16 @@ class Detection:
     """
 
     ids: npt.NDArray[np.intp]
-    pixels: Array
+    pixels: Float64Array
     inverted: bool = False
 
     @property
-    def middle(self) -> Array:
+    def middle(self) -> Float64Array:
         """(2,) mean pixel."""
         return np.asarray(self.pixels.mean(axis=0))
 
 
-def detect(board: Board, image: Image, *, quick: bool = False) -> Detection | None:
+def detect(board: Board, image: Array, *, quick: bool = False) -> Detection | None:
     """Find the board in an image, printed dark on bright or the other way round.
 
     Args:
@@ -178,7 +174,7 @@ def detect(board: Board, image: Image, *, quick: bool = False) -> Detection | No
     return None
 
 
-def without(board: Board, image: Image, found: Detection) -> Grey:
+def without(board: Board, image: Array, found: Detection) -> Image:
     """Return the image, stretched, with the board that was found painted over: to look for a second one."""
     grey = stretched(image).copy()
     hull = cv2.convexHull(found.pixels.astype(np.float32)).reshape(-1, 2)
@@ -188,7 +184,7 @@ def without(board: Board, image: Image, found: Detection) -> Grey:
     return grey
 
 
-def stretched(image: Image) -> Grey:
+def stretched(image: Array) -> Image:
     """Return any image as (H, W) uint8 between its 0.5th and 99.5th percentile."""
     grey = np.asarray(image)
     if grey.ndim == 3:
@@ -199,7 +195,7 @@ def stretched(image: Image) -> Grey:
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
-def _levelled(image: Image) -> Grey:
+def _levelled(image: Array) -> Image:
     """Return any image as (H, W) uint8 in which brightness and contrast are the same everywhere.
 
     A lamp heats a board unevenly: the middle of it may be hotter by many times what tells its squares apart.
@@ -213,7 +209,7 @@ def _levelled(image: Image) -> Grey:
     return np.clip(128 + 50 * detail / (contrast + floor), 0, 255).astype(np.uint8)
 
 
-def _find(board: Board, grey: Grey) -> tuple[npt.NDArray[np.intp], Array] | None:
+def _find(board: Board, grey: Image) -> tuple[npt.NDArray[np.intp], Float64Array] | None:
     if board.kind == "charuco":
         return _find_charuco(board, grey)
     size = board.columns, board.rows
@@ -235,7 +231,7 @@ def _find(board: Board, grey: Grey) -> tuple[npt.NDArray[np.intp], Array] | None
     return np.arange(len(pixels)), pixels
 
 
-def _upright(grid: Array) -> Array:
+def _upright(grid: Float64Array) -> Float64Array:
     """Return the (rows, columns, 2) pixels of a grid without a mark from the corner that makes it upright.
 
     A checkerboard turned by half a turn looks the same: both cameras must begin at the same corner.
@@ -246,14 +242,14 @@ def _upright(grid: Array) -> Array:
     return grid if right[0] > right[1] else grid[::-1, ::-1]
 
 
-def _find_charuco(board: Board, grey: Grey) -> tuple[npt.NDArray[np.intp], Array] | None:
+def _find_charuco(board: Board, grey: Image) -> tuple[npt.NDArray[np.intp], Float64Array] | None:
     corners, ids, _, _ = cv2.aruco.CharucoDetector(board.charuco()).detectBoard(grey)
     if ids is None or len(ids) < _MIN_CHARUCO:
         return None
     return np.asarray(ids).ravel().astype(np.intp), np.asarray(corners, np.float64).reshape(-1, 2)
 
 
-def _refined(board: Board, grey: Grey, pixels: Array) -> Array:
+def _refined(board: Board, grey: Image, pixels: Float64Array) -> Float64Array:
     """Return corners to a fraction of a pixel; circles are as exact as they get."""
     if "circles" in board.kind:
         return pixels
@@ -265,6 +261,6 @@ def _refined(board: Board, grey: Grey, pixels: Array) -> Array:
     return np.where(kept[:, None], refined, pixels)
 
 
-def _nearest_neighbour_px(pixels: Array) -> float:
+def _nearest_neighbour_px(pixels: Float64Array) -> float:
     off = np.linalg.norm(pixels[:, None] - pixels[None], axis=2) + 1e9 * np.eye(len(pixels))
     return float(np.median(off.min(axis=1)))

@@ -13,6 +13,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.rig.calibrating.board import Board
 from segmif_ros.rig.calibrating.bundle import Lens, Refined, Sight, refine
 from segmif_ros.rig.calibrating.expected import ExpectedError, expected_error, rig_of
@@ -20,7 +21,7 @@ from segmif_ros.rig.calibrating.mounting import fit_mount, refuse_mirrored, tran
 from segmif_ros.rig.calibrating.one_camera import LENSES, board_pose, fit_camera, own_residual
 from segmif_ros.rig.calibrating.views import CELLS, MIN_VIEWS, BoardView, covered
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.rig.camera_model import Array, CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.rig.errors import CalibrationError
 
 __all__ = ["LENSES", "BoardResult", "ViewResidual", "calibrate_board"]
@@ -179,7 +180,7 @@ def _refined(
 
 def _pose_in_rgb(
     board: Board, view: BoardView, cameras: tuple[CameraModel, CameraModel], mount: Extrinsics
-) -> Array | None:
+) -> Float64Array | None:
     """Return (6,) turn and move of the board in the RGB camera's frame, from whichever camera sees it."""
     found, camera = (view.rgb, cameras[1]) if view.rgb is not None else (view.infrared, cameras[0])
     if found is None or (pose := board_pose(board, found, camera)) is None:

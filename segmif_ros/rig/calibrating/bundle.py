@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.rig.camera_model import Array
+from segmif_ros.arrays import Float64Array, Mask
 
 _ROUNDS = 15
 _REWEIGHTINGS = 3
@@ -35,8 +35,6 @@ _PRIOR_D = {
 _PRIOR_CENTRE, _PRIOR_ASPECT = 0.04, 0.01
 _HIGH_ORDER = {"plumb_bob": (4,), "equidistant": (2, 3)}  # coefficients that are 0 unless the views ask for them
 
-Mask = npt.NDArray[np.bool_]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sight:
@@ -45,10 +43,10 @@ class Sight:
     The pose takes the board to the RGB camera. Points that a camera doesn't see are not a number there.
     """
 
-    points: Array
-    in_infrared: Array
-    in_rgb: Array
-    pose: Array
+    points: Float64Array
+    in_infrared: Float64Array
+    in_rgb: Float64Array
+    pose: Float64Array
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,7 +61,7 @@ class Lens:
     """
 
     model: str
-    numbers: Array
+    numbers: Float64Array
     size: tuple[int, int]
     free: bool
 
@@ -80,14 +78,14 @@ class Refined:
         sigma_px: Standard deviation of a corner in the infrared and in the RGB image, each coordinate, by their spread.
     """
 
-    infrared: Array
-    rgb: Array
-    mount: Array
-    covariance: Array
+    infrared: Float64Array
+    rgb: Float64Array
+    mount: Float64Array
+    covariance: Float64Array
     sigma_px: tuple[float, float]
 
 
-def refine(sights: Sequence[Sight], infrared: Lens, rgb: Lens, mount: Array) -> Refined:
+def refine(sights: Sequence[Sight], infrared: Lens, rgb: Lens, mount: Float64Array) -> Refined:
     """Return both cameras' numbers and the mounting that put the points nearest to where they are.
 
     Args:
@@ -116,7 +114,7 @@ def refine(sights: Sequence[Sight], infrared: Lens, rgb: Lens, mount: Array) -> 
 class _Fit:
     """Levenberg and Marquardt's method on weighted residuals and priors."""
 
-    def __init__(self, sights: Sequence[Sight], lenses: tuple[Lens, Lens], mount: Array) -> None:
+    def __init__(self, sights: Sequence[Sight], lenses: tuple[Lens, Lens], mount: Float64Array) -> None:
         self._sights, self._lenses = sights, lenses
         first, second = (lens.numbers.size for lens in lenses)
         self._parts = slice(0, first), slice(first, first + second), slice(first + second, first + second + 6)
@@ -159,11 +157,11 @@ class _Fit:
                 self._reweight()
             self._descend()
 
-    def state(self) -> tuple[Array, Array, float]:
+    def state(self) -> tuple[Float64Array, Float64Array, float]:
         """Return what `restore` takes back."""
         return self.shared.copy(), self.poses.copy(), self.cost
 
-    def restore(self, state: tuple[Array, Array, float]) -> None:
+    def restore(self, state: tuple[Float64Array, Float64Array, float]) -> None:
         """Go back to an earlier state."""
         self.shared, self.poses, self.cost = state
 
@@ -211,7 +209,7 @@ class _Fit:
                 made.append(pair[camera] / (1 + by**2) / self.sigma[camera] ** 2)
             self._weights.append((made[0], made[1]))
 
-    def _cost_of(self, shared: Array, poses: Array) -> float:
+    def _cost_of(self, shared: Float64Array, poses: Float64Array) -> float:
         total = float(np.sum(self._precision * (shared - self._mean) ** 2)) + sum(
             a**2 for a, _ in self._aspects(shared)
         )
@@ -220,7 +218,7 @@ class _Fit:
             total += sum(float(np.sum(w[:, None] * o**2)) for w, o in zip(weights, off, strict=True))
         return total
 
-    def _aspects(self, shared: Array) -> list[tuple[float, Array]]:
+    def _aspects(self, shared: Float64Array) -> list[tuple[float, Float64Array]]:
         """Return each free camera's (fx - fy) in standard deviations, and its gradient."""
         found = []
         for lens, part in zip(self._lenses, self._parts[:2], strict=True):
@@ -231,7 +229,7 @@ class _Fit:
                 found.append((float(gradient @ shared), gradient))
         return found
 
-    def _equations(self) -> tuple[float, Array, Array]:
+    def _equations(self) -> tuple[float, Float64Array, Float64Array]:
         """Return the cost, and the normal equations' two sides."""
         movable, count = self.movable, int(self.movable.sum())
         size, shared_size = count + 6 * len(self._sights), self.shared.size
@@ -263,8 +261,8 @@ class _Fit:
         return cost, left, right
 
     def _project(
-        self, i: int, shared: Array, pose: Array, *, want_jacobian: bool
-    ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        self, i: int, shared: Float64Array, pose: Float64Array, *, want_jacobian: bool
+    ) -> tuple[tuple[Float64Array, Float64Array], tuple[Float64Array, Float64Array]]:
         """Return both cameras' (N, 2) residuals, and their (2 N, shared + pose) Jacobians."""
         sight, seen = self._sights[i], self._seen[i]
         n, width = len(sight.points), shared.size + 6
@@ -288,7 +286,9 @@ class _Fit:
         return (offs[0], offs[1]), (jacobians[0], jacobians[1])
 
 
-def _projected(lens: str, numbers: Array, points: Array, pose: Array) -> tuple[Array, Array]:
+def _projected(
+    lens: str, numbers: Float64Array, points: Float64Array, pose: Float64Array
+) -> tuple[Float64Array, Float64Array]:
     """Return (N, 2) pixels and the (2 N, 6 + numbers) Jacobian: turn, move, fx, fy, cx, cy, coefficients."""
     fx, fy, cx, cy = numbers[:4]
     K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])

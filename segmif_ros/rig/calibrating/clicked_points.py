@@ -8,10 +8,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Float64Array, Mask
 from segmif_ros.rig.calibration import Homography, RigCalibration
-from segmif_ros.rig.camera_model import Array
 from segmif_ros.rig.errors import CalibrationError
 
 MIN_PAIRS = 4
@@ -30,8 +29,8 @@ class PointsResult:
     """
 
     calibration: RigCalibration
-    residuals_px: Array
-    used: npt.NDArray[np.bool_]
+    residuals_px: Float64Array
+    used: Mask
 
     @property
     def verdict(self) -> str:
@@ -45,7 +44,7 @@ class PointsResult:
         return f"{'good' if mean < 2 else 'fair' if mean < 5 else 'poor'}: {error}{left_out}"
 
 
-def read_points(path: Path) -> Array:
+def read_points(path: Path) -> Float64Array:
     """Return the (N, 4) infrared u, v and RGB u, v of a text file, one pair a line; # begins a comment.
 
     Raises:
@@ -72,7 +71,7 @@ def read_points(path: Path) -> Array:
     return np.array(rows, np.float64).reshape(-1, 4)
 
 
-def calibrate_points(points: Array, infrared_size: tuple[int, int], rgb_size: tuple[int, int]) -> PointsResult:
+def calibrate_points(points: Float64Array, infrared_size: tuple[int, int], rgb_size: tuple[int, int]) -> PointsResult:
     """Return the homography of pairs of points.
 
     Args:
@@ -107,5 +106,5 @@ def calibrate_points(points: Array, infrared_size: tuple[int, int], rgb_size: tu
     return PointsResult(calibration=RigCalibration(homography=homography), residuals_px=off, used=used)
 
 
-def _numbers(used: npt.NDArray[np.bool_]) -> str:
+def _numbers(used: Mask) -> str:
     return ", ".join(str(k + 1) for k in np.flatnonzero(~used))

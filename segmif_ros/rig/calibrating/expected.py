@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.rig.calibrating.bundle import Refined
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.rig.camera_model import Array, CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.pixel_mapping import depth_plane, stereo_mapping
 
@@ -33,7 +34,7 @@ class ExpectedError:
     """
 
     mean_px: float
-    cells_px: Array
+    cells_px: Float64Array
 
 
 def rig_of(made: Refined, infrared: CameraModel, rgb: CameraModel) -> RigCalibration:
@@ -84,7 +85,7 @@ def expected_error(made: Refined, infrared: CameraModel, rgb: CameraModel) -> Ex
     return ExpectedError(mean_px=float(np.nanmean(each)) if both.any() else float("inf"), cells_px=cells)
 
 
-def _looked_up(rig: RigCalibration, pixels: Array) -> Array:
+def _looked_up(rig: RigCalibration, pixels: Float64Array) -> Float64Array:
     """Return (N, 2) infrared pixels of RGB pixels; not a number where the infrared camera sees nothing."""
     assert rig.infrared is not None
     assert rig.rgb is not None

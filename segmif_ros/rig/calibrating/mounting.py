@@ -14,11 +14,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.rig.calibrating.board import Board, Detection
 from segmif_ros.rig.calibrating.one_camera import CRITERIA, LEAST_REJECTED_PX, REJECT_FACTOR, board_pose
 from segmif_ros.rig.calibrating.views import MIN_VIEWS, BoardView
 from segmif_ros.rig.calibration import Extrinsics
-from segmif_ros.rig.camera_model import Array, CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.rig.errors import CalibrationError
 
 _FITS_PX = 3.0  # in the median
@@ -80,7 +81,7 @@ def refuse_mirrored(
     )
 
 
-def transfer(board: Board, view: BoardView, infrared: CameraModel, rgb: CameraModel, mount: Extrinsics) -> Array:
+def transfer(board: Board, view: BoardView, infrared: CameraModel, rgb: CameraModel, mount: Extrinsics) -> Float64Array:
     """Return (N,) distances in RGB pixels: infrared points as they are against where the RGB view puts them."""
     common = view.common
     assert common is not None
@@ -130,7 +131,7 @@ def _stereo(board: Board, views: Sequence[BoardView], infrared: CameraModel, rgb
 
 def _relative_poses(
     board: Board, views: Sequence[BoardView], infrared: CameraModel, rgb: CameraModel
-) -> list[tuple[Array, Array]]:
+) -> list[tuple[Float64Array, Float64Array]]:
     found = []
     for view in views:
         assert view.infrared is not None
@@ -144,7 +145,7 @@ def _relative_poses(
     return found
 
 
-def _middle(poses: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+def _middle(poses: Sequence[tuple[Float64Array, Float64Array]]) -> tuple[Float64Array, Float64Array]:
     """Return the pose that is nearest to all others."""
     turns = np.stack([pose[0] for pose in poses])
     apart = np.einsum("aij,bij->ab", turns, turns)  # the larger, the nearer

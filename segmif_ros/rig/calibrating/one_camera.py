@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.rig.calibrating.board import Board, Detection
 from segmif_ros.rig.calibrating.views import MIN_VIEWS
-from segmif_ros.rig.camera_model import Array, CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.rig.errors import CalibrationError
 
 LENSES = ("plumb_bob", "equidistant")
@@ -75,7 +76,7 @@ def _fit(board: Board, detections: Sequence[Detection], size: tuple[int, int], l
     )
 
 
-def board_pose(board: Board, found: Detection, camera: CameraModel) -> tuple[Array, Array] | None:
+def board_pose(board: Board, found: Detection, camera: CameraModel) -> tuple[Float64Array, Float64Array] | None:
     """Return the board's (3, 3) rotation and (3,) translation in the camera's frame."""
     rays, known = camera.rays(found.pixels)
     if known.sum() < 4:

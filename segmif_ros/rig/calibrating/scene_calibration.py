@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.rig.agreement import Surfaces, make_tiles, peak
 from segmif_ros.rig.calibrating.scene_fit import NEARNESS, Fitted, fit, likelihoods
 from segmif_ros.rig.calibrating.scene_frames import ComparedPairs, Pair
@@ -25,7 +26,7 @@ from segmif_ros.rig.calibrating.scene_models import (
     parallax,
 )
 from segmif_ros.rig.calibration import RigCalibration
-from segmif_ros.rig.camera_model import Array, CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.rig.errors import CalibrationError
 
 MIN_FRAMES = 8
@@ -68,7 +69,7 @@ class SceneResult:
     calibration: RigCalibration
     deviation_px: float
     expected_px: float
-    covariance: Array
+    covariance: Float64Array
     tiles: int
     frames: int
 
@@ -84,7 +85,7 @@ def calibrate_scene(
     pairs: Sequence[Pair],
     *,
     cameras: tuple[CameraModel, CameraModel] | None = None,
-    translation_m: Array | None = None,
+    translation_m: Float64Array | None = None,
     fov_ratio: float | None = None,
     accept_px: float = ACCEPT_PX,
 ) -> SceneResult:
@@ -141,7 +142,7 @@ def calibrate_scene(
     )
 
 
-def _homography(frames: ComparedPairs, fov_ratio: float | None) -> tuple[_Search, Array, Fitted]:
+def _homography(frames: ComparedPairs, fov_ratio: float | None) -> tuple[_Search, Float64Array, Fitted]:
     sizes = frames.compared_infrared, frames.size
     model = HomographyModel(*sizes)
     sharpness, parameters = frames.similarity(model, fov_ratio)
@@ -163,13 +164,13 @@ class _Search:
         self._frames = frames
         self._surfaces: Surfaces = np.zeros((0, 0, 0, 0), np.float32)
         self._slopes = np.zeros((0, 2, 0))
-        self._nearer: Array | None = None
+        self._nearer: Float64Array | None = None
         self._before = np.zeros(0)
         self._noises: tuple[float, ...] = (1.0,)
 
     def refine(
-        self, parameters: Array, stages: Sequence[tuple[int, int, int, tuple[float, ...]]]
-    ) -> tuple[Array, Fitted]:
+        self, parameters: Float64Array, stages: Sequence[tuple[int, int, int, tuple[float, ...]]]
+    ) -> tuple[Float64Array, Fitted]:
         """Return the parameters after all stages, and what the last one came to."""
         for rows, columns, reach, noises in stages:
             tiles = make_tiles(*self._frames.size, rows, columns)
@@ -185,7 +186,7 @@ class _Search:
             parameters = parameters + found.step
         return parameters, found
 
-    def redrawn(self) -> Array:
+    def redrawn(self) -> Float64Array:
         """Return (R, P) parameters that other frames and parts of the view like these would have led to."""
         rng, drawn = np.random.default_rng(0), []
         used = np.flatnonzero(self.used)
@@ -195,7 +196,7 @@ class _Search:
             drawn.append(self._before + self._fit(self._surfaces[frames][:, parts], parts).step)
         return np.stack(drawn)
 
-    def deviation(self, parameters: Array, drawn: Array) -> float:
+    def deviation(self, parameters: Float64Array, drawn: Float64Array) -> float:
         """Return the mean over the view of the standard deviation of where points go, in fine pixels."""
         width, height = self._frames.size
         u, v = np.meshgrid(np.linspace(0, width - 1, 7), np.linspace(0, height - 1, 5))
@@ -211,7 +212,7 @@ class _Search:
         off = np.hypot(*(own - self._slopes @ found.step).T)
         return float((off * found.trust).sum() / max(found.trust.sum(), 1e-9))
 
-    def _fit(self, surfaces: Surfaces, parts: Array | slice) -> Fitted:
+    def _fit(self, surfaces: Surfaces, parts: Float64Array | slice) -> Fitted:
         return fit(
             likelihoods(surfaces),
             self._slopes[parts],

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Float64Array, Mask
 from segmif_ros.rig.agreement import Surfaces
-from segmif_ros.rig.camera_model import Array
 
 NEARNESS = np.array([0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4])  # 1/m, that parts of the view are tried at
 _TYPICAL = 0.08  # 1/m, of what shows edges in a drive
@@ -35,12 +34,12 @@ class Fitted:
         off_px: (T, 2) where the parts' own displacement lies from the model's.
     """
 
-    step: Array
-    trust: Array
-    off_px: Array
+    step: Float64Array
+    trust: Float64Array
+    off_px: Float64Array
 
 
-def likelihoods(surfaces: Surfaces) -> Array:
+def likelihoods(surfaces: Surfaces) -> Float64Array:
     """Return (T, S, S) distributions over displacements from the (F, T, S, S) agreements of all frames."""
     frames, tiles = surfaces.shape[:2]
     mean = surfaces.mean(axis=0).reshape(tiles, -1).astype(np.float64)
@@ -53,14 +52,14 @@ def likelihoods(surfaces: Surfaces) -> Array:
 
 
 def fit(
-    chances: Array,
-    slopes: Array,
-    parameters: Array,
-    deviations: Array,
-    used: npt.NDArray[np.bool_],
+    chances: Float64Array,
+    slopes: Float64Array,
+    parameters: Float64Array,
+    deviations: Float64Array,
+    used: Mask,
     *,
     noises_px: Sequence[float],
-    nearer: Array | None = None,
+    nearer: Float64Array | None = None,
 ) -> Fitted:
     """Return the change of parameters that the parts' displacements ask for.
 

@@ -4,15 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Array, Float32Array, Float64Array, Image, Mask
 from segmif_ros.rig.agreement import Surfaces, Tile, agreement, edge_orientations, make_tiles, peak
 from segmif_ros.rig.calibrating.scene_models import HomographyModel, SceneModel
-from segmif_ros.rig.camera_model import Array
 from segmif_ros.rig.drift import sharpness_of
 from segmif_ros.rig.errors import CalibrationError
 
@@ -24,8 +22,7 @@ _ROLLS = np.radians(np.arange(-6.0, 6.01, 1.5))
 _EDGE_PX = 7  # nothing is to agree with the border of the infrared image
 _COVERED = 0.6  # of a tile, from which on it is compared
 
-Image = npt.NDArray[Any]
-Pair = tuple[Image, Image]
+Pair = tuple[Array, Array]
 
 
 class ComparedPairs:
@@ -56,8 +53,8 @@ class ComparedPairs:
         self._pixels = np.stack([u.ravel(), v.ravel()], axis=1)
 
     def surfaces(
-        self, model: SceneModel, parameters: Array, tiles: list[Tile], reach_px: int
-    ) -> tuple[Surfaces, npt.NDArray[np.bool_]]:
+        self, model: SceneModel, parameters: Float64Array, tiles: list[Tile], reach_px: int
+    ) -> tuple[Surfaces, Mask]:
         """Return (F, T, S, S) agreements of all frames under the model, and (T,) which tiles infrared covers."""
         at, inside = self._lookup(model, parameters, self._pixels, self.size)
         used = np.array([inside[t.top : t.bottom, t.left : t.right].mean() > _COVERED for t in tiles])
@@ -68,7 +65,7 @@ class ComparedPairs:
             found.append(surfaces)
         return np.stack(found), used
 
-    def similarity(self, model: HomographyModel, fov_ratio: float | None) -> tuple[float, Array]:
+    def similarity(self, model: HomographyModel, fov_ratio: float | None) -> tuple[float, Float64Array]:
         """Return how far the best scale, roll and shift stand out, and their parameters."""
         shrink = _COARSE_PX / self.size[0]
         size = _COARSE_PX, round(self.size[1] * shrink)
@@ -81,7 +78,7 @@ class ComparedPairs:
         reach = _COARSE_PX // 5
         tiles = make_tiles(*size, 1, 1)
 
-        def tried(parameters: Array) -> tuple[float, Array]:
+        def tried(parameters: Float64Array) -> tuple[float, Float64Array]:
             at, inside = self._lookup(model, parameters, pixels, size)
             total = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
             for infrared, rgb in zip(soft, edges, strict=True):
@@ -90,7 +87,7 @@ class ComparedPairs:
             right, down, _ = peak(total)
             return sharpness_of(total), model.shifted(parameters, right / shrink, down / shrink)
 
-        def best(candidates: Sequence[tuple[float, float]]) -> tuple[float, float, float, Array]:
+        def best(candidates: Sequence[tuple[float, float]]) -> tuple[float, float, float, Float64Array]:
             found = [(*tried(model.similarity(scale, roll)), scale, roll) for scale, roll in candidates]
             sharpness, parameters, scale, roll = max(found, key=lambda each: each[0])
             return sharpness, scale, roll, parameters
@@ -106,22 +103,22 @@ class ComparedPairs:
         return sharpness, parameters
 
     def _lookup(
-        self, model: SceneModel, parameters: Array, pixels: Array, size: tuple[int, int]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+        self, model: SceneModel, parameters: Float64Array, pixels: Float64Array, size: tuple[int, int]
+    ) -> tuple[Float32Array, Image]:
         at = model.pixels(parameters, pixels).astype(np.float32).reshape(size[1], size[0], 2)
         inside = np.asarray(((at >= 0) & (at <= np.array(self.compared_infrared) - 1)).all(axis=-1), np.uint8)
         return at, np.asarray(cv2.erode(inside, np.ones((_EDGE_PX, _EDGE_PX), np.uint8), borderValue=0), np.uint8)
 
 
-def _grey(image: Image) -> Image:
+def _grey(image: Array) -> Array:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image, np.float32)
 
 
-def _to(image: Image, size: tuple[int, int]) -> Image:
+def _to(image: Array, size: tuple[int, int]) -> Array:
     if (image.shape[1], image.shape[0]) == size:
         return image
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
 
 
-def _looked_up(image: Image, at: npt.NDArray[np.float32]) -> Image:
+def _looked_up(image: Array, at: Float32Array) -> Array:
     return np.asarray(cv2.remap(image, at, np.zeros(0, np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))

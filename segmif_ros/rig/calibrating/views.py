@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Array, Float64Array
 from segmif_ros.rig.calibrating.board import Board, Detection, detect, without
-from segmif_ros.rig.camera_model import Array
 from segmif_ros.rig.errors import CalibrationError
 
 MIN_VIEWS = 6
@@ -19,8 +18,6 @@ MAX_VIEWS = 40
 STILL_PX = 3.0  # a board that moves more than this between two pairs is not held still
 _SAME_SHARE = 0.06  # of the image's width: views whose outlines lie nearer than this say the same
 CELLS = ("upper left", "top", "upper right", "left", "middle", "right", "lower left", "bottom", "lower right")
-
-Image = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +35,7 @@ class BoardView:
     rgb: Detection | None
 
     @property
-    def common(self) -> tuple[npt.NDArray[np.intp], Array, Array] | None:
+    def common(self) -> tuple[npt.NDArray[np.intp], Float64Array, Float64Array] | None:
         """Ids (N,) that both cameras see, with their (N, 2) infrared and RGB pixels; None below 4."""
         if self.infrared is None or self.rgb is None:
             return None
@@ -64,7 +61,7 @@ class BoardCollector:
         self._before: Detection | None = None
         self._frozen = _Frozen()
 
-    def add(self, infrared: Image, rgb: Image, name: str) -> BoardView:
+    def add(self, infrared: Array, rgb: Array, name: str) -> BoardView:
         """Take a pair; infrared (H, W) of any type, rgb (H', W', 3).
 
         Raises:
@@ -141,7 +138,7 @@ class BoardCollector:
         return bool(np.abs(before.pixels - here.pixels).max() > STILL_PX)
 
     def _is_new(self, view: BoardView) -> bool:
-        def outline(found: Detection) -> Array:
+        def outline(found: Detection) -> Float64Array:
             return np.array([found.pixels.min(axis=0), found.pixels.max(axis=0)])
 
         for other in self.views:
@@ -157,7 +154,7 @@ class BoardCollector:
                 return False
         return True
 
-    def _refuse_two(self, view: BoardView, infrared: Image, rgb: Image) -> None:
+    def _refuse_two(self, view: BoardView, infrared: Array, rgb: Array) -> None:
         if len(self.views) >= 3 or self.board.kind == "charuco":
             return
         for camera, found, image in (("infrared", view.infrared, infrared), ("RGB", view.rgb, rgb)):
@@ -186,7 +183,7 @@ class _Frozen:
         self._same = {"infrared": 0, "rgb": 0}
         self._pairs = 0
 
-    def look(self, infrared: Image, rgb: Image) -> None:
+    def look(self, infrared: Array, rgb: Array) -> None:
         self._pairs += 1
         for camera, image in (("infrared", infrared), ("rgb", rgb)):
             now = np.ascontiguousarray(image[::7, ::7]).tobytes()

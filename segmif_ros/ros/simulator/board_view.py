@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Array, Float32Array, Float64Array, Image
 from segmif_ros.rig.calibrating.board import Board
 from segmif_ros.rig.calibration import Extrinsics
-from segmif_ros.rig.camera_model import Array, CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 
 _PRINT_PX = 96  # of the board's image, per square
 _FINE = 3  # samples a pixel in each direction
@@ -22,15 +22,13 @@ _LEAST_SQUARE_PX = 9.0  # in the infrared image: below 8 a square isn't found
 _PLACES = ((-1, -1), (1, 1), (1, -1), (-1, 1), (0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 _TILTS = ((1, 0), (0, 1), (-1, 0), (0, -1), (0.5, 0.5))
 
-F32 = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pose:
     """Where the board is: X_rgb = rotation @ X_board + translation_m."""
 
-    rotation: Array
-    translation_m: Array
+    rotation: Float64Array
+    translation_m: Float64Array
 
 
 class HeldBoard:
@@ -46,9 +44,9 @@ class HeldBoard:
         self.board = board
         self._print, self._origin = board.print(_PRINT_PX)
         self._hot_on_cold = hot_on_cold
-        self._rays: dict[CameraModel, Array] = {}
+        self._rays: dict[CameraModel, Float64Array] = {}
 
-    def into_rgb(self, image: npt.NDArray[np.uint8], camera: CameraModel, pose: Pose) -> npt.NDArray[np.uint8]:
+    def into_rgb(self, image: Image, camera: CameraModel, pose: Pose) -> Image:
         """Return the (H, W, 3) image with the board before everything else."""
         ink, share = self._seen(camera, pose)
         colour = np.float32(225.0) - np.float32(195.0) * ink
@@ -63,18 +61,18 @@ class HeldBoard:
         warm = ink if self._hot_on_cold else 1.0 - ink
         return _mixed(counts, np.float32(low + 0.55 * span) + np.float32(0.9 * span) * warm, share).astype(np.uint16)
 
-    def depth(self, camera: CameraModel, pose: Pose) -> F32:
+    def depth(self, camera: CameraModel, pose: Pose) -> Float32Array:
         """Return (H, W) metres along the camera's axis, infinite beside the board."""
         _, share = self._seen(camera, pose)
         depth = _met(pose, self._rays_of(camera)[1:-1, 1:-1].reshape(-1, 2))[1]
         return np.where(share > 0.5, depth.reshape(share.shape), np.inf).astype(np.float32)
 
-    def printed(self) -> Array:
+    def printed(self) -> Float64Array:
         """Return the corners in its frame, (4, 3) metres, of what of the board must be seen: without its margin."""
         corners, inner = self.outline(), 0.7 * self.board.spacing_m
         return corners + inner * np.sign(corners.mean(axis=0) - corners) * (1, 1, 0)
 
-    def outline(self) -> Array:
+    def outline(self) -> Float64Array:
         """Return the board's four corners in its frame, (4, 3) metres."""
         height, width = self._print.shape
         low = -(self._origin + 0.5) * self.board.spacing_m / _PRINT_PX
@@ -82,7 +80,7 @@ class HeldBoard:
         (x0, y0), (x1, y1) = low, high
         return np.array([[x0, y0, 0], [x1, y0, 0], [x1, y1, 0], [x0, y1, 0]])
 
-    def _seen(self, camera: CameraModel, pose: Pose) -> tuple[F32, F32]:
+    def _seen(self, camera: CameraModel, pose: Pose) -> tuple[Float32Array, Float32Array]:
         """Return how dark the board is printed, 0..1, and the share of each pixel that it covers, both (H, W)."""
         ink, share = np.zeros((2, camera.height, camera.width), np.float32)
         corners, _ = camera.pixels(self.outline() @ pose.rotation.T + pose.translation_m)
@@ -108,7 +106,7 @@ class HeldBoard:
         share[where], ink[where] = part, dark / np.maximum(part, np.float32(1e-3))
         return ink, share
 
-    def _rays_of(self, camera: CameraModel) -> Array:
+    def _rays_of(self, camera: CameraModel) -> Float64Array:
         """Return the (H + 2, W + 2, 2) rays of a camera's pixels and of one beyond each edge.
 
         Rays are smooth and are interpolated within pixels, and they are kept: lenses take long to invert.
@@ -187,7 +185,7 @@ def planned_pose(
     return best or random_pose(number, seed, held, infrared, rgb, mount)
 
 
-def _met(pose: Pose, rays: Array) -> tuple[Array, Array]:
+def _met(pose: Pose, rays: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Return where on the board, (N, 2) metres, and at which depth, (N,), the (N, 2) rays meet it; 0: they don't."""
     rays = np.concatenate([rays, np.ones((len(rays), 1))], axis=1)
     towards = rays @ pose.rotation[:, 2]
@@ -197,7 +195,7 @@ def _met(pose: Pose, rays: Array) -> tuple[Array, Array]:
     return ((np.nan_to_num(rays) * depth[:, None] - pose.translation_m) @ pose.rotation)[:, :2], depth
 
 
-def _finer(rays: Array, axis: int) -> Array:
+def _finer(rays: Float64Array, axis: int) -> Float64Array:
     """Return rays at `_FINE` places a pixel along an axis, without its first and last pixel."""
     rays = np.moveaxis(rays, axis, 0)
     found = []
@@ -208,12 +206,12 @@ def _finer(rays: Array, axis: int) -> Array:
     return np.moveaxis(fine.reshape(-1, *fine.shape[2:]), 0, axis)
 
 
-def _inside(outline: Array, pose: Pose, camera: CameraModel, margin: float) -> bool:
+def _inside(outline: Float64Array, pose: Pose, camera: CameraModel, margin: float) -> bool:
     pixels, known = camera.pixels(outline @ pose.rotation.T + pose.translation_m)
     edge = margin * np.array(camera.size)
     return bool(known.all() and (pixels >= edge).all() and (pixels < np.array(camera.size) - edge).all())
 
 
-def _mixed(under: npt.NDArray[Any], over: npt.NDArray[Any], share: F32) -> F32:
+def _mixed(under: Array, over: Array, share: Float32Array) -> Float32Array:
     mixed = under * (1.0 - share) + over * share + np.float32(0.5)
     return np.asarray(np.clip(mixed, 0, np.iinfo(under.dtype).max), np.float32)

@@ -11,7 +11,8 @@ from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 
-from segmif_ros.grid.poses import Array, camera_pose, quaternion
+from segmif_ros.arrays import Float64Array
+from segmif_ros.grid.poses import camera_pose, quaternion
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.ros.messages import make_header
@@ -91,7 +92,7 @@ class PosePublisher:
             )
         )
 
-    def publish(self, odom_from_base: Array, stamp_ns: int) -> None:
+    def publish(self, odom_from_base: Float64Array, stamp_ns: int) -> None:
         """Publish where the robot is."""
         message = Odometry(header=make_header(stamp_ns, ODOM_FRAME), child_frame_id=BASE_FRAME)
         x, y, z = (float(each) for each in odom_from_base[:3, 3])
@@ -103,11 +104,11 @@ class PosePublisher:
             self._moving.publish(self._message_type(transforms=transforms))
 
 
-def _stamped(matrix: Array, stamp_ns: int, parent: str, child: str) -> Any:
+def _stamped(matrix: Float64Array, stamp_ns: int, parent: str, child: str) -> Any:
     return TransformStamped(header=make_header(stamp_ns, parent), child_frame_id=child, transform=_transform(matrix))
 
 
-def _transform(matrix: Array) -> Transform:
+def _transform(matrix: Float64Array) -> Transform:
     made = Transform()
     made.translation.x, made.translation.y, made.translation.z = (float(each) for each in matrix[:3, 3])
     x, y, z, w = quaternion(matrix)

@@ -7,24 +7,22 @@ and played in a loop. Add one to `make_effects`, and the node needs no change.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Array
 from segmif_ros.ros.simulator.config import RigConfig
 from segmif_ros.ros.simulator.rigs import rotation_of
 from segmif_ros.ros.simulator.schedule import INFRARED, Shot
 from segmif_ros.scenes.faults import FaultInjector, parse_faults
 
-Image = npt.NDArray[Any]
-
 
 class Effect(Protocol):
     """One thing that happens to images. Called in the order of publishing, for both cameras."""
 
-    def apply(self, shot: Shot, image: Image, t_s: float) -> Image | None:
+    def apply(self, shot: Shot, image: Array, t_s: float) -> Array | None:
         """Return the image to publish, or None if it gets lost.
 
         Args:
@@ -42,7 +40,7 @@ class Bracket:
         self._drift_deg_per_s = config.bracket_drift_deg_per_min / 60.0
         self._focal_px = focal_px
 
-    def apply(self, shot: Shot, image: Image, t_s: float) -> Image:
+    def apply(self, shot: Shot, image: Array, t_s: float) -> Array:
         """Turn the infrared image; the border is replicated."""
         if shot.camera != INFRARED:
             return image
@@ -59,12 +57,12 @@ class Shutter:
 
     def __init__(self, config: RigConfig) -> None:
         self._period_s, self._length_s = config.shutter_period_s, config.shutter_s
-        self._shown: Image | None = None
+        self._shown: Array | None = None
         self._event = -1
         self._rng = np.random.default_rng([config.seed, 0xFFC])
         self._offset = 0
 
-    def apply(self, shot: Shot, image: Image, t_s: float) -> Image:
+    def apply(self, shot: Shot, image: Array, t_s: float) -> Array:
         """Hold the last infrared image for the event's length; afterwards shift the counts."""
         if shot.camera != INFRARED:
             return image
@@ -89,7 +87,7 @@ class CameraFaults:
         """Return the stamp that is published."""
         return self._injector.stamp_ns(shot.camera, round(1e9 * t_s), shot.stamp_ns)
 
-    def apply(self, shot: Shot, image: Image, t_s: float) -> Image | None:
+    def apply(self, shot: Shot, image: Array, t_s: float) -> Array | None:
         """Return the image as the camera sends it; None if it doesn't."""
         return self._injector.picture(shot.camera, round(1e9 * t_s), image)
 

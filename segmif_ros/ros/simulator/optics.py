@@ -8,21 +8,19 @@ seen from there. So each camera samples a level pinhole image from its own place
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmif_ros.arrays import Array, Float32Array, Float64Array, Image
 from segmif_ros.rig.calibration import Plane, RigCalibration
-from segmif_ros.rig.camera_model import Array, CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 from segmif_ros.scenes import CameraViews, Pinhole, RoadScene, SceneError
 
 _MARGIN_PX = 24  # for the car's nodding
 _WIDEST = 4.0  # |tangent| of the outermost ray
 _MAX_SIDE_PX = 4096
-
-F32 = npt.NDArray[np.float32]
 
 
 class LensView:
@@ -42,7 +40,7 @@ class LensView:
             camera's own frame is 1.
     """
 
-    def __init__(self, model: CameraModel, rotation: Array) -> None:
+    def __init__(self, model: CameraModel, rotation: Float64Array) -> None:
         self.model, self.rotation = model, rotation
         v, u = np.mgrid[0 : model.height, 0 : model.width].astype(np.float64)
         rays, known = model.rays(np.stack([u.ravel(), v.ravel()], axis=1))
@@ -60,26 +58,26 @@ class LensView:
             width=width, height=height, focal_px=focal_px, centre_u=-float(low[0]), centre_v=-float(low[1])
         )
         self.directions = directions.reshape(model.height, model.width, 3)
-        self._last: tuple[float, F32, F32] | None = None
+        self._last: tuple[float, Float32Array, Float32Array] | None = None
 
-    def sample(self, image: npt.NDArray[Any], pitch_rad: float = 0.0, *, nearest: bool = False) -> npt.NDArray[Any]:
+    def sample(self, image: Array, pitch_rad: float = 0.0, *, nearest: bool = False) -> Array:
         """Return what the camera makes of its pinhole's image, of any type, while its nose is up by pitch_rad."""
         how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
         _, u, v = self._lookup(pitch_rad)
         return np.asarray(cv2.remap(image, u, v, how, borderMode=cv2.BORDER_REPLICATE))
 
-    def depth(self, depth_m: F32, pitch_rad: float = 0.0) -> F32:
+    def depth(self, depth_m: Float32Array, pitch_rad: float = 0.0) -> Float32Array:
         """Return the depth along this camera's axis of a pinhole's depth image."""
         # a level ray that is z long in the level frame is z over its third coordinate long in this one
         return np.asarray(self.sample(depth_m, pitch_rad, nearest=True) / self._tilted(pitch_rad)[..., 2], np.float32)
 
-    def _tilted(self, pitch_rad: float) -> Array:
+    def _tilted(self, pitch_rad: float) -> Float64Array:
         if not pitch_rad:
             return self.directions
         c, s = np.cos(pitch_rad), np.sin(pitch_rad)
         return self.directions @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]]).T
 
-    def _lookup(self, pitch_rad: float) -> tuple[float, F32, F32]:
+    def _lookup(self, pitch_rad: float) -> tuple[float, Float32Array, Float32Array]:
         if self._last is None or self._last[0] != pitch_rad:
             x, y, z = np.moveaxis(self._tilted(pitch_rad), -1, 0)
             pinhole = self.pinhole
@@ -100,9 +98,9 @@ class Capture:
     """
 
     infrared: npt.NDArray[np.uint16]
-    rgb: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.uint8]
-    depth_m: F32
+    rgb: Image
+    labels: Image
+    depth_m: Float32Array
 
 
 class TwoCameras:
@@ -113,7 +111,7 @@ class TwoCameras:
         rgb_rotation: (3, 3), X_rgb = rotation @ X_level; the identity for a level camera.
     """
 
-    def __init__(self, calibration: RigCalibration, rgb_rotation: Array | None = None) -> None:
+    def __init__(self, calibration: RigCalibration, rgb_rotation: Float64Array | None = None) -> None:
         infrared, rgb, mount = calibration.infrared, calibration.rgb, calibration.extrinsics
         assert infrared is not None
         assert rgb is not None

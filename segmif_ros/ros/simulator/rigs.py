@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from segmif_ros.arrays import Float64Array
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.rig.camera_model import Array, CameraModel
+from segmif_ros.rig.camera_model import CameraModel
 
 LENSES = ("none", "plumb_bob", "equidistant")
 # typical of a 60 degree lens; an equidistant one keeps a little of its own error
@@ -48,7 +49,7 @@ class CameraPlan:
         )
 
 
-def rotation_of(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Array:
+def rotation_of(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Float64Array:
     """Return the (3, 3) turn of a camera to the right, upwards and clockwise, as X_outside = rotation @ X_camera."""
     yaw, pitch, roll = (
         cv2.Rodrigues(np.radians(each) * np.array(axis, np.float64))[0]

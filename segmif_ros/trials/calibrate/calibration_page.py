@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import jinja2
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Image
 from segmif_ros.reporting.page import Page, Picture, Section, Swipe, render
 from segmif_ros.reporting.pictures import picture_uri
 from segmif_ros.reporting.tables import Table
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from segmif_ros.trials.calibrate.calibration_sources import NamedPair
     from segmif_ros.trials.calibrate.command import Outcome
 
-Image = npt.NDArray[np.uint8]
 CLICK_PAGE = Path(__file__).parents[1] / "pages" / "click.html"
 _WIDTH_PX = 720
 _FAR_M = 10.0  # where the page registers what the calibration has extrinsics for

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from segmif_ros.arrays import Array
 from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, Topics, open_bag
 from segmif_ros.bag.recorded_pairs import PairingFacts, no_pairs, pairs_of
 from segmif_ros.data.image_files import read_grey, read_rgb
@@ -23,7 +23,6 @@ from segmif_ros.stream.pairing import NearestStampPairer
 from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.processing import Frame, opened
 
-Image = npt.NDArray[Any]
 LIVE = "live"
 _SILENT_S = 10.0
 _WAITING = 4  # live pairs that wait; older ones are given up
@@ -34,8 +33,8 @@ class NamedPair:
     """A pair: infrared (H, W) uint8, uint16 or float32, rgb (H', W', 3) uint8 RGB, and a name for people."""
 
     name: str
-    infrared: Image
-    rgb: Image
+    infrared: Array
+    rgb: Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +105,7 @@ class CalibrationSource:
         """Yield pairs of running cameras until the time is over; what isn't taken in time is given up."""
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
-        from sensor_msgs.msg import Image as ImageMessage
+        from sensor_msgs.msg import Array as ImageMessage
 
         from segmif_ros.ros.messages import image_buffer, stamp_ns
         from segmif_ros.ros.qos import profile

@@ -11,11 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from segmif_ros.arrays import Image
 from segmif_ros.files import replace_file, write_json
 from segmif_ros.imaging.overlay import draw_confidence
 from segmif_ros.reporting.numbers import milliseconds
 from segmif_ros.reporting.page import LegendEntry, Page, Panels, Picture, Section, plots_section, render
-from segmif_ros.reporting.pictures import Image, picture_uri, write_picture
+from segmif_ros.reporting.pictures import picture_uri, write_picture
 from segmif_ros.reporting.sheet import draw_sheet
 from segmif_ros.reporting.tables import Table
 from segmif_ros.trials.demo.timeline import TimelinePoint, plots
