@@ -14,7 +14,7 @@ from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import SetBool, Trigger
 
-from segmif_ros.ros import services
+from segmif_ros.ros import snapshot
 from segmif_ros.ros.barrier import Barrier, GuardedExecutor
 from segmif_ros.ros.messages import image_message, make_header
 
@@ -202,7 +202,7 @@ def test_a_service_answers_and_all_services_go_on_answering(bench, monkeypatch, 
     place = {
         "enable": (table.node.pipeline, "enable"),
         "reload_weights": (table.node, "use_engine"),
-        "snapshot": (services, "new_folder"),
+        "snapshot": (snapshot, "new_folder"),
     }[name]
     monkeypatch.setattr(*place, boom)
     request = (SetBool, SetBool.Request(data=True)) if name == "enable" else (Trigger, Trigger.Request())

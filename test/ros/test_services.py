@@ -21,7 +21,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
 from segmif_ros.labels import FMB, MFNET
-from segmif_ros.ros import services
+from segmif_ros.ros import services, snapshot
 from segmif_ros.ros.messages import image_message, make_header
 
 
@@ -282,7 +282,7 @@ def test_a_disk_that_fills_up_is_answered_and_costs_no_frame(bench, tmp_path, mo
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(services, "write_snapshot", full)
+    monkeypatch.setattr(snapshot, "write_snapshot", full)
     table = bench(snapshot_folder=str(tmp_path))
     future = call(table, "snapshot")
     table.until(lambda: any(tmp_path.iterdir()))
