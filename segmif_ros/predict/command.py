@@ -20,6 +20,7 @@ from segmif_ros.evaluation.card.sheets import Gallery, SheetRow
 from segmif_ros.evaluation.report import model_facts
 from segmif_ros.predict.input_images import ImageError
 from segmif_ros.predict.model import Model, Prediction
+from segmif_ros.predict.predict_options import OUTPUTS, default_out
 from segmif_ros.predict.predict_options import add_arguments as add_arguments
 from segmif_ros.predict.sources import Item, PictureSource, open_source
 from segmif_ros.reporting.journal import Journal, disk_error
@@ -46,7 +47,8 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Run every pair, and write the outputs to OUT/OUTPUT/NAME.png and a contact sheet of the first pairs.
 
-    A pair that can't be read or processed costs itself. What is done is kept; the same call goes on with it.
+    A pair that can't be read or processed costs itself. What is done is kept; the same call goes on with it, and one
+    that asks for other outputs adds them.
 
     Args:
         source: The pairs.
@@ -59,7 +61,8 @@ def predict(
         advance: Called with the number of pairs that were just finished.
 
     Returns:
-        A record of each pair, in their order: "key", and "error" or "shares" of the classes and "stage_ms".
+        A record of each pair, in their order: "key", and "error" or "outputs" that are there, "shares" of the classes
+        and "stage_ms".
 
     Raises:
         EvaluationError: The folder holds another run, or can't be written.
@@ -68,20 +71,23 @@ def predict(
     identity = {
         "source": {"kind": source.kind, "where": list(source.where)},
         "model": model_facts(model.engine),
-        "configuration": {**(settings or {}), "outputs": list(outputs), "preparation": asdict(config)},
+        "configuration": {**(settings or {}), "preparation": asdict(config)},
     }
     gallery = Gallery(model.label_set)
     records: list[dict[str, Any]] = []
     with ResultFolder(out, PROG):
         journal = Journal(out, identity, fresh=fresh)
+        there = {key: set(journal.records[key]["outputs"]) for key in journal.done}
         try:
             for index, item in enumerate(source.items()):
                 in_sheet = index < _MOST_ROWS
-                if item.name in journal.done and not in_sheet:
+                before = there.get(item.name, set())
+                done = before >= set(outputs)
+                if done and not in_sheet:
                     record = journal.records[item.name]
                 else:
-                    record, made = _one(model, item, out, outputs)
-                    if item.name not in journal.done:
+                    record, made = _one(model, item, out, tuple(each for each in OUTPUTS if each in {*outputs, *before}))
+                    if not done:
                         journal.add(record)
                     if made is not None and in_sheet:
                         gallery.show(SHEET, _row(item.name, made))
@@ -107,11 +113,12 @@ def _one(model: Model, item: Item, out: Path, outputs: tuple[str, ...]) -> tuple
         return {"key": item.name, "error": str(error)}, None
     made.save(out, item.name, outputs)
     shares = {name: round(share, 4) for name, share in made.shares().items()}
-    return {"key": item.name, "shares": shares, "stage_ms": dict(made.stage_ms)}, made
+    record = {"key": item.name, "outputs": list(outputs), "shares": shares, "stage_ms": dict(made.stage_ms)}
+    return record, made
 
 
 def _row(name: str, made: Prediction) -> SheetRow:
-    return SheetRow(caption=name, infrared=made.infrared, rgb=made.rgb, fused=made.fused, labels=made.labels)
+    return SheetRow(caption=f"pair {name}", infrared=made.infrared, rgb=made.rgb, fused=made.fused, labels=made.labels)
 
 
 def _write_video(out: Path, output: str, rate_hz: float, names: list[str]) -> None:
@@ -138,19 +145,20 @@ def run(arguments: argparse.Namespace) -> int:
     for line in source.notes:
         complain(PROG, line)
     outputs = tuple(dict.fromkeys(arguments.save))
+    out = arguments.out or default_out(arguments.infrared)
     try:
         with progress_bar("predict", source.count) as advance:
             records = predict(
-                source, model, config, arguments.out, outputs,
+                source, model, config, out, outputs,
                 settings=settings, fresh=arguments.fresh, advance=advance,
             )  # fmt: skip
     except KeyboardInterrupt:
-        raise StoppedError(f"stopped; the same command goes on with what {arguments.out} holds") from None
+        raise StoppedError(f"stopped; the same command goes on with what {out} holds") from None
     failed = [each for each in records if "error" in each]
     print(f"{len(records) - len(failed)} of {len(records)} pairs with {model}")
     if len(records) == 1 and not failed:
         print(", ".join(f"{name} {100 * share:.1f} %" for name, share in records[0]["shares"].items()))
-    print(f"written: {', '.join(outputs)} in {arguments.out}, sheet {arguments.out / SHEET}.jpg")
+    print(f"written: {', '.join(outputs)} in {out}, sheet {out / SHEET}.jpg")
     for each in failed[:5]:
         complain(PROG, f"{each['key']}: {each['error']}")
     return 1 if failed else 0

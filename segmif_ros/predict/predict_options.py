@@ -24,6 +24,11 @@ PREPARATION = tuple(
 )
 
 
+def default_out(first: Path) -> Path:
+    """Return the folder for what is made of a file or folder: other pictures get another one."""
+    return Path("out", "predict", first.resolve().stem if first.is_file() else first.resolve().name)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `segmif predict`."""
     parser.description = (
@@ -33,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("infrared", type=Path, metavar="INFRARED|FOLDER", help="image, video, or folder of pairs")
     parser.add_argument("rgb", type=Path, nargs="?", metavar="RGB", help="image or video; not with a folder")
-    parser.add_argument("--out", type=Path, default=Path("out/predict"), help="folder (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="folder (default: out/predict/ and the name of INFRARED or FOLDER)")
     parser.add_argument(
         "--save",
         nargs="+",

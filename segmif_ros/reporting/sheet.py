@@ -48,24 +48,40 @@ def draw_sheet(
     line = round(44 * scale)
     rows = -(-len(panels) // columns)
     sheet_width = columns * width + (columns - 1) * GAP_PX
-    entries = _legend_lines(legend, scale, line, sheet_width)
-    sheet = np.full((rows * (height + line) + line * len(entries), sheet_width, 3), 255, np.uint8)
+    sheet = np.full((rows * (height + line), sheet_width, 3), 255, np.uint8)
     for i, (caption, image) in enumerate(panels):
         top, left = i // columns * (height + line), i % columns * (width + GAP_PX)
         _write(sheet, caption, left, top, scale, line)
         sheet[top + line : top + line + height, left : left + width] = image if image.ndim == 3 else image[..., None]
-    for i, entries_of_line in enumerate(entries):
-        top = rows * (height + line) + i * line
-        for text, colour, left in entries_of_line:
-            margin = line // 5
-            corner = (left + line - 2 * margin, top + line - margin)
-            cv2.rectangle(sheet, (left, top + margin), corner, colour, cv2.FILLED)
-            _write(sheet, text, left + line, top, scale, line)
-    if not title:
-        return sheet
-    band = np.full((line, sheet_width, 3), 255, np.uint8)
-    _write(band, title, 0, 0, scale, line)
-    return np.vstack([band, sheet])
+    if title:
+        band = np.full((line, sheet_width, 3), 255, np.uint8)
+        _write(band, title, 0, 0, scale, line)
+        sheet = np.vstack([band, sheet])
+    return np.vstack([sheet, draw_legend(legend, sheet_width, width)])
+
+
+def draw_legend(legend: Sequence[tuple[str, Colour]], width: int, picture_width: int) -> Image:
+    """Return a strip of texts beside their colours, as wide as a sheet; of no height without entries.
+
+    Args:
+        legend: (text, RGB colour).
+        width: Of the sheet in pixels.
+        picture_width: Of one of its pictures: the letters have the size of those above it.
+
+    Returns:
+        (rows, width, 3) uint8 RGB on white.
+    """
+    scale = max(0.4, picture_width / 560)
+    line = round(44 * scale)
+    margin = line // 5
+    lines = _legend_lines(legend, scale, line, width)
+    strip = np.full((line * len(lines), width, 3), 255, np.uint8)
+    for i, entries in enumerate(lines):
+        for text, colour, left in entries:
+            corner = (left + line - 2 * margin, (i + 1) * line - margin)
+            cv2.rectangle(strip, (left, i * line + margin), corner, colour, cv2.FILLED)
+            _write(strip, text, left + line, i * line, scale, line)
+    return strip
 
 
 def _legend_lines(

@@ -9,9 +9,8 @@ RUN: dict[str, str] = {
     # python.md
     "segmif predict infrared.png rgb.png --save fused labels overlay confidence colours": "--weights tiny.safetensors",
     "segmif predict FOLDER --out out/mine": "--weights tiny.safetensors",
-    "segmif predict thermal.mp4 camera.mp4 --save overlay": "--weights tiny.safetensors --out out/video",
-    "segmif predict raw16.png rgb.png --registration stereo --calibration-file rig.yaml": "--weights tiny.safetensors"
-    " --out out/raw",
+    "segmif predict thermal.mp4 camera.mp4 --save overlay": "--weights tiny.safetensors",
+    "segmif predict raw16.png rgb.png --registration stereo --calibration-file rig.yaml": "--weights tiny.safetensors",
     # evaluation.md
     "segmif record-synthetic street --frames 100": "--frames 3 --size 64x48",
     "segmif replay street --labels-topic /rig/labels --out out/replay": "--weights tiny.safetensors",

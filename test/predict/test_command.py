@@ -101,7 +101,25 @@ def test_a_stopped_run_goes_on_and_another_run_is_not_mixed_in(
     assert len(done) == 3
     assert len(_files(tmp_path / "out")) == 9
     with pytest.raises(RunError, match="holds another run"):
-        _run(tiny_weights, folder, "--save", "fused", "--out", tmp_path / "out")
+        _run(tiny_weights, folder, "--palette", "robot", "--out", tmp_path / "out")
+
+
+def test_asking_for_other_outputs_adds_them_to_what_is_there(tiny_weights: Path, folder: Path, tmp_path: Path) -> None:
+    for wanted in (["fused"], ["confidence"], ["fused"]):
+        assert _run(tiny_weights, folder, "--save", *wanted, "--out", tmp_path / "out") == 0
+    assert _files(tmp_path / "out") == {f"{kind}/{name}.png" for kind in ("fused", "confidence") for name in "abc"}
+    records = [json.loads(line) for line in (tmp_path / "out" / "records.jsonl").read_text().splitlines()]
+    assert [each["outputs"] for each in records] == [["fused"]] * 3 + [["fused", "confidence"]] * 3
+
+
+def test_other_pictures_get_another_folder(
+    tiny_weights: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pair = [folder / side / "a.png" for side in ("infrared", "visible")]
+    for given in (pair, [folder]):
+        assert _run(tiny_weights, *given, "--save", "fused") == 0
+    assert _files(tmp_path / "out") == {"predict/a/fused/a.png", *(f"predict/pairs/fused/{name}.png" for name in "abc")}
 
 
 def test_a_broken_image_costs_its_pair_alone(

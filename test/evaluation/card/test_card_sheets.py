@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sheets: what a row holds, and which rows are kept."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -35,7 +36,8 @@ def rows_of(path: Path) -> list[int]:
     """Grey levels of the infrared image of each row."""
     sheet = cv2.imread(str(path))
     height = len(draw_row(row(), FMB))
-    return [round(float(sheet[top + height // 2, 20:300].mean())) for top in range(0, len(sheet), height)]
+    tops = range(0, len(sheet) - height + 1, height)  # the legend below is less high than a row
+    return [round(float(sheet[top + height // 2, 20:300].mean())) for top in tops]
 
 
 def test_of_the_offered_rows_the_worst_are_kept_worst_first(tmp_path: Path) -> None:
@@ -57,3 +59,15 @@ def test_equal_scores_are_no_problem(tmp_path: Path) -> None:
     for level in (1, 2, 3, 4):
         gallery.offer("equal", 0.5, row(10 * level))
     assert rows_of(gallery.write(tmp_path)["equal"]) == pytest.approx([10, 20, 30], abs=2)
+
+
+def test_a_sheet_ends_with_the_colours_of_the_classes_that_its_rows_show(tmp_path: Path) -> None:
+    gallery = Gallery(FMB)
+    ids = {name: FMB.id_of(name) for name in ("sky", "person", "car")}
+    labels = np.full((40, 80), ids["sky"], np.uint8)
+    labels[20:, 40:] = ids["person"]
+    for each in (row(10), replace(row(10), labels=labels)):
+        gallery.show("all", each)
+    sheet = cv2.imread(str(gallery.write(tmp_path)["all"]))[2 * len(draw_row(row(), FMB)) :, :, ::-1].astype(int)
+    there = {name: bool((abs(sheet - FMB.palette[i]).max(2) < 30).any()) for name, i in ids.items()}
+    assert there == {"sky": True, "person": True, "car": False}
