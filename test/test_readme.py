@@ -13,6 +13,7 @@ from documentation import PAGES, ROOT, commands
 
 from segmif_ros import cli
 from segmif_ros.data.transforms import AugmentConfig
+from segmif_ros.inference.backend_table import BACKENDS
 from segmif_ros.model import SegMiFConfig
 from segmif_ros.ros.node_config import NodeConfig
 from segmif_ros.settings import from_values
@@ -84,6 +85,21 @@ def test_the_params_file_of_the_readme_is_one() -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     config = from_values(NodeConfig, yaml.safe_load(text)["/**"]["ros__parameters"])
     assert config.pipeline.registration == "homography"
+
+
+def test_what_the_params_file_of_the_readme_needs_is_installed_by_lines_of_the_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    backend = re.search(r"backend: (\w+)", text)
+    assert backend
+    named = {word for line in re.findall(r"pip install ([^\n#`]+)", text) for word in line.split()}
+    assert set(BACKENDS[backend[1]].packages) <= named
+
+
+_SOURCES = (*PAGES, *(ROOT / "segmif_ros").rglob("*.py"))
+
+
+def test_no_line_tells_to_install_an_extra_which_pip_does_not_know_where_colcon_installed_the_package() -> None:
+    assert [path.name for path in _SOURCES if re.search(r"pip install ['\"]?segmif_ros\[", path.read_text())] == []
 
 
 _RECIPES = ROOT / "docs" / "training_recipes.md"

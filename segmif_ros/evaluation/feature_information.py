@@ -152,7 +152,7 @@ def _pywt() -> Any:
     try:
         return importlib.import_module("pywt")
     except ImportError:
-        raise MissingLibraryError("FMI_w needs PyWavelets: pip install 'segmif_ros[fmi]'") from None
+        raise MissingLibraryError("FMI_w needs PyWavelets: pip install PyWavelets") from None
 
 
 _FEATURES = {"pixel": lambda image: image, "dct": _cosine_transform, "wavelet": _wavelet_transform}

@@ -15,10 +15,9 @@ class BackendEntry:
         module: Where its factory `create` is, and `open_session` if it runs files.
         devices: Device types that it runs on.
         precisions: What it computes in.
-        packages: Python packages that it needs besides torch, by import name.
+        packages: Python packages that it needs besides torch, by import name, which pip calls the same.
         exporters: Packages that it needs besides these to run a `FrameNetwork`; a network's file needs none of them.
         providers: By device type: the provider of ONNX Runtime that it needs there.
-        extra: What `pip install segmif_ros[...]` calls them.
         on_trial: Whether "fastest" tries it; not what compiles for minutes.
         about: What the name doesn't tell.
     """
@@ -29,7 +28,6 @@ class BackendEntry:
     packages: tuple[str, ...] = ()
     exporters: tuple[str, ...] = ()
     providers: Mapping[str, str] = field(default_factory=dict)
-    extra: str = ""
     on_trial: bool = True
     about: str = ""
 
@@ -61,7 +59,6 @@ BACKENDS: dict[str, BackendEntry] = {
         packages=("onnxruntime",),
         exporters=("onnx", "onnxscript"),
         providers={"cuda": "TensorrtExecutionProvider"},
-        extra="onnxruntime",
         on_trial=False,
         about="CUDA, by ONNX Runtime",
     ),
@@ -70,7 +67,6 @@ BACKENDS: dict[str, BackendEntry] = {
         devices=("cpu",),
         precisions=("float32", "bfloat16", "int8"),
         packages=("openvino",),
-        extra="openvino",
         about="CPU",
     ),
     "onnxruntime": BackendEntry(
@@ -80,7 +76,6 @@ BACKENDS: dict[str, BackendEntry] = {
         packages=("onnxruntime",),
         exporters=("onnx", "onnxscript"),
         providers={"cuda": "CUDAExecutionProvider"},
-        extra="onnxruntime",
     ),
 }
 

@@ -128,7 +128,7 @@ class Engine:
                 raise EngineError("precision 'float16' needs a CUDA device: use 'bfloat16' or 'float32' on the CPU")
         if config.precision == "int8" and config.backend == "fastest" and not self._candidates(config.precision):
             raise EngineError(
-                "precision 'int8' needs the backend openvino, on the CPU: pip install 'segmif_ros[openvino]', or use "
+                "precision 'int8' needs the backend openvino, on the CPU: pip install openvino, or use "
                 "another precision"
             )
         if config.num_threads > 0:

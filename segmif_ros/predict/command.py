@@ -86,7 +86,8 @@ def predict(
                 if done and not in_sheet:
                     record = journal.records[item.name]
                 else:
-                    record, made = _one(model, item, out, tuple(each for each in OUTPUTS if each in {*outputs, *before}))
+                    wanted = tuple(each for each in OUTPUTS if each in {*outputs, *before})
+                    record, made = _one(model, item, out, wanted)
                     if not done:
                         journal.add(record)
                     if made is not None and in_sheet:

@@ -187,3 +187,8 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         finalize=_without_folders,
     )
+
+
+def style() -> str:
+    """Return the style sheet of the pages, for one that isn't made of sections."""
+    return (Path(__file__).parent / "templates" / "page.css").read_text(encoding="utf-8")

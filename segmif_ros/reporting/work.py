@@ -76,7 +76,7 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
     try:
         import distributed
     except ModuleNotFoundError:
-        raise RunError("--scheduler needs Dask: pip install 'segmif_ros[cluster]', here and there") from None
+        raise RunError("--scheduler needs Dask: pip install distributed, here and there") from None
     try:
         client = distributed.Client(address, timeout=CONNECT_TIMEOUT_S)
     except (OSError, ValueError) as error:  # a time-out is an OSError, too

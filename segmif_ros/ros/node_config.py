@@ -46,10 +46,14 @@ class NodeConfig:
         changes=Changes.RELOAD,
     )
     warm_up_height: int = setting(
-        480, "Rows of the image that the model is warmed up with.", minimum=29, maximum=8192, changes=_UNCONFIGURED
+        0,
+        "Rows of the image that the model is warmed up with; 0: the master camera's in calibration_file, else 480.",
+        minimum=0,
+        maximum=8192,
+        changes=_UNCONFIGURED,
     )
     warm_up_width: int = setting(
-        640, "Columns of the image that the model is warmed up with.", minimum=29, maximum=8192, changes=_UNCONFIGURED
+        0, "Its columns; 0: in the same way, else 640.", minimum=0, maximum=8192, changes=_UNCONFIGURED
     )
     opencv_threads: int = setting(
         0, "Threads of OpenCV; 0 leaves OpenCV's choice.", minimum=0, maximum=1024, changes=_UNCONFIGURED

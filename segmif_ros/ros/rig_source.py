@@ -105,6 +105,16 @@ class RigSource:
         """The master camera as the calibration file has it."""
         return self._of_file(self._pipeline.master)
 
+    @property
+    def view_size(self) -> tuple[int, int] | None:
+        """(height, width) of the master camera's images as the calibration file has them, or None."""
+        if self.camera is not None:
+            return self.camera.height, self.camera.width
+        if self._file.homography is None:
+            return None
+        width, height = getattr(self._file.homography, f"{self._pipeline.master}_size")
+        return height, width
+
     def camera_of(self, camera: str) -> CameraModel | None:
         """Return what is known of the "infrared" or the "rgb" camera: by the file, else by its camera_info."""
         result = self._results.get(camera)

@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # torch would come with it
 DEACTIVATE_TIMEOUT_S = 0.8
 CLOSE_TIMEOUT_S = 0.5
 LOOK_S = 0.1  # between two looks whether a camera has fallen silent, where no frame of the other one brings one
+WARM_UP_SIZE = 480, 640  # rows and columns where nothing tells the cameras'
 
 
 def load_engine(config: NodeConfig) -> EngineProtocol:
@@ -143,8 +144,8 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
         started = time.monotonic()
         try:
             make_pairer = self._pairer_maker(config)
+            self.rig = RigSource(config)  # first: it knows the images' size, and the engine takes seconds
             engine = self._warm_engine(config)
-            self.rig = RigSource(config)
             if not isinstance(self.rig.registration, Unregistered):
                 self.rig.registration.prepare()
             self.outputs = Outputs(self, config, engine)
@@ -316,7 +317,8 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
         engine = within_budget(
             self._make_engine(config), config.frame_budget_ms, (config.network.size.height, config.network.size.width)
         )
-        engine.warm_up(config.warm_up_height, config.warm_up_width)
+        height, width = self.rig.view_size or WARM_UP_SIZE
+        engine.warm_up(config.warm_up_height or height, config.warm_up_width or width)
         return engine
 
     def use_engine(self, engine: EngineProtocol, pipeline: Pipeline) -> bool:

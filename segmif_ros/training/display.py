@@ -80,7 +80,7 @@ def tensorboard_writer(folder: Path, step: int) -> ScalarWriter:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise RecipeError(
-            "tensorboard is asked for but not installed: pip install 'segmif_ros[training]', or leave it out"
+            "tensorboard is asked for but not installed: pip install tensorboard, or leave it out"
         ) from error
     writer: ScalarWriter = SummaryWriter(str(folder), purge_step=step + 1)
     return writer

@@ -101,9 +101,9 @@ PARTS = (
         Dependency(
             module=module,
             distribution=module,
-            remedy=f"backend {module} needs it; pip install 'segmif_ros[{module}]'",
+            remedy=f"backend {module} needs it; pip install {packages}",
         )
-        for module in ("openvino", "onnxruntime")
+        for module, packages in (("openvino", "openvino"), ("onnxruntime", "onnxruntime onnx onnxscript"))
     ),
     Dependency(module="tf2_msgs", remedy=f"grid_node takes poses from odom and parameters; {_APT.format('tf2-msgs')}"),
 )

@@ -3,8 +3,8 @@
 
 Prints the relative difference of every metric that a library has as well, for three images (cut to multiples of 16
 pixels) or a built-in pattern, and of mean IoU and accuracy on random label maps. What isn't installed is left out and
-listed; all of it comes with `pip install 'segmif_ros[agreement]'`. No library has SF, AG, Qabf, Nabf and FMI: the tests
-compare them with loops that follow the published formulas.
+listed; `pip install scikit-image scikit-learn torchmetrics piq sewar` brings all of it. No library has SF, AG, Qabf,
+Nabf and FMI: the tests compare them with loops that follow the published formulas.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ from segmif_ros.reporting.tables import Table, print_tables, wide_console
 
 Triple = tuple[Image, Image, Image]
 _LARGEST = {"default": 1e-6, "MI": 1e-6, "SSIM torchmetrics": 5e-2, "MS_SSIM torchmetrics": 1e-1}
+# by import name, the names that pip knows
+_PACKAGES = {
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    **{name: name for name in ("torchmetrics", "piq", "sewar")},
+}
 _WHOLE = 16  # sides are cut to multiples of this
 
 
@@ -196,9 +202,10 @@ def run(options: argparse.Namespace) -> int:
         found.append((name, library, f"{ours:.9g}", f"{theirs:.9g}", f"{difference:.1g}", mark))
     columns = ("metric", "against", "ours", "theirs", "relative difference", "")
     print_tables(wide_console(), [Table(title="", columns=columns, rows=tuple(found))])
-    absent = [name for name in ("skimage", "sklearn", "torchmetrics", "piq", "sewar") if _module(name) is None]
+    absent = [name for name in _PACKAGES if _module(name) is None]
     if absent:
-        print(f"can't be imported, so not compared: {', '.join(absent)} (pip install 'segmif_ros[agreement]')")
+        packages = " ".join(_PACKAGES[each] for each in absent)
+        print(f"can't be imported, so not compared: {', '.join(absent)} (pip install {packages})")
     return 1 if failed else 0
 
 

@@ -10,7 +10,7 @@ import pytest
 from segmif_ros.reporting.errors import RunError
 from segmif_ros.reporting.work import WorkerPool
 
-distributed = pytest.importorskip("distributed", reason="pip install 'segmif_ros[cluster]' brings it")
+distributed = pytest.importorskip("distributed", reason="pip install distributed")
 
 
 def make_doubler() -> partial[int]:

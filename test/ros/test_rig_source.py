@@ -57,6 +57,15 @@ def test_a_whole_calibration_file_needs_no_camera_info(tmp_path) -> None:
     assert made.camera == RGB
 
 
+@pytest.mark.parametrize(("master", "size"), [("rgb", (96, 160)), ("infrared", (48, 64))])
+def test_the_file_tells_the_size_of_the_masters_images(tmp_path, master: str, size: tuple[int, int]) -> None:
+    homography = Homography(matrix=np.diag([2.5, 2.0, 1.0]), infrared_size=(64, 48), rgb_size=(160, 96))
+    cameras = RigCalibration(infrared=INFRARED, rgb=dataclasses.replace(RGB, width=160, height=96))
+    for known in (RigCalibration(homography=homography), cameras):
+        assert source(tmp_path, known, master=master).view_size == size
+    assert source(tmp_path).view_size is None
+
+
 def test_stereo_waits_for_both_camera_infos_and_says_so(tmp_path) -> None:
     made = source(tmp_path, registration="stereo")
     assert made.problem.line == "no pairs are processed: registration 'stereo' waits for infrared/camera_info"

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node over real DDS with an engine that costs nothing: what goes in, what comes out, and what it says."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from patience import WAIT_S
@@ -22,6 +24,8 @@ from sensor_msgs.msg import Image
 
 from segmif_ros.imaging.encodings import view
 from segmif_ros.labels import FMB
+from segmif_ros.rig.calibration import Homography, RigCalibration
+from segmif_ros.rig.calibration_file import calibration_yaml
 from segmif_ros.ros.messages import image_buffer, image_message, make_header, stamp_ns
 from segmif_ros.ros.segmif_node import SegmifNode
 from segmif_ros.settings import SettingError
@@ -303,6 +307,13 @@ def test_a_steady_large_offset_is_said_with_the_value_that_corrects_it(bench) ->
 def test_configure_warms_up_at_the_size_that_the_parameters_say(bench) -> None:
     table = bench(warm_up_height=64, warm_up_width=96)
     assert table.engine.warmed_up == [(64, 96)]
+
+
+def test_configure_warms_up_at_the_size_of_the_calibrated_camera(bench, tmp_path: Path) -> None:
+    homography = Homography(matrix=np.diag([2.5, 2.0, 1.0]), infrared_size=(64, 48), rgb_size=(160, 96))
+    (tmp_path / "rig.yaml").write_text(calibration_yaml(RigCalibration(homography=homography)))
+    table = bench(calibration_file=str(tmp_path / "rig.yaml"), registration="homography")
+    assert table.engine.warmed_up == [(96, 160)]
 
 
 def test_without_autostart_the_node_waits_for_transitions(bench) -> None:

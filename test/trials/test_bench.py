@@ -119,7 +119,7 @@ def test_a_named_backend_that_is_not_installed_is_skipped_and_no_failure(
     given = ("--backend", "torch", "tensorrt", "compile", "--frames", "1", "--warm-up", "0", "--out", str(tmp_path))
     assert cli.main(["bench", *given, "--size", "16x8"]) == 0
     assert fake.order == ["torch", "compile"]
-    said = "skipped: backend 'tensorrt' needs onnx, not installed here: pip install 'segmif_ros[onnxruntime]'"
+    said = "skipped: backend 'tensorrt' needs onnx, not installed here: pip install onnx"
     assert said in capsys.readouterr().out
     assert json.loads((tmp_path / "bench.json").read_text())["skipped"] == [said]
 

@@ -2,18 +2,23 @@
 """`segmif calibrate`: from images to the file that the node reads, and what can't be is said in one line."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from browser import browser
 
 from segmif_ros.cli import main
 from segmif_ros.rig.calibrating.board import parse_board
+from segmif_ros.rig.calibrating.points import read_points
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml, load_calibration, load_camera
 from segmif_ros.rig.registration import Registration, RegistrationConfig
 from segmif_ros.ros.simulator.board_view import HeldBoard, planned_pose, pose_in_infrared
 from segmif_ros.ros.simulator.rigs import CameraPlan, rotation_of
+from segmif_ros.trials.calibrate.calibration_page import click_page
+from segmif_ros.trials.calibrate.calibration_sources import NamedPair
 
 BOARD = "checkerboard:7x5:0.08"
 TRUTH = RigCalibration(
@@ -78,6 +83,33 @@ def test_a_page_to_click_points_on_is_written(tmp_path, capsys) -> None:
     assert main(["calibrate", "points", str(tmp_path / "pairs"), "--click", "--out", str(tmp_path / "out")]) == 0
     assert "points.html in a browser" in capsys.readouterr().out
     assert (tmp_path / "out" / "points.html").read_text().count("data:image/png") == 2
+
+
+def test_points_clicked_in_a_browser_are_saved_in_the_pixels_of_the_cameras(tmp_path: Path) -> None:
+    pair = NamedPair(name="a", infrared=np.zeros((512, 640), np.uint8), rgb=np.zeros((720, 1280, 3), np.uint8))
+    (tmp_path / "points.html").write_text(click_page(pair))
+    spots = [(0.2, 0.3), (0.8, 0.3), (0.2, 0.7), (0.8, 0.7)]  # of width and height
+    with browser(tmp_path / "profile") as page:
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        def click(alt: str, across: float, down: float) -> None:
+            image = page.find_element("css selector", f"img[alt='{alt}']")
+            width, height = (int(image.size[each]) for each in ("width", "height"))
+            place = round((across - 0.5) * width), round((down - 0.5) * height)
+            ActionChains(page).move_to_element_with_offset(image, *place).click().perform()
+
+        page.get((tmp_path / "points.html").as_uri())
+        click("RGB", 0.5, 0.5)  # not its turn
+        for spot in spots:
+            assert not page.find_element("id", "save").is_enabled()
+            click("infrared", *spot)
+            assert "in the RGB image" in page.find_element("id", "next").text
+            click("RGB", *spot)
+        assert page.find_element("id", "save").is_enabled()
+        (tmp_path / "points.txt").write_text(page.find_element("id", "list").text)
+    points = read_points(tmp_path / "points.txt")
+    expected = [[640 * x, 512 * y, 1280 * x, 720 * y] for x, y in spots]
+    np.testing.assert_allclose(points, expected, atol=3)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_several_workers_give_the_same_bytes(make_bag: MakeBag, tmp_path: Path) 
 
 
 def test_a_cluster_gives_the_same_bytes(make_bag: MakeBag, tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed", reason="pip install 'segmif_ros[cluster]' brings it")
+    distributed = pytest.importorskip("distributed", reason="pip install distributed")
     bags = [make_bag("a"), make_bag("b", infrared_ms=(0, 100), rgb_ms=(0, 100))]
     engine = partial(BaselineEngine, "maximum")
     replay_bags(bags, tmp_path / "one", engine, QUICK_WITHOUT_TRUTH)

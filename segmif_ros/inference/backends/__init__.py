@@ -49,8 +49,9 @@ def lacking(name: str, device: str = "", *, file: bool = False) -> str:
         file: To run a network's file, and not a `FrameNetwork`.
     """
     entry = BACKENDS[name]
-    if missing := ", ".join(missing_packages(name, file=file)):
-        return f"backend '{name}' needs {missing}, not installed here: pip install 'segmif_ros[{entry.extra}]'"
+    if missing := missing_packages(name, file=file):
+        # an extra of this package is unknown to pip where colcon installed it
+        return f"backend '{name}' needs {', '.join(missing)}, not installed here: pip install {' '.join(missing)}"
     provider = entry.providers.get(device or entry.devices[0])
     if provider is None or provider in _onnx_providers():
         return ""

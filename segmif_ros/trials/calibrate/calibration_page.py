@@ -12,7 +12,7 @@ import jinja2
 import numpy as np
 
 from segmif_ros.arrays import Image
-from segmif_ros.reporting.page import Page, Picture, Section, Swipe, render
+from segmif_ros.reporting.page import Page, Picture, Section, Swipe, render, style
 from segmif_ros.reporting.pictures import picture_uri
 from segmif_ros.reporting.tables import Table
 from segmif_ros.rig.calibrating.board import stretched
@@ -61,7 +61,7 @@ def click_page(pair: NamedPair) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     images = [picture_uri(each, flat=True) for each in (stretched(pair.infrared), pair.rgb)]
     return environment.from_string(CLICK_PAGE.read_text(encoding="utf-8")).render(
-        infrared=images[0], rgb=images[1], name=pair.name
+        infrared=images[0], rgb=images[1], name=pair.name, style=style()
     )
 
 

@@ -121,7 +121,10 @@ def run(options: argparse.Namespace) -> int:
                 raise CalibrationError(f"{options.source}: no pair to click on")
             page = options.out / CLICK_FILE
             replace_file(page, click_page(pair))
-            print(f"open {page} in a browser, click pairs of points, save them, and give the file with --points")
+            print(
+                f"open {page} in a browser, click four or more pairs of points, and save them; "
+                "then give the same command with --points points.txt in place of --click"
+            )
             return 0
         methods: dict[str, Callable[[argparse.Namespace, CalibrationSource], Outcome]] = {
             "board": _board, "scene": _scene, "points": _points,

@@ -378,7 +378,7 @@ def _advice(found: Figures, rate_hz: float, facts: Mapping[str, Any]) -> str:
         from segmif_ros.inference.backends import missing_packages  # torch comes with it
 
         missing = missing_packages("openvino")
-        options += ["--backend openvino" + (" (pip install 'segmif_ros[openvino]')" if missing else "")]
+        options += ["--backend openvino" + (" (pip install openvino)" if missing else "")]
     said = f": try {' and '.join(options)}, and see" if options else "; advice is in"
     return f" This machine is too slow for that rate{said} docs/tuning.md."
 
