@@ -126,7 +126,7 @@ def test_a_negative_correlation_counts_as_information():
 
 def test_without_the_wavelet_library_the_line_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pywt", None)
-    with pytest.raises(MissingLibraryError, match=r"PyWavelets: pip install 'segmif_ros\[fmi\]'"):
+    with pytest.raises(MissingLibraryError, match="PyWavelets: pip install PyWavelets"):
         engine_options.metric_names("fmi")
 
 
