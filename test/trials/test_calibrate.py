@@ -11,7 +11,7 @@ from browser import browser
 
 from segmif_ros.cli import main
 from segmif_ros.rig.calibrating.board import parse_board
-from segmif_ros.rig.calibrating.points import read_points
+from segmif_ros.rig.calibrating.clicked_points import read_points
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml, load_calibration, load_camera
 from segmif_ros.rig.registration import Registration, RegistrationConfig
