@@ -60,7 +60,15 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]  # the overloads of argparse differ in the namespace alone
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """Parse as argparse does, with old spellings replaced; a command's unknown options are its own error."""
+        """Parse as argparse does, with old spellings replaced; a command's unknown options are its own error.
+
+        Args:
+            args: The words of a command line; None takes this process's own.
+            namespace: What the values are set on; None makes one.
+
+        Returns:
+            The namespace, and the words that no option takes.
+        """
         words = self._renamed(sys.argv[1:] if args is None else args)
         found, unknown = super().parse_known_args(words, namespace)
         if unknown and self._subparsers is None:
@@ -93,6 +101,10 @@ class Parser(argparse.ArgumentParser):
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     """Return (width, height) in pixels of a text such as 640x480.
+
+    Args:
+        text: As somebody wrote it.
+        option: The option's name, for the message.
 
     Raises:
         SizeError: It is written otherwise, or one of them is 0.
@@ -160,7 +172,12 @@ def run_module(
 
 
 def complain(prog: str, line: str) -> None:
-    """Print one line on stderr, after what is on stdout."""
+    """Print one line on stderr, after what is on stdout.
+
+    Args:
+        prog: The command's name.
+        line: What is wrong, and what to do.
+    """
     sys.stdout.flush()
     print(f"{prog}: {line}", file=sys.stderr)
 

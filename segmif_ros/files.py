@@ -38,13 +38,30 @@ def write_file(path: Path, write: Callable[[BinaryIO], object], keep: Path | Non
 
 
 def replace_file(path: Path, content: bytes | str) -> None:
-    """Write bytes, or text as UTF-8, in one step; OSError as `write_file`."""
+    """Write bytes, or text as UTF-8, in one step.
+
+    Args:
+        path: The file; its folder exists.
+        content: All that it is to hold.
+
+    Raises:
+        OSError: As `write_file`.
+    """
     data = content.encode() if isinstance(content, str) else content
     write_file(path, lambda file: file.write(data))
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write values as JSON in one step; OSError as `write_file`, ValueError for NaN and infinity."""
+    """Write values as JSON in one step.
+
+    Args:
+        path: The file; its folder exists.
+        values: What JSON holds.
+
+    Raises:
+        OSError: As `write_file`.
+        ValueError: If a number is NaN or infinite.
+    """
     replace_file(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 

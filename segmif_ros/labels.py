@@ -223,6 +223,11 @@ def counterparts(theirs: LabelSet, ours: LabelSet, label_map: Mapping[str, str] 
     'ignored'. A set's rest (unlabelled, background, ...) has no counterpart in another set.
 
     Raises LabelSetError for a name in ``label_map`` that the set doesn't have.
+
+    Args:
+        theirs: The set whose ids are mapped.
+        ours: The set that they are mapped onto.
+        label_map: Names that are decided by hand.
     """
     label_map = label_map or {}
     for name, target in label_map.items():
@@ -357,6 +362,10 @@ def label_set_of(metadata: Mapping[str, str], count: int) -> LabelSet:
     """Return the label set that a checkpoint's metadata describes or names, else the usual one of ``count`` classes.
 
     Raises LabelSetError: a set that isn't known and isn't described, or one of another number of classes.
+
+    Args:
+        metadata: The strings of a checkpoint.
+        count: How many classes its head has.
     """
     name = metadata.get("label_set")
     if name is None:

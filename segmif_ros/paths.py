@@ -17,7 +17,12 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def one_line(text: str, limit: int = 400) -> str:
-    """Return a text for a message: in one line, whatever is in it, and not longer than ``limit`` characters."""
+    """Return a text for a message: in one line, whatever is in it, and not longer than ``limit`` characters.
+
+    Args:
+        text: Whatever it holds.
+        limit: Characters at most.
+    """
     line = " ".join(CONTROL.sub(" ", text).split())
     return line if len(line) <= limit else f"{line[: limit - 100]} ... {line[-90:]}"
 

@@ -87,6 +87,11 @@ class ResultFolder:
 def require_known(folder: Path, marks: Collection[str], advice: str = "give another folder") -> None:
     """Refuse a folder that holds something and none of ``marks``, for commands that know their own by other files.
 
+    Args:
+        folder: It may be missing or empty.
+        marks: Names of files or folders, any of which makes it a known one.
+        advice: The end of the message.
+
     Raises:
         FolderError: Says what it holds.
     """
@@ -98,7 +103,15 @@ def require_known(folder: Path, marks: Collection[str], advice: str = "give anot
 
 
 def require_new(path: Path, *, overwrite: bool = False) -> None:
-    """Refuse a file that is there already, unless it is to be written over; FolderError says how."""
+    """Refuse a file that is there already, unless it may be replaced.
+
+    Args:
+        path: The file to be written.
+        overwrite: Whether a file there may be replaced.
+
+    Raises:
+        FolderError: If it is there; states what to do.
+    """
     if path.is_dir():
         raise FolderError(f"{path}: is a folder: give a file's name")
     if path.exists() and not overwrite:
@@ -106,7 +119,12 @@ def require_new(path: Path, *, overwrite: bool = False) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> FolderError:
-    """Return the one line for what can't be written."""
+    """Return the one line for what can't be written.
+
+    Args:
+        path: The file or folder.
+        error: What the system answered.
+    """
     return FolderError(f"{path}: can't be written: {error.strerror or error}")
 
 

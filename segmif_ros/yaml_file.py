@@ -85,7 +85,16 @@ def read_yaml(path: str | Path) -> Any:
 
 
 def parse_yaml(text: str, name: str, max_values: int = MAX_VALUES) -> Any:
-    """Return the values of a YAML text, as `read_yaml`; ``name`` stands for the file in messages."""
+    """Return the values of a YAML text, as `read_yaml`.
+
+    Args:
+        text: All of it.
+        name: Stands for the file in messages.
+        max_values: How many values it may hold.
+
+    Raises:
+        YamlError: As `read_yaml`.
+    """
     if text.lstrip().startswith("<?xml"):
         raise YamlError(f"{name}: is XML: write it as YAML (cv2.FileStorage does so for a name that ends with .yaml)")
     # YAML of OpenCV begins with the directive of a YAML that never was: its line stays, for the numbers of the others
@@ -125,7 +134,12 @@ def at_line(content: Any, key: Any) -> Iterator[None]:
 
 
 def located(path: str | Path, error: ValueError) -> str:
-    """Return the message of an error in a file's content, with the file and, if `at_line` noted it, the line."""
+    """Return the message of an error in a file's content, with the file and, if `at_line` noted it, the line.
+
+    Args:
+        path: The file.
+        error: What is wrong with its content.
+    """
     line = getattr(error, "yaml_line", None)
     where = one_line(str(path))
     return one_line(f"{where}: {error}" if line is None else f"{where}: line {line}: {error}", _LONGEST_LINE)

@@ -42,7 +42,15 @@ class BenchConfig:
 
 
 def street(height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Return (height, width) labels: sky, trees over the horizon; below it road, grass, cars, people, a cut lorry."""
+    """Return (height, width) labels: sky, trees over the horizon; below it road, grass, cars, people, a cut lorry.
+
+    Args:
+        height: Rows.
+        width: Columns.
+
+    Returns:
+        (height, width) uint8, class ids of FMB.
+    """
     labels = np.full((height, width), FMB.id_of("sky"), np.uint8)
     horizon = round(0.45 * height)
     labels[round(0.35 * height) : horizon] = FMB.id_of("vegetation")
@@ -59,7 +67,14 @@ def street(height: int, width: int) -> npt.NDArray[np.uint8]:
 
 
 def measure(frames: int, height: int, width: int, config: GridConfig) -> dict[str, float]:
-    """Return milliseconds of CPU time a frame (median and 95th percentile) by stage, and the memory's growth in KiB."""
+    """Return milliseconds of CPU time a frame (median and 95th percentile) by stage, and the memory's growth in KiB.
+
+    Args:
+        frames: How many are measured, after a warm-up.
+        height: Rows of a label map.
+        width: Columns of a label map.
+        config: The grid.
+    """
     mapper = GroundMapper(config, read_costs(default_costs_file()), FMB.names)
     f = 0.8 * width
     camera = CameraModel(width=width, height=height, K=np.array([[f, 0, width / 2], [0, f, 0.45 * height], [0, 0, 1]]))

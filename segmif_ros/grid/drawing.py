@@ -68,7 +68,16 @@ def draw_grid(
 
 
 def draw_cost(cost: npt.NDArray[np.int8], square: Square, stamp_ns: int) -> Image:
-    """Draw the (N, N) int8 cells of an OccupancyGrid (0 to 100, -1 unknown) as `draw_grid` does; (480, 480, 3) RGB."""
+    """Draw the cells of an OccupancyGrid as `draw_grid` does.
+
+    Args:
+        cost: (N, N) int8, 0 to 100, -1 where nothing is known.
+        square: Where the cells are.
+        stamp_ns: When; written on the picture.
+
+    Returns:
+        (480, 480, 3) uint8, RGB.
+    """
     nothing = np.full(cost.shape, -1, np.int8)
     obstacle = np.full(cost.shape, np.nan, np.float32)
     grid = GridMap(stamp_ns=stamp_ns, square=square, cost=cost, classes=nothing, confidence=nothing, obstacle=obstacle)

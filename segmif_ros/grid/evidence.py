@@ -57,7 +57,12 @@ class Square:
         return np.array([[self.cell_m, 0, self.x_m + half], [0, self.cell_m, self.y_m + half], [0, 0, 1]])
 
     def flat_index(self, x: npt.NDArray, y: npt.NDArray) -> npt.NDArray[np.int64]:
-        """Return index j * N + i of the cells that points lie in, -1 outside (and for NaN)."""
+        """Return index j * N + i of the cells that points lie in, -1 outside (and for NaN).
+
+        Args:
+            x: Metres in the grid's frame, of any shape.
+            y: Likewise.
+        """
         with np.errstate(invalid="ignore"):
             i, j = np.floor((x - self.x_m) / self.cell_m), np.floor((y - self.y_m) / self.cell_m)
             inside = (i >= 0) & (i < self.cells) & (j >= 0) & (j < self.cells)
@@ -87,6 +92,10 @@ def log_odds_table(classes: int, gain: float) -> Float32Array:
     """Return (256,) by how much a confidence of 0..255 makes its class likelier than another one, times ``gain``.
 
     A classifier that is right with probability p errs to each of the other C - 1 classes with (1 - p) / (C - 1).
+
+    Args:
+        classes: C, how many classes the network has.
+        gain: Factor on all of them.
     """
     p = np.clip(np.arange(256) / 255, 1 / max(classes, 2), _SURE)
     return (gain * np.log(p * max(classes - 1, 1) / (1 - p))).astype(np.float32)

@@ -54,7 +54,12 @@ class UndistortedView:
             self._maps = self._rectification()
 
     def undistorted(self, labels: Image, confidence: Image) -> tuple[Image, Image]:
-        """Return both (H, W) uint8 without distortion; `OUTSIDE` and 0 where the camera doesn't look."""
+        """Return both (H, W) uint8 without distortion; `OUTSIDE` and 0 where the camera doesn't look.
+
+        Args:
+            labels: (H, W) uint8, class ids.
+            confidence: (H, W) uint8.
+        """
         if self._maps is None:
             return labels, confidence
         nearest = cv2.INTER_NEAREST
@@ -106,6 +111,12 @@ class GroundView:
     ) -> GroundView:
         """Return the view of the plane z = ``ground_z_m`` of the base frame.
 
+        Args:
+            K: (3, 3) intrinsics of the undistorted view, pixels.
+            base_from_optical: (4, 4), the camera's optical frame in the base frame, metres.
+            odom_from_base: (4, 4), the base frame in the odometry frame, metres.
+            ground_z_m: Height of the ground plane in the base frame.
+
         Raises:
             GridError: If the camera is on or below the plane, or the base frame leans so much that the plane isn't
                 ground any more.
@@ -152,7 +163,12 @@ class GroundView:
         return homogeneous[:, :2] / np.where(meets, homogeneous[:, 2], np.nan)[:, None], meets
 
     def nearness(self, pixels_u: npt.ArrayLike, pixels_v: npt.ArrayLike) -> Float64Array:
-        """Return one over the depth (1/m) at which pixels meet the ground; 0 at the horizon, less above it."""
+        """Return one over the depth (1/m) at which pixels meet the ground; 0 at the horizon, less above it.
+
+        Args:
+            pixels_u: Columns, of any shape.
+            pixels_v: Rows, likewise.
+        """
         row = self.ground_from_image[2]
         return np.asarray(row[0] * np.asarray(pixels_u) + row[1] * np.asarray(pixels_v) + row[2])
 
@@ -168,6 +184,10 @@ class GroundView:
 
         A ray that is wrong by an angle e meets the ground (r^2 + h^2) / h * e away; e is half a pixel and the error of
         the pitch in radians together.
+
+        Args:
+            range_squared: Squared distances on the ground from below the camera, m^2, of any shape.
+            pitch_error: Of the camera's pose, radians.
         """
         angle = float(np.hypot(0.5 / self.focal_px, pitch_error))
         return np.asarray((np.asarray(range_squared) + self.height_m**2) * (angle / self.height_m))

@@ -71,7 +71,12 @@ class GroundMapper:
         self._grid.clear()
 
     def pinhole(self, camera: CameraModel, frame: LabelFrame) -> UndistortedView:
-        """Return the camera at the label map's size; remembered."""
+        """Return the camera at the label map's size; remembered.
+
+        Args:
+            camera: The camera's model, at its calibrated size.
+            frame: The label map.
+        """
         height, width = frame.labels.shape
         found = self._pinhole
         if found is None or self._pinhole_of != camera or (found.width, found.height) != (width, height):
@@ -83,6 +88,12 @@ class GroundMapper:
         self, frame: LabelFrame, camera: CameraModel, base_from_optical: Float64Array, odom_from_base: Float64Array
     ) -> GroundView:
         """Take in a label map by the ground plane; return the view that it was taken from.
+
+        Args:
+            frame: Labels, confidence and stamp.
+            camera: The camera's model.
+            base_from_optical: (4, 4), the camera's optical frame in the base frame, metres.
+            odom_from_base: (4, 4), the base frame in the odometry frame, metres.
 
         Raises:
             GridError: If camera, pose and label map make no view of the ground; the grid stays as it was.
@@ -106,7 +117,16 @@ class GroundMapper:
         sensor_at_base: npt.ArrayLike,
         odom_from_base: Float64Array,
     ) -> None:
-        """Take in points (M, 3) of the base frame with their classes, from depth or a lidar."""
+        """Take in points with their classes, from depth or a lidar.
+
+        Args:
+            points_base: (M, 3) metres in the base frame.
+            classes: (M,) uint8, class ids.
+            confidence: (M,) uint8.
+            stamp_ns: When they were measured.
+            sensor_at_base: (3,) metres, where the sensor is in the base frame.
+            odom_from_base: (4, 4), the base frame in the odometry frame, metres.
+        """
         points = np.asarray(points_base, np.float64).reshape(-1, 3)
         moved = points @ odom_from_base[:3, :3].T + odom_from_base[:3, 3]
         moved[:, 2] = points[:, 2] - self.config.ground_z_m
@@ -122,7 +142,13 @@ class GroundMapper:
         return self._grid.map()
 
     def horizon_problem(self, frame: LabelFrame, view: GroundView, pinhole: UndistortedView) -> str | None:
-        """Return why the horizon can't be where the camera's pose puts it, or None; said from the third look on."""
+        """Return why the horizon can't be where the camera's pose puts it, or None; said from the third look on.
+
+        Args:
+            frame: The label map.
+            view: How it was projected.
+            pinhole: The camera at the label map's size.
+        """
         labels, confidence = pinhole.undistorted(frame.labels, frame.confidence)
         doubt = horizon_problem(labels, confidence, view, self.table, self._sky)
         self._doubts = self._doubts + 1 if doubt else 0

@@ -46,6 +46,11 @@ class GroundMasks:
 def split_ground(labels: Image, view: GroundView, table: ClassTable) -> GroundMasks:
     """Tell ground from what stands on it.
 
+    Args:
+        labels: (H, W) uint8, class ids, undistorted.
+        view: How the camera sees the ground plane.
+        table: What each class means for the grid.
+
     Raises:
         GridError: If the camera is upside down, so that what stands would hang.
     """
@@ -76,7 +81,12 @@ def split_ground(labels: Image, view: GroundView, table: ClassTable) -> GroundMa
 
 
 def feet(masks: GroundMasks, min_object_px: int) -> npt.NDArray[np.int32]:
-    """Return (M, 2) pixels (u, v) of ``masks``' rows at which objects stand on the ground, or leave the image below."""
+    """Return (M, 2) pixels (u, v) of ``masks``' rows at which objects stand on the ground, or leave the image below.
+
+    Args:
+        masks: Ground and objects of a label map.
+        min_object_px: Rows that an object must span.
+    """
     tall = np.ones((max(1, min_object_px), 1), np.uint8)
     # an opening; cv2's own moves what it opens by a row where the kernel is even
     runs = cv2.erode(masks.solid, tall, anchor=(0, len(tall) - 1))
@@ -87,7 +97,12 @@ def feet(masks: GroundMasks, min_object_px: int) -> npt.NDArray[np.int32]:
 
 
 def look_up(table: Image, image: Image) -> Image:
-    """Return ``table[image]``, (256,) uint8; a quarter of NumPy's time."""
+    """Return ``table[image]``, (256,) uint8; a quarter of NumPy's time.
+
+    Args:
+        table: (256,) uint8.
+        image: (H, W) uint8.
+    """
     return np.asarray(cv2.LUT(image, table), np.uint8)
 
 

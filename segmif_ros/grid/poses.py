@@ -27,7 +27,15 @@ BODY_FROM_OPTICAL = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0,
 
 
 def transform(translation: npt.ArrayLike, quaternion_xyzw: npt.ArrayLike) -> Float64Array:
-    """Return the (4, 4) matrix of a geometry_msgs/Transform; GridError if the numbers can't be one's."""
+    """Return the (4, 4) matrix of a geometry_msgs/Transform.
+
+    Args:
+        translation: (3,) metres.
+        quaternion_xyzw: (4,), of length 1 but for rounding.
+
+    Raises:
+        GridError: If the numbers can't be a transform's.
+    """
     moved, turned = np.asarray(translation, np.float64), np.asarray(quaternion_xyzw, np.float64)
     if not (np.isfinite(moved).all() and np.isfinite(turned).all()):
         raise GridError("a transform has a number that isn't finite")
@@ -55,7 +63,14 @@ def quaternion(matrix: Float64Array) -> tuple[float, float, float, float]:
 
 
 def from_rpy(translation: npt.ArrayLike, roll: float, pitch: float, yaw: float) -> Float64Array:
-    """Return the (4, 4) matrix of fixed-axis roll, pitch and yaw in radians, as URDF counts them."""
+    """Return the (4, 4) matrix of fixed-axis roll, pitch and yaw in radians, as URDF counts them.
+
+    Args:
+        translation: (3,) metres.
+        roll: About x, radians.
+        pitch: About y, radians.
+        yaw: About z, radians.
+    """
     half = np.array([roll, pitch, yaw]) / 2
     (sr, sp, sy), (cr, cp, cy) = np.sin(half), np.cos(half)
     quaternion = [
@@ -131,7 +146,13 @@ def inverse(matrix: Float64Array) -> Float64Array:
 
 
 def interpolated(a: Float64Array, b: Float64Array, share: float) -> Float64Array:
-    """Return the transform ``share`` (0 to 1) of the way from ``a`` to ``b``: straight, and at one rate of turning."""
+    """Return the transform ``share`` (0 to 1) of the way from ``a`` to ``b``: straight, and at one rate of turning.
+
+    Args:
+        a: (4, 4), where ``share`` is 0.
+        b: (4, 4), where ``share`` is 1.
+        share: 0 to 1.
+    """
     step = a[:3, :3].T @ b[:3, :3]
     made = np.eye(4)
     made[:3, :3] = a[:3, :3] @ _rotation(share * _rotation_vector(step))
@@ -194,7 +215,18 @@ class TransformBuffer:
     def put(
         self, parent: str, child: str, stamp_ns: int, parent_from_child: Float64Array, *, fixed: bool = False
     ) -> None:
-        """Add a transform. One older than the newest is put in its place; a frame with a new parent restarts."""
+        """Add a transform. One older than the newest is put in its place; a frame with a new parent restarts.
+
+        Args:
+            parent: The frame that it is given in.
+            child: The frame that it places.
+            stamp_ns: When it holds.
+            parent_from_child: (4, 4), metres.
+            fixed: Whether it holds at all times, as of /tf_static.
+
+        Raises:
+            GridError: If a name is empty, or both are one.
+        """
         parent, child = parent.lstrip("/"), child.lstrip("/")
         if not parent or not child or parent == child:
             raise GridError(f"a transform from '{child}' to '{parent}' has no two frames")
@@ -216,6 +248,14 @@ class TransformBuffer:
     def lookup(self, target: str, source: str, stamp_ns: int) -> Float64Array:
         """Return target_from_source at a time, interpolated.
 
+        Args:
+            target: The frame to express things in.
+            source: The frame that they are in.
+            stamp_ns: When.
+
+        Returns:
+            (4, 4), metres.
+
         Raises:
             TransformError: With one line, if the frames aren't connected or the time isn't in the buffer.
         """
@@ -227,7 +267,12 @@ class TransformBuffer:
         return inverse(self._to_ancestor(target, common, stamp_ns)) @ self._to_ancestor(source, common, stamp_ns)
 
     def newest_ns(self, target: str, source: str) -> int | None:
-        """Return the newest stamp that both frames' moving links share; None if nothing moves or they don't connect."""
+        """Return the newest stamp that both frames' moving links share; None if nothing moves or they don't connect.
+
+        Args:
+            target: A frame.
+            source: Another one.
+        """
         names = {name for each in (source, target) for name in self._ancestors(each.lstrip("/"))}
         newest = [self._links[each].stamps[-1] for each in names if each in self._links and not self._links[each].fixed]
         return min(newest) if newest else None

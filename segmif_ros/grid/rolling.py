@@ -74,7 +74,12 @@ class RollingGrid:
         self._corner = self._stamp_ns = None
 
     def centre_on(self, x_m: float, y_m: float) -> None:
-        """Move the square so that a point is near its middle; what leaves it is forgotten, what enters is unknown."""
+        """Move the square so that a point is near its middle; what leaves it is forgotten, what enters is unknown.
+
+        Args:
+            x_m: In the grid's frame, metres.
+            y_m: Likewise.
+        """
         cell, n = self._config.cell_m, self._cells
         wanted = round(x_m / cell - n / 2), round(y_m / cell - n / 2)
         if self._corner is None:
@@ -95,7 +100,12 @@ class RollingGrid:
         self._odds = moved.reshape(n * n, -1)
 
     def add(self, evidence: Evidence, stamp_ns: int) -> None:
-        """Let time pass until ``stamp_ns``, then take in what was seen. A stamp before the last one passes no time."""
+        """Let time pass until ``stamp_ns``, then take in what was seen. A stamp before the last one passes no time.
+
+        Args:
+            evidence: Cells, their classes and how sure they are.
+            stamp_ns: When it was seen.
+        """
         if self._stamp_ns is not None and stamp_ns > self._stamp_ns:
             self._fade(1e-9 * (stamp_ns - self._stamp_ns))
         self._stamp_ns = stamp_ns if self._stamp_ns is None else max(stamp_ns, self._stamp_ns)

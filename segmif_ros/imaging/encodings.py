@@ -31,7 +31,16 @@ MAX_PIXELS = 1 << 24
 
 
 def require_pixels(width: int, height: int, max_pixels: int) -> None:
-    """Raise ImageTooLargeError if an image of this size has too many pixels."""
+    """Refuse an image of too many pixels.
+
+    Args:
+        width: Columns.
+        height: Rows.
+        max_pixels: How many are allowed.
+
+    Raises:
+        ImageTooLargeError: If there are more.
+    """
     if width * height > max_pixels:
         raise ImageTooLargeError(
             f"it is {width}x{height}, {1e-6 * width * height:.1f} million pixels: max_pixels allows "

@@ -17,6 +17,14 @@ def laplacian_pyramid(a: Image, b: Image, levels: int = LEVELS) -> Image:
 
     Of each detail coefficient the one of larger magnitude is taken (of equal ones a's), of the coarsest level the mean.
     An image too small for ``levels`` gets fewer.
+
+    Args:
+        a: (H, W) uint8, grey.
+        b: (H, W) uint8, grey.
+        levels: Of detail; an image too small for them gets fewer.
+
+    Returns:
+        (H, W) uint8, grey.
     """
     (fine_a, rest_a), (fine_b, rest_b) = (decompose(image.astype(np.float32), levels) for image in (a, b))
     stronger = [np.where(np.abs(x) >= np.abs(y), x, y) for x, y in zip(fine_a, fine_b, strict=True)]

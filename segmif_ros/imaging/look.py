@@ -56,7 +56,16 @@ class Look:
 
 
 def look(image: ImageBuffer | CompressedBuffer, camera: str, crop: Crop | None = None) -> Look | None:
-    """Look at a frame of "infrared" or "rgb" without what ``crop`` cuts off; None if it can't be decoded."""
+    """Look at a frame.
+
+    Args:
+        image: As it arrived.
+        camera: "infrared" or "rgb".
+        crop: What to leave out; None for nothing.
+
+    Returns:
+        What was seen; None if the image can't be decoded.
+    """
     crop = crop or Crop()
     try:
         if isinstance(image, CompressedBuffer):

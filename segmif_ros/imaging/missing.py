@@ -12,10 +12,20 @@ RGB_LEVEL = 0
 
 
 def missing_infrared(height: int, width: int) -> Image:
-    """Return (height, width) uint8, the substitute of a missing infrared image."""
+    """Return (height, width) uint8, the substitute of a missing infrared image.
+
+    Args:
+        height: Rows.
+        width: Columns.
+    """
     return np.full((height, width), INFRARED_LEVEL, np.uint8)
 
 
 def missing_rgb(height: int, width: int) -> Image:
-    """Return (height, width, 3) uint8, the substitute of a missing RGB image."""
+    """Return (height, width, 3) uint8, the substitute of a missing RGB image.
+
+    Args:
+        height: Rows.
+        width: Columns.
+    """
     return np.full((height, width, 3), RGB_LEVEL, np.uint8)

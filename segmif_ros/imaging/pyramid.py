@@ -17,6 +17,13 @@ def decompose(plane: Float32Array, levels: int = LEVELS) -> tuple[list[Float32Ar
 
     A level halves both sides; a plane with a side below 4 is not halved again, so a small one has fewer than
     ``levels``.
+
+    Args:
+        plane: (H, W) float32.
+        levels: Of detail, at most.
+
+    Returns:
+        The details, (H, W), (H/2, W/2), ... float32, and the rest, float32.
     """
     details: list[Float32Array] = []
     while len(details) < levels and min(plane.shape) >= _SMALLEST_SIDE:
@@ -27,7 +34,15 @@ def decompose(plane: Float32Array, levels: int = LEVELS) -> tuple[list[Float32Ar
 
 
 def compose(details: list[Float32Array], rest: Float32Array) -> Float32Array:
-    """Put together what `decompose` split."""
+    """Put together what `decompose` split.
+
+    Args:
+        details: From fine to coarse, float32.
+        rest: The coarsest level, float32.
+
+    Returns:
+        (H, W) float32.
+    """
     for detail in reversed(details):
         rest = _enlarged(rest, detail) + detail
     return rest

@@ -24,7 +24,12 @@ class ImageSize:
         return bool(self.width or self.height)
 
     def of(self, width: int, height: int) -> tuple[int, int]:
-        """Return the (width, height) that an image of width x height gets."""
+        """Return the (width, height) that an image of width x height gets.
+
+        Args:
+            width: Columns of the image.
+            height: Its rows.
+        """
         return (
             self.width or max(1, round(width * (self.height or height) / height)),
             self.height or max(1, round(height * (self.width or width) / width)),

@@ -198,7 +198,12 @@ class AdaptiveEngine(EngineAround):
         self.state: BudgetState | None = None
 
     def warm_up(self, height: int, width: int) -> None:
-        """Run once at every size of the steps, so that a step costs no compilation later."""
+        """Run once at every size of the steps, so that a step costs no compilation later.
+
+        Args:
+            height: Rows of the pairs to come.
+            width: Their columns.
+        """
         # a backend that is chosen by trial is chosen for the full size
         self._engine.warm_up(*asked_size(self._full_size, (height, width)))
         self._use((height, width))
@@ -269,6 +274,11 @@ def network_sizes(height: int, width: int, shares: Sequence[float]) -> tuple[tup
     """Return share and (rows, columns) of each step, largest first: multiples of 32, for a share of 1 the pair's own.
 
     Shares that come to the same size are one step; a pair with a side below 32 has its own size only.
+
+    Args:
+        height: Rows of the pair.
+        width: Its columns.
+        shares: Of the full sides, largest first.
     """
     if min(height, width) < _MULTIPLE:
         return ((1.0, (height, width)),)

@@ -121,7 +121,12 @@ class ChoiceCache:
         return found if isinstance(found, str) else None
 
     def put(self, key: str, backend: str) -> None:
-        """Remember it."""
+        """Remember a choice; a cache that can't be written is left as it is.
+
+        Args:
+            key: As `choice_key` makes it.
+            backend: The name that was chosen.
+        """
         entries = self._read() | {key: backend}
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,12 +168,22 @@ def choice_key(
 
 
 def mask_agreement(found: Image, expected: Image) -> float:
-    """Share of pixels with the same class id."""
+    """Return the share of pixels with the same class id.
+
+    Args:
+        found: (H, W) uint8, class ids.
+        expected: Likewise.
+    """
     return float((found == expected).mean())
 
 
 def psnr_db(found: Image, expected: Image) -> float | None:
-    """Peak signal-to-noise ratio in dB, peak 255; None for equal images."""
+    """Return the peak signal-to-noise ratio in dB, peak 255; None for equal images.
+
+    Args:
+        found: uint8, of any shape.
+        expected: uint8, of the same shape.
+    """
     error = float(np.square(found.astype(np.float64) - expected).mean())
     return 10 * float(np.log10(255**2 / error)) if error else None
 

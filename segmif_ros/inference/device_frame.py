@@ -31,7 +31,16 @@ class DeviceFrame(nn.Module):
         self.prior = prior
 
     def forward(self, infrared: Tensor, rgb: Tensor, prior: Tensor | None = None) -> FrameOutput:
-        """Infrared (H, W), RGB (H, W, 3) and prior (H, W) or None, all uint8 on one device -> results, uint8."""
+        """Process one pair on the device.
+
+        Args:
+            infrared: (H, W) uint8.
+            rgb: (H, W, 3) uint8, RGB.
+            prior: (H, W) uint8; None computes it on the device, where the network takes one.
+
+        Returns:
+            Fused image, labels and confidence, uint8 on the same device.
+        """
         infrared, rgb = infrared.to(torch.float32), rgb.to(torch.float32)
         if prior is not None:
             prior = prior.to(torch.float32)

@@ -88,10 +88,20 @@ class EngineProtocol(Protocol):
         """What it computes in now, for example "float32"; not what was asked for where a choice fell back."""
 
     def warm_up(self, height: int, width: int) -> None:
-        """Run once at this size, so that the first real pair runs at full speed."""
+        """Run once at this size, so that the first real pair runs at full speed.
+
+        Args:
+            height: Rows of the pairs to come.
+            width: Their columns.
+        """
 
     def infer(self, infrared: Image, rgb: Image) -> EngineResult:
-        """Process infrared (H, W) uint8 and RGB (H, W, 3) uint8 of the same size."""
+        """Process one pair.
+
+        Args:
+            infrared: (H, W) uint8.
+            rgb: (H, W, 3) uint8, RGB.
+        """
 
 
 class Engine:
@@ -146,6 +156,10 @@ class Engine:
         """Run once at this size, so that the first real pair runs at full speed.
 
         With the backend "fastest" this is where it is chosen, for this and all sizes until the next call.
+
+        Args:
+            height: Rows of the pairs to come.
+            width: Their columns.
         """
         if self._config.backend == "fastest":
             self._choose(height, width)

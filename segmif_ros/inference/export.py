@@ -93,7 +93,16 @@ class TensorNetwork(nn.Module):
         self.model = model
 
     def forward(self, infrared: Tensor, rgb: Tensor, prior: Tensor) -> tuple[Tensor, Tensor]:
-        """(1, 1, H, W), (1, 3, H, W), (1, 1, H, W) in [0, 1] -> fused RGB (1, 3, H, W) in [0, 1], logits."""
+        """Run the network on tensors alone.
+
+        Args:
+            infrared: (1, 1, H, W) in [0, 1].
+            rgb: (1, 3, H, W) in [0, 1].
+            prior: (1, 1, H, W) in [0, 1].
+
+        Returns:
+            Fused RGB (1, 3, H, W) in [0, 1], and logits (1, K, h, w).
+        """
         output = self.model(infrared, rgb, prior)
         return output.fused_rgb, output.logits
 
@@ -110,7 +119,15 @@ class WithoutPrior(nn.Module):
         self.network = network
 
     def forward(self, infrared: Tensor, rgb: Tensor) -> Any:
-        """Infrared and RGB, as the network takes them -> what it gives."""
+        """Run a network that takes no prior image.
+
+        Args:
+            infrared: (1, 1, H, W) in [0, 1].
+            rgb: (1, 3, H, W) in [0, 1].
+
+        Returns:
+            What the network gives.
+        """
         return self.network(infrared, rgb, infrared)
 
 
@@ -170,7 +187,16 @@ def prior_of(model: SegMiF | OnePass) -> PriorMethod | None:
 def describe(
     model: SegMiF | OnePass, labels: LabelSet, name: str, kind: str, size: tuple[int, int] | None, smallest: int
 ) -> dict[str, Any]:
-    """Return the entries of model.yaml for an exported network of a format."""
+    """Return the entries of model.yaml for an exported network of a format.
+
+    Args:
+        model: The network.
+        labels: Its classes.
+        name: Of the model.
+        kind: The format, such as "onnx".
+        size: (rows, columns) that it is fixed to; None for any.
+        smallest: The smallest side that it takes.
+    """
     known = LABEL_SETS.get(labels.name)
     own = {
         "name": labels.name,
@@ -203,7 +229,14 @@ def describe(
 
 @torch.no_grad()
 def measure_parity(model: SegMiF | OnePass, folder: Path, backend: str, sizes: Sequence[tuple[int, int]]) -> Parity:
-    """Run pairs of every size through torch and through a model folder."""
+    """Run pairs of every size through torch and through a model folder.
+
+    Args:
+        model: The network in torch.
+        folder: The exported one.
+        backend: What runs it.
+        sizes: (rows, columns) of the pairs.
+    """
     network, prior = FrameNetwork(model).eval(), prior_of(model)
     exported = Engine(EngineConfig(weights=(str(folder),), device="cpu", backend=backend))
     agreements, errors = [], []
@@ -224,7 +257,12 @@ def measure_parity(model: SegMiF | OnePass, folder: Path, backend: str, sizes: S
 
 
 def note(entries: dict[str, Any], classes: Sequence[str]) -> list[str]:
-    """Return what a user of the file must know of its inputs and outputs, as lines."""
+    """Return what a user of the file must know of its inputs and outputs, as lines.
+
+    Args:
+        entries: Of model.yaml.
+        classes: Names, by id.
+    """
     size = entries["size"]
     rows, columns = ("H", "W") if "height" not in size else (size["height"], size["width"])
     where = f"H and W multiples of {MULTIPLE}, at least {size['minimum']}" if rows == "H" else "this size only"

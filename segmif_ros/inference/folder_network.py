@@ -223,6 +223,10 @@ class FolderBackend:
 def compare(spec: ModelSpec, session: Session) -> None:
     """Hold the file's own tensors against model.yaml.
 
+    Args:
+        spec: What model.yaml states.
+        session: The file, opened.
+
     Raises:
         ModelFolderError: A name, shape or type differs; the line has the entry and both sides.
     """

@@ -44,7 +44,16 @@ class FrameNetwork(nn.Module):
         self.mode: Mode = mode
 
     def forward(self, infrared: Tensor, rgb: Tensor, prior: Tensor) -> FrameOutput:
-        """Infrared (H, W), RGB (H, W, 3) and prior (H, W), all uint8 on the model's device -> results, uint8."""
+        """Process one pair, from bytes to bytes.
+
+        Args:
+            infrared: (H, W) uint8, on the model's device.
+            rgb: (H, W, 3) uint8, RGB.
+            prior: (H, W) uint8.
+
+        Returns:
+            Fused image, labels and confidence, uint8.
+        """
         planes = (_planes(image) for image in (infrared[..., None], rgb, prior[..., None]))
         output: SegMiFOutput = self.model(*planes, mode=self.mode)
         labels, confidence = labels_and_confidence(output.logits.float(), infrared.shape[0], infrared.shape[1])
@@ -52,7 +61,16 @@ class FrameNetwork(nn.Module):
 
 
 def labels_and_confidence(logits: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Upsample logits (1, K, h, w) float32 bilinearly to (H, W); class ids and the winner's probability, both uint8."""
+    """Upsample logits bilinearly and decide.
+
+    Args:
+        logits: (1, K, h, w) float32.
+        height: H, rows of the results.
+        width: W, columns of the results.
+
+    Returns:
+        Class ids and the probability of the winning class, (H, W) uint8 each; 255 stands for 1.
+    """
     full = F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)[0]
     tracing: bool = torch.jit.is_tracing()  # type: ignore[no-untyped-call, attr-defined]
     if full.is_cpu and not (tracing or torch.compiler.is_compiling()):

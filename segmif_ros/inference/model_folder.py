@@ -105,7 +105,12 @@ class SizeSpec:
         return self.height > 0
 
     def padded(self, height: int, width: int) -> tuple[int, int]:
-        """Return the smallest size that holds height x width and that the network takes."""
+        """Return the smallest size that holds height x width and that the network takes.
+
+        Args:
+            height: Rows of a pair.
+            width: Its columns.
+        """
         if self.fixed:
             return self.height, self.width
         sides = (max(side, self.minimum) for side in (height, width))

@@ -41,7 +41,15 @@ class EngineNetwork(Protocol):
     backends: tuple[str, ...]
 
     def create(self, backend: str, options: BackendOptions) -> Backend:
-        """Make what runs it; EngineError if that can't be."""
+        """Make what runs the network.
+
+        Args:
+            backend: A name of `BACKENDS`.
+            options: Device, precision, prior.
+
+        Raises:
+            EngineError: If that can't be.
+        """
 
 
 class SegmifNetwork:
@@ -137,7 +145,12 @@ def installed_first(backends: tuple[str, ...]) -> str:
 
 
 def chosen_labels(asked: str, classes: int, own: Callable[[], LabelSet]) -> LabelSet:
-    """Return the label set that was asked for, "auto" being the network's own.
+    """Return the label set that was asked for.
+
+    Args:
+        asked: A name or a file; "auto" for the network's own.
+        classes: How many the network has.
+        own: Returns the network's own label set.
 
     Raises:
         EngineError: It has another number of classes than the network.
@@ -150,6 +163,15 @@ def chosen_labels(asked: str, classes: int, own: Callable[[], LabelSet]) -> Labe
 
 
 def require(what: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is none of the choices; EngineError lists them."""
+    """Refuse a value that is none of the choices.
+
+    Args:
+        what: Names the option in messages.
+        value: Its value.
+        choices: What it may be.
+
+    Raises:
+        EngineError: If it is another one; lists them.
+    """
     if value not in choices:
         raise EngineError(f"{what} '{value}' is unknown: use one of {', '.join(choices)}")

@@ -98,7 +98,13 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def measure_rates(device: torch.device, precisions: tuple[str, ...], *, side: int = _MATRIX_SIDE) -> Rates:
-    """Measure what the device does, with all threads that torch has; takes about a second."""
+    """Measure what the device does, with all threads that torch has; takes about a second.
+
+    Args:
+        device: What is measured.
+        precisions: Names of torch's types, such as "float32" and "int8".
+        side: Of the square matrices that are multiplied.
+    """
     operations = {}
     for name in precisions:
         matrix = torch.ones(side, side, dtype=getattr(torch, name), device=device)

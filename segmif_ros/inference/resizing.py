@@ -24,7 +24,12 @@ RESIZE = "resize"  # the stage in `EngineResult.stage_ms`
 
 
 def resized(image: Image, size: Size) -> Image:
-    """Return an image (H, W) or (H, W, C) uint8 at a size: by area where it gets smaller, bilinearly elsewhere."""
+    """Return an image (H, W) or (H, W, C) uint8 at a size: by area where it gets smaller, bilinearly elsewhere.
+
+    Args:
+        image: (H, W) or (H, W, C) uint8.
+        size: (rows, columns).
+    """
     if image.shape[:2] == size:
         return image
     smaller = size[0] <= image.shape[0] and size[1] <= image.shape[1]
@@ -33,7 +38,12 @@ def resized(image: Image, size: Size) -> Image:
 
 
 def resized_ids(labels: Image, size: Size) -> Image:
-    """Return class ids (H, W) uint8 at a size, each from the nearest pixel."""
+    """Return class ids (H, W) uint8 at a size, each from the nearest pixel.
+
+    Args:
+        labels: (H, W) uint8.
+        size: (rows, columns).
+    """
     if labels.shape == size:
         return labels
     return np.asarray(cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
@@ -62,6 +72,10 @@ def asked_size(asked: Size, pair_size: Size) -> Size:
     """Return the rows and columns that the network sees: a side of 0 follows from the other by the pair's proportions.
 
     Both 0: the pair's own.
+
+    Args:
+        asked: (rows, columns); a side of 0 follows from the other one.
+        pair_size: (rows, columns) of the pair.
     """
     rows, columns = asked
     height, width = pair_size
@@ -159,7 +173,12 @@ class FixedSizeEngine(EngineAround):
         self._size = size
 
     def warm_up(self, height: int, width: int) -> None:
-        """Warm up at the size that the network will see of pairs of this size."""
+        """Warm up at the size that the network will see of pairs of this size.
+
+        Args:
+            height: Rows of the pairs to come.
+            width: Their columns.
+        """
         self._engine.warm_up(*asked_size(self._size, (height, width)))
 
     def infer(self, infrared: Image, rgb: Image) -> EngineResult:

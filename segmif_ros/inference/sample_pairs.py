@@ -57,7 +57,16 @@ def read_pairs(folder: Path, height: int, width: int, most: int = MOST_PAIRS) ->
 
 
 def pattern_pairs(height: int, width: int, count: int = 2) -> list[Pair]:
-    """Reproducible pairs of blurred blobs with some noise: infrared (H, W) and RGB (H, W, 3), uint8."""
+    """Return pairs of blurred blobs with some noise, the same at each call.
+
+    Args:
+        height: H, rows.
+        width: W, columns.
+        count: How many pairs.
+
+    Returns:
+        Infrared (H, W) and RGB (H, W, 3), uint8.
+    """
     generator = np.random.default_rng(0)
     pairs = []
     for _ in range(count):

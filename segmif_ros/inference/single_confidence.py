@@ -24,7 +24,15 @@ def read_table(path: Path = TABLE) -> dict[str, dict[str, Any]]:
 
 
 def single_confidence(model_hash: str, camera: str) -> float:
-    """Return the factor for results that rest on ``camera`` ("infrared" or "rgb") alone, in (0, 1]."""
+    """Return the factor of the confidence for results of one camera.
+
+    Args:
+        model_hash: Of the weights.
+        camera: "infrared" or "rgb", the one that is alone.
+
+    Returns:
+        In (0, 1].
+    """
     return float(read_table().get(model_hash, {}).get(camera, UNCALIBRATED))
 
 

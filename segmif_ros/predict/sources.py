@@ -56,6 +56,10 @@ class PictureSource:
 def open_source(first: Path, second: Path | None) -> PictureSource:
     """Return the pairs of one folder, of two image files, or of two videos, infrared first.
 
+    Args:
+        first: A folder with infrared/ and visible/, or the infrared image or video.
+        second: The RGB image or video; None for a folder.
+
     Raises:
         DatasetError: There is no such thing, it has no pairs, or the two don't go together.
     """

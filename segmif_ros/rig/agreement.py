@@ -69,7 +69,18 @@ class Tile:
 
 
 def make_tiles(width: int, height: int, rows: int, columns: int, margin_px: int = 0) -> list[Tile]:
-    """Divide an image less a margin into ``rows`` times ``columns`` tiles, row by row."""
+    """Divide an image less a margin into tiles.
+
+    Args:
+        width: Columns of the image.
+        height: Its rows.
+        rows: Tiles from top to bottom.
+        columns: Tiles from left to right.
+        margin_px: Left out along each side, pixels.
+
+    Returns:
+        The tiles, row by row.
+    """
     v = np.linspace(margin_px, height - margin_px, rows + 1).round().astype(int)
     u = np.linspace(margin_px, width - margin_px, columns + 1).round().astype(int)
     return [

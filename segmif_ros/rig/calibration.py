@@ -118,9 +118,13 @@ class Homography:
             )
 
     def of_parts(self, infrared: ImagePart | None, rgb: ImagePart | None) -> Homography:
-        """Return the homography between parts of the two images; None stands for a whole image, as it was found with.
+        """Return the homography between parts of the two images.
 
         A part is left alone where the homography is the part's own already.
+
+        Args:
+            infrared: The part that infrared images show; None for the whole image.
+            rgb: Likewise.
 
         Raises:
             CalibrationError: If the parts don't overlap.
@@ -211,6 +215,10 @@ class RigCalibration:
 
         What it has stays. The extrinsics come from the two cameras' R and P, if they were calibrated as a stereo pair.
 
+        Args:
+            infrared: The camera by its camera_info; None if that isn't known.
+            rgb: Likewise.
+
         Raises:
             CalibrationError: If the cameras' R and P can't be a rig's.
         """
@@ -225,6 +233,10 @@ def stereo_extrinsics(infrared: CameraModel, rgb: CameraModel) -> Extrinsics | N
 
     R takes each camera to the common rectified frame, and the last column of P is K' t with the pair's baseline t, so
     that X_rectified + t is the same point as the rectified camera sees it (REP-104).
+
+    Args:
+        infrared: With its R and P.
+        rgb: Likewise.
 
     Raises:
         CalibrationError: If the numbers can't be a rig's, for example a baseline in millimetres.

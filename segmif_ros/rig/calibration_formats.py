@@ -132,7 +132,15 @@ def camchain(content: Mapping[str, Any], infrared: str | None = None, rgb: str |
 
 
 def camchain_camera(content: Mapping[str, Any], name: str) -> CameraModel:
-    """Return one camera of a camchain; CalibrationError if its model isn't a pinhole with radtan or equidistant."""
+    """Return one camera of a camchain.
+
+    Args:
+        content: The camchain.
+        name: The camera's key, such as cam0.
+
+    Raises:
+        CalibrationError: If its model isn't a pinhole with radtan or equidistant.
+    """
     with at_line(content, name):
         camera = content[name]
         if not isinstance(camera, Mapping):

@@ -228,11 +228,21 @@ class Window:
         return not (self.x_offset or self.y_offset or self.width or self.height)
 
     def part(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Return (x, y, width, height) of the part of a sensor of this size."""
+        """Return (x, y, width, height) of the part of a sensor of this size.
+
+        Args:
+            width: Columns of the sensor.
+            height: Its rows.
+        """
         return self.x_offset, self.y_offset, self.width or width - self.x_offset, self.height or height - self.y_offset
 
     def image_size(self, width: int, height: int) -> tuple[int, int]:
-        """Return (width, height) of the images that a sensor of this size sends."""
+        """Return (width, height) of the images that a sensor of this size sends.
+
+        Args:
+            width: Columns of the sensor.
+            height: Its rows.
+        """
         _, _, columns, rows = self.part(width, height)
         return columns // max(1, self.binning_x), rows // max(1, self.binning_y)
 
@@ -278,6 +288,11 @@ def scaled_projection(matrix: npt.ArrayLike, by_u: float, by_v: float) -> Float6
 
     What spans the image is scaled and not the coordinates of pixel centres: u becomes by_u * (u + 0.5) - 0.5, as
     cv2.resize does it. Scaling cx alone would be off by up to half a pixel.
+
+    Args:
+        matrix: K (3, 3) or P (3, 4).
+        by_u: New width over old width.
+        by_v: New height over old height.
     """
     scale = np.array([[by_u, 0, 0.5 * by_u - 0.5], [0, by_v, 0.5 * by_v - 0.5], [0, 0, 1]])
     return scale @ np.asarray(matrix, np.float64)
@@ -287,6 +302,10 @@ def same_proportions(size: tuple[int, int], calibrated: tuple[int, int]) -> bool
     """Whether an image (width, height) may be the calibrated one resized, with the sides rounded to whole pixels.
 
     Binned and enlarged images show the same view; cropped ones, and ones with rows of telemetry, don't.
+
+    Args:
+        size: (width, height) of an image.
+        calibrated: (width, height) that a camera was calibrated at.
     """
     off_rows = size[0] * calibrated[1] / calibrated[0] - size[1]
     off_columns = size[1] * calibrated[0] / calibrated[1] - size[0]
@@ -294,7 +313,16 @@ def same_proportions(size: tuple[int, int], calibrated: tuple[int, int]) -> bool
 
 
 def as_matrix(values: npt.ArrayLike, shape: tuple[int, ...], name: str) -> Float64Array:
-    """Return a read-only float64 copy; CalibrationError if it isn't finite numbers of this shape."""
+    """Return a read-only float64 copy of a matrix.
+
+    Args:
+        values: What a file or message has.
+        shape: The shape that is needed.
+        name: For messages.
+
+    Raises:
+        CalibrationError: If they aren't finite numbers of this shape.
+    """
     matrix = as_numbers(values, name).copy()
     if matrix.shape != shape:
         found = "x".join(map(str, matrix.shape)) or "a single number"
@@ -304,7 +332,15 @@ def as_matrix(values: npt.ArrayLike, shape: tuple[int, ...], name: str) -> Float
 
 
 def as_numbers(values: npt.ArrayLike, name: str) -> Float64Array:
-    """Return finite float64 numbers; CalibrationError if they are anything else."""
+    """Return finite float64 numbers.
+
+    Args:
+        values: What a file or message has.
+        name: For messages.
+
+    Raises:
+        CalibrationError: If they are anything else.
+    """
     try:
         array = np.asarray(values)
         if array.dtype.kind not in "iuf":
@@ -318,7 +354,15 @@ def as_numbers(values: npt.ArrayLike, name: str) -> Float64Array:
 
 
 def as_rotation(values: npt.ArrayLike, name: str) -> Float64Array:
-    """Return the rotation nearest to a matrix that is one but for rounding; CalibrationError if it isn't one."""
+    """Return the rotation nearest to a matrix that is one but for rounding.
+
+    Args:
+        values: (3, 3).
+        name: For messages.
+
+    Raises:
+        CalibrationError: If it isn't a rotation.
+    """
     matrix = as_matrix(values, (3, 3), name)
     off = float(np.abs(matrix @ matrix.T - np.eye(3)).max())
     if off > ORTHONORMAL_TOLERANCE:

@@ -29,7 +29,12 @@ class ImagePart:
 
     @classmethod
     def left_by(cls, crop: Crop, size: Size) -> ImagePart:
-        """Return where images of ``size`` (width, height) lie in what the camera sent before they were cropped."""
+        """Return where cropped images lie in what the camera sent.
+
+        Args:
+            crop: What was cut off.
+            size: (width, height) after it.
+        """
         whole = size[0] + crop.left + crop.right, size[1] + crop.top + crop.bottom
         return cls(crop.left, crop.top, size, whole)
 

@@ -81,7 +81,12 @@ class NearnessMaps:
         return np.asarray(nearness / (self._turned_z + nearness * self._forward), np.float32)
 
     def inside(self, u: Float32Array, v: Float32Array) -> Mask:
-        """Return (H, W), whether the other image has these pixels."""
+        """Return (H, W), whether the other image has these pixels.
+
+        Args:
+            u: (H, W) columns in the other image.
+            v: (H, W) rows in the other image.
+        """
         width, height = self.other_size
         return self.known & (u >= -0.5) & (u <= width - 0.5) & (v >= -0.5) & (v <= height - 0.5)
 
@@ -89,6 +94,11 @@ class NearnessMaps:
         """Return (H, W), whether the other camera sees the surface and nothing before it.
 
         A z-buffer in the other view: what is clearly behind the nearest surface of its cell is hidden.
+
+        Args:
+            nearness: (H, W) in the view, 1/m.
+            u: (H, W) columns in the other image.
+            v: (H, W) rows in the other image.
         """
         there = self.there(nearness)
         width, height = self.other_size

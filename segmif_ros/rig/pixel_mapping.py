@@ -34,7 +34,12 @@ class Mapping:
 
 
 def homography_mapping(homography: Homography, view: str) -> Mapping:
-    """Return the mapping of a homography into the "rgb" or the "infrared" view."""
+    """Return the mapping of a homography into a view.
+
+    Args:
+        homography: From infrared to RGB.
+        view: "rgb" or "infrared".
+    """
     other = "infrared" if view == "rgb" else "rgb"
     sizes = {"rgb": homography.rgb_size, "infrared": homography.infrared_size}
     return Mapping(view_size=sizes[view], other_size=sizes[other], to_other=partial(homography.into, other))

@@ -156,7 +156,11 @@ class Registration:
             self._warp(self._mapping.view_size, self._mapping.other_size)
 
     def maps(self, view_size: tuple[int, int], other_size: tuple[int, int]) -> Maps:
-        """Return the map behind `apply` for images of these sizes (width, height), for "homography" and "stereo".
+        """Return the map behind `apply`, for "homography" and "stereo".
+
+        Args:
+            view_size: (width, height) of the view's image.
+            other_size: (width, height) of the other image.
 
         Raises:
             RegistrationError: If the sizes don't fit the calibration, or the mode has no map.

@@ -71,11 +71,21 @@ class TimeOffsetEstimator:
         self.reason = "no frames yet"
 
     def add_infrared(self, stamp_ns: int, image: Array) -> None:
-        """Take an infrared image, (H, W) or (H, W, C) of any type, in the order of stamps."""
+        """Take an infrared image.
+
+        Args:
+            stamp_ns: Later than the one before.
+            image: (H, W) or (H, W, C), of any type.
+        """
         self._infrared.add(stamp_ns, image)
 
     def add_rgb(self, stamp_ns: int, image: Array) -> None:
-        """Take an RGB image, (H, W) or (H, W, C) of any type, in the order of stamps."""
+        """Take an RGB image.
+
+        Args:
+            stamp_ns: Later than the one before.
+            image: (H, W) or (H, W, C), of any type.
+        """
         self._rgb.add(stamp_ns, image)
 
     def reset(self) -> None:

@@ -76,7 +76,15 @@ def fill_unseen(warped: Image, unseen: Mask, sample: npt.NDArray[np.intp]) -> No
 
 
 def resized(image: Image, size: tuple[int, int]) -> Image:
-    """Return the image at a size (width, height); itself if it has it."""
+    """Resize an image, by area where it gets smaller.
+
+    Args:
+        image: (H, W) or (H, W, C) uint8.
+        size: (width, height).
+
+    Returns:
+        The image at that size; itself if it has it.
+    """
     if (image.shape[1], image.shape[0]) == size:
         return image
     shrinks = size[0] < image.shape[1] and size[1] < image.shape[0]
@@ -84,7 +92,13 @@ def resized(image: Image, size: tuple[int, int]) -> Image:
 
 
 def rescaled(pixels: Array, from_size: tuple[int, int], to_size: tuple[int, int]) -> Float64Array:
-    """Return pixels (..., 2) of an image as those of the same image resized."""
+    """Return pixels (..., 2) of an image as those of the same image resized.
+
+    Args:
+        pixels: (..., 2), columns and rows.
+        from_size: (width, height) of their image.
+        to_size: (width, height) that it is resized to.
+    """
     if from_size == to_size:
         return pixels
     matrix = scaled_projection(np.eye(3), to_size[0] / from_size[0], to_size[1] / from_size[1])

@@ -48,7 +48,12 @@ class Barrier:
         self._logged: set[tuple[str, str]] = set()
 
     def caught(self, place: str, error: Exception) -> None:
-        """Take an exception that nobody expected at ``place``; raises nothing itself."""
+        """Take an exception that nobody expected; raises nothing itself.
+
+        Args:
+            place: Where, for logs and diagnostics.
+            error: The exception.
+        """
         frames = traceback.extract_tb(error.__traceback__)
         kind = place, f"{type(error).__name__} {frames[-1].filename}:{frames[-1].lineno}" if frames else repr(error)
         with self._lock:
@@ -160,18 +165,41 @@ class GuardedNode:
             setattr(cls, name, _guarded_transition(name, vars(cls)[name]))
 
     def create_subscription(self, msg_type: Any, topic: str, callback: Any, *args: Any, **more: Any) -> Any:
-        """See rclpy."""
+        """Subscribe as `rclpy.node.Node.create_subscription`, with the callback guarded.
+
+        Args:
+            msg_type: As rclpy takes it, like the rest.
+            topic: Its name.
+            callback: What it raises is counted and logged, and ends nothing.
+            *args: As rclpy takes them.
+            **more: Likewise.
+        """
         guarded = self.barrier.around(f"subscription {topic}", callback)
         return super().create_subscription(msg_type, topic, guarded, *args, **more)  # type: ignore[misc]
 
     def create_timer(self, timer_period_sec: float, callback: Any, *args: Any, **more: Any) -> Any:
-        """See rclpy."""
+        """Make a timer as `rclpy.node.Node.create_timer`, with the callback guarded.
+
+        Args:
+            timer_period_sec: As rclpy takes it, like the rest.
+            callback: What it raises is counted and logged, and ends nothing.
+            *args: As rclpy takes them.
+            **more: Likewise.
+        """
         name = getattr(callback, "__name__", "")
         guarded = callback and self.barrier.around(f"timer {name}".strip(), callback)
         return super().create_timer(timer_period_sec, guarded, *args, **more)  # type: ignore[misc]
 
     def create_service(self, srv_type: Any, srv_name: str, callback: Any, *args: Any, **more: Any) -> Any:
-        """See rclpy."""
+        """Offer a service as `rclpy.node.Node.create_service`, with the callback guarded.
+
+        Args:
+            srv_type: As rclpy takes it, like the rest.
+            srv_name: Its name.
+            callback: If it raises, the answer is a failure with a line.
+            *args: As rclpy takes them.
+            **more: Likewise.
+        """
         guarded = self.barrier.around(f"service {srv_name}", callback, _failed)
         return super().create_service(srv_type, srv_name, guarded, *args, **more)  # type: ignore[misc]
 

@@ -170,12 +170,26 @@ class InfoOfOutputs:
         self._made: dict[tuple[tuple[int, int], tuple[int, int]], CameraInfo | None] = {}
 
     def use(self, info: CameraInfo | None, crop: Crop | None = None) -> None:
-        """Describe the outputs by this one from now on; ``crop`` is cut off the images before."""
+        """Describe the outputs by another camera_info from now on.
+
+        Args:
+            info: The master camera's; None if there is none.
+            crop: What is cut off its images before; None for nothing.
+        """
         # all at once: the worker may be reading
         self._info, self._crop, self._made = info, crop or Crop(), {}
 
     def message(self, header: Header, view_size: tuple[int, int], size: tuple[int, int]) -> CameraInfo | None:
-        """Return `scaled_info` with this header; None if there is no camera_info or it is of another view."""
+        """Return the camera_info of an output.
+
+        Args:
+            header: Of the output.
+            view_size: (width, height) of the master's image.
+            size: (width, height) of the output.
+
+        Returns:
+            `scaled_info`; None if there is no camera_info, or it is of another view.
+        """
         info, crop, made = self._info, self._crop, self._made
         if info is None:
             return None
@@ -192,7 +206,12 @@ class InfoOfOutputs:
         return message
 
     def problem(self, camera: str, topics: Sequence[str]) -> Problem | None:
-        """Return why ``topics``, which have subscribers, carry nothing, or None; ``camera`` is the master."""
+        """Return why topics of camera_info carry nothing, or None.
+
+        Args:
+            camera: The master.
+            topics: Those of camera_info that have subscribers.
+        """
         wanted = " and ".join(topics)
         if not topics:
             return None

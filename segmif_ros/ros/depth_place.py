@@ -44,6 +44,10 @@ class DepthPlace:
     def rgb_from(self, frame: str, stamp_ns: int) -> Float64Array | None:
         """Return (4, 4) rgb_from_depth at a time; None if depth comes in the RGB camera's view.
 
+        Args:
+            frame: The depth's frame_id.
+            stamp_ns: The depth's stamp.
+
         Raises:
             GridError: With one line, if tf doesn't tell.
         """

@@ -17,7 +17,12 @@ if TYPE_CHECKING:  # torch would come with it
 
 
 def pipeline_values(snapshot: Snapshot, offsets: OffsetSummary) -> dict[str, str]:
-    """Return the statistics as the keys and values of a diagnostic status."""
+    """Return the statistics as the keys and values of a diagnostic status.
+
+    Args:
+        snapshot: The statistics.
+        offsets: Of the latest pairs' stamps.
+    """
     values = {
         "frames_infrared": str(snapshot.frames_infrared),
         "frames_rgb": str(snapshot.frames_rgb),

@@ -51,7 +51,12 @@ def within_budget(engine: EngineProtocol, budget_ms: float, size: tuple[int, int
 
 
 def observed(deliver: Callable[[Output], None], now_ns: Clock) -> Callable[[Output], None]:
-    """Return ``deliver``, after which the engine is told how long its pair took in all, if it wants to know."""
+    """Return ``deliver`` with the time of the whole pair reported to an engine that adapts to it.
+
+    Args:
+        deliver: Takes an output.
+        now_ns: Steady time.
+    """
 
     def deliver_and_tell(output: Output) -> None:
         started_ns = now_ns()

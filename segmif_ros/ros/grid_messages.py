@@ -43,7 +43,14 @@ _MARKER_HEIGHT_M = 0.5
 
 
 def occupancy_grid(values: npt.NDArray[np.int8], square: Square, stamp: int, frame_id: str) -> OccupancyGrid:
-    """Return (N, N) int8 cells as a message; ``stamp`` in nanoseconds."""
+    """Return cells as a message.
+
+    Args:
+        values: (N, N) int8, 0 to 100, -1 where nothing is known.
+        square: Where the cells are.
+        stamp: Nanoseconds.
+        frame_id: Of the grid.
+    """
     header = make_header(stamp, frame_id)
     data = array.array("b")
     data.frombytes(np.ascontiguousarray(values).data.cast("B"))
@@ -86,7 +93,15 @@ def point_cloud(points: Float32Array, labels: Image, confidence: Image, header: 
 
 
 def marker_array(grid: GridMap, label_set: LabelSet, stamp: int, frame_id: str, lethal: int = 50) -> Any:
-    """Return a visualization_msgs/MarkerArray with a box on each blocked cell in the colour of its class."""
+    """Return a visualization_msgs/MarkerArray with a box on each blocked cell in the colour of its class.
+
+    Args:
+        grid: The grid.
+        label_set: Gives the colours.
+        stamp: Nanoseconds.
+        frame_id: Of the grid.
+        lethal: Cells of this cost and above are shown.
+    """
     from visualization_msgs.msg import Marker, MarkerArray
 
     rows, columns = np.nonzero(grid.cost >= lethal)

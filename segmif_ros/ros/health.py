@@ -96,7 +96,15 @@ class Problem:
 
 
 def likeliest_topics(topic: str, images: Sequence[str]) -> list[str]:
-    """Return the image topics that could be meant by a topic that nobody publishes, the likeliest first."""
+    """Return the image topics that could be meant by another name.
+
+    Args:
+        topic: The one that nobody publishes.
+        images: All image topics.
+
+    Returns:
+        At most three, the likeliest first.
+    """
     return difflib.get_close_matches(topic, [each for each in images if each != topic], n=3, cutoff=0.4)
 
 
@@ -109,7 +117,12 @@ def _published_instead(facts: InputFacts) -> str:
 
 
 def input_problem(facts: InputFacts, timeout_s: float) -> Problem | None:
-    """Return what is wrong with an input, or None."""
+    """Return what is wrong with an input, or None.
+
+    Args:
+        facts: What is known of the input.
+        timeout_s: Silence for so long is a problem.
+    """
     camera, topic = facts.camera, facts.topic
     if facts.silent_s <= timeout_s:
         if not facts.unstamped:
@@ -158,6 +171,10 @@ def starved_problem(facts: InputFacts, other: InputFacts) -> Problem | None:
 
     Where the middleware numbers its messages, gaps show it. Elsewhere it is likely where far fewer frames come than of
     the other camera, at uneven intervals: a camera that is only slow keeps time.
+
+    Args:
+        facts: What is known of the input.
+        other: Of the other camera's.
     """
     if not facts.received or facts.frame_bytes <= DEFAULT_SEGMENT_BYTES:
         return None
@@ -175,7 +192,12 @@ def starved_problem(facts: InputFacts, other: InputFacts) -> Problem | None:
 
 
 def same_topic_problem(infrared: InputFacts, rgb: InputFacts) -> Problem | None:
-    """Return that both inputs are one topic, or None."""
+    """Return that both inputs are one topic, or None.
+
+    Args:
+        infrared: What is known of the input.
+        rgb: Likewise.
+    """
     if infrared.topic != rgb.topic:
         return None
     line = f"infrared and RGB both come from {rgb.topic}: remap infrared/image_raw to the thermal camera's topic"
@@ -245,7 +267,13 @@ def pairing_problem(misses: OffsetSummary, slop_s: float, time_offset_s: float =
 
 
 def slop_line(slop_s: float, infrared: Rhythm, rgb: Rhythm) -> str:
-    """Return the advice about a slop that pairs frames of different moments once a frame gets lost; empty for none."""
+    """Return the advice about a slop that pairs frames of different moments once a frame gets lost; empty for none.
+
+    Args:
+        slop_s: Largest difference of the stamps of a pair.
+        infrared: How regularly its frames come.
+        rgb: Likewise.
+    """
     known = min(infrared.intervals, rgb.intervals) >= _MIN_INTERVALS
     period_s = max(infrared.period_s, rgb.period_s)
     if not known or slop_s <= 0.5 * period_s:
@@ -336,7 +364,13 @@ def spoken_time(seconds: float) -> str:
 
 
 def offset_problem(offsets: OffsetSummary, slop_s: float, time_offset_s: float) -> Problem | None:
-    """Return the warning that the pairs' offset is large and steady, as a driver that stamps arrival makes it."""
+    """Return the warning that the pairs' offset is large and steady, as a driver that stamps arrival makes it.
+
+    Args:
+        offsets: Of the latest pairs' stamps.
+        slop_s: Largest difference of the stamps of a pair.
+        time_offset_s: The one that is set.
+    """
     mean_ns = abs(offsets.mean_ns)
     large = mean_ns >= max(_MIN_OFFSET_NS, 0.25e9 * slop_s)
     if offsets.count < _MIN_OFFSETS or not large or offsets.deviation_ns > max(1e6, 0.2 * mean_ns):
@@ -387,7 +421,12 @@ class Conditions:
         return any(each.error for each in self._problems.values())
 
     def tell(self, problems: Iterable[Problem], log: Any) -> None:
-        """Take the problems of this moment, and log those that began and those that ended; ``log`` is rclpy's."""
+        """Log the problems that began and those that ended.
+
+        Args:
+            problems: All of this moment.
+            log: A logger of rclpy.
+        """
         began, ended = self.update(problems)
         for problem in began:
             # two places: rclpy remembers with which level a place in the code logs, and refuses another one

@@ -38,7 +38,13 @@ class LaunchArgument:
 
 
 def parameter_arguments(config: type[Any], prefix: str = "", source: str = "params_file") -> list[LaunchArgument]:
-    """Return an argument for each parameter of a table; an empty one leaves the parameter to ``source``."""
+    """Return a launch argument for each parameter of a table.
+
+    Args:
+        config: The table of parameters.
+        prefix: Before each argument's name.
+        source: What an empty argument leaves the parameter to.
+    """
     return [
         LaunchArgument(prefix + row.name, "", f"{row.description} ({_allowed(row)}; empty: as in {source})")
         for row in settings_of(config)
@@ -72,7 +78,12 @@ def command_line_names(command_line: Iterable[str]) -> list[str]:
 
 
 def is_top(file: str | Path, command_line: Sequence[str]) -> bool:
-    """Return whether a command line starts this launch file itself, rather than one that includes it."""
+    """Return whether a command line starts this launch file itself, rather than one that includes it.
+
+    Args:
+        file: This launch file.
+        command_line: Its words.
+    """
     return any(Path(word).name == Path(file).name for word in command_line)
 
 

@@ -38,7 +38,12 @@ def stamp_ns(header: Header) -> int:
 
 
 def make_header(stamp_ns: int, frame_id: str) -> Header:
-    """Return a header with this stamp (nanoseconds, not negative) and frame."""
+    """Return a header.
+
+    Args:
+        stamp_ns: Not negative.
+        frame_id: Of the camera.
+    """
     header = Header(frame_id=frame_id)
     header.stamp = Time(sec=stamp_ns // NS_PER_S, nanosec=stamp_ns % NS_PER_S)
     return header
@@ -84,7 +89,13 @@ def byte_array(values: npt.NDArray[Any]) -> array.array[int]:
 
 
 def compressed_message(rgb: npt.NDArray[Any], quality: int, header: Header) -> CompressedImage:
-    """Return (H, W, 3) uint8 RGB or (H, W) uint8 as a JPEG in image_transport's words; ``quality`` is 1 to 100."""
+    """Return an image as a JPEG in image_transport's words.
+
+    Args:
+        rgb: (H, W, 3) uint8 RGB, or (H, W) uint8.
+        quality: 1 to 100.
+        header: Of the message.
+    """
     colour = rgb.ndim == 3
     pixels = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR) if colour else rgb
     _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -119,7 +130,15 @@ def _publishable(module: str, name: str, missing: str) -> tuple[Any, str]:
 
 
 def label_info_message(label_set: LabelSet, header: Header) -> Any:
-    """Return a vision_msgs/LabelInfo with the names of the class ids; ImportError where there is no vision_msgs."""
+    """Return a vision_msgs/LabelInfo with the names of the class ids.
+
+    Args:
+        label_set: The classes.
+        header: Of the message.
+
+    Raises:
+        ImportError: If vision_msgs isn't installed.
+    """
     from vision_msgs.msg import LabelInfo, VisionClass
 
     classes = [VisionClass(class_id=i, class_name=name) for i, name in enumerate(label_set.names)]

@@ -100,7 +100,15 @@ class Outputs:
             self._label_info = self._publisher(message_type, LABEL_INFO, LATCHED)
 
     def configure(self, config: NodeConfig, engine: EngineProtocol) -> None:
-        """Change settings from the next output on; SettingError leaves them as they are."""
+        """Change settings from the next output on.
+
+        Args:
+            config: All parameters.
+            engine: The one whose classes are published.
+
+        Raises:
+            SettingError: If a class doesn't exist; the settings stay as they were.
+        """
         self._chosen[engine] = chosen_classes(config.mask_classes, engine.label_set)
         self._config = config
 
@@ -212,6 +220,10 @@ class Outputs:
 
 def chosen_classes(names: str, label_set: LabelSet) -> Array:
     """Return (256,) uint8 that is 255 at the ids of the classes named, else 0.
+
+    Args:
+        names: With commas between.
+        label_set: The classes.
 
     Raises:
         SettingError: If there is no such class.

@@ -55,7 +55,15 @@ def params_file(node: str = "segmif_node") -> str:
 
 
 def with_table(text: str, node: str = "segmif_node") -> str:
-    """Return a page's text with the parameter table of now between its marks; MarkerError if they are not there."""
+    """Return a page's text with today's table of parameters between its marks.
+
+    Args:
+        text: The page, with both marks.
+        node: Whose parameters.
+
+    Raises:
+        MarkerError: If the marks aren't there.
+    """
     return _between(text, BEGIN, "\n" + markdown_table(_TABLES[node][0]), END)
 
 

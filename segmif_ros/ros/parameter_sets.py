@@ -36,7 +36,15 @@ class ParameterSets:
         return [self.set_parameters_atomically([each]) for each in parameter_list]
 
     def create_service(self, srv_type: Any, srv_name: str, callback: Any, *args: Any, **more: Any) -> Any:
-        """See rclpy; the service that sets several parameters is answered as `set_parameters` does it."""
+        """Offer a service as rclpy does; the one that sets parameters is answered as `set_parameters` does it.
+
+        Args:
+            srv_type: As rclpy takes it, like the rest.
+            srv_name: Its name.
+            callback: As rclpy takes it.
+            *args: As rclpy takes them.
+            **more: Likewise.
+        """
         answer = self._answer_set if srv_type is SetParameters else callback
         return super().create_service(srv_type, srv_name, answer, *args, **more)  # type: ignore[misc]
 

@@ -33,7 +33,11 @@ Config = TypeVar("Config")
 
 
 def declare(node: Node, config: type[Config]) -> Config:
-    """Declare the settings on ``node`` and return the values that the command line and params files give.
+    """Declare the settings, and return the values that the command line and params files give.
+
+    Args:
+        node: Gets the parameters.
+        config: The table of settings.
 
     Raises:
         SettingError: As `from_values`; names that don't exist are for `undeclared_overrides`.
@@ -131,7 +135,12 @@ def _overrides(node: Node) -> dict[str, Any]:
 
 
 def yaml_text(config: type[Any], header: str = "") -> str:
-    """Return a params file with every parameter at its default, each with its description as a comment."""
+    """Return a params file with every parameter at its default, each with its description as a comment.
+
+    Args:
+        config: The table of settings.
+        header: Lines for the file's head.
+    """
     lines = ["# SPDX-License-Identifier: Apache-2.0", *(f"# {each}".rstrip() for each in header.splitlines())]
     # for the node it is given to, whatever its name and namespace
     lines += ["/**:", "  ros__parameters:"]

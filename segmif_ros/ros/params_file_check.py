@@ -65,7 +65,12 @@ def files_for_others(name: str, arguments: Sequence[str] | None = None) -> list[
 
 
 def sections(content: Any, before: str = "") -> Iterator[str]:
-    """Yield the names of the nodes that a file has parameters for, as rcl puts them together: "/front/segmif_node"."""
+    """Yield the names of the nodes that a file has parameters for, as rcl puts them together: "/front/segmif_node".
+
+    Args:
+        content: The file's values.
+        before: The names above, in a recursion.
+    """
     for key, value in content.items() if isinstance(content, dict) else ():
         if not isinstance(value, dict):
             continue
@@ -76,7 +81,12 @@ def sections(content: Any, before: str = "") -> Iterator[str]:
 
 
 def matches(section: str, name: str) -> bool:
-    """Whether a section's name, with ``*`` for a word and ``**`` for any number of words, is a node's."""
+    """Return whether a section of a params file is for a node.
+
+    Args:
+        section: A section's name, with ``*`` for a word and ``**`` for any number of words.
+        name: A node's full name.
+    """
     pattern = "".join(
         "(/[^/]+)*" if word == "**" else "/" + re.escape(word).replace(r"\*", "[^/]*")
         for word in section.strip("/").split("/")

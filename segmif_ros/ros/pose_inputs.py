@@ -111,7 +111,12 @@ class PoseInputs:
         self._refused.pop(child, None)
 
     def take_transforms(self, message: Any, *, fixed: bool) -> None:
-        """Take a tf2_msgs/TFMessage."""
+        """Take transforms.
+
+        Args:
+            message: A tf2_msgs/TFMessage.
+            fixed: Whether it came on /tf_static.
+        """
         self.received += 1
         for each in message.transforms:
             child = each.child_frame_id

@@ -18,7 +18,12 @@ PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
 
 
 def profile(reliability: str, depth: int) -> QoSProfile:
-    """Return a new volatile keep-last profile; ``reliability`` is "best_effort" or "reliable"."""
+    """Return a new volatile keep-last profile.
+
+    Args:
+        reliability: "best_effort" or "reliable".
+        depth: How many messages wait at most.
+    """
     return QoSProfile(depth=depth, reliability=QoSReliabilityPolicy[reliability.upper()])
 
 
@@ -29,7 +34,12 @@ def overridable() -> QoSOverridingOptions:
 
 
 def mismatch(publisher: QoSProfile, subscription: QoSProfile) -> str:
-    """Return in one line why a publisher and a subscription don't match; empty if they do."""
+    """Return in one line why a publisher and a subscription don't match; empty if they do.
+
+    Args:
+        publisher: Its profile.
+        subscription: Likewise.
+    """
     compatibility, reason = qos_check_compatible(_comparable(publisher), _comparable(subscription))
     if compatibility != QoSCompatibility.ERROR:
         return ""

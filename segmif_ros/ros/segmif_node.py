@@ -322,7 +322,15 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
         return engine
 
     def use_engine(self, engine: EngineProtocol, pipeline: Pipeline) -> bool:
-        """Run another engine in ``pipeline`` from the next pair on; False if that isn't the node's any more."""
+        """Run another engine from the next pair on.
+
+        Args:
+            engine: The new one, warmed up.
+            pipeline: The one that it is meant for.
+
+        Returns:
+            Whether it runs; False if the node has another pipeline by now.
+        """
         with self._changing:
             if self.pipeline is not pipeline or self.outputs is None:
                 return False

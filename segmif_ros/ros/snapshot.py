@@ -40,7 +40,15 @@ _DISTRIBUTIONS = ("segmif_ros", "numpy", "opencv-python-headless", "opencv-pytho
 
 
 def new_folder(parent: str, node_name: str) -> Path:
-    """Create and return an empty folder named after the node and the time; OSError where that is impossible."""
+    """Create and return an empty folder named after the node and the time.
+
+    Args:
+        parent: Empty for segmif_snapshots in ROS_HOME.
+        node_name: In the folder's name.
+
+    Raises:
+        OSError: If it can't be made.
+    """
     home = Path(os.environ.get("ROS_HOME") or user_path("~/.ros"))
     base = user_path(parent) if parent else home / "segmif_snapshots"
     base.mkdir(parents=True, exist_ok=True)

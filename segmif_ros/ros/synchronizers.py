@@ -93,7 +93,13 @@ class SynchronizerPairer(Generic[Item]):
         self.configure(slop_s, queue_size, time_offset_s)
 
     def configure(self, slop_s: float, queue_size: int, time_offset_s: float = 0.0) -> None:
-        """Change the settings; pairing restarts."""
+        """Change the settings; pairing restarts.
+
+        Args:
+            slop_s: Largest difference of the stamps of a pair; 0 takes 0.02 s.
+            queue_size: Frames of one stream that wait at most.
+            time_offset_s: Taken off the infrared stamps.
+        """
         self._slop_s, self._queue_size = slop_s or INITIAL_SLOP_S, queue_size
         self._time_offset_ns = round(time_offset_s * NS_PER_S)
         self.reset()
@@ -133,11 +139,21 @@ class SynchronizerPairer(Generic[Item]):
         return self._slop_s
 
     def add_infrared(self, stamp_ns: int, item: Item) -> list[Pair[Item]]:
-        """Take an infrared frame; return the pairs that it completes."""
+        """Take an infrared frame; return the pairs that it completes.
+
+        Args:
+            stamp_ns: As the driver set it.
+            item: The frame.
+        """
         return self._add(0, stamp_ns - self._time_offset_ns, item)
 
     def add_rgb(self, stamp_ns: int, item: Item) -> list[Pair[Item]]:
-        """Take an RGB frame; return the pairs that it completes."""
+        """Take an RGB frame; return the pairs that it completes.
+
+        Args:
+            stamp_ns: As the driver set it.
+            item: The frame.
+        """
         return self._add(1, stamp_ns, item)
 
     def _add(self, stream: int, stamp_ns: int, item: Item) -> list[Pair[Item]]:

@@ -28,7 +28,12 @@ class TimeOffsetWatch:
         self._next_ns: int | None = None
 
     def see(self, camera: str, frame: Frame) -> None:
-        """Look at a frame of "infrared" or "rgb"; whatever is wrong with it is reported where it is decoded."""
+        """Look at a frame.
+
+        Args:
+            camera: "infrared" or "rgb".
+            frame: What is wrong with it is reported where it is decoded.
+        """
         decoding = self.decoding
         try:
             image = opened(frame.image, decoding.max_pixels)

@@ -167,7 +167,12 @@ def setting(
 
 
 def like(kind: type[Any], name: str) -> Any:
-    """Return the dataclass field of a setting that another component has, with its default."""
+    """Return the dataclass field of a setting that another component has, with its default.
+
+    Args:
+        kind: The other component's dataclass.
+        name: Of its field.
+    """
     [field] = [each for each in dataclasses.fields(kind) if each.name == name]
     return dataclasses.field(default=field.default, metadata=field.metadata)
 
@@ -281,7 +286,15 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def from_values(kind: type[Config], values: Mapping[str, Any]) -> Config:
-    """Return a configuration; what ``values`` leaves out keeps its default. Raises as `with_values`."""
+    """Return a configuration; what ``values`` leaves out keeps its default.
+
+    Args:
+        kind: The dataclass.
+        values: By the names of settings, of any types that JSON or YAML give.
+
+    Raises:
+        SettingError: As `with_values`.
+    """
     return with_values(kind(), values)
 
 
@@ -293,7 +306,12 @@ def check(config: Any) -> None:
 
 
 def unknown_name(name: str, known: Collection[str]) -> str:
-    """Return the line that says that a parameter doesn't exist, with the likeliest name meant."""
+    """Return the line that says that a parameter doesn't exist, with the likeliest name meant.
+
+    Args:
+        name: The one that was given.
+        known: Those that exist.
+    """
     close = difflib.get_close_matches(name, known, n=1)
     return f"there is no parameter '{one_line(name, 200)}'" + (f", did you mean '{close[0]}'?" if close else "")
 

@@ -91,7 +91,13 @@ def _metavar(setting: Setting) -> str:
 
 
 def given(arguments: argparse.Namespace, kind: type[Any], names: Collection[str] = ()) -> dict[str, Any]:
-    """Return the values of ``kind``'s settings that a command line gives, by name; ``names`` as in `add_options`."""
+    """Return the values of ``kind``'s settings that a command line gives, by name.
+
+    Args:
+        arguments: The parsed command line.
+        kind: The dataclass.
+        names: Only these settings; empty for all, as in `add_options`.
+    """
     values = {each.name: getattr(arguments, each.name, None) for each in settings_of(kind)}
     return {name: value for name, value in values.items() if value is not None and (not names or name in names)}
 

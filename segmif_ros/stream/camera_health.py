@@ -144,7 +144,13 @@ class CameraHealth:
         self._looked_ns = 0
 
     def sees(self, image: ImageBuffer | CompressedBuffer, now_ns: int, stamp_ns: int) -> bool:
-        """Take a frame that has just arrived; return whether its picture was looked at."""
+        """Take a frame that has just arrived; return whether its picture was looked at.
+
+        Args:
+            image: The frame's image, as it arrived.
+            now_ns: Steady time.
+            stamp_ns: The frame's stamp.
+        """
         due = self._is_due(now_ns)
         if due:
             self.take(look(image, self.camera, self.crop), now_ns, stamp_ns)
@@ -153,7 +159,13 @@ class CameraHealth:
         return due
 
     def take(self, seen: Look | None, now_ns: int, stamp_ns: int) -> None:
-        """Take what was seen of a frame that has just arrived; None is a frame that can't be decoded."""
+        """Take what was seen of a frame that has just arrived.
+
+        Args:
+            seen: What the look found; None for a frame that can't be decoded.
+            now_ns: Steady time.
+            stamp_ns: The frame's stamp.
+        """
         self._arrived(now_ns, stamp_ns)
         self._looked_ns = now_ns
         if seen is not None:
@@ -181,7 +193,12 @@ class CameraHealth:
         return held
 
     def line(self, condition: Condition, now_ns: int) -> str:
-        """Return ``condition`` in words, empty for a camera that is well."""
+        """Return ``condition`` in words, empty for a camera that is well.
+
+        Args:
+            condition: What the camera is like.
+            now_ns: Steady time.
+        """
         if condition is Condition.OK:
             return ""
         if condition is Condition.SILENT:

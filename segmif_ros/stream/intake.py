@@ -60,7 +60,15 @@ class Intake:
             self._cameras.reset()
 
     def take(self, camera: str, frame: Frame) -> list[Moment[Frame]]:
-        """Take a frame of "infrared" or "rgb"; return what is to be processed now, oldest first."""
+        """Take a frame.
+
+        Args:
+            camera: "infrared" or "rgb".
+            frame: As it arrived.
+
+        Returns:
+            What is to be processed now, oldest first.
+        """
         with self._lock:
             now_ns = self._watched.look()
             add = self._pairer.add_infrared if camera == "infrared" else self._pairer.add_rgb

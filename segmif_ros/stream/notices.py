@@ -37,7 +37,12 @@ class Notices:
         self._say(f"{line} ({left_out} more like this since the last line)" if left_out else line)
 
     def once(self, kind: str, line: str) -> None:
-        """Say ``line`` unless one of this kind was ever logged."""
+        """Log ``line`` unless one of this kind was ever logged.
+
+        Args:
+            kind: Lines of one kind are logged once.
+            line: For the log.
+        """
         with self._lock:
             if kind in self._latest:
                 return

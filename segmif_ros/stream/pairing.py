@@ -161,7 +161,16 @@ class NearestStampPairer(Generic[Item]):
         self.configure(slop_s, queue_size, time_offset_s)
 
     def configure(self, slop_s: float, queue_size: int, time_offset_s: float = 0.0) -> None:
-        """Change the settings; with another time offset pairing restarts."""
+        """Change the settings; with another time offset pairing restarts.
+
+        Args:
+            slop_s: Largest difference of the stamps of a pair; 0 derives it from the frame periods.
+            queue_size: Frames of one stream that wait at most.
+            time_offset_s: Taken off the infrared stamps.
+
+        Raises:
+            ValueError: If ``slop_s`` is negative, or ``queue_size`` below 1.
+        """
         if slop_s < 0 or queue_size < 1:
             raise ValueError(f"slop_s {slop_s} must not be negative and queue_size {queue_size} must be at least 1")
         self._derive_slop = slop_s == 0
@@ -176,11 +185,21 @@ class NearestStampPairer(Generic[Item]):
             self._delays_ns.clear()
 
     def add_infrared(self, stamp_ns: int, item: Item) -> list[Pair[Item]]:
-        """Take an infrared frame; return the pairs that are certain now, oldest first."""
+        """Take an infrared frame; return the pairs that are certain now, oldest first.
+
+        Args:
+            stamp_ns: As the driver set it.
+            item: The frame.
+        """
         return self._add(self._infrared, stamp_ns - self._time_offset_ns, item)
 
     def add_rgb(self, stamp_ns: int, item: Item) -> list[Pair[Item]]:
-        """Take an RGB frame; return the pairs that are certain now, oldest first."""
+        """Take an RGB frame; return the pairs that are certain now, oldest first.
+
+        Args:
+            stamp_ns: As the driver set it.
+            item: The frame.
+        """
         return self._add(self._rgb, stamp_ns, item)
 
     def reset(self) -> None:

@@ -157,7 +157,11 @@ class Pipeline:
         return not run.abandoned
 
     def configure(self, config: PipelineConfig, registration: AnyRegistration | None = None) -> None:
-        """Change settings from the next pair on; without ``registration`` it is the one of ``config``.
+        """Change settings from the next pair on.
+
+        Args:
+            config: All settings.
+            registration: None takes the one of ``config``.
 
         Raises:
             segmif_ros.rig.errors.CalibrationError, segmif_ros.rig.errors.RegistrationError: If there can't be one.

@@ -319,6 +319,10 @@ class PairProcessor:
 def opened(image: ImageBuffer | CompressedBuffer, max_pixels: int = MAX_PIXELS) -> ImageBuffer:
     """Return an image, decompressed if it was compressed.
 
+    Args:
+        image: As it arrived.
+        max_pixels: How many are allowed.
+
     Raises:
         EncodingError: If it can't be decompressed.
         ImageTooLargeError: If it has more than ``max_pixels``.

@@ -82,7 +82,13 @@ class Moment(Generic[Item]):
 
     @classmethod
     def of(cls, pair: Pair[Item], stamp_ns: int, cameras: CameraReport | None = None) -> Moment[Item]:
-        """Return a pair as a moment; ``stamp_ns`` is its master frame's."""
+        """Return a pair as a moment.
+
+        Args:
+            pair: Both frames.
+            stamp_ns: Of the master frame.
+            cameras: What the cameras are like; None for well.
+        """
         return cls(
             infrared=pair.infrared,
             rgb=pair.rgb,
@@ -92,7 +98,12 @@ class Moment(Generic[Item]):
         )
 
     def holding(self, infrared: Other | None, rgb: Other | None) -> Moment[Other]:
-        """Return the same moment with other things for its frames."""
+        """Return the same moment with other things for its frames.
+
+        Args:
+            infrared: Stands for the infrared frame; None where there is none.
+            rgb: Likewise.
+        """
         return Moment(
             infrared=infrared, rgb=rgb, stamp_ns=self.stamp_ns, offset_ns=self.offset_ns, cameras=self.cameras
         )

@@ -157,7 +157,12 @@ class Statistics:
             self._frames[camera] += 1
 
     def pair(self, now_ns: int, *, alone: str = "") -> None:
-        """Count a pair, or a frame of the camera that is ``alone``."""
+        """Count a pair, or a frame of one camera alone.
+
+        Args:
+            now_ns: Steady time.
+            alone: "infrared" or "rgb" for a frame without a partner; empty for a pair.
+        """
         with self._lock:
             if alone:
                 self._single[alone] += 1
@@ -167,7 +172,12 @@ class Statistics:
             self._pair_rate.tick(now_ns)
 
     def stage(self, stage: str, each_ms: float) -> None:
-        """Count the time of something that isn't done for each pair."""
+        """Count the time of something that isn't done for each pair.
+
+        Args:
+            stage: Its name.
+            each_ms: Milliseconds.
+        """
         with self._lock:
             self._stage_ms.setdefault(stage, SampleWindow()).add(each_ms)
 
@@ -177,14 +187,25 @@ class Statistics:
             self._dropped[reason] += 1
 
     def refuse(self, reason: str, line: str) -> None:
-        """Count a pair that could not be processed; ``line`` states why."""
+        """Count a pair that could not be processed.
+
+        Args:
+            reason: A short name, under which drops are counted.
+            line: The reason in words.
+        """
         with self._lock:
             self._dropped[reason] += 1
             self._since["refused"] += 1
             self._refusal = line
 
     def done(self, *, age_ms: float, stage_ms: Mapping[str, float], now_ns: int) -> None:
-        """Count a pair that was delivered."""
+        """Count a pair that was delivered.
+
+        Args:
+            age_ms: From the stamp to the delivery, milliseconds.
+            stage_ms: Milliseconds by stage.
+            now_ns: Steady time.
+        """
         with self._lock:
             self._processed += 1
             self._begin(now_ns)
@@ -194,7 +215,12 @@ class Statistics:
                 self._stage_ms.setdefault(stage, SampleWindow()).add(each_ms)
 
     def snapshot(self, now_ns: int, pairer_drops: Mapping[str, int] | None = None) -> Snapshot:
-        """Return the statistics now; ``pairer_drops`` (what the pairer counted) is added to the drops."""
+        """Return the statistics now.
+
+        Args:
+            now_ns: Steady time.
+            pairer_drops: What the pairer counted; added to the drops.
+        """
         with self._lock:
             return Snapshot(
                 frames_infrared=self._frames["infrared"],
@@ -210,7 +236,13 @@ class Statistics:
             )
 
     def progress(self, now_ns: int, *, working: bool, in_work_s: float) -> Progress:
-        """Return how the work gets on; the worker's own state is the caller's to say."""
+        """Return how the work gets on.
+
+        Args:
+            now_ns: Steady time.
+            working: Whether the worker is on a pair.
+            in_work_s: For how long it has been on it.
+        """
         with self._lock:
             total = self._stage_ms.get("total")
             return Progress(

@@ -35,7 +35,15 @@ TOLERANCES: dict[str, Tolerance] = {
 
 
 def missing_packages(name: str, *, file: bool = False) -> tuple[str, ...]:
-    """Return the import names that backend `name` lacks here; with `file`, to run a network's file."""
+    """Return what a backend lacks on this machine.
+
+    Args:
+        name: The backend.
+        file: Whether it is to run a network's file.
+
+    Returns:
+        Import names; empty if nothing is missing.
+    """
     entry = BACKENDS[name]
     return tuple(each for each in (*entry.packages, *(() if file else entry.exporters)) if find_spec(each) is None)
 
@@ -62,7 +70,12 @@ def lacking(name: str, device: str = "", *, file: bool = False) -> str:
 
 
 def available_backends(device: str, precision: str) -> tuple[str, ...]:
-    """Return the backends that are installed and can run on this device type in this precision."""
+    """Return the backends that are installed and can run on this device type in this precision.
+
+    Args:
+        device: "cpu" or "cuda".
+        precision: Such as "float32".
+    """
     return tuple(
         name
         for name, entry in BACKENDS.items()

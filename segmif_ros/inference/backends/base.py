@@ -59,7 +59,16 @@ class Backend(Protocol):
     """One runtime with one network."""
 
     def run(self, infrared: Image, rgb: Image, prior: Image) -> FrameArrays:
-        """Infrared (H, W), RGB (H, W, 3) and prior (H, W), all uint8 -> results that the caller owns."""
+        """Run the network on one pair.
+
+        Args:
+            infrared: (H, W) uint8.
+            rgb: (H, W, 3) uint8, RGB.
+            prior: (H, W) uint8.
+
+        Returns:
+            Fused image, labels and confidence, which the caller owns.
+        """
 
 
 @runtime_checkable
@@ -67,7 +76,15 @@ class PairBackend(Backend, Protocol):
     """A backend that can make the prior image as well, where the pair already is."""
 
     def run_pair(self, infrared: Image, rgb: Image) -> FrameArrays:
-        """As `run`, with the prior image that `BackendOptions.prior` says, one of `DEVICE_PRIORS`."""
+        """Run the network on one pair, with the prior image of `BackendOptions.prior`, one of `DEVICE_PRIORS`.
+
+        Args:
+            infrared: (H, W) uint8.
+            rgb: (H, W, 3) uint8, RGB.
+
+        Returns:
+            Fused image, labels and confidence, which the caller owns.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +142,13 @@ class PerSize(Generic[T]):
         self._made: OrderedDict[tuple[Hashable, ...], T] = OrderedDict()
 
     def get(self, height: int, width: int, *more: Hashable) -> T:
-        """Return what belongs to this size; makes it at the first call, which can take seconds."""
+        """Return what belongs to this size; makes it at the first call, which can take seconds.
+
+        Args:
+            height: Rows.
+            width: Columns.
+            *more: Whatever else it depends on.
+        """
         key = height, width, *more
         if key in self._made:
             self._made.move_to_end(key)
@@ -141,6 +164,11 @@ class PerSize(Generic[T]):
 
 
 def example_inputs(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return grey images (H, W), (H, W, 3), (H, W) uint8 on the CPU, to record a graph with."""
+    """Return grey images (H, W), (H, W, 3), (H, W) uint8 on the CPU, to record a graph with.
+
+    Args:
+        height: H, rows.
+        width: W, columns.
+    """
     grey = torch.full((height, width), 128, dtype=torch.uint8)
     return grey, grey[..., None].repeat(1, 1, 3), grey.clone()

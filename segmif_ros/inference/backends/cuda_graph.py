@@ -66,5 +66,10 @@ class CudaGraphBackend:
 
 
 def create(network: FrameNetwork, options: BackendOptions) -> CudaGraphBackend:
-    """Make the backend."""
+    """Make the backend of a network.
+
+    Args:
+        network: The network.
+        options: Device, precision, prior.
+    """
     return CudaGraphBackend(network, options, CudaRuntime(options.device))

@@ -44,7 +44,12 @@ class DeviceRuntime(Protocol):
         """While it is entered, work is queued in order on this runtime's stream."""
 
     def copy(self, target: Tensor, source: Tensor) -> None:
-        """Queue a copy; inside `queued`."""
+        """Queue a copy; inside `queued`.
+
+        Args:
+            target: Where to.
+            source: Where from, of the same shape and type.
+        """
 
     def record(self, work: Callable[[], None], what: str) -> Callable[[], None]:
         """Run work a few times, record it and return what queues the recording; inside `queued`.
@@ -150,6 +155,10 @@ class StaticFrame:
 
     def run(self, images: Sequence[Image], work: Callable[[], None]) -> FrameArrays:
         """Copy images up, queue work, copy results down, wait once.
+
+        Args:
+            images: As many as the graph takes, of its sizes.
+            work: Queues the network's work.
 
         Returns:
             Copies of the results, which belong to the caller.

@@ -58,7 +58,12 @@ class GraphCache:
         return model
 
     def put(self, facts: dict[str, Any], model: openvino.Model) -> None:
-        """Keep a graph."""
+        """Store a graph; a cache that can't be written is left as it is.
+
+        Args:
+            facts: All that the graph depends on.
+            model: The graph.
+        """
         entry = self._entry(facts)
         part = entry.with_name(f".{entry.name}.{os.getpid()}.part")
         try:

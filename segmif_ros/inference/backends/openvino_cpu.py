@@ -144,6 +144,11 @@ def _facts(port: Any) -> TensorFacts:
 def calibration_frames(options: BackendOptions, height: int, width: int) -> list[openvino_int8.Frame]:
     """Return the frames that int8 is calibrated with: pairs of the options' folder, else built-in patterns.
 
+    Args:
+        options: Names the folder of pairs.
+        height: Rows of the frames.
+        width: Their columns.
+
     Raises:
         PairsError: The folder has no pairs.
     """
@@ -156,7 +161,13 @@ def calibration_frames(options: BackendOptions, height: int, width: int) -> list
 
 
 def convert(network: FrameNetwork, height: int, width: int) -> openvino.Model:
-    """Return the network as an OpenVINO graph of this size, weights in float32."""
+    """Return the network as an OpenVINO graph of this size, weights in float32.
+
+    Args:
+        network: The network.
+        height: Rows of its images.
+        width: Their columns.
+    """
     example = example_inputs(height, width)
     # Gradients on, as the path without them writes into slices of a buffer, which a graph can only do by copying.
     with torch.enable_grad(), warnings.catch_warnings():
@@ -166,10 +177,20 @@ def convert(network: FrameNetwork, height: int, width: int) -> openvino.Model:
 
 
 def create(network: FrameNetwork, options: BackendOptions) -> OpenVinoBackend:
-    """Make the backend."""
+    """Make the backend of a network.
+
+    Args:
+        network: The network.
+        options: Device, precision, prior.
+    """
     return OpenVinoBackend(network, options, GraphCache(cache_folder() / "openvino"))
 
 
 def open_session(file: Path, options: BackendOptions) -> OpenVinoSession:
-    """Load a network's file."""
+    """Load a network's file.
+
+    Args:
+        file: An OpenVINO or ONNX file.
+        options: Device, precision, threads.
+    """
     return OpenVinoSession(file, options)

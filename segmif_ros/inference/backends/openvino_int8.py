@@ -101,7 +101,16 @@ def quantise(model: openvino.Model, frames: Sequence[Frame]) -> openvino.Model:
 
 
 def observe(model: openvino.Model, names: Sequence[str], frames: Sequence[Frame]) -> dict[str, Range]:
-    """Run the graph in float32 and return what the maps (1, C, h, w) of these names hold."""
+    """Run the graph in float32 and record what its maps hold.
+
+    Args:
+        model: The graph.
+        names: Of its maps, (1, C, h, w) each.
+        frames: What it is run on.
+
+    Returns:
+        The range of each map, by name.
+    """
     axes = opset13.constant(np.array([0, 2, 3]))
     request = _request(
         model, names, lambda output: [opset13.reduce_min(output, axes), opset13.reduce_max(output, axes)]

@@ -35,10 +35,20 @@ def providers(options: BackendOptions) -> list[Provider]:
 
 
 def create(network: FrameNetwork, options: BackendOptions) -> OnnxRuntimeBackend:
-    """Make the backend."""
+    """Make the backend of a network.
+
+    Args:
+        network: The network.
+        options: Device, precision, prior.
+    """
     return OnnxRuntimeBackend(network, options, providers(options))
 
 
 def open_session(file: Path, options: BackendOptions) -> OnnxSession:
-    """Load a network's file."""
+    """Load a network's file.
+
+    Args:
+        file: An ONNX file.
+        options: Device, precision, threads.
+    """
     return OnnxSession(file, providers(options), options.num_threads)

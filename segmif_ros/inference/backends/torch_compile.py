@@ -11,6 +11,11 @@ from segmif_ros.inference.frame import FrameNetwork
 
 
 def create(network: FrameNetwork, options: BackendOptions) -> TorchBackend:
-    """Make the backend."""
+    """Make the backend of a network.
+
+    Args:
+        network: The network.
+        options: Device, precision, prior.
+    """
     # one graph per size: a graph of unknown size can't fold the chunks of the Gram sums
     return TorchBackend(torch.compile(network, dynamic=False), options)

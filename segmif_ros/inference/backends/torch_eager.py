@@ -85,10 +85,20 @@ class TorchScriptSession:
 
 
 def create(network: FrameNetwork, options: BackendOptions) -> TorchBackend:
-    """Make the backend."""
+    """Make the backend of a network.
+
+    Args:
+        network: The network.
+        options: Device, precision, prior.
+    """
     return TorchBackend(network, options)
 
 
 def open_session(file: Path, options: BackendOptions) -> TorchScriptSession:
-    """Load a network's file."""
+    """Load a network's file.
+
+    Args:
+        file: A TorchScript file.
+        options: Device, precision, threads.
+    """
     return TorchScriptSession(file, options)

@@ -175,7 +175,16 @@ def detect(board: Board, image: Array, *, quick: bool = False) -> Detection | No
 
 
 def without(board: Board, image: Array, found: Detection) -> Image:
-    """Return the image, stretched, with the board that was found painted over: to look for a second one."""
+    """Return the image, stretched, with the board that was found painted over: to look for a second one.
+
+    Args:
+        board: The board.
+        image: (H, W) or (H, W, 3), of any type.
+        found: Where the board is in it.
+
+    Returns:
+        (H, W) uint8, grey.
+    """
     grey = stretched(image).copy()
     hull = cv2.convexHull(found.pixels.astype(np.float32)).reshape(-1, 2)
     middle = hull.mean(axis=0)

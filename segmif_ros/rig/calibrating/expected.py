@@ -38,7 +38,16 @@ class ExpectedError:
 
 
 def rig_of(made: Refined, infrared: CameraModel, rgb: CameraModel) -> RigCalibration:
-    """Return a fit's numbers as a rig; CalibrationError if they make none."""
+    """Return a fit's numbers as a rig.
+
+    Args:
+        made: The fit.
+        infrared: Gives size and distortion model.
+        rgb: Likewise.
+
+    Raises:
+        CalibrationError: If the numbers make no rig.
+    """
     cameras = [
         replace(camera, K=np.array([[n[0], 0, n[2]], [0, n[1], n[3]], [0, 0, 1]]), D=n[4:])
         for camera, n in ((infrared, made.infrared), (rgb, made.rgb))

@@ -29,7 +29,14 @@ _MIRRORED_GAIN = 4.0  # a mirrored image fits so much better that it can't be ch
 def fit_mount(
     board: Board, views: Sequence[BoardView], infrared: CameraModel, rgb: CameraModel
 ) -> tuple[Extrinsics, list[BoardView]]:
-    """Return the mounting and the views that it was fitted to: those that agree."""
+    """Return the mounting and the views that it was fitted to: those that agree.
+
+    Args:
+        board: The board.
+        views: Pairs of views in which both cameras see it.
+        infrared: Its intrinsics.
+        rgb: Likewise.
+    """
     used = list(views)
     mount = _stereo(board, used, infrared, rgb)
     for _ in range(3):
@@ -82,7 +89,15 @@ def refuse_mirrored(
 
 
 def transfer(board: Board, view: BoardView, infrared: CameraModel, rgb: CameraModel, mount: Extrinsics) -> Float64Array:
-    """Return (N,) distances in RGB pixels: infrared points as they are against where the RGB view puts them."""
+    """Return (N,) distances in RGB pixels: infrared points as they are against where the RGB view puts them.
+
+    Args:
+        board: The board.
+        view: A pair of views with points in common.
+        infrared: Its intrinsics.
+        rgb: Likewise.
+        mount: From infrared to RGB.
+    """
     common = view.common
     assert common is not None
     assert view.rgb is not None

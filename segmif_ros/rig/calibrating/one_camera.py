@@ -25,6 +25,13 @@ def fit_camera(
 ) -> CameraModel:
     """Return one camera's intrinsics, fitted to views of a board; bad views are left out.
 
+    Args:
+        board: The board.
+        detections: One a view.
+        size: (width, height) of the images.
+        lens: The distortion model, one of `LENSES`.
+        name: The camera, for messages.
+
     Raises:
         CalibrationError: If the views are too few, or don't determine a camera.
     """
@@ -77,7 +84,16 @@ def _fit(board: Board, detections: Sequence[Detection], size: tuple[int, int], l
 
 
 def board_pose(board: Board, found: Detection, camera: CameraModel) -> tuple[Float64Array, Float64Array] | None:
-    """Return the board's (3, 3) rotation and (3,) translation in the camera's frame."""
+    """Return where a board is.
+
+    Args:
+        board: The board.
+        found: Its points in an image.
+        camera: Its intrinsics.
+
+    Returns:
+        The board's (3, 3) rotation and (3,) translation in the camera's frame; None if too few points are known.
+    """
     rays, known = camera.rays(found.pixels)
     if known.sum() < 4:
         return None
@@ -90,7 +106,13 @@ def board_pose(board: Board, found: Detection, camera: CameraModel) -> tuple[Flo
 
 
 def own_residual(board: Board, found: Detection | None, camera: CameraModel) -> float | None:
-    """Return the RMS distance in pixels between a view's points and the board at its best pose."""
+    """Return the RMS distance in pixels between a view's points and the board at its best pose.
+
+    Args:
+        board: The board.
+        found: Its points in an image; None where it isn't seen.
+        camera: Its intrinsics.
+    """
     if found is None or (pose := board_pose(board, found, camera)) is None:
         return None
     pixels, _ = camera.pixels(board.points()[found.ids] @ pose[0].T + pose[1])

@@ -55,7 +55,14 @@ class ComparedPairs:
     def surfaces(
         self, model: SceneModel, parameters: Float64Array, tiles: list[Tile], reach_px: int
     ) -> tuple[Surfaces, Mask]:
-        """Return (F, T, S, S) agreements of all frames under the model, and (T,) which tiles infrared covers."""
+        """Return (F, T, S, S) agreements of all frames under the model, and (T,) which tiles infrared covers.
+
+        Args:
+            model: How the images lie on each other.
+            parameters: (P,), of the model.
+            tiles: T parts of the view.
+            reach_px: How far shifts are tried, pixels of the view.
+        """
         at, inside = self._lookup(model, parameters, self._pixels, self.size)
         used = np.array([inside[t.top : t.bottom, t.left : t.right].mean() > _COVERED for t in tiles])
         found = []
@@ -66,7 +73,12 @@ class ComparedPairs:
         return np.stack(found), used
 
     def similarity(self, model: HomographyModel, fov_ratio: float | None) -> tuple[float, Float64Array]:
-        """Return how far the best scale, roll and shift stand out, and their parameters."""
+        """Return how far the best scale, roll and shift stand out, and their parameters.
+
+        Args:
+            model: It makes parameters of scale and roll.
+            fov_ratio: Infrared's field of view over RGB's; None if it isn't known.
+        """
         shrink = _COARSE_PX / self.size[0]
         size = _COARSE_PX, round(self.size[1] * shrink)
         u, v = np.meshgrid(np.arange(size[0], dtype=np.float64), np.arange(size[1], dtype=np.float64))

@@ -36,11 +36,26 @@ class SceneModel(Protocol):
     translation: bool
 
     def pixels(self, parameters: Float64Array, at: Float64Array, nearness: float = 0.0) -> Float64Array:
-        """Return (N, 2) infrared pixels of (N, 2) pixels of the view, of things so near, 1/m."""
+        """Return where pixels of the view are in the infrared image.
+
+        Args:
+            parameters: (P,), of the model.
+            at: (N, 2) pixels of the view.
+            nearness: One over the depth, 1/m; 0 is far away.
+
+        Returns:
+            (N, 2) infrared pixels.
+        """
         ...
 
     def calibration(self, parameters: Float64Array, infrared_size: Size, rgb_size: Size) -> RigCalibration:
-        """Return the calibration for images of these sizes."""
+        """Return the calibration for images of these sizes.
+
+        Args:
+            parameters: (P,), of the model.
+            infrared_size: (width, height).
+            rgb_size: (width, height).
+        """
         ...
 
 
@@ -65,13 +80,24 @@ class HomographyModel:
         self._to_infrared, self._from_view = _centred(infrared_size), np.linalg.inv(_centred(view_size))
 
     def similarity(self, scale: float, roll_rad: float) -> Float64Array:
-        """Return parameters that enlarge and turn the infrared image about the middle of the view."""
+        """Return parameters that enlarge and turn the infrared image about the middle of the view.
+
+        Args:
+            scale: Above 1 enlarges.
+            roll_rad: Of the model's roll, radians.
+        """
         parameters = np.zeros(self.deviations.size)
         parameters[2:4] = -np.log(scale), roll_rad
         return parameters
 
     def shifted(self, parameters: Float64Array, right_px: float, down_px: float) -> Float64Array:
-        """Return the parameters after a move, where infrared content is so far right and down in the view."""
+        """Return the parameters after a move, where infrared content is so far right and down in the view.
+
+        Args:
+            parameters: (P,), of the model.
+            right_px: Pixels of the view.
+            down_px: Likewise.
+        """
         by = 2.0 / self.view_size[0]
         moved = parameters.copy()
         there = _plain(parameters) @ np.array([by * right_px, by * down_px, 1.0])
@@ -161,7 +187,13 @@ class RotationModel:
 
 
 def displacements(model: SceneModel, parameters: Float64Array, at: Float64Array) -> Float64Array:
-    """Return (N, 2, P): how far infrared content moves in the view with each parameter, pixels of the view."""
+    """Return (N, 2, P): how far infrared content moves in the view with each parameter, pixels of the view.
+
+    Args:
+        model: How the images lie on each other.
+        parameters: (P,), of the model.
+        at: (N, 2) pixels of the view.
+    """
     step = 1e-4
     here = model.pixels(parameters, at)
     slopes = np.stack(
@@ -171,7 +203,14 @@ def displacements(model: SceneModel, parameters: Float64Array, at: Float64Array)
 
 
 def parallax(model: SceneModel, parameters: Float64Array, at: Float64Array, nearness: float) -> Float64Array:
-    """Return (N, 2): how far infrared content of things so near lies from that of far ones, pixels of the view."""
+    """Return (N, 2): how far infrared content of things so near lies from that of far ones, pixels of the view.
+
+    Args:
+        model: How the images lie on each other.
+        parameters: (P,), of the model.
+        at: (N, 2) pixels of the view.
+        nearness: One over the depth, 1/m.
+    """
     # infrared(map(x)) shows what lies at x + d in the far map
     moved = model.pixels(parameters, at, nearness) - model.pixels(parameters, at)
     return _in_view(model, parameters, at, moved[..., None])[..., 0]

@@ -62,7 +62,12 @@ class BoardCollector:
         self._frozen = _Frozen()
 
     def add(self, infrared: Array, rgb: Array, name: str) -> BoardView:
-        """Take a pair; infrared (H, W) of any type, rgb (H', W', 3).
+        """Take a pair.
+
+        Args:
+            infrared: (H, W), of any type.
+            rgb: (H', W', 3) uint8, RGB.
+            name: The pair's, for messages and reports.
 
         Raises:
             CalibrationError: If the pair can't be of this rig: another size than before, two boards, frozen images.
@@ -167,7 +172,12 @@ class BoardCollector:
 
 
 def covered(detections: Sequence[Detection], size: tuple[int, int]) -> npt.NDArray[np.int_]:
-    """Return (3, 3) counts of board points in the ninths of an image (width, height)."""
+    """Return (3, 3) counts of board points in the ninths of an image (width, height).
+
+    Args:
+        detections: Points of the board in one camera's images.
+        size: (width, height) of the images.
+    """
     counts = np.zeros((3, 3), int)
     for found in detections:
         cells = np.clip((found.pixels / size * 3).astype(int), 0, 2)

@@ -47,13 +47,25 @@ class HeldBoard:
         self._rays: dict[CameraModel, Float64Array] = {}
 
     def into_rgb(self, image: Image, camera: CameraModel, pose: Pose) -> Image:
-        """Return the (H, W, 3) image with the board before everything else."""
+        """Return the image with the board before everything else.
+
+        Args:
+            image: (H, W, 3) uint8, RGB.
+            camera: Its model.
+            pose: Of the board, in the camera's frame.
+        """
         ink, share = self._seen(camera, pose)
         colour = np.float32(225.0) - np.float32(195.0) * ink
         return _mixed(image, colour[..., None], share[..., None]).astype(np.uint8)
 
     def into_infrared(self, counts: npt.NDArray[np.uint16], camera: CameraModel, pose: Pose) -> npt.NDArray[np.uint16]:
-        """Return the (H, W) counts with the board, which lies in the upper part of the scene's range."""
+        """Return the (H, W) counts with the board, which lies in the upper part of the scene's range.
+
+        Args:
+            counts: (H, W) uint16.
+            camera: Its model.
+            pose: Of the board, in the camera's frame.
+        """
         ink, share = self._seen(camera, pose)
         ink = np.asarray(cv2.GaussianBlur(ink, (0, 0), 0.8), np.float32)  # optics, and heat that spreads in the board
         low, high = np.percentile(counts[::4, ::4], (5, 95))
@@ -62,7 +74,12 @@ class HeldBoard:
         return _mixed(counts, np.float32(low + 0.55 * span) + np.float32(0.9 * span) * warm, share).astype(np.uint16)
 
     def depth(self, camera: CameraModel, pose: Pose) -> Float32Array:
-        """Return (H, W) metres along the camera's axis, infinite beside the board."""
+        """Return (H, W) metres along the camera's axis, infinite beside the board.
+
+        Args:
+            camera: Its model.
+            pose: Of the board, in the camera's frame.
+        """
         _, share = self._seen(camera, pose)
         depth = _met(pose, self._rays_of(camera)[1:-1, 1:-1].reshape(-1, 2))[1]
         return np.where(share > 0.5, depth.reshape(share.shape), np.inf).astype(np.float32)
@@ -119,7 +136,12 @@ class HeldBoard:
 
 
 def pose_in_infrared(pose: Pose, mount: Extrinsics) -> Pose:
-    """Return a pose that is given in the RGB camera's frame in the infrared camera's."""
+    """Return a pose in the infrared camera's frame.
+
+    Args:
+        pose: In the RGB camera's frame.
+        mount: From infrared to RGB.
+    """
     back = mount.inverse()
     return Pose(
         rotation=back.rotation @ pose.rotation, translation_m=back.rotation @ pose.translation_m + back.translation_m
@@ -129,7 +151,16 @@ def pose_in_infrared(pose: Pose, mount: Extrinsics) -> Pose:
 def random_pose(
     number: int, seed: int, held: HeldBoard, infrared: CameraModel, rgb: CameraModel, mount: Extrinsics
 ) -> Pose:
-    """Return pose ``number`` of a board that is shown to both cameras without a plan: near, far and tilted."""
+    """Return pose ``number`` of a board that is shown to both cameras without a plan: near, far and tilted.
+
+    Args:
+        number: Which pose of the series.
+        seed: Of the series.
+        held: The board.
+        infrared: Its intrinsics.
+        rgb: Likewise.
+        mount: From infrared to RGB.
+    """
     rng = np.random.default_rng([_SEED_OF_POSES, seed, number])
     outline = held.outline()
     middle, size_m = outline.mean(axis=0), float(np.ptp(outline[:, 0]))
@@ -156,6 +187,14 @@ def planned_pose(
 
     In each part of the view that both cameras have, up to its rim; near (half of the view) and far (a quarter, but
     squares of `_LEAST_SQUARE_PX`); and tilted by 30 degrees to each side. Hands aren't exact: places and tilts scatter.
+
+    Args:
+        number: Which pose of the series.
+        seed: Of the series.
+        held: The board.
+        infrared: Its intrinsics.
+        rgb: Likewise.
+        mount: From infrared to RGB.
     """
     rng = np.random.default_rng([_SEED_OF_POSES, seed, number, 1])
     outline, middle = held.printed(), held.outline().mean(axis=0)

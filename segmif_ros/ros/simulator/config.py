@@ -233,7 +233,12 @@ class RigConfig:
         parse_faults(self.faults)  # says which one can't be understood
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the (width, height) asked for, for an image that is width x height by itself."""
+        """Return the (width, height) that an image is published at.
+
+        Args:
+            width: Columns of the image by itself.
+            height: Its rows.
+        """
         return ImageSize(width=self.width, height=self.height).of(width, height)
 
     @property

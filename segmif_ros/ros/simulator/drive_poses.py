@@ -93,7 +93,12 @@ class PosePublisher:
         )
 
     def publish(self, odom_from_base: Float64Array, stamp_ns: int) -> None:
-        """Publish where the robot is."""
+        """Publish where the robot is.
+
+        Args:
+            odom_from_base: (4, 4), metres.
+            stamp_ns: Of the images.
+        """
         message = Odometry(header=make_header(stamp_ns, ODOM_FRAME), child_frame_id=BASE_FRAME)
         x, y, z = (float(each) for each in odom_from_base[:3, 3])
         message.pose.pose.position.x, message.pose.pose.position.y, message.pose.pose.position.z = x, y, z

@@ -41,7 +41,13 @@ class Bracket:
         self._focal_px = focal_px
 
     def apply(self, shot: Shot, image: Array, t_s: float) -> Array:
-        """Turn the infrared image; the border is replicated."""
+        """Turn the infrared image; the border is replicated.
+
+        Args:
+            shot: Which image of which camera.
+            image: (H, W) uint16 for infrared, (H, W, 3) uint8 for RGB.
+            t_s: Since the start.
+        """
         if shot.camera != INFRARED:
             return image
         yaw, pitch, roll = self._angles
@@ -63,7 +69,13 @@ class Shutter:
         self._offset = 0
 
     def apply(self, shot: Shot, image: Array, t_s: float) -> Array:
-        """Hold the last infrared image for the event's length; afterwards shift the counts."""
+        """Hold the last infrared image for the event's length; afterwards shift the counts.
+
+        Args:
+            shot: Which image of which camera.
+            image: (H, W) uint16 for infrared, (H, W, 3) uint8 for RGB.
+            t_s: Since the start.
+        """
         if shot.camera != INFRARED:
             return image
         event, within = divmod(t_s, self._period_s)
@@ -84,16 +96,32 @@ class CameraFaults:
         self._injector = FaultInjector(parse_faults(config.faults), config.seed)
 
     def stamp_ns(self, shot: Shot, t_s: float) -> int:
-        """Return the stamp that is published."""
+        """Return the stamp that is published.
+
+        Args:
+            shot: Which image of which camera.
+            t_s: Since the start.
+        """
         return self._injector.stamp_ns(shot.camera, round(1e9 * t_s), shot.stamp_ns)
 
     def apply(self, shot: Shot, image: Array, t_s: float) -> Array | None:
-        """Return the image as the camera sends it; None if it doesn't."""
+        """Return the image as the camera sends it; None if it doesn't.
+
+        Args:
+            shot: Which image of which camera.
+            image: (H, W) uint16 for infrared, (H, W, 3) uint8 for RGB.
+            t_s: Since the start.
+        """
         return self._injector.picture(shot.camera, round(1e9 * t_s), image)
 
 
 def make_effects(config: RigConfig, infrared_focal_px: float) -> list[Effect]:
-    """Return what the parameters ask for, in the order in which it happens."""
+    """Return what the parameters ask for, in the order in which it happens.
+
+    Args:
+        config: The simulator's parameters.
+        infrared_focal_px: Focal length of the infrared camera, pixels.
+    """
     made: list[Effect] = []
     turned = (config.bracket_yaw_deg, config.bracket_pitch_deg, config.bracket_roll_deg)
     if any(turned) or config.bracket_drift_deg_per_min:

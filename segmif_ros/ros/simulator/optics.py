@@ -61,13 +61,24 @@ class LensView:
         self._last: tuple[float, Float32Array, Float32Array] | None = None
 
     def sample(self, image: Array, pitch_rad: float = 0.0, *, nearest: bool = False) -> Array:
-        """Return what the camera makes of its pinhole's image, of any type, while its nose is up by pitch_rad."""
+        """Return what the camera makes of its pinhole's image.
+
+        Args:
+            image: Of the pinhole, of any type.
+            pitch_rad: How far the camera's nose is up.
+            nearest: Whether values are not to be mixed, as of labels.
+        """
         how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
         _, u, v = self._lookup(pitch_rad)
         return np.asarray(cv2.remap(image, u, v, how, borderMode=cv2.BORDER_REPLICATE))
 
     def depth(self, depth_m: Float32Array, pitch_rad: float = 0.0) -> Float32Array:
-        """Return the depth along this camera's axis of a pinhole's depth image."""
+        """Return the depth along this camera's axis of a pinhole's depth image.
+
+        Args:
+            depth_m: (H, W) metres along the pinhole's axis.
+            pitch_rad: How far the camera's nose is up.
+        """
         # a level ray that is z long in the level frame is z over its third coordinate long in this one
         return np.asarray(self.sample(depth_m, pitch_rad, nearest=True) / self._tilted(pitch_rad)[..., 2], np.float32)
 
@@ -124,7 +135,12 @@ class TwoCameras:
         self._offset_m = float(right), float(down), float(forward)
 
     def capture(self, scene: RoadScene, t_s: float) -> Capture:
-        """Return what the cameras see of a scene at t_s seconds."""
+        """Return what the cameras see of a scene.
+
+        Args:
+            scene: The scene.
+            t_s: Since its start.
+        """
         look: CameraViews = scene.look(t_s, self.rgb.pinhole, self.infrared.pinhole, self._offset_m)
         return Capture(
             infrared=self.infrared.sample(look.infrared, look.pitch_rad),

@@ -50,7 +50,13 @@ class CameraPlan:
 
 
 def rotation_of(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Float64Array:
-    """Return the (3, 3) turn of a camera to the right, upwards and clockwise, as X_outside = rotation @ X_camera."""
+    """Return the (3, 3) turn of a camera, as X_outside = rotation @ X_camera.
+
+    Args:
+        yaw_deg: To the right.
+        pitch_deg: Upwards.
+        roll_deg: Clockwise.
+    """
     yaw, pitch, roll = (
         cv2.Rodrigues(np.radians(each) * np.array(axis, np.float64))[0]
         for each, axis in ((yaw_deg, (0, 1, 0)), (pitch_deg, (1, 0, 0)), (roll_deg, (0, 0, 1)))

@@ -105,7 +105,7 @@ class CalibrationSource:
         """Yield pairs of running cameras until the time is over; what isn't taken in time is given up."""
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
-        from sensor_msgs.msg import Array as ImageMessage
+        from sensor_msgs.msg import Image as ImageMessage
 
         from segmif_ros.ros.messages import image_buffer, stamp_ns
         from segmif_ros.ros.qos import profile
