@@ -58,7 +58,7 @@ class LabelSet:
         return self.names.index(name)
 
     def colourise(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Turn (H, W) uint8 ids into a (H, W, 3) uint8 RGB picture; ids outside the set come out black."""
+        """Return (H, W) uint8 ids as a (H, W, 3) uint8 RGB picture; ids outside the set are black."""
         table = np.zeros((256, 3), np.uint8)
         table[: len(self)] = self.palette
         return np.take(table, labels, axis=0)
@@ -228,6 +228,9 @@ def counterparts(theirs: LabelSet, ours: LabelSet, label_map: Mapping[str, str] 
         theirs: The set whose ids are mapped.
         ours: The set that they are mapped onto.
         label_map: Names that are decided by hand.
+
+    Returns:
+        Our id by theirs.
     """
     label_map = label_map or {}
     for name, target in label_map.items():
@@ -271,6 +274,9 @@ def read_label_set(path: Path) -> LabelSet:
 
     ``name``; ``classes``: a list in the order of the ids, each with ``name``, and if wanted ``colour`` (red, green,
     blue) and ``aliases`` (names of the class in other sets); ``ignore_id`` (default 255).
+
+    Returns:
+        The label set.
     """
     try:
         content = read_yaml(path)
@@ -348,7 +354,7 @@ def _is_colour(value: Any) -> bool:
 
 
 def label_metadata(labels: LabelSet) -> dict[str, str]:
-    """Describe a label set in strings for a checkpoint, so that its file alone describes its classes."""
+    """Return a label set in strings for a checkpoint, so that its file alone describes its classes."""
     classes = [
         {"name": name, "colour": colour} for name, colour in zip(labels.names, labels.palette.tolist(), strict=True)
     ]

@@ -116,7 +116,7 @@ def parse_yaml(text: str, name: str, max_values: int = MAX_VALUES) -> Any:
 
 @contextmanager
 def at_line(content: Any, key: Any) -> Iterator[None]:
-    """Note the line of ``content[key]`` on a ValueError that is raised in here, for `located`.
+    """Return a context that notes the line of ``content[key]`` on a ValueError, for `located`.
 
     Of nested calls the innermost one counts, which knows the place best.
 

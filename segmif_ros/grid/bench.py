@@ -119,7 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the figures."""
+    """Print the figures; return 0."""
     config = from_options(options, BenchConfig())
     grid = config.grid
     cv2.setNumThreads(1)

@@ -147,7 +147,11 @@ def default_costs_file() -> Path:
 
 
 def read_costs(path: Path) -> CostTable:
-    """Read a cost table from YAML; CostsError names the file and the key."""
+    """Read a cost table from YAML; CostsError names the file and the key.
+
+    Returns:
+        The costs by class name.
+    """
     try:
         return cost_table(read_yaml(path))
     except YamlError as error:

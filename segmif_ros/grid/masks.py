@@ -51,6 +51,9 @@ def split_ground(labels: Image, view: GroundView, table: ClassTable) -> GroundMa
         view: How the camera sees the ground plane.
         table: What each class means for the grid.
 
+    Returns:
+        Masks of the rows from the horizon down.
+
     Raises:
         GridError: If the camera is upside down, so that what stands would hang.
     """

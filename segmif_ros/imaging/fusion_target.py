@@ -18,7 +18,7 @@ _NEIGHBOURHOOD_SIGMA = 3.0
 
 
 def fusion_target(infrared: Image, rgb: Image, method: FusionTarget) -> Image:
-    """Fused luma of a pair, uint8 (H, W).
+    """Return the fused luma of a pair, uint8 (H, W).
 
     Args:
         infrared: uint8 (H, W).

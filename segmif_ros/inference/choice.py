@@ -46,7 +46,7 @@ class Choice:
     refused: dict[str, str]
 
     def line(self) -> str:
-        """Say it in one line."""
+        """Return the choice in one line."""
         order = sorted(self.median_ms, key=lambda name: self.median_ms[name])
         times = ", ".join(f"{name} {self.median_ms[name]:.0f} ms" for name in order)
         refused = "".join(f"; not {name}: {why}" for name, why in self.refused.items())
@@ -69,6 +69,9 @@ def try_backends(
         tolerance: What a backend must keep against the reference.
         reference: Name of the one that the others must agree with.
         clock: Seconds.
+
+    Returns:
+        The choice, with the times of all.
 
     Raises:
         EngineError: The reference can't be made.
@@ -151,7 +154,18 @@ def choice_key(
     num_threads: int,
     calibration_pairs: str = "",
 ) -> str:
-    """Everything that a choice depends on, as one hash: the arguments, the processor and the packages' versions."""
+    """Return everything that a choice depends on as one hash: the arguments, the processor and the packages' versions.
+
+    Args:
+        model_hash: Of the weights.
+        mode: Of the network.
+        height: Rows of the images.
+        width: Their columns.
+        precision: Such as "float32".
+        device: Its name.
+        num_threads: On the CPU; 0 for the runtime's choice.
+        calibration_pairs: The folder, for int8.
+    """
     facts = {
         "model": model_hash,
         "mode": mode,
@@ -189,7 +203,7 @@ def psnr_db(found: Image, expected: Image) -> float | None:
 
 
 def processor_name() -> str:
-    """As the kernel says it; empty where it doesn't."""
+    """Return the processor's name as the kernel has it; empty where it has none."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -198,7 +212,7 @@ def processor_name() -> str:
 
 
 def package_version(name: str) -> str | None:
-    """None for what isn't installed."""
+    """Return the version of an installed package, None for one that isn't installed."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Convert, and say what was written."""
+    """Convert, and print what was written; return 0."""
     # here, as torch comes with them
     from segmif_ros.model import load_checkpoint, save_checkpoint
     from segmif_ros.model.conversion import authors_files, save_authors_checkpoint

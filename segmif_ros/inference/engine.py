@@ -101,6 +101,9 @@ class EngineProtocol(Protocol):
         Args:
             infrared: (H, W) uint8.
             rgb: (H, W, 3) uint8, RGB.
+
+        Returns:
+            Fused image, labels, confidence and times.
         """
 
 
@@ -172,6 +175,9 @@ class Engine:
         Args:
             infrared: (H, W) uint8.
             rgb: (H, W, 3) uint8, RGB order, of the same size; H and W at least 29 for SegMiF.
+
+        Returns:
+            Fused image, labels, confidence and times.
 
         Raises:
             EngineError: If the sizes or types don't fit, or the device ran out of memory (the engine stays usable).

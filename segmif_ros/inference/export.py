@@ -74,7 +74,7 @@ class Parity:
         return near and self.mask_agreement >= tolerance.mask_agreement
 
     def line(self) -> str:
-        """Say it in one line."""
+        """Return the agreement in one line."""
         fused = "equal" if self.fused_psnr_db is None else f"{self.fused_psnr_db:.1f} dB"
         sizes = ", ".join(f"{columns}x{rows}" for rows, columns in self.sizes)
         share = f"{100 * self.mask_agreement:.4g} % of the labels"
@@ -236,6 +236,9 @@ def measure_parity(model: SegMiF | OnePass, folder: Path, backend: str, sizes: S
         folder: The exported one.
         backend: What runs it.
         sizes: (rows, columns) of the pairs.
+
+    Returns:
+        How well the results agree, and how long each takes.
     """
     network, prior = FrameNetwork(model).eval(), prior_of(model)
     exported = Engine(EngineConfig(weights=(str(folder),), device="cpu", backend=backend))
@@ -293,7 +296,7 @@ def note(entries: dict[str, Any], classes: Sequence[str]) -> list[str]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Export, and say what was written and what goes in and out."""
+    """Export, and print what was written and what goes in and out; return the exit status."""
     weights = parse_weights(options.weights)
     size = _size(options.size)
     parity = export(weights, options.output, options.format, size)

@@ -159,6 +159,9 @@ class ModelSpec:
 def read_model_folder(folder: Path) -> ModelSpec:
     """Read FOLDER/model.yaml.
 
+    Returns:
+        Its content, checked.
+
     Raises:
         ModelFolderError: It can't be read, or an entry is missing, unknown, contradictory or out of its range.
     """

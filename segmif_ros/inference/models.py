@@ -87,10 +87,13 @@ class ModelFacts:
 
 
 def describe(weights: Sequence[str]) -> ModelFacts:
-    """Load weights and say what they are.
+    """Load weights and describe them.
 
     Args:
         weights: A packaged name, one file, the authors' two files, or a model folder.
+
+    Returns:
+        What they are.
 
     Raises:
         WeightsError: If they aren't there, or name a label set that doesn't fit them; if a model folder's file isn't
@@ -160,6 +163,9 @@ def asked_models(given: Sequence[str]) -> list[tuple[str, ...]]:
     """Sort a command line's words into models: every name is one, and files belong together.
 
     Nothing given means all packaged ones.
+
+    Returns:
+        The weights of each model.
     """
     packaged = packaged_weights()
     words = [part for each in given for part in parse_weights(each)]
@@ -201,7 +207,7 @@ def details(facts: ModelFacts) -> list[str]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Describe; what can't be used is an error of one line, and nothing else is printed."""
+    """Describe weights; return 0. What can't be used is an error of one line, and nothing else is printed."""
     facts = [describe(weights) for weights in asked_models(arguments.weights)]
     if arguments.json:
         print(json.dumps([asdict(each) for each in facts], indent=1))

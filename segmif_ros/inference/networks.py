@@ -47,6 +47,9 @@ class EngineNetwork(Protocol):
             backend: A name of `BACKENDS`.
             options: Device, precision, prior.
 
+        Returns:
+            What runs it.
+
         Raises:
             EngineError: If that can't be.
         """

@@ -77,6 +77,9 @@ def count_work(network: nn.Module, height: int, width: int) -> Work:
         network: On the CPU; takes (infrared (1, 1, H, W), rgb (1, 3, H, W), prior (1, 1, H, W)).
         height: H.
         width: W.
+
+    Returns:
+        Operations and bytes.
     """
     counter, traffic = FlopCounterMode(display=False), _Traffic()
     # attention in its plain form: the counter knows no CPU kernel of it
@@ -93,7 +96,7 @@ def count_work(network: nn.Module, height: int, width: int) -> Work:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """All parameters, also the unused ones that checkpoints carry."""
+    """Return the number of all parameters, also of the unused ones that checkpoints carry."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
@@ -104,6 +107,9 @@ def measure_rates(device: torch.device, precisions: tuple[str, ...], *, side: in
         device: What is measured.
         precisions: Names of torch's types, such as "float32" and "int8".
         side: Of the square matrices that are multiplied.
+
+    Returns:
+        Operations a second by precision, and bytes a second.
     """
     operations = {}
     for name in precisions:

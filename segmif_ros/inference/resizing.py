@@ -102,6 +102,9 @@ def infer_at(
         infrared: (H, W) uint8.
         rgb: (H, W, 3) uint8, RGB.
         clock: Seconds, for the stage `RESIZE`.
+
+    Returns:
+        Results at the pair's size.
     """
     began = clock()
     small_infrared, small_rgb = resized(infrared, size), resized(rgb, size)

@@ -38,6 +38,9 @@ def packaged_weights() -> dict[str, Path]:
 def parse_weights(text: str) -> tuple[str, ...]:
     """Split what one argument names: a name, a file, or the authors' two files with a comma between.
 
+    Returns:
+        The names and paths.
+
     Raises:
         WeightsError: If nothing is left, or there are more than two parts.
     """

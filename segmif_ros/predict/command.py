@@ -138,7 +138,7 @@ def _write_video(out: Path, output: str, rate_hz: float, names: list[str]) -> No
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run `segmif predict`; 1 if some pairs failed."""
+    """Run `segmif predict`; return 1 if some pairs failed, else 0."""
     source = open_source(arguments.infrared, arguments.rgb)
     config = offline_pipeline_config(follow_params_file(arguments))
     settings = engine_options.engine_settings(arguments)

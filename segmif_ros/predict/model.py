@@ -144,6 +144,9 @@ class Model:
             stamp_s: When it was taken, for a video: the gain then follows the scene smoothly. None: a picture by
                 itself, whose gain knows no other.
 
+        Returns:
+            The results, in the master camera's view.
+
         Raises:
             ImageError: An image that can't be used, or two that don't fit each other.
             DatasetError: A file can't be read.

@@ -34,6 +34,9 @@ _PARTS = ("infrared", "rgb", "extrinsics", "homography", "plane", "camchain")
 def load_calibration(path: Path | str) -> RigCalibration:
     """Read a rig's file, or a camchain of Kalibr; camera files that it names are looked for beside it.
 
+    Returns:
+        What the file has; the rest is None.
+
     Raises:
         CalibrationError: One line that names the file, the place in it and what is wrong.
     """
@@ -44,6 +47,9 @@ def load_calibration(path: Path | str) -> RigCalibration:
 
 def load_camera(path: Path | str) -> CameraModel:
     """Read one camera's file: of camera_calibration, camera_info_manager, cv2.FileStorage, or an echoed camera_info.
+
+    Returns:
+        The camera.
 
     Raises:
         CalibrationError: One line that names the file and what is wrong.

@@ -59,6 +59,14 @@ def stereo_mapping(
     Where a pixel of the view looks past the plane, or meets it beyond ``farthest_m``, it looks that far: for a road, at
     what stands on it. `FAR_M` is infinity.
 
+    Args:
+        infrared: With its distortion.
+        rgb: Likewise.
+        extrinsics: From infrared to RGB.
+        plane: In the RGB camera's optical frame, metres.
+        view: "rgb" or "infrared".
+        farthest_m: What the plane would show beyond this is taken to be this far away.
+
     Raises:
         RegistrationError: If the plane isn't before the infrared camera.
     """

@@ -129,6 +129,9 @@ class Registration:
             rgb: (H', W', 3) uint8, RGB.
             stamp_ns: When it was taken; of no matter here.
 
+        Returns:
+            Both images in the view.
+
         Raises:
             RegistrationError: If the sizes don't fit the mode or the calibration.
         """
@@ -303,7 +306,7 @@ class Unregistered:
         self.reason = reason
 
     def apply(self, _infrared: Image, _rgb: Image, _stamp_ns: int = 0) -> Registered:
-        """Raise `UncalibratedError` with the reason."""
+        """Raise `UncalibratedError` with the reason, as `Registration.apply` would register."""
         raise UncalibratedError(self.reason)
 
     def describe(self) -> str:

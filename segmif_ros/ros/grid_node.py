@@ -98,7 +98,7 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
         return self.trigger_configure() == success and self.trigger_activate() == success
 
     def close(self) -> bool:
-        """Stop work for good."""
+        """Stop work for good; return True."""
         self._unsubscribe()
         if self._state_machine.current_state[1] in ("unconfigured", "inactive", "active"):
             self.trigger_shutdown()

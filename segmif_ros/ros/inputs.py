@@ -91,7 +91,7 @@ class CameraInput:
         self._node.destroy_subscription(self._subscription)
 
     def facts(self) -> InputFacts:
-        """Look at the input and at who publishes to it."""
+        """Return what is known of the input and of who publishes to it."""
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         images = [each for each in publishers if each.topic_type == self._type_name]
         others = [each.topic_type for each in publishers if each.topic_type != self._type_name]

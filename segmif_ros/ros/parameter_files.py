@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print or write the tables."""
+    """Print or write the tables; return the exit status."""
     if options.yaml:
         print(params_file(options.node), end="")
     elif options.markdown:

@@ -22,14 +22,14 @@ class ParameterSets:
     """Mixed into a node class before rclpy's."""
 
     def set_parameters_atomically(self, parameter_list: Sequence[Any]) -> SetParametersResult:
-        """See rclpy; values that are so already are left out."""
+        """Set all or none, and return the result as rclpy does; values that are so already are left out."""
         changed = [each for each in parameter_list if not self._is_so(each)]
         if not changed:
             return SetParametersResult(successful=True)
         return super().set_parameters_atomically(changed)  # type: ignore[misc]
 
     def set_parameters(self, parameter_list: Sequence[Any]) -> list[SetParametersResult]:
-        """See rclpy; first all values together, and where that is refused, one by one."""
+        """Set parameters, and return a result for each: first all together, and where that is refused, one by one."""
         together = self.set_parameters_atomically(parameter_list)
         if together.successful:
             return [together for _ in parameter_list]

@@ -131,7 +131,7 @@ class RunnableNode(Protocol):
     """What `run_node` needs of a node besides being an rclpy node."""
 
     def start(self) -> bool:
-        """Begin to work; False, after having logged why, if that failed."""
+        """Begin to work; return False, after having logged why, if that failed."""
 
     def close(self) -> bool:
         """Stop work; False if a thread could not be ended in time."""

@@ -148,7 +148,7 @@ def setting(
     group: str = "",
     name: str = "",
 ) -> Any:
-    """Return the dataclass field of one setting; its arguments are `Setting`'s.
+    """Return the dataclass field of one setting; for the arguments see `Setting`.
 
     Without a default and a ``factory`` of one, it has to be given. A ``group`` holds for the fields from this one on,
     and ``name`` is given where it isn't the field's. Without ``changes`` the setting is taken as the part says that it

@@ -19,6 +19,9 @@ def from_mapping(kind: type, content: Any, where: str) -> Any:
         content: What the file holds.
         where: What messages call it.
 
+    Returns:
+        The configuration.
+
     Raises:
         ValueError: One line that names the key; `segmif_ros.yaml_file.located` adds its line.
     """

@@ -335,7 +335,7 @@ class NearestStampPairer(Generic[Item]):
 
 
 def summary(offsets_ns: deque[int]) -> OffsetSummary:
-    """Sum up offsets in nanoseconds."""
+    """Return the summary of offsets in nanoseconds."""
     if not offsets_ns:
         return OffsetSummary()
     return OffsetSummary(

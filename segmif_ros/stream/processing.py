@@ -171,6 +171,9 @@ class PairProcessor:
     def process(self, moment: Moment[Frame]) -> Output:
         """Process a pair, or one frame.
 
+        Returns:
+            The results, with the time of each stage.
+
         Raises:
             PairRefusedError: If it can't be processed, whatever the cause; the next one may be.
         """

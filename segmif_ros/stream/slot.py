@@ -31,7 +31,7 @@ class LatestSlot(Generic[Item]):
             return replaced
 
     def take(self) -> Item | None:
-        """Wait for an item and take it out; None once the slot is closed."""
+        """Wait for an item, take it out and return it; None once the slot is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._item is not None)
             taken, self._item = self._item, None

@@ -42,7 +42,7 @@ class StampWatch:
         self._stamps_ns.append(stamp_ns)
 
     def rhythm(self) -> Rhythm:
-        """Sum up."""
+        """Return how regularly the stamps come."""
         stamps_ns = list(self._stamps_ns)
         intervals_ns = [later - earlier for earlier, later in pairwise(stamps_ns)]
         forward_ns = [each for each in intervals_ns if each > 0]

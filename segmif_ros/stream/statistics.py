@@ -37,7 +37,7 @@ class SampleWindow:
         self._samples.append(sample)
 
     def summary(self) -> Summary:
-        """Sum up the window."""
+        """Return the summary of the window."""
         if not self._samples:
             return Summary()
         p50, p95, p99 = np.percentile(self._samples, PERCENTILES)

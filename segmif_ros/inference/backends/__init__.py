@@ -91,6 +91,9 @@ def create_backend(name: str, network: FrameNetwork, options: BackendOptions) ->
         network: What to run, on `options.device` and in evaluation mode.
         options: How.
 
+    Returns:
+        What runs the network.
+
     Raises:
         EngineError: An unknown name, a device or precision that it doesn't do, or a package that isn't installed.
     """

@@ -71,5 +71,8 @@ def create(network: FrameNetwork, options: BackendOptions) -> CudaGraphBackend:
     Args:
         network: The network.
         options: Device, precision, prior.
+
+    Returns:
+        What runs it.
     """
     return CudaGraphBackend(network, options, CudaRuntime(options.device))

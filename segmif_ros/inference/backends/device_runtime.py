@@ -41,7 +41,7 @@ class DeviceRuntime(Protocol):
         """Return (count,) uint8 on the device."""
 
     def queued(self) -> AbstractContextManager[None]:
-        """While it is entered, work is queued in order on this runtime's stream."""
+        """Return a context in which work is queued in order on this runtime's stream."""
 
     def copy(self, target: Tensor, source: Tensor) -> None:
         """Queue a copy; inside `queued`.
@@ -197,7 +197,7 @@ def give_memory_back() -> None:
 
 
 def device_facts(device: torch.device) -> dict[str, str]:
-    """What compiled code depends on: the device, its driver, and the CUDA that torch is built for."""
+    """Return what compiled code depends on: the device, its driver, and the CUDA that torch is built for."""
     if device.type != "cuda":
         return {"device": device.type}
     found = torch.cuda.get_device_properties(device)

@@ -79,7 +79,7 @@ class GraphCache:
             _LOGGER.warning("the OpenVINO graph can't be kept and is made again next time: %s", first_line(error))
 
     def compiled_folder(self, facts: dict[str, Any]) -> Path | None:
-        """Where OpenVINO may keep what it compiles of this graph; None where the graph isn't kept."""
+        """Return where OpenVINO may keep what it compiles of this graph; None where the graph isn't kept."""
         entry = self._entry(facts)
         return entry / _COMPILED if (entry / _FACTS).is_file() and os.access(entry, os.W_OK) else None
 
@@ -96,7 +96,7 @@ class GraphCache:
 def graph_facts(
     network: FrameNetwork, height: int, width: int, frames: Sequence[Sequence[np.ndarray]] | None
 ) -> dict[str, Any]:
-    """Everything that a graph depends on, for its key.
+    """Return everything that a graph depends on, for its key.
 
     Args:
         network: What it computes.

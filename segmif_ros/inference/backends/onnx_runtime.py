@@ -130,6 +130,9 @@ def create(network: FrameNetwork, options: BackendOptions) -> OnnxRuntimeBackend
     Args:
         network: The network.
         options: Device, precision, prior.
+
+    Returns:
+        What runs it.
     """
     return OnnxRuntimeBackend(network, options, device_providers(options))
 
@@ -140,5 +143,8 @@ def open_session(file: Path, options: BackendOptions) -> OnnxSession:
     Args:
         file: An ONNX file.
         options: Device, precision, threads.
+
+    Returns:
+        What runs it.
     """
     return OnnxSession(file, device_providers(options), options.num_threads)

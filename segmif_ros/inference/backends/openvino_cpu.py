@@ -182,6 +182,9 @@ def create(network: FrameNetwork, options: BackendOptions) -> OpenVinoBackend:
     Args:
         network: The network.
         options: Device, precision, prior.
+
+    Returns:
+        What runs it.
     """
     return OpenVinoBackend(network, options, GraphCache(cache_folder() / "openvino"))
 
@@ -192,5 +195,8 @@ def open_session(file: Path, options: BackendOptions) -> OpenVinoSession:
     Args:
         file: An OpenVINO or ONNX file.
         options: Device, precision, threads.
+
+    Returns:
+        What runs it.
     """
     return OpenVinoSession(file, options)

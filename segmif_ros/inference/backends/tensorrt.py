@@ -40,6 +40,9 @@ def create(network: FrameNetwork, options: BackendOptions) -> OnnxRuntimeBackend
     Args:
         network: The network.
         options: Device, precision, prior.
+
+    Returns:
+        What runs it.
     """
     return OnnxRuntimeBackend(network, options, providers(options))
 
@@ -50,5 +53,8 @@ def open_session(file: Path, options: BackendOptions) -> OnnxSession:
     Args:
         file: An ONNX file.
         options: Device, precision, threads.
+
+    Returns:
+        What runs it.
     """
     return OnnxSession(file, providers(options), options.num_threads)

@@ -16,6 +16,9 @@ def create(network: FrameNetwork, options: BackendOptions) -> TorchBackend:
     Args:
         network: The network.
         options: Device, precision, prior.
+
+    Returns:
+        What runs it.
     """
     # one graph per size: a graph of unknown size can't fold the chunks of the Gram sums
     return TorchBackend(torch.compile(network, dynamic=False), options)

@@ -90,6 +90,9 @@ def create(network: FrameNetwork, options: BackendOptions) -> TorchBackend:
     Args:
         network: The network.
         options: Device, precision, prior.
+
+    Returns:
+        What runs it.
     """
     return TorchBackend(network, options)
 
@@ -100,5 +103,8 @@ def open_session(file: Path, options: BackendOptions) -> TorchScriptSession:
     Args:
         file: A TorchScript file.
         options: Device, precision, threads.
+
+    Returns:
+        What runs it.
     """
     return TorchScriptSession(file, options)

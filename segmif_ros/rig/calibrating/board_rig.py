@@ -93,6 +93,9 @@ def calibrate_board(
         lenses: Distortion model of the infrared and the RGB camera, of `LENSES`.
         known: Intrinsics of the infrared and the RGB camera where they are known already.
 
+    Returns:
+        The rig, and how sure it is.
+
     Raises:
         CalibrationError: If the views can't be of one rig, or are too few or too alike; one line with what to do.
     """

@@ -69,6 +69,9 @@ class BoardCollector:
             rgb: (H', W', 3) uint8, RGB.
             name: The pair's, for messages and reports.
 
+        Returns:
+            What was found in it.
+
         Raises:
             CalibrationError: If the pair can't be of this rig: another size than before, two boards, frozen images.
         """

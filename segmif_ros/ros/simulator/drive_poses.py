@@ -38,7 +38,7 @@ class DriveSource(SceneFrames):
         self.mount_m = drive.mount_m
 
     def frame(self, number: int) -> RigFrame:
-        """The street as the robot sees it, and where it is."""
+        """Return the street as the robot sees it, and where the robot is."""
         street, within = divmod(number, self._config.scene_frames)
         drive, t_s = self._drive(street), within / self._config.rate_hz
         seen, pose = drive.frame(t_s), drive.pose(t_s)
@@ -47,7 +47,7 @@ class DriveSource(SceneFrames):
         return RigFrame(infrared=infrared, rgb=seen.rgb, labels=seen.labels, odom_from_base=pose)
 
     def describe(self) -> str:
-        """One line for the log."""
+        """Return one line for the log."""
         return f"{super().describe()}; a drive with known poses, the cameras {self.mount_m:g} m over the ground"
 
     def _drive(self, street: int) -> Drive:

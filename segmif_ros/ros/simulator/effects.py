@@ -41,7 +41,7 @@ class Bracket:
         self._focal_px = focal_px
 
     def apply(self, shot: Shot, image: Array, t_s: float) -> Array:
-        """Turn the infrared image; the border is replicated.
+        """Return the infrared image turned; its border is replicated.
 
         Args:
             shot: Which image of which camera.
@@ -69,7 +69,7 @@ class Shutter:
         self._offset = 0
 
     def apply(self, shot: Shot, image: Array, t_s: float) -> Array:
-        """Hold the last infrared image for the event's length; afterwards shift the counts.
+        """Return the last infrared image for the event's length, and afterwards images of shifted counts.
 
         Args:
             shot: Which image of which camera.

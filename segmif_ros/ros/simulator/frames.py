@@ -58,10 +58,10 @@ class FrameSource(Protocol):
     has_labels: bool
 
     def frame(self, number: int) -> RigFrame:
-        """Frame 0, 1, ... in any order; DatasetError for one that can't be read."""
+        """Return frame 0, 1, ... in any order; DatasetError for one that can't be read."""
 
     def describe(self) -> str:
-        """One line for the log."""
+        """Return one line for the log."""
 
 
 class SceneFrames:
@@ -100,14 +100,14 @@ class SceneFrames:
         return LIGHTINGS[street % len(LIGHTINGS)] if self._config.lighting == CYCLE else self._config.lighting
 
     def frame(self, number: int) -> RigFrame:
-        """The street in the light of ``number``; time goes on at the rate that is configured at the start."""
+        """Return the street in the light of ``number``; time continues at the rate that is configured at the start."""
         street, within = divmod(number, self._config.scene_frames)
         frame = self._make(street).frame(within / self._config.rate_hz)
         infrared = frame.infrared8 if self._config.infrared_encoding == "mono8" else frame.infrared
         return RigFrame(infrared=infrared, rgb=frame.rgb, labels=frame.labels)
 
     def describe(self) -> str:
-        """One line for the log."""
+        """Return one line for the log."""
         config = self._config
         kept = f"a loop of {self.count} frames" if self.count else "every frame rendered afresh"
         light = "day, dusk and night in turn" if config.lighting == CYCLE else config.lighting
@@ -123,7 +123,7 @@ class TwoCameraSource(SceneFrames):
         super().__init__(config)
 
     def frame(self, number: int) -> RigFrame:
-        """The street as both cameras see it; the board is held still for some frames."""
+        """Return the street as both cameras see it; the board is held still for some frames."""
         street, within = divmod(number, self._config.scene_frames)
         scene = self._make(street)
         seen = self._cameras.capture(scene, within / self._config.rate_hz)
@@ -149,7 +149,7 @@ class TwoCameraSource(SceneFrames):
         )
 
     def describe(self) -> str:
-        """One line for the log."""
+        """Return one line for the log."""
         infrared = self.calibration.infrared
         assert infrared is not None
         board = f", {self._config.board} held before it" if self._held else ""
@@ -180,7 +180,7 @@ class PairFrames:
         return self._folder.load(len(self._folder) - 1)
 
     def frame(self, number: int) -> RigFrame:
-        """Pair ``number`` of the folder, which restarts after the last."""
+        """Return pair ``number`` of the folder, which restarts after the last."""
         pair = self._folder.load(number % len(self._folder))
         infrared = pair.infrared
         if self._config.infrared_encoding == "mono16" and infrared.dtype == np.uint8:
@@ -196,12 +196,12 @@ class PairFrames:
         )
 
     def describe(self) -> str:
-        """One line for the log."""
+        """Return one line for the log."""
         return self._folder.summary()
 
 
 def make_source(config: RigConfig) -> FrameSource:
-    """What the parameters ask for; ValueError with one line if that can't be had."""
+    """Return the source that the parameters ask for; ValueError with one line if there can't be one."""
     if config.pairs_folder:
         return PairFrames(config)
     if config.drive:
@@ -267,7 +267,7 @@ class FrameFeed(Generic[Prepared]):
         return self._complete
 
     def problems(self) -> list[str]:
-        """Lines about frames that had to be left out, since the last call."""
+        """Return lines about frames that had to be left out, since the last call."""
         found = []
         while self._problems:
             found.append(self._problems.popleft())

@@ -83,7 +83,7 @@ class SimulatedRig(Node):
         parameters.watch(self, self._config, self._reconfigure)
 
     def start(self) -> bool:
-        """Begin to prepare and publish."""
+        """Begin to prepare and publish; return True."""
         self.get_logger().info(f"{self._source.describe()}, {self._config.rate_hz:g} Hz")
         self._feed.start()
         self._timer = self.create_timer(POLL_S, self._tick)
@@ -97,7 +97,7 @@ class SimulatedRig(Node):
         return True
 
     def close(self) -> bool:
-        """Stop preparing frames."""
+        """Stop preparing frames; return whether the thread ended."""
         return self._feed.stop(CLOSE_TIMEOUT_S)
 
     # --- publishing --------------------------------------------------------------------------------------------------

@@ -70,6 +70,9 @@ def random_rig(seed: int, *, baseline_m: float | None = None) -> RigCalibration:
     Args:
         seed: Of all draws.
         baseline_m: Distance between the cameras; None draws 3 to 15 cm.
+
+    Returns:
+        The rig, exactly.
     """
     rng = np.random.default_rng([seed, 0x816])
     width, height = ((160, 120), (320, 256), (384, 288), (640, 512))[int(rng.integers(1, 4))]

@@ -48,7 +48,7 @@ class Schedule:
         self._seed = seed
 
     def shots(self, frame: int) -> tuple[Shot, Shot]:
-        """The two images of frame 0, 1, ... in the order in which they are due."""
+        """Return the two images of frame 0, 1, ... in the order in which they are due."""
         rng = np.random.default_rng((self._seed, frame))
         exposed_s = frame * self.period_s
         made = []
@@ -69,7 +69,7 @@ class Schedule:
         return first, second
 
     def frame_at(self, elapsed_ns: int) -> int:
-        """The newest frame whose exposure is not later than elapsed_ns."""
+        """Return the newest frame whose exposure is not later than elapsed_ns."""
         return max(0, int(elapsed_ns * 1e-9 / self.period_s + 1e-6))
 
 
@@ -115,7 +115,7 @@ class Player(Generic[Content]):
         return not self._left and 0 < self._max_frames <= self.counts.shown
 
     def due(self, now_ns: int) -> list[tuple[Shot, Content]]:
-        """Images to publish now, in order; those that get lost are left out. Stamps are on the caller's clock."""
+        """Return the images to publish now, in order, without those that get lost; stamps are on the caller's clock."""
         found = []
         while (self._left or self._begin(now_ns)) and self._start_ns + self._left[0].due_ns <= now_ns:
             shot = self._left.pop(0)
@@ -125,7 +125,7 @@ class Player(Generic[Content]):
         return found
 
     def wait_ns(self, now_ns: int) -> int:
-        """How long until due() has something to say again; at least 1."""
+        """Return the time until `due` has something again, at least 1 ns."""
         shot = self._left[0] if self._left else self._schedule.shots(self._frame + 1)[0]
         return max(1, self._start_ns + shot.due_ns - now_ns)
 
