@@ -10,6 +10,7 @@ import numpy as np
 
 from segmif_ros.arrays import Image
 from segmif_ros.data.image_files import DatasetError
+from segmif_ros.imaging.histogram import byte_counts
 from segmif_ros.labels import IGNORE_ID, LabelSet, LabelSetError, counterparts
 
 
@@ -43,15 +44,10 @@ class LabelMapping:
         self._table = np.full(256, IGNORE_ID, np.uint8)
         for i, j in self._ids.items():
             self._table[i] = IGNORE_ID if j is None else j
-        self._known = np.zeros(256, bool)
-        self._known[[*range(len(theirs)), theirs.ignore_id, IGNORE_ID]] = True
 
     def apply(self, labels: Image, source: Path | str) -> Image:
         """Map labels uint8 (H, W); DatasetError naming ``source`` for ids that ``theirs`` doesn't have."""
-        present = np.bincount(labels.ravel(), minlength=256) > 0
-        unknown = np.flatnonzero(present & ~self._known).tolist()
-        if unknown:
-            raise DatasetError(f"{source}: ids {unknown} are not {self.theirs.name}'s 0..{len(self.theirs) - 1}")
+        require_ids(labels, self.theirs, source)
         return np.asarray(self._table[labels], np.uint8)
 
     def describe(self) -> str:
@@ -70,3 +66,20 @@ class LabelMapping:
         parts += [f"ignored: {', '.join(ignored)}"] if ignored else []
         parts += [f"never seen: {', '.join(absent)}"] if absent else []
         return "; ".join(parts)
+
+
+def require_ids(labels: Image, classes: LabelSet, source: Path | str) -> None:
+    """Refuse ids that ``classes`` doesn't have.
+
+    Args:
+        labels: uint8 (H, W); the set's ``ignore_id`` and 255 may occur.
+        classes: Whose ids these are.
+        source: The file, for the error.
+
+    Raises:
+        DatasetError: Other ids occur.
+    """
+    known = {*range(len(classes)), classes.ignore_id, IGNORE_ID}
+    unknown = sorted(set(np.flatnonzero(byte_counts(labels)).tolist()) - known)
+    if unknown:
+        raise DatasetError(f"{source}: ids {unknown} are not {classes.name}'s 0..{len(classes) - 1}")

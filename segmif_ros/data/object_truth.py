@@ -28,6 +28,7 @@ from segmif_ros.arrays import Image, Mask
 from segmif_ros.data.absence import ABSENCE_GROUPS
 from segmif_ros.data.image_files import DatasetError, images_by_name, require_8_bits, size_of
 from segmif_ros.data.label_files import read_label_map
+from segmif_ros.data.label_mapping import require_ids
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.labels import FMB, LabelSet, common_name
 
@@ -36,6 +37,7 @@ Light = Literal["day", "night"]
 OBJECTS = tuple(group[0] for group in ABSENCE_GROUPS)
 _OBJECT_MAPS, _BOXES = "labels_fmb", "boxes_infrared"
 _PERSON_BOX = 0
+_WHOLE_SIDE = 1.01
 # names of pairs that end so say when they were taken, as MSRS's do
 _NAMED_LIGHT = re.compile(r"\d([DN])$")
 # mean grey level of the RGB image's upper third below which it is night, where the name doesn't say
@@ -77,8 +79,8 @@ class ObjectFolder:
 
     def __init__(self, root: Path, classes: LabelSet = FMB) -> None:
         self._folder = PairFolder(root)
+        self._classes = classes
         self._table = object_table(classes)
-        self._ignored = classes.ignore_id
         maps = root / _OBJECT_MAPS
         self._maps = images_by_name(maps) if maps.is_dir() else {}
         boxes = root / _BOXES
@@ -101,8 +103,9 @@ class ObjectFolder:
         objects, known = np.full(shape, 255, np.uint8), np.zeros(shape, np.bool_)
         if files.name in self._maps:
             objects, known = self._object_map(self._maps[files.name], found.rgb)
-        elif found.labels is not None:
-            known = (found.labels != 255) & (found.labels != self._ignored)
+        elif found.labels is not None and files.labels is not None:
+            require_ids(found.labels, self._classes, files.labels)
+            known = (found.labels != 255) & (found.labels != self._classes.ignore_id)
             objects = np.where(known, self._table[found.labels], np.uint8(255))
         bits = np.zeros(shape, np.uint8) if found.absent is None else found.absent
         counted = np.stack([known | ((bits >> i & 1) > 0) for i in range(len(OBJECTS))])
@@ -121,6 +124,7 @@ class ObjectFolder:
         ids = read_label_map(path)
         if ids.shape != rgb.shape[:2]:
             raise DatasetError(f"{path}: the map is {size_of(ids)} and the image {size_of(rgb)}")
+        require_ids(ids, FMB, path)
         known = ids != 255
         return np.where(known, object_table(FMB)[ids], np.uint8(255)), known
 
@@ -145,11 +149,24 @@ def _light(name: str, rgb: Image) -> Light:
 
 def _person_boxes(path: Path, height: int, width: int) -> tuple[tuple[slice, slice], ...]:
     boxes = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: {getattr(error, 'strerror', None) or 'not a text file'}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             kind, x, y, w, h = (float(word) for word in line.split()[:5])
         except ValueError:
             raise DatasetError(f"{path}: line {number} is no box: 'class x y width height' is needed") from None
+        # files of other tools round, so a side may be a little more than the whole image
+        if not (0 <= x <= 1 and 0 <= y <= 1 and 0 < w <= _WHOLE_SIDE and 0 < h <= _WHOLE_SIDE):
+            shown = " ".join(line.split()[1:5])
+            raise DatasetError(
+                f"{path}: line {number}: '{shown}' are no shares of the image's sides: "
+                "the centre's x and y and the box's width and height between 0 and 1 are needed"
+            )
         if kind != _PERSON_BOX:
             continue
         top, bottom = _side(y, h, height)

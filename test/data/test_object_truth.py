@@ -83,11 +83,46 @@ def test_a_folder_without_any_evidence_is_refused(tmp_path):
         ObjectFolder(tmp_path)
 
 
-def test_a_line_that_is_no_box_is_named(tmp_path):
+def with_boxes(root: Path, content: bytes) -> ObjectFolder:
+    pair(root)
+    (root / "boxes_infrared").mkdir()
+    (root / "boxes_infrared/a.txt").write_bytes(content)
+    return ObjectFolder(root)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"0 0.5 0.5 0.3 0.5\nperson 1 2\n", r"line 2 is no box: 'class x y width height' is needed"),
+        (b"0 nan 0.5 0.3 0.5", r"line 1: 'nan 0\.5 0\.3 0\.5' are no shares"),
+        (b"0 0.5 inf 0.3 0.5", r"line 1: '0\.5 inf 0\.3 0\.5' are no shares"),
+        (b"2 20 15 10 12", r"line 1: '20 15 10 12' are no shares of the image's sides"),
+        (b"0 0.5 0.5 -0.3 0.5", r"line 1: .* are no shares"),
+        (b"0 0.5 0.5 0.3 0.5 \xe4", r"not a text file"),
+    ],
+)
+def test_a_line_that_is_no_box_is_named(tmp_path, content, said):
+    with pytest.raises(DatasetError, match=rf"boxes_infrared/a\.txt: {said}"):
+        with_boxes(tmp_path, content).pair(0)
+
+
+def test_a_folder_in_the_place_of_a_file_of_boxes_is_named(tmp_path):
+    folder = with_boxes(tmp_path, b"")
+    (tmp_path / "boxes_infrared/a.txt").unlink()
+    (tmp_path / "boxes_infrared/a.txt").mkdir()
+    with pytest.raises(DatasetError, match=r"a\.txt: Is a directory"):
+        folder.pair(0)
+
+
+def test_blank_lines_between_boxes_are_passed_over(tmp_path):
+    assert len(with_boxes(tmp_path, b"\n0 0.5 0.5 0.3 0.5\n\n0 0.2 0.5 0.3 1.005\n").pair(0).person_boxes) == 2
+
+
+@pytest.mark.parametrize("folder", ["labels", "labels_fmb"])
+def test_ids_that_the_classes_lack_are_named(tmp_path, folder):
     pair(tmp_path)
-    (tmp_path / "boxes_infrared").mkdir()
-    (tmp_path / "boxes_infrared/a.txt").write_text("0 0.5 0.5 0.3 0.5\nperson 1 2\n")
-    with pytest.raises(DatasetError, match=r"a\.txt: line 2 is no box"):
+    write(tmp_path, folder, "a", row(PERSON, 77))
+    with pytest.raises(DatasetError, match=rf"{folder}/a\.png: ids \[77\] are not fmb's 0\.\.14"):
         ObjectFolder(tmp_path).pair(0)
 
 
