@@ -31,6 +31,7 @@ class SourceReport:
         labelled: Samples read that have a pixel with truth.
         sizes: How many have which size, "width x height".
         pixels: Pixels read of each id, 255 those without truth.
+        alone: How many have no label but this id's, pixels without truth, and no evidence of absence.
         problems: One line for each sample that can't be used.
         notes: What else to know.
     """
@@ -41,6 +42,7 @@ class SourceReport:
     labelled: int = 0
     sizes: Counter[str] = field(default_factory=Counter)
     pixels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    alone: Counter[int] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -57,6 +59,12 @@ class SourceReport:
             shares = [(self.pixels[i] / total, name) for i, name in enumerate(classes.names) if self.pixels[i]]
             shown = ", ".join(f"{name} {share:.1%}" for share, name in sorted(shares, reverse=True))
             lines.append(f"  pixels: {shown}, ignored {self.pixels[IGNORE_ID] / total:.1%}")
+        for number, count in self.alone.most_common():
+            name = classes.names[number]
+            lines.append(
+                f"  {count} of {self.read} are labelled with {name} alone, and nothing tells where {name} isn't: "
+                "what is around it will be learned as such. Label more, or say by absent/ where it isn't"
+            )
         lines += [f"  {note}" for note in self.notes]
         lines += [f"  PROBLEM {problem}" for problem in self.problems]
         return lines
@@ -88,6 +96,9 @@ def check_source(title: str, source: Source, advance: Callable[[int], None] = la
             counts = np.bincount(sample.labels.ravel(), minlength=256)
             report.labelled += bool(counts[:IGNORE_ID].any())
             report.pixels += counts
+            found = np.flatnonzero(counts[:IGNORE_ID])
+            if len(found) == 1 and counts[IGNORE_ID] and (sample.absent is None or not sample.absent.any()):
+                report.alone[int(found[0])] += 1
             report.sizes[f"{sample.labels.shape[1]}x{sample.labels.shape[0]}"] += 1
         if made:
             spent.append(time.monotonic() - started)
