@@ -244,13 +244,16 @@ class RigConfig:
     @property
     def shares_view(self) -> bool:
         """Whether both synthetic cameras have one place, size and lens, and nothing is held before them."""
+        return not self.of_two_views
+
+    @property
+    def of_two_views(self) -> tuple[str, ...]:
+        """The parameters that are set and that only two rendered cameras can show."""
         plain = RigConfig()
         names: tuple[str, ...] = ("infrared_width", "infrared_height", "rgb_fov_deg", "infrared_fov_deg")
-        names += ("rgb_lens", "infrared_lens")
+        names += ("rgb_lens", "infrared_lens", "board", "publish_depth")
         names += ("infrared_right_m", "infrared_down_m", "infrared_yaw_deg", "infrared_pitch_deg", "infrared_roll_deg")
-        return not (self.board or self.publish_depth) and all(
-            getattr(self, name) == getattr(plain, name) for name in names
-        )
+        return tuple(name for name in names if getattr(self, name) != getattr(plain, name))
 
     def schedule(self) -> Schedule:
         """Return when images are due, and which of them are lost."""

@@ -202,6 +202,9 @@ class PairFrames:
 
 def make_source(config: RigConfig) -> FrameSource:
     """Return the source that the parameters ask for; ValueError with one line if there can't be one."""
+    one_view = "pairs_folder" if config.pairs_folder else "drive" if config.drive else ""
+    if one_view and config.of_two_views:
+        raise ValueError(f"{one_view} shows both images in one view: leave out {', '.join(config.of_two_views)}")
     if config.pairs_folder:
         return PairFrames(config)
     if config.drive:

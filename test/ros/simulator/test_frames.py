@@ -246,3 +246,9 @@ def test_a_folder_whose_first_pair_is_broken_still_shows_the_others(tmp_path):
     feed.run()
     assert [feed.next() for _ in range(2)] == [(30, 50, 3)] * 2
     assert len(feed.problems()) == 1
+
+
+@pytest.mark.parametrize("asked", [{"drive": True}, {"pairs_folder": "somewhere"}])
+def test_what_only_two_rendered_cameras_can_show_is_refused_where_there_is_one_view(asked: dict) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(asked))} shows both .* leave out infrared_width, infrared_lens"):
+        make_source(RigConfig(**asked, infrared_width=64, infrared_lens="plumb_bob"))
