@@ -44,7 +44,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """A plot as SVG text; a wide one scrolls on a phone instead of shrinking."""
+    """A plot as SVG text; a wide one has a row of its own, and scrolls on a phone instead of shrinking."""
 
     kind: ClassVar[str] = "plot"
     title: str

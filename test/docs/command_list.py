@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What becomes of every command line of README and docs: it is run, another test runs it, or it can't be run here.
 
-A command line that a page gains goes into one of the three lists, or test_commands.py fails.
+A command line that a page gains goes into one of the four lists, or test_commands.py fails.
 """
+
+_ONE_FRAME = "--size 64x64 --frames 1 --warm-up 0"
 
 # Run in this order in a folder with the files that the pages name (conftest.py), with what is added to keep it small.
 RUN: dict[str, str] = {
@@ -33,7 +35,37 @@ RUN: dict[str, str] = {
     # training.md
     "segmif train RECIPE --data DATA --out RUN --dry-run": "",
     "segmif pseudo-label DATA/own --weights TEACHER --hold-out-every 4 --out DATA/own-labelled": "",
+    "segmif models": "",
+    # export.md, own_network.md
+    "segmif export segmif-rt my_folder": "--size 64x64",
+    "segmif export segmif-rt segmif-rt.onnx --format onnx --size 640x480": "--size 64x64",
+    "segmif export segmif-rt segmif-rt.xml --format openvino --size 1280x720": "--size 64x64",
+    "segmif export segmif-rt any.onnx --format onnx --size any": "",
+    "segmif bench --weights my_folder --against segmif-rt --backend onnxruntime openvino": _ONE_FRAME,
+    "segmif bench --weights my_network segmif-rt": _ONE_FRAME,
+    # performance.md
+    "segmif bench": "--weights tiny.safetensors " + _ONE_FRAME,
+    "segmif bench --precision float32 bfloat16 --baseline plain --pairs FOLDER": "--weights tiny.safetensors "
+    + _ONE_FRAME,
+    "segmif bench --weights a.safetensors b.safetensors --size 640x480 320x240 --backend torch openvino": _ONE_FRAME,
     "segmif convert runs/segmif-s-fusion/last.safetensors --to segmif segmif-s.safetensors --float16": "",
+}
+
+# Run by test_programs.py until it says so, and then stopped; images are made small.
+STARTED: dict[str, str] = {
+    "segmif rig &": "a loop of",
+    "segmif rig --ros-args -p infrared_width:=640 -p infrared_height:=512 -p width:=1280 -p height:=720 -p rate_hz:=5.0"
+    " -r infrared/image_raw:=/boson/image_raw -r rgb/image_raw:=/camera/color/image_raw": "infrared 640x512",
+    "segmif rig --ros-args -p drive:=true &": "a drive with known poses",
+    "segmif rig --fault infrared:shutter@10s+1s/30s": "a loop of",
+    "segmif run &": "active",
+    "segmif run --params-file params.yaml --ros-args -r infrared/image_raw:=/boson/image_raw"
+    " -r rgb/image_raw:=/camera/color/image_raw": "/boson/image_raw and /camera/color/image_raw",
+    "segmif run --ros-args -p frame_budget_ms:=100.0": "active",
+    "segmif run --ros-args -p registration:=stereo -p calibration_file:=calibration/rig.yaml"
+    " -p watch_registration:=true": "registration stereo",
+    "segmif grid --camera-height 1.2 --odometry topic": "active",
+    "segmif view": "http://",
 }
 
 _DEMO = "test/trials/demo/test_demo_command.py::test_from_two_cameras_to_a_report"
@@ -53,25 +85,15 @@ _FOLDER = "test/trials/test_own_network.py::test_bench_times_a_model_folder_agai
 RUN_ELSEWHERE: dict[str, str] = {
     "segmif demo --fault *": _DEMO,
     "segmif demo --weights *": _DEMO,
-    "segmif rig*": _NODE,
-    "segmif run &": _NODE,
-    "segmif view": _NODE,
     "segmif status": _NODE,
-    "segmif run --params-file *": _NODE,
-    "segmif run --ros-args -p frame_budget_ms*": _NODE,
-    "segmif run --ros-args -p registration*": _HOUR,
+    "segmif rig --ros-args -p board*": _HOUR,
     "segmif record board *": _HOUR,
     "segmif record drive *": _RECORD,
     "segmif calibrate *": _HOUR,
     "segmif replay street --online*": "test/trials/test_online.py::test_a_looped_bag_goes_through_a_node_over_dds",
     "segmif evaluate-grid *": _GRID,
-    "segmif export segmif-rt *": _EXPORT,
-    "segmif models": "test/inference/test_models.py::test_the_list_holds_each_model_and_how_other_files_are_given",
     "segmif weights-report *": _REPORT,
     "segmif train config/*": _RECIPES,
-    "segmif bench --weights my_network segmif-rt": _FOLDER,
-    "segmif bench --weights my_folder --against segmif-rt *": _FOLDER,
-    "segmif bench --weights a.safetensors b.safetensors *": _BENCH,
     "python -m segmif_ros.training.compare *": _COMPARE,
     "torchrun *": "test/training/test_distributed.py::test_two_processes_give_the_gradients_of_one",
     "python -m segmif_ros.trials.overhead": _OVERHEAD,
@@ -113,8 +135,6 @@ NOT_RUN: dict[str, str] = {
     "SEGMIF_PARAMS=*": "needs a container engine and a network",
     "export ROS_SECURITY_*": _ROS,
     "segmif run --ros-args --enclave *": _ROS,
-    "segmif bench": _MINUTES,
-    "segmif bench --precision *": _MINUTES,
     "segmif bench --weights random:mit_b3,9 --precision *": _MINUTES,
     "segmif bench --weights random:mit_b3,9 --backend torch *": _MINUTES,
     "segmif bench --weights segmif-s segmif-rt *": _DATA,

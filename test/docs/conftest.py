@@ -103,6 +103,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
         early_fusion(root / "my_network")
     (root / "rig.yaml").write_text(yaml.safe_dump(CALIBRATION))
+    (root / "params.yaml").write_text("/**:\n  ros__parameters:\n    registration: resize\n")
     (root / "robot.yaml").write_text("/**:\n  ros__parameters:\n    gain_policy: minmax\n")
     (root / "RECIPE").write_text(yaml.safe_dump(RECIPE))
     _recording(root / "robot", "/boson/image_raw", "/camera/color/image_raw", "/labels")

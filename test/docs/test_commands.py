@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-from command_list import NOT_RUN, RUN, RUN_ELSEWHERE
+from command_list import NOT_RUN, RUN, RUN_ELSEWHERE, STARTED
 from documentation import PAGES, ROOT, blocks, commands
 
 from segmif_ros import cli
@@ -20,7 +20,7 @@ STAND_INS = {"TEACHER": "TEACHER.safetensors", "segmif-rt": "tiny.safetensors"}
 
 
 def _lists(text: str) -> list[str]:
-    return [text] * (text in RUN) + [each for each in PATTERNS if fnmatchcase(text, each)]
+    return [text] * ((text in RUN) + (text in STARTED)) + [each for each in PATTERNS if fnmatchcase(text, each)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
@@ -33,7 +33,7 @@ def test_every_documented_command_is_in_one_of_the_lists() -> None:
 
 
 def test_every_entry_of_the_lists_is_documented() -> None:
-    assert [text for text in RUN if text not in DOCUMENTED] == []
+    assert [text for text in (*RUN, *STARTED) if text not in DOCUMENTED] == []
     assert [each for each in PATTERNS if not any(fnmatchcase(text, each) for text in DOCUMENTED)] == []
 
 
@@ -49,12 +49,17 @@ def test_every_make_target_exists(text: str) -> None:
     assert re.search(rf"^{text.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
+def needs_runtimes(text: str) -> bool:
+    """Whether a command runs networks by ONNX Runtime or OpenVINO."""
+    return bool(re.search(r"my_network|my_folder|export|openvino", text))
+
+
 @pytest.mark.parametrize("text", RUN)
 def test_a_documented_command_runs(text: str, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if text.startswith("segmif compare"):  # the earlier run that the page compares with
         shutil.copytree(world / "new" / "drive", world / "reference")
-    if "my_network" in text and missing_packages("onnxruntime"):
-        pytest.skip("onnxruntime and onnx not installed")
+    if needs_runtimes(text) and (missing_packages("onnxruntime") or missing_packages("openvino")):
+        pytest.skip("onnxruntime, onnx and openvino are not installed")
     monkeypatch.chdir(world)
     words: list[str] = []
     for word in shlex.split(text)[1:]:

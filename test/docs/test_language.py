@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from documentation import PAGES
+from documentation import PAGES, ROOT
 
 # Pages aim at 25 words; formulas and lists are counted roughly, so that the test leaves room.
 MOST_WORDS = 30
@@ -52,6 +52,21 @@ def test_sentences_are_short(page: Path) -> None:
 def test_phrases_with_a_plain_word_for_them_are_avoided(page: Path) -> None:
     text = " ".join(_text(page).split())
     assert {pattern: AVOIDED[pattern] for pattern in AVOIDED if re.search(pattern, text, re.IGNORECASE)} == {}
+
+
+_ITEM = re.compile(r"(\d+)\. |[-*] ")
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+def test_lists_begin_after_an_empty_line_and_are_not_broken_as_the_site_would_run_them_together(page: Path) -> None:
+    text = re.sub(r"^( *)```.*?^\1```$", r"\1code", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    before, top, wrong = "", "", []
+    for line in text.splitlines():
+        if item := _ITEM.match(line):
+            begins = bool(before) and not _ITEM.match(before) and not before.startswith("  ")
+            wrong += [line] if begins or (int(item[1] or 1) > 1 and not _ITEM.match(top)) else []
+        before, top = line, top if not line or line.startswith("  ") else line
+    assert wrong == []
 
 
 def test_a_long_sentence_and_a_phrase_are_found(tmp_path: Path) -> None:

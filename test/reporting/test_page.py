@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page of all reports: everything it is given is on it, in order, safely, and nothing is loaded from elsewhere."""
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -128,3 +129,9 @@ def test_what_a_page_does_not_have_leaves_no_heading() -> None:
 def test_the_last_column_of_an_explained_table_holds_words() -> None:
     table = Table(title="Drops", columns=("", "", "meaning"), rows=(("late", "3", "too old"),), explained=True)
     assert 'class="explained"' in render(replace(PAGE, tables=(table,)))
+
+
+def test_a_wide_plot_has_a_row_of_its_own() -> None:
+    plots = tuple(Plot(title=title, svg="<svg/>", wide=wide) for title, wide in (("bars", False), ("matrix", True)))
+    text = render(Page(title="t", lead="l", sections=(Section(title="Plots", items=plots),)))
+    assert re.findall(r"<section( class=\"full\")?>\s*<h3>(\w+)", text) == [("", "bars"), (' class="full"', "matrix")]
