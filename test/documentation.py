@@ -44,6 +44,12 @@ def commands(page: Path) -> list[Command]:
     return [Command(page.name, line) for body in bodies for line in _lines(body)]
 
 
+def mentioned(page: Path) -> list[Command]:
+    """Return the command lines within sentences: inline code of a command with arguments."""
+    rest = " ".join(_FENCE.sub("", page.read_text()).split())
+    return [Command(page.name, each) for each in re.findall(r"`((?:segmif(?= [a-z])|python -m segmif_ros\.[\w.]+) [^`]+)`", rest)]
+
+
 def _lines(body: str) -> list[str]:
     lines = (re.sub(r"(^|\s)#\s.*", "", line) for line in body.replace("\\\n", " ").splitlines())
     return [" ".join(line.split()) for line in lines if line.strip()]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from documentation import PAGES, ROOT, commands
+from documentation import PAGES, ROOT, commands, mentioned
 
 from segmif_ros import cli
 from segmif_ros.data.transforms import AugmentConfig
@@ -53,7 +53,7 @@ def _documented_commands() -> list[tuple[str, str, str]]:
     """Return page, command and options of every documented `segmif ...` line."""
     found = []
     for page in PAGES:
-        for each in commands(page):
+        for each in (*commands(page), *mentioned(page)):
             words = each.text.split()
             if words[0] == "segmif":
                 found.append((page.name, words[1], " ".join(words[2:])))
@@ -70,6 +70,21 @@ def test_every_documented_command_line_has_options_that_exist(
     known = set(re.findall(r"--[a-z][a-z0-9-]*", capsys.readouterr().out)) | {"--ros-args", "--params-file"}
     used = re.findall(r"(?<!\S)--[a-z][a-z0-9-]*", given.partition("--ros-args")[0])
     assert not [each for each in used if each not in known], f"{page}: segmif {name} {given}"
+
+
+_MODULES = sorted(
+    {tuple(each.text.split()[2:]) for page in PAGES for each in (*commands(page), *mentioned(page)) if " -m " in each.text}
+)
+
+
+@pytest.mark.parametrize("words", [each for each in _MODULES if each[0].startswith("segmif_ros.")])
+def test_every_documented_module_is_a_program_with_these_options(words: tuple[str, ...]) -> None:
+    place = ROOT.joinpath(*words[0].split("."))
+    text = (place / "__main__.py" if place.is_dir() else place.with_suffix(".py")).read_text()
+    assert "__main__" in text or place.is_dir()
+    options = {each.lstrip("-").replace("-", "_") for each in words[1:] if each.startswith("--")}
+    declared = "".join(path.read_text() for path in place.parent.rglob("*.py")).replace("-", "_")
+    assert not [each for each in options if each not in declared]
 
 
 def test_the_foxglove_layout_shows_topics_that_exist_in_panels_that_are_configured() -> None:
