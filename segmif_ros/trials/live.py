@@ -145,7 +145,7 @@ def _rows(seen: Tracked) -> list[tuple[str, str]]:
         *inputs,
         ("pairs", pairs + ("" if rate is None else f", {rate:.1f} a second")),
         ("dropped", counted or "nothing"),
-        ("age", ages),
+        ("age", ages if now.number("processed") else "no result yet"),
     ]
 
 

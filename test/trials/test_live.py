@@ -51,6 +51,12 @@ def test_the_screen_has_inputs_pairs_drops_and_ages() -> None:
     assert "P50 310 ms" in text
 
 
+def test_before_the_first_result_there_is_no_age() -> None:
+    text = _text(Tracked(now=_status(processed="0", age_ms_p50="0.0")))
+    assert "P50" not in text
+    assert "no result yet" in text
+
+
 def test_every_problem_has_a_line() -> None:
     text = _text(Tracked(now=_status("WARN", "rgb: /rgb fell silent; the machine is too slow")))
     assert text.count("  problem ") == 2
