@@ -38,9 +38,7 @@ RUN: dict[str, str] = {
     "segmif models": "",
     # export.md, own_network.md
     "segmif export segmif-rt my_folder": "--size 64x64",
-    "segmif export segmif-rt segmif-rt.onnx --format onnx --size 640x480": "--size 64x64",
     "segmif export segmif-rt segmif-rt.xml --format openvino --size 1280x720": "--size 64x64",
-    "segmif export segmif-rt any.onnx --format onnx --size any": "",
     "segmif bench --weights my_folder --against segmif-rt --backend onnxruntime openvino": _ONE_FRAME,
     "segmif bench --weights my_network segmif-rt": _ONE_FRAME,
     # performance.md
@@ -92,6 +90,7 @@ RUN_ELSEWHERE: dict[str, str] = {
     "segmif calibrate *": _HOUR,
     "segmif replay street --online*": "test/trials/test_online.py::test_a_looped_bag_goes_through_a_node_over_dds",
     "segmif evaluate-grid *": _GRID,
+    "segmif export segmif-rt *.onnx --format onnx *": _EXPORT,
     "segmif weights-report *": _REPORT,
     "segmif train config/*": _RECIPES,
     "python -m segmif_ros.training.compare *": _COMPARE,
