@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$", re.DOTALL | re.MULTILINE)
+_MENTIONED = re.compile(r"`((?:segmif(?= [a-z])|python -m segmif_ros\.[\w.]+) [^`]+)`")
 _INDENTED = re.compile(r"(?:^ {4}\S.*\n)+", re.MULTILINE)
 # an indented block has no language: its lines are commands where they start with one of these
 _PROGRAM = re.compile(r"(segmif|ros2|make|python3?|pip|docker|colcon|rosdep)\b")
@@ -47,7 +48,7 @@ def commands(page: Path) -> list[Command]:
 def mentioned(page: Path) -> list[Command]:
     """Return the command lines within sentences: inline code of a command with arguments."""
     rest = " ".join(_FENCE.sub("", page.read_text()).split())
-    return [Command(page.name, each) for each in re.findall(r"`((?:segmif(?= [a-z])|python -m segmif_ros\.[\w.]+) [^`]+)`", rest)]
+    return [Command(page.name, each) for each in _MENTIONED.findall(rest)]
 
 
 def _lines(body: str) -> list[str]:

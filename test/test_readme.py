@@ -72,9 +72,8 @@ def test_every_documented_command_line_has_options_that_exist(
     assert not [each for each in used if each not in known], f"{page}: segmif {name} {given}"
 
 
-_MODULES = sorted(
-    {tuple(each.text.split()[2:]) for page in PAGES for each in (*commands(page), *mentioned(page)) if " -m " in each.text}
-)
+_LINES = {each.text for page in PAGES for each in (*commands(page), *mentioned(page))}
+_MODULES = sorted(tuple(each.split()[2:]) for each in _LINES if each.startswith("python -m "))
 
 
 @pytest.mark.parametrize("words", [each for each in _MODULES if each[0].startswith("segmif_ros.")])
