@@ -105,7 +105,8 @@ def _tables(facts: dict[str, Any]) -> list[Table]:
         tables.append(Table(title="Error to expect, parts of the RGB image", columns=thirds, rows=parts, note=note))
     for camera, counts in facts.get("coverage", {}).items():
         rows = tuple((name, *map(str, row)) for name, row in zip(_CELLS, counts, strict=True))
-        tables.append(Table(title=f"Board points, {camera} image", columns=("", "left", "middle", "right"), rows=rows))
+        title = f"Board points, {'RGB' if camera == 'rgb' else camera} image"
+        tables.append(Table(title=title, columns=("", "left", "middle", "right"), rows=rows))
     if views := facts.get("views"):
         rows = tuple(
             (
