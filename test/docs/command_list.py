@@ -68,6 +68,7 @@ STARTED: dict[str, str] = {
 
 _DEMO = "test/trials/demo/test_demo_command.py::test_from_two_cameras_to_a_report"
 _NODE = "test/docs/test_quick_start.py::test_the_commands_of_the_quick_start_show_the_rig_in_a_page"
+_QUICK = "test/docs/test_quick_start.py::test_cameras_are_recorded_and_calibrated_by_points_as_the_quick_start_says"
 _RECIPES = "test/training/test_recipes.py::test_every_recipe_that_comes_with_the_package_can_be_read"
 _RECORD = "test/trials/test_record.py::test_a_running_rig_is_recorded_to_a_bag_that_replay_reads"
 _HOUR = "test/docs/test_first_hour.py::test_the_page_leads_from_cameras_to_a_registered_pair"
@@ -86,8 +87,12 @@ RUN_ELSEWHERE: dict[str, str] = {
     "segmif status": _NODE,
     "segmif rig --ros-args -p board*": _HOUR,
     "segmif record board *": _HOUR,
-    "segmif record drive *": _RECORD,
-    "segmif calibrate *": _HOUR,
+    "segmif record drive --seconds 20 *": _QUICK,
+    "segmif record drive --seconds 120": _HOUR,
+    "segmif record drive --seconds 120 --outputs": _RECORD,
+    "segmif calibrate * --infrared-topic *": _QUICK,
+    "segmif calibrate * --out calibration": _HOUR,
+    "segmif calibrate * --out from-*": _HOUR,
     "segmif replay street --online*": "test/trials/test_online.py::test_a_looped_bag_goes_through_a_node_over_dds",
     "segmif evaluate-grid *": _GRID,
     "segmif export segmif-rt *.onnx --format onnx *": _EXPORT,

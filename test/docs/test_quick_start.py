@@ -2,6 +2,7 @@
 """The commands of the quick start together, over DDS: cameras, node, status and page."""
 
 import json
+import shlex
 import time
 import urllib.request
 from pathlib import Path
@@ -11,11 +12,13 @@ from patience import WAIT_S
 
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 
+from documentation import ROOT, commands
 from node_processes import PROCESS_DOMAIN
 from ros_fixtures import started
 
 from segmif_ros import cli
 from segmif_ros.inference.backends import missing_packages
+from segmif_ros.rig.calibration_file import load_calibration
 
 __all__ = ["started"]
 PROGRAM = ("-m", "segmif_ros.cli")
@@ -25,6 +28,35 @@ TOPICS = ("-r", "infrared/image_raw:=/boson/image_raw", "-r", "rgb/image_raw:=/c
 def _get(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
         return answer.read()
+
+
+PAGE = ROOT / "docs" / "quick_start.md"
+POINTS = "\n".join(f"{u} {v} {u + 1} {v + 1}" for u, v in ((9, 9), (90, 8), (8, 55), (89, 54), (50, 30)))
+
+
+def of_page(beginning: str) -> list[str]:
+    """The words after `segmif` of the page's one command with this beginning."""
+    (command,) = [each.text for each in commands(PAGE) if each.text.startswith(f"segmif {beginning}")]
+    return shlex.split(command)[1:]
+
+
+@pytest.mark.dds
+def test_cameras_are_recorded_and_calibrated_by_points_as_the_quick_start_says(
+    started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = [
+        word
+        for each in ("width:=96", "height:=64", "infrared_width:=96", "infrared_height:=64")
+        for word in ("-p", each)
+    ]
+    started(*PROGRAM, *of_page("rig --ros-args"), *small, "-p", "loop_frames:=2").until("are rendered")
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(PROCESS_DOMAIN))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*of_page("record drive"), "--seconds", "2"]) == 0
+    assert cli.main(of_page("calibrate points drive --click")) == 0
+    Path("points.txt").write_text(POINTS)
+    assert cli.main(of_page("calibrate points drive --points")) == 0
+    assert load_calibration(Path("calibration/rig.yaml")).homography is not None
 
 
 @pytest.mark.dds
