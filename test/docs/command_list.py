@@ -41,11 +41,6 @@ RUN: dict[str, str] = {
     "segmif export segmif-rt segmif-rt.xml --format openvino --size 1280x720": "--size 64x64",
     "segmif bench --weights my_folder --against segmif-rt --backend onnxruntime openvino": _ONE_FRAME,
     "segmif bench --weights my_network segmif-rt": _ONE_FRAME,
-    # performance.md
-    "segmif bench": "--weights tiny.safetensors " + _ONE_FRAME,
-    "segmif bench --precision float32 bfloat16 --baseline plain --pairs FOLDER": "--weights tiny.safetensors "
-    + _ONE_FRAME,
-    "segmif bench --weights a.safetensors b.safetensors --size 640x480 320x240 --backend torch openvino": _ONE_FRAME,
     "segmif convert runs/segmif-s-fusion/last.safetensors --to segmif segmif-s.safetensors --float16": "",
 }
 
@@ -62,6 +57,7 @@ STARTED: dict[str, str] = {
     "segmif run --ros-args -p frame_budget_ms:=100.0": "active",
     "segmif run --ros-args -p registration:=stereo -p calibration_file:=calibration/rig.yaml"
     " -p watch_registration:=true": "registration stereo",
+    "segmif run --ros-args --enclave /segmif_node": "active",
     "segmif grid --camera-height 1.2 --odometry topic": "active",
     "segmif view": "http://",
 }
@@ -98,6 +94,9 @@ RUN_ELSEWHERE: dict[str, str] = {
     "segmif export segmif-rt *.onnx --format onnx *": _EXPORT,
     "segmif weights-report *": _REPORT,
     "segmif train config/*": _RECIPES,
+    "segmif bench": _BENCH,
+    "segmif bench --precision *": _BENCH,
+    "segmif bench --weights a.safetensors b.safetensors *": _BENCH,
     "python -m segmif_ros.training.compare *": _COMPARE,
     "torchrun *": "test/training/test_distributed.py::test_two_processes_give_the_gradients_of_one",
     "python -m segmif_ros.trials.overhead": _OVERHEAD,
@@ -138,7 +137,6 @@ NOT_RUN: dict[str, str] = {
     "docker *": "needs a container engine and a network",
     "SEGMIF_PARAMS=*": "needs a container engine and a network",
     "export ROS_SECURITY_*": _ROS,
-    "segmif run --ros-args --enclave *": _ROS,
     "segmif bench --weights random:mit_b3,9 --precision *": _MINUTES,
     "segmif bench --weights random:mit_b3,9 --backend torch *": _MINUTES,
     "segmif bench --weights segmif-s segmif-rt *": _DATA,

@@ -52,7 +52,7 @@ def test_cameras_are_recorded_and_calibrated_by_points_as_the_quick_start_says(
     started(*PROGRAM, *of_page("rig --ros-args"), *small, "-p", "loop_frames:=2").until("are rendered")
     monkeypatch.setenv("ROS_DOMAIN_ID", str(PROCESS_DOMAIN))
     monkeypatch.chdir(tmp_path)
-    assert cli.main([*of_page("record drive"), "--seconds", "2"]) == 0
+    assert cli.main([*of_page("record drive"), "--seconds", "5"]) == 0
     assert cli.main(of_page("calibrate points drive --click")) == 0
     Path("points.txt").write_text(POINTS)
     assert cli.main(of_page("calibrate points drive --points")) == 0
