@@ -12,6 +12,7 @@ from segmif_ros.data.published import PublishedDataset, dataset_names, open_data
 from segmif_ros.evaluation import engine_options
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.report_page import PAGE_FILE
+from segmif_ros.inference.weights import DEFAULT_WEIGHTS
 from segmif_ros.labels import FMB, LabelSet, label_set
 from segmif_ros.reporting.progress import progress_bar
 from segmif_ros.rig.preparation import Preparation, add_preparation_arguments, preparation_config
@@ -22,6 +23,7 @@ from segmif_ros.stream.pipeline_config import PipelineConfig
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.evaluation.own_method import OwnMethod
 
+_OUT = Path("out/evaluate")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `segmif evaluate`."""
@@ -49,7 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--name", default="", help="what the report and `segmif compare` call it")
     add_preparation_arguments(parser.add_argument_group("raw infrared, and images of two sizes: as the node"))
     engine_options.add_engine_arguments(parser)
-    engine_options.add_run_arguments(parser, "out/evaluate")
+    engine_options.add_run_arguments(parser, str(_OUT), "the names of ROOT and of what is judged")
+
+
+def _default_out(arguments: argparse.Namespace) -> Path:
+    """Return a folder that other data, weights or methods don't share."""
+    files = arguments.fused or arguments.labels or arguments.weights or DEFAULT_WEIGHTS
+    judged = arguments.name or arguments.baseline or "-".join(Path(each).stem for each in str(files).split(","))
+    return _OUT / f"{arguments.root.resolve().name}-{judged}"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     from segmif_ros.evaluation.evaluate import PROG, EvaluationConfig, evaluate, summary_lines
     from segmif_ros.evaluation.sequences import require_one_worker
 
+    arguments.out = arguments.out or _default_out(arguments)
     is_own = arguments.fused is not None or arguments.labels is not None
     temporal = from_values(PipelineConfig, given(arguments, PipelineConfig, ("temporal",))).temporal
     require_one_worker(

@@ -52,10 +52,11 @@ def _add(group: argparse._ActionsContainer, names: tuple[str, ...]) -> None:
     )
 
 
-def add_run_arguments(parser: argparse.ArgumentParser, out: str) -> None:
-    """Add where results go and how the work is spread."""
+def add_run_arguments(parser: argparse.ArgumentParser, out: str, below: str = "") -> None:
+    """Add where results go and how the work is spread; ``below`` says which folder of ``out`` the command chooses."""
     group = parser.add_argument_group("run")
-    group.add_argument("--out", type=Path, default=Path(out), help="folder of the results (default: %(default)s)")
+    default = f"{out}/ and {below}" if below else out
+    group.add_argument("--out", type=Path, default=None if below else Path(out), help=f"folder (default: {default})")
     group.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
     group.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster, instead of processes")
     group.add_argument("--fresh", action="store_true", help="start again instead of resuming what --out holds")

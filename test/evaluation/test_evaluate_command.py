@@ -50,6 +50,14 @@ def test_a_folder_of_fused_images_is_judged(pairs: Path, tmp_path: Path) -> None
     assert report["pairs"]["processed"] == 2 and report["fusion"]["all"]["SSIM"]["pairs"] == 2
 
 
+def test_other_methods_get_another_folder(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for judged in (("--baseline", "average"), ("--baseline", "maximum"), ("--fused", str(pairs / "visible"))):
+        assert cli.main(["evaluate", str(pairs), "--dataset", "pairs", *judged, "--fusion-metrics", "EN"]) == 0
+    names = {each.name.removeprefix(f"{pairs.name}-") for each in Path("out/evaluate").iterdir()}
+    assert names == {"average", "maximum", "visible"}
+
+
 def test_label_maps_of_a_method_are_judged_with_or_without_fused_images(pairs: Path, tmp_path: Path) -> None:
     for name in ("00001D", "00002N"):
         write(tmp_path / "found" / f"{name}.png", np.ones(SIZE, np.uint8))

@@ -100,7 +100,13 @@ def render(
             ],
             sections=(
                 Section(title="How sure the grid is", items=(Plot(title="Reliability", svg=reliability),)),
-                Section(title="Grids beside the truth", items=tuple(samples), legend=legend_of(label_set)),
+                Section(
+                    title="Grids beside the truth",
+                    text="Grid and truth seen from above: light is free, the redder the costlier, dark is unknown; the "
+                    "arrow is the robot. Colours of the labels:",
+                    items=tuple(samples),
+                    legend=legend_of(label_set),
+                ),
             ),
             tables=tables(results),
             notes=about,
