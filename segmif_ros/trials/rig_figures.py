@@ -3,7 +3,7 @@
 
 $ python -m segmif_ros.trials.rig_figures --out out/rig_figures
 $ python -m segmif_ros.trials.rig_figures --out out/rig_figures --parts board,scene --seeds 5
-$ python -m segmif_ros.trials.rig_figures --out out/rig_figures --parts drift,warped --pairs FOLDER
+$ python -m segmif_ros.trials.rig_figures --out out/rig_figures --parts drift,own,warped --pairs FOLDER
 
 Each row is a function of its part and seed, and is kept in OUT/records.jsonl as soon as it is there: an interrupted run
 resumes. The tables are printed, and in OUT/tables.md.
@@ -23,9 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.arrays import Image
 from segmif_ros.command_line import run_module
-from segmif_ros.data.image_files import read_grey, read_rgb
 from segmif_ros.data.pair_folder import PairFolder
 from segmif_ros.evaluation.segmentation_metrics import ConfusionMatrix
 from segmif_ros.files import replace_file
@@ -38,7 +36,7 @@ from segmif_ros.rig.calibrating.board_rig import calibrate_board
 from segmif_ros.rig.calibrating.views import BoardCollector
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.camera_model import CameraModel
-from segmif_ros.rig.drift import DriftWatch, single_view_score
+from segmif_ros.rig.drift import DriftWatch
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.registration import Registration, RegistrationConfig
 from segmif_ros.rig.registration_modes import make_registration
@@ -46,14 +44,25 @@ from segmif_ros.ros.simulator.board_view import HeldBoard, planned_pose, pose_in
 from segmif_ros.ros.simulator.rigs import random_rig
 from segmif_ros.scenes import RoadScene
 from segmif_ros.scenes.scene import Pinhole
+from segmif_ros.trials.rig_drift_figures import (
+    FIRST_SEED,
+    drift_table,
+    measure_drift,
+    measure_file,
+    measure_own,
+    own_field,
+    own_table,
+)
 from segmif_ros.trials.rig_scene_figures import WARPS, measure_scene, measure_warped, scene_table, warped_table
 
 PROG = "rig_figures"
-PARTS = ("parallax", "drift", "fog", "scene", "night", "warped", "board", "careless", "alarms")
+PARTS = ("parallax", "drift", "fog", "own", "scene", "night", "warped", "board", "careless", "alarms")
+_OF_PAIRS = ("own", "warped")
 SEEDS = {
-    "parallax": 90,
+    "parallax": 240,
     "drift": 30,
     "fog": 30,
+    "own": 1,
     "scene": 20,
     "night": 20,
     "warped": WARPS,
@@ -62,12 +71,12 @@ SEEDS = {
     "alarms": 60,
 }
 BOARD = Board(kind="checkerboard", columns=8, rows=6, spacing_m=0.08)
-SHIFTS_PX = (2, 4, 8)
 ERROR_DEPTH_M = 10.0
 ALARM_VIEWS = 60  # looks of a minute
 BASELINE_M = 0.2
 VIEW = 384, 288
-_FIRST_SEED = 5_100_000  # scenes that no weights were trained on
+_FOR_DEVELOPMENT = range(100, 200)  # scenes of the parallax part that registration was developed on: not measured
+_BEFORE = 8  # frames at 10 Hz that a driving camera has seen
 _PERSON, _CLASSES = 8, 15
 _REDRAWS = 200
 
@@ -103,40 +112,13 @@ def measure_board(seed: int, *, planned: bool = True) -> Row:
     return {**_against(found, truth, ERROR_DEPTH_M), **_model_errors(found, truth), "said_px": made.expected_px}
 
 
-def measure_drift(seed: int, pairs: tuple[Image, Image] | None = None, weather: str = "any") -> Row:
-    """Score one pair, by day, dusk or night, where it is and after each kind of move.
-
-    A roll and a zoom are about the middle, and displace the corners of the middle half by so many pixels.
-    """
-    if pairs is None:
-        light = ("day", "dusk", "night")[seed % 3]
-        frame = RoadScene(_FIRST_SEED + seed, 240, 320, lighting=light, weather=weather).frame(1.0)
-        pairs = frame.infrared8, frame.rgb
-    infrared, rgb = pairs
-    height, width = infrared.shape
-    middle, corner = (0.5 * (width - 1), 0.5 * (height - 1)), np.hypot(0.25 * width, 0.25 * height)
-    rng, row = np.random.default_rng(seed), {"0": single_view_score(infrared, rgb)}
-    for moved_px in SHIFTS_PX:
-        angle, sign = rng.uniform(0, 2 * np.pi), rng.choice((-1, 1))
-        by = sign * moved_px / corner
-        moves = {
-            "shift": np.array([[1, 0, moved_px * np.cos(angle)], [0, 1, moved_px * np.sin(angle)]]),
-            "roll": cv2.getRotationMatrix2D(middle, float(np.degrees(by)), 1.0),
-            "zoom": cv2.getRotationMatrix2D(middle, 0.0, float(1 + by)),
-        }
-        for kind, move in moves.items():
-            moved = cv2.warpAffine(infrared, move, (width, height), borderMode=cv2.BORDER_REPLICATE)
-            row[f"{kind} {moved_px}"] = single_view_score(moved, rgb)
-    return row
-
-
 def measure_alarms(seed: int) -> Row:
     """Drive a minute with 10 cm between the cameras, registered at 10 m, and look once a second."""
     calibration = _side_by_side(240.0, (320, 240), 0.1)
     registration = Registration(RegistrationConfig(mode="stereo", reference_depth_m=ERROR_DEPTH_M), calibration)
     watch = DriftWatch(parallax=(registration.displacement(1e9), registration.displacement(3.0)))
     light = ("day", "dusk", "night")[seed % 3]
-    scene = RoadScene(_FIRST_SEED + 1000 + seed, 240, 320, lighting=light)
+    scene = RoadScene(FIRST_SEED + 1000 + seed, 240, 320, lighting=light)
     pinhole = Pinhole(width=320, height=240, focal_px=240.0, centre_u=159.5, centre_v=110.0)
     alarms, told, worst = 0, 0, 0.0
     for second in range(ALARM_VIEWS):
@@ -162,12 +144,13 @@ class Parallax:
             from segmif_ros.inference.engine import Engine, EngineConfig
 
             self._engine = Engine(EngineConfig(weights=("segmif-rt",), device="cpu"))
+        seed += len(_FOR_DEVELOPMENT) if seed >= _FOR_DEVELOPMENT.start else 0
         light = ("day", "dusk", "night")[seed % 3]
         given = {"lighting": light, "weather": "any"}
         # as weights reports render them: views that the weights were trained on
-        aligned = RoadScene(_FIRST_SEED + seed, VIEW[1], VIEW[0], **given).frame(1.0)  # type: ignore[arg-type]
+        aligned = RoadScene(FIRST_SEED + seed, VIEW[1], VIEW[0], **given).frame(1.0)  # type: ignore[arg-type]
         apart = RoadScene(
-            _FIRST_SEED + seed, VIEW[1], VIEW[0], infrared_baseline_m=BASELINE_M, **given  # type: ignore[arg-type]
+            FIRST_SEED + seed, VIEW[1], VIEW[0], infrared_baseline_m=BASELINE_M, **given  # type: ignore[arg-type]
         )  # fmt: skip
         infrared = apart.frame(1.0).infrared8
         pinhole, depth_m = apart.own_view(1.0)
@@ -182,7 +165,8 @@ class Parallax:
             "plane at 10 m (default)": (infrared, RegistrationConfig(mode="stereo")),
             "plane at infinity": (infrared, RegistrationConfig(mode="stereo", reference_depth_m=1e8)),
             "ground, 20 m beyond": (infrared, RegistrationConfig(mode="ground", reference_depth_m=20.0)),
-            "adaptive, no depth": (infrared, RegistrationConfig(mode="adaptive")),
+            "adaptive, first frame": (infrared, RegistrationConfig(mode="adaptive")),
+            "adaptive, after 0.8 s of driving": (infrared, RegistrationConfig(mode="adaptive")),
             "depth, exact": (infrared, RegistrationConfig(mode="depth")),
             "depth, 5 % noise": (infrared, RegistrationConfig(mode="depth")),
         }
@@ -191,10 +175,14 @@ class Parallax:
             if config is not None:
                 registration = make_registration(config, level)
                 if config.mode == "depth":
-                    registration.take_depth(0, depth_m * (1 + 0.05 * noise) if "noise" in name else depth_m)  # type: ignore[union-attr]
+                    measured_m = depth_m * (1 + 0.05 * noise) if "noise" in name else depth_m
+                    registration.take_depth(100_000_000 * _BEFORE, measured_m)  # type: ignore[union-attr]
                 registration.prepare()
+                for k in range(_BEFORE if "driving" in name else 0):
+                    before = apart.frame(1.0 - 0.1 * (_BEFORE - k))
+                    registration.apply(before.infrared8, before.rgb, 100_000_000 * k)
                 started = time.process_time()
-                image = registration.apply(image, aligned.rgb, 0).infrared
+                image = registration.apply(image, aligned.rgb, 100_000_000 * _BEFORE).infrared
                 row["ms"][name] = 1e3 * (time.process_time() - started)
             matrix = ConfusionMatrix(_CLASSES)
             matrix.update(aligned.labels, self._engine.infer(image, aligned.rgb).labels)
@@ -209,7 +197,7 @@ def tables(rows: dict[str, dict[int, Row]]) -> str:
     """Return all tables as Markdown."""
     makers: dict[str, Callable[[list[Row]], str]] = {
         "board": _board_table, "careless": _board_table, "scene": scene_table, "night": scene_table,
-        "warped": warped_table, "drift": _drift_table, "fog": _drift_table, "alarms": _alarms_table,
+        "warped": warped_table, "drift": drift_table, "fog": drift_table, "own": own_table, "alarms": _alarms_table,
         "parallax": _parallax_table,
     }  # fmt: skip
     parts = []
@@ -232,16 +220,6 @@ def _board_table(rows: list[Row]) -> str:
         values = np.array([abs(row[key]) for row in good])
         lines.append(f"| {label} | {np.median(values):.2f} | {values.max():.2f} |")
     return "\n".join([*lines, "", f"{len(rows) - len(good)} of {len(rows)} refused."])
-
-
-def _drift_table(rows: list[Row]) -> str:
-    lines = ["| AUROC, one pair | 2 px | 4 px | 8 px |", "|---|---|---|---|"]
-    good = np.array([row["0"] for row in rows])
-    for kind in ("shift", "roll", "zoom"):
-        bad = [np.array([row[f"{kind} {moved_px}"] for row in rows])[:, None] for moved_px in SHIFTS_PX]
-        cells = [f"{np.mean((each > good) + 0.5 * (each == good)):.3f}" for each in bad]
-        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def _alarms_table(rows: list[Row]) -> str:
@@ -339,11 +317,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is measured."""
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
-        "--parts", default=",".join(each for each in PARTS if each != "warped"),
+        "--parts", default=",".join(each for each in PARTS if each not in _OF_PAIRS),
         help=f"of {', '.join(PARTS)} (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=0, help="of each part; 0: as many as the documentation's tables")
-    parser.add_argument("--pairs", type=Path, help="drift, warped: a folder of registered pairs")
+    parser.add_argument("--pairs", type=Path, help="drift, own, warped: a folder of registered pairs")
+    parser.add_argument(
+        "--without", type=Path, help="drift: other pairs of that rig, whose own displacement is taken off first"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -373,20 +354,26 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _named(folder: Path) -> str:
+    """Return a folder's last two names: data sets have parts of one name."""
+    return "/".join(folder.resolve().parts[-2:])
+
+
 def _measure_of(part: str, options: argparse.Namespace) -> tuple[str, Callable[[int], Row], int]:
     count = options.seeds or SEEDS[part]
-    if part == "warped":
-        if not options.pairs:
-            raise RunError("--parts warped needs --pairs: a folder of registered pairs of one rig")
-        return f"warped {options.pairs.name}", partial(measure_warped, files=PairFolder(options.pairs).files), count
-    if part == "drift" and options.pairs:
-        files = PairFolder(options.pairs).files
-
-        def measure(seed: int) -> Row:
-            pair = files[seed]
-            return measure_drift(seed, (read_grey(pair.infrared).astype(np.uint8), read_rgb(pair.rgb)))
-
-        return f"drift on {options.pairs.name}", measure, len(files)
+    if part in _OF_PAIRS and not options.pairs:
+        raise RunError(f"--parts {part} needs --pairs: a folder of registered pairs of one rig")
+    if part in _OF_PAIRS or (part == "drift" and options.pairs):
+        files, name = PairFolder(options.pairs).files, _named(options.pairs)
+        if part == "warped":
+            return f"warped {name}", partial(measure_warped, files=files), count
+        if part == "own":
+            return f"own displacement of {name}", partial(measure_own, files=files), 1
+        if not options.without:
+            return f"drift on {name}", partial(measure_file, files=files), len(files)
+        field, _ = own_field(PairFolder(options.without).files)
+        name = f"drift on {name} without the displacement of {_named(options.without)}"
+        return name, partial(measure_file, files=files, field=field), len(files)
     measures: dict[str, Callable[[int], Row]] = {
         "board": measure_board, "careless": partial(measure_board, planned=False), "scene": measure_scene,
         "night": partial(measure_scene, light="night"),

@@ -27,6 +27,7 @@ BAR_PX = 1.5
 _PLANES_M = (8.0, 10.0, 15.0, 20.0, 30.0, 60.0, 1e8)
 _FAR_M = 1e9  # a rotation is what is left at infinity
 _EVERY = 131  # pixels that errors are taken at
+_BEYOND_M = 2.0  # what is nearer isn't counted for a homography: some streets begin behind a vehicle 1 m away
 
 Row = dict[str, Any]
 
@@ -58,9 +59,10 @@ def measure_scene(seed: int, light: str = "day") -> Row:
             # one map for all distances: held against what each pixel shows, like the best plane that is known exactly
             mapping = homography_mapping(found.homography, "rgb")
             planes = [stereo_mapping(infrared, rgb, mount, depth_plane(at_m), "rgb") for at_m in _PLANES_M]
-            of_planes = [np.mean([_off_px(plane, each.depth_m, truth) for each in seen]) for plane in planes]
-            row[name]["best_plane_px"] = float(min(of_planes))
-            row[name]["mean_px"] = float(np.mean([_off_px(mapping, each.depth_m, truth) for each in seen]))
+            depths = [each.depth_m for each in seen]
+            row[name]["best_plane_px"] = min(_mean_off_px(plane, depths, truth, _BEYOND_M) for plane in planes)
+            row[name]["mean_px"] = _mean_off_px(mapping, depths, truth, _BEYOND_M)
+            row[name]["with_near_px"] = _mean_off_px(mapping, depths, truth, 0.0)
         else:
             assert found.extrinsics is not None
             mapping = stereo_mapping(infrared, rgb, found.extrinsics, depth_plane(_FAR_M), "rgb")
@@ -108,6 +110,7 @@ def scene_table(rows: list[Row]) -> str:
         lines.append(f"| {name} | {len(found)} | {len(rows) - len(found)} | {_spread(found, 'mean_px')} | {said} |")
         if found and "best_plane_px" in found[0]:
             lines.append(f"| the best plane, exactly | | | {_spread(found, 'best_plane_px')} | |")
+            lines.append(f"| homography, with what is nearer than 2 m | | | {_spread(found, 'with_near_px')} | |")
     return "\n".join(lines)
 
 
@@ -139,8 +142,15 @@ def _warp_of(seed: int, width: int, height: int) -> npt.NDArray[np.float64]:
     return np.asarray(cv2.getPerspectiveTransform(corners.astype(np.float32), moved.astype(np.float32)), np.float64)
 
 
-def _off_px(mapping: Mapping, depth_m: npt.NDArray[np.float32], truth: RigCalibration) -> float:
-    """Return how far a mapping is off for what the RGB camera sees, in RGB pixels, on the mean."""
+def _mean_off_px(
+    mapping: Mapping, depths_m: Sequence[npt.NDArray[np.float32]], truth: RigCalibration, beyond_m: float
+) -> float:
+    """Return the mean over frames of `_off_px`; a frame that shows nothing so far away doesn't count."""
+    return float(np.nanmean([_off_px(mapping, each, truth, beyond_m) for each in depths_m]))
+
+
+def _off_px(mapping: Mapping, depth_m: npt.NDArray[np.float32], truth: RigCalibration, beyond_m: float = 0.0) -> float:
+    """Return how far a mapping is off for what the RGB camera sees so far away, in RGB pixels, on the mean."""
     infrared, rgb, mount = truth.infrared, truth.rgb, truth.extrinsics
     assert infrared is not None
     assert rgb is not None
@@ -151,7 +161,9 @@ def _off_px(mapping: Mapping, depth_m: npt.NDArray[np.float32], truth: RigCalibr
     nearness, back = 1.0 / depth_m[v, u], mount.inverse()
     rays = np.concatenate([rays, np.ones((len(rays), 1))], axis=1)
     there, seen = infrared.pixels(rays @ back.rotation.T + nearness[:, None] * back.translation_m)
-    seen &= known & ((there >= 0) & (there <= np.array(infrared.size) - 1)).all(axis=1)
+    seen &= known & (depth_m[v, u] >= beyond_m) & ((there >= 0) & (there <= np.array(infrared.size) - 1)).all(axis=1)
+    if not seen.any():
+        return float("nan")
     off = there[seen] - mapping.to_other(here[seen])[0]
     return float(rgb.K[0, 0] / infrared.K[0, 0] * np.hypot(*off.T).mean())
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segmif_ros.rig.calibrating.scene_calibration import MIN_FRAMES, calibrate_scene
-from segmif_ros.rig.calibrating.scene_fit import fit
+from segmif_ros.rig.calibrating.scene_fit import NEARNESS, fit
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.lens import DivisionLens
@@ -62,6 +62,23 @@ def test_views_without_anything_in_common_are_refused_with_what_to_do() -> None:
         calibrate_scene(pairs)
 
 
+def test_a_frame_that_lies_elsewhere_is_left_out_and_counted() -> None:
+    # as where a vehicle right before the cameras fills the view
+    pairs = [(255 - shapes(seed), np.dstack([shapes(seed)] * 3)) for seed in range(MIN_FRAMES + 1)]
+    near = cv2.warpAffine(pairs[0][0], np.array([[1.0, 0, 12], [0, 1, 0]]), (320, 240), borderMode=cv2.BORDER_REPLICATE)
+    result = calibrate_scene([(near, pairs[0][1]), *pairs[1:]])
+    assert (result.frames, result.frames_given) == (MIN_FRAMES, MIN_FRAMES + 1)
+    assert f"{MIN_FRAMES} of {MIN_FRAMES + 1} frames" in result.verdict
+    corners = np.array([[20.0, 20], [300, 20], [300, 220]])
+    assert np.hypot(*(result.calibration.homography.to_rgb(corners) - corners).T).max() < 1.0
+
+
+def test_an_answer_that_may_be_off_by_more_than_is_accepted_is_refused() -> None:
+    pairs = [(255 - shapes(seed), np.dstack([shapes(seed)] * 3)) for seed in range(MIN_FRAMES)]
+    with pytest.raises(CalibrationError, match=r"may be off by .*board"):
+        calibrate_scene(pairs, accept_px=0.01)
+
+
 def test_too_few_views_are_refused() -> None:
     with pytest.raises(CalibrationError, match="8 at least"):
         calibrate_scene([(shapes(0), np.dstack([shapes(0)] * 3))] * 3)
@@ -99,3 +116,20 @@ def test_parts_that_tell_nothing_do_not_move_the_fit() -> None:
     found = fit(chances, slopes, np.zeros(2), np.full(2, 10.0), np.ones(3, bool), noises_px=(3.0, 1.0))
     assert found.step == pytest.approx(move, abs=0.1)
     assert found.trust[2] < found.trust[0]
+
+
+def test_rows_that_are_nearer_than_typical_are_no_turn_of_the_camera() -> None:
+    # one row is far; three are as near as few things are, and displaced by parallax
+    side, row = 17, np.repeat(np.arange(4), 5)
+    nearer = np.zeros((len(NEARNESS), 20, 2))
+    nearer[..., 0] = 15 * NEARNESS[:, None]
+    chances = np.zeros((20, side, side))
+    chances[row == 0, side // 2, side // 2] = 1
+    chances[row > 0, side // 2, side // 2 + 3] = 1
+    slopes = np.tile(np.eye(2), (20, 1, 1))
+    given = {"noises_px": (2.0, 1.0), "nearer": nearer}
+    used, free = np.ones(20, bool), np.full(2, 10.0)
+    by_row = fit(chances, slopes, np.zeros(2), free, used, rows=row, **given)
+    all_alike = fit(chances, slopes, np.zeros(2), free, used, **given)
+    assert abs(by_row.step[0]) < 0.3
+    assert abs(all_alike.step[0]) > 1.0

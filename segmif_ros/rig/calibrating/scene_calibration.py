@@ -33,10 +33,14 @@ MIN_FRAMES = 8
 MAX_FRAMES = 40
 ACCEPT_PX = 1.5  # mean over the view, RGB pixels
 COMMON = 2.0  # how much larger the error is than the scatter of frames and parts, which err alike
-_MISFIT = 1.2  # what is displaced within parts comes on top
+_TYPICAL_OFF = 0.015  # 1/m, by which a drive's nearness may differ from the typical one that a rotation counts on
+_MISFIT = 0.8  # share of the parts' own displacements that is error; the rest is the noise of their peaks
+TO_SPARE = 1.25  # the error may be so many times the expected one: one rig in ten is worse
 MIN_SHARPNESS = 4.5  # of the coarse similarity
 MIN_TILES = 12  # of 80, that infrared covers
 MIN_TRUST = 0.6  # share of them that follow the model
+_TRUSTED = 0.5  # from which on a part does
+MIN_AGREEING = 0.75  # share of the frames whose whole view agrees best where the model puts it
 MIN_LENS = 0.004  # strength below which there is none: a pixel or two in the corners
 MIN_LENS_DEVIATIONS = 3.0
 
@@ -60,10 +64,11 @@ class SceneResult:
         calibration: A homography, or cameras and extrinsics.
         deviation_px: Mean standard deviation over the view of where infrared content is put, RGB pixels.
         expected_px: Mean error to expect over the view, RGB pixels: with what frames have in common, and for a
-            homography with what near and far parts are displaced by.
+            homography with what near and far parts are displaced by. `TO_SPARE` times it is accepted.
         covariance: Of the fitted parameters, see `segmif_ros.rig.calibrating.scene_models`; of a rotation, rad^2.
         tiles: How many tiles speak.
-        frames: How many frames.
+        frames: How many frames agree with it.
+        frames_given: How many were compared.
     """
 
     calibration: RigCalibration
@@ -72,12 +77,14 @@ class SceneResult:
     covariance: Float64Array
     tiles: int
     frames: int
+    frames_given: int
 
     @property
     def verdict(self) -> str:
         """One line."""
         word = "good" if self.expected_px < 0.8 else "fair"
-        seen = f"{self.tiles} parts of the view in {self.frames} frames"
+        all_of_them = "" if self.frames == self.frames_given else f" of {self.frames_given}"
+        seen = f"{self.tiles} parts of the view in {self.frames}{all_of_them} frames"
         return f"{word}: {self.expected_px:.1f} px to be expected, from {seen}"
 
 
@@ -98,7 +105,8 @@ def calibrate_scene(
         translation_m: (3,) position of the infrared camera in the RGB camera's frame, measured with a ruler; for
             ``cameras``. None: 0.
         fov_ratio: The infrared camera's field of view by the RGB camera's, as a guess; None: looked for.
-        accept_px: Mean error to be expected, RGB pixels, above which there is no calibration.
+        accept_px: Mean error, RGB pixels, that must not be exceeded; `TO_SPARE` times the expected one is held
+            against it.
 
     Raises:
         CalibrationError: If the images don't tell; one line with what to do.
@@ -115,30 +123,43 @@ def calibrate_scene(
         parameters, found = search.refine(np.zeros(3), _STAGES)
     else:
         search, parameters, found = _homography(frames, fov_ratio)
+    if search.used.sum() < MIN_TILES:
+        raise CalibrationError(_unsure("infrared covers too little of the RGB view"))
+    if cameras is None:
+        agree = frames.agreeing(search.model, parameters)
+        if agree.sum() < max(MIN_FRAMES, MIN_AGREEING * len(chosen)):
+            raise CalibrationError(_unsure(f"only {agree.sum()} of {len(chosen)} frames agree with one homography"))
+        if not agree.all():  # as where something near fills the view
+            frames = frames.part(agree)
+            search = _Search(frames, search.model)
+            parameters, found = search.refine(parameters, _STAGES[-2:])
     drawn = search.redrawn()
     trusted, used = found.trust.sum(), search.used.sum()
-    if used < MIN_TILES:
-        raise CalibrationError(_unsure("infrared covers too little of the RGB view"))
     if trusted < MIN_TRUST * used:
         raise CalibrationError(_unsure(f"only {trusted:.0f} of {used} parts of the view agree"))
     deviation_px = frames.scale * search.deviation(parameters, drawn)
     misfit_px = frames.scale * search.misfit(found) if cameras is None else 0.0
-    expected_px = float(np.hypot(COMMON * deviation_px, _MISFIT * misfit_px))
-    if not np.isfinite(expected_px) or deviation_px > accept_px:
-        raise CalibrationError(_unsure(f"it may be off by {deviation_px:.1f} px"))
-    if expected_px > accept_px:
+    common_px = COMMON * deviation_px
+    if search.model.translation:
+        common_px = float(np.hypot(deviation_px, frames.scale * search.parallax_px(parameters, _TYPICAL_OFF)))
+    expected_px = float(common_px + _MISFIT * misfit_px)
+    at_most_px = TO_SPARE * expected_px
+    if not np.isfinite(expected_px) or TO_SPARE * common_px > accept_px:
+        raise CalibrationError(_unsure(f"it may be off by {TO_SPARE * common_px:.1f} px"))
+    if at_most_px > accept_px:
         raise CalibrationError(
-            f"no homography fits the view to {accept_px:g} px: its parts are off by {expected_px:.1f} px: near ones "
-            "against far ones, or too few views; calibrate each camera with a board, and give the file with --known, "
-            "or allow more with --accept-px"
+            f"no homography is sure to fit the view to {accept_px:g} px: it may be off by {at_most_px:.1f} px: near "
+            "parts against far ones, or too few views; calibrate each camera with a board, and give the file with "
+            "--known, or allow more with --accept-px"
         )
     return SceneResult(
         calibration=search.model.calibration(parameters, frames.infrared_size, frames.rgb_size),
         deviation_px=deviation_px,
         expected_px=expected_px,
         covariance=np.atleast_2d(np.cov(drawn.T)),
-        tiles=int(np.sum(found.trust > 0.5)),
-        frames=len(chosen),
+        tiles=int(np.sum(found.trust > _TRUSTED)),
+        frames=len(frames),
+        frames_given=len(chosen),
     )
 
 
@@ -164,6 +185,7 @@ class _Search:
         self._frames = frames
         self._surfaces: Surfaces = np.zeros((0, 0, 0, 0), np.float32)
         self._slopes = np.zeros((0, 2, 0))
+        self._middles, self._rows = np.zeros((0, 2)), np.zeros(0, np.int64)
         self._nearer: Float64Array | None = None
         self._before = np.zeros(0)
         self._noises: tuple[float, ...] = (1.0,)
@@ -175,11 +197,11 @@ class _Search:
         for rows, columns, reach, noises in stages:
             tiles = make_tiles(*self._frames.size, rows, columns)
             self._surfaces, self.used = self._frames.surfaces(self.model, parameters, tiles, reach)
-            middles = np.array([each.centre for each in tiles])
-            self._slopes = displacements(self.model, parameters, middles)
+            self._middles, self._rows = np.array([each.centre for each in tiles]), np.repeat(np.arange(rows), columns)
+            self._slopes = displacements(self.model, parameters, self._middles)
             self._nearer = None
             if self.model.translation:
-                moves = np.stack([parallax(self.model, parameters, middles, each) for each in NEARNESS])
+                moves = np.stack([parallax(self.model, parameters, self._middles, each) for each in NEARNESS])
                 self._nearer = np.where(np.isfinite(moves), moves, 1e3)
             self._before, self._noises = parameters, noises
             found = self._fit(self._surfaces, slice(None))
@@ -206,11 +228,17 @@ class _Search:
         moved = slopes[inside] @ (drawn - parameters).T
         return float(np.sqrt((moved**2).sum(axis=1).mean(axis=1)).mean())
 
+    def parallax_px(self, parameters: Float64Array, nearness: float) -> float:
+        """Return by how much things so near are displaced against far ones, on the mean, in fine pixels."""
+        moved = parallax(self.model, parameters, self._middles[self.used], nearness)
+        return float(np.hypot(*moved.T).mean())
+
     def misfit(self, found: Fitted) -> float:
-        """Return how far the parts' own displacements are from the model's, on the mean, in fine pixels."""
+        """Return how far the parts' own displacements are from the model's, the median part, in fine pixels."""
         own = np.array([peak(each)[:2] for each in self._surfaces.mean(axis=0)])
         off = np.hypot(*(own - self._slopes @ found.step).T)
-        return float((off * found.trust).sum() / max(found.trust.sum(), 1e-9))
+        # the mean would be that of dark parts, whose peaks lie anywhere
+        return float(np.median(off[found.trust > _TRUSTED]))
 
     def _fit(self, surfaces: Surfaces, parts: Float64Array | slice) -> Fitted:
         return fit(
@@ -221,6 +249,7 @@ class _Search:
             self.used[parts],
             noises_px=self._noises,
             nearer=None if self._nearer is None else self._nearer[:, parts],
+            rows=self._rows[parts],
         )
 
 

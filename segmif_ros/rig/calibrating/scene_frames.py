@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import cv2
@@ -21,6 +22,8 @@ _SCALES = np.geomspace(0.5, 1.6, 25)
 _ROLLS = np.radians(np.arange(-6.0, 6.01, 1.5))
 _EDGE_PX = 7  # nothing is to agree with the border of the infrared image
 _COVERED = 0.6  # of a tile, from which on it is compared
+_WHOLE: tuple[int, int, int] = (4, 5, 14)  # rows, columns and reach that whole frames are compared with
+_HERE_PX, _ELSEWHERE_PX = 3, 5  # displacements up to and from which a frame's agreement is here, and elsewhere
 
 Pair = tuple[Array, Array]
 
@@ -51,6 +54,29 @@ class ComparedPairs:
         self._edges = [edge_orientations(each) for each in self.rgb]
         u, v = np.meshgrid(np.arange(self.size[0], dtype=np.float64), np.arange(self.size[1], dtype=np.float64))
         self._pixels = np.stack([u.ravel(), v.ravel()], axis=1)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.rgb)
+
+    def part(self, chosen: Mask) -> ComparedPairs:
+        """Return the pairs that are chosen, a (F,) mask."""
+        found = copy.copy(self)
+        found.infrared, found.rgb, found._edges = (
+            [each for each, kept in zip(images, chosen, strict=True) if kept]
+            for images in (self.infrared, self.rgb, self._edges)
+        )
+        return found
+
+    def agreeing(self, model: SceneModel, parameters: Float64Array) -> Mask:
+        """Return (F,) whether a frame as a whole agrees better as the model has it than displaced."""
+        rows, columns, reach = _WHOLE
+        surfaces, used = self.surfaces(model, parameters, make_tiles(*self.size, rows, columns), reach)
+        whole = surfaces[:, used].mean(axis=1)
+        v, u = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+        off = np.hypot(v, u)
+        here, elsewhere = (whole[:, where].max(axis=1) for where in (off <= _HERE_PX, off >= _ELSEWHERE_PX))
+        return np.asarray(here > elsewhere)
 
     def surfaces(
         self, model: SceneModel, parameters: Float64Array, tiles: list[Tile], reach_px: int
