@@ -3,6 +3,7 @@
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,19 @@ def test_the_files_that_the_architecture_points_to_exist() -> None:
         for name in re.findall(r"`([\w/]+\.py)`", text):
             places = (PACKAGE / name, PACKAGE.parent / name)
             assert any(place.exists() for place in places), f"{page}: {name}"
+
+
+# names that mean the same in each room: a room has one command, one configuration, its errors, its messages
+IN_EVERY_ROOM = {
+    *("__init__.py", "__main__.py", "command.py", "config.py", "errors.py"),
+    *("bench.py", "messages.py", "grid_messages.py"),
+}
+
+
+def test_a_file_name_means_one_thing() -> None:
+    names = Counter(path.name for path in SOURCES)
+    twice = {name for name, count in names.items() if count > 1}
+    assert twice <= IN_EVERY_ROOM
 
 
 def test_the_plan_of_layers_has_no_circle() -> None:

@@ -16,7 +16,7 @@ from segmif_ros.imaging.encodings import ImageBuffer
 from segmif_ros.ros.health import InputFacts
 from segmif_ros.ros.messages import image_buffer, stamp_ns
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, mismatch, overridable
-from segmif_ros.stream.losses import LossWatch
+from segmif_ros.stream.lost_frames import LossWatch
 from segmif_ros.stream.processing import Frame
 from segmif_ros.stream.stamps import StampWatch
 from segmif_ros.stream.statistics import RateMeter

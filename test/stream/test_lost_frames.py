@@ -3,7 +3,7 @@
 
 import pytest
 
-from segmif_ros.stream.losses import LossWatch
+from segmif_ros.stream.lost_frames import LossWatch
 
 
 def watch(*numbers, publisher="camera") -> LossWatch:
