@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import cv2
 import numpy as np
@@ -91,8 +91,8 @@ def export(path: Path, out: Path, config: ExportConfig, advance: Callable[[int],
     with open_bag(path, config.topics) as bag, ResultFolder(out, PROG, again=False):
         found_truth = bag.index_truth() if config.topics.labels else 0
         facts = PairingFacts()
-        skipped: list[dict[str, Any]] = []
-        entries: list[dict[str, Any]] = []
+        skipped: list[SkippedPair] = []
+        entries: list[ExportedPair] = []
         try:
             for ready in _chosen(bag, config, facts, skipped, advance):
                 entries.append(_write(bag, out, ready, len(entries), config))
@@ -118,11 +118,37 @@ def export(path: Path, out: Path, config: ExportConfig, advance: Callable[[int],
     return len(entries)
 
 
+class ExportedFile(TypedDict):
+    """A file of a pair, below the folder."""
+
+    file: str
+    sha256: str
+
+
+class ExportedPair(TypedDict):
+    """A pair's entry of the manifest; files by the folder of their kind."""
+
+    name: str
+    split: str
+    rgb_stamp_ns: int
+    infrared_stamp_ns: int
+    offset_ns: int
+    files: dict[str, ExportedFile]
+
+
+class SkippedPair(TypedDict):
+    """A pair that can't be decoded or registered."""
+
+    pair: int
+    stamp_ns: int
+    reason: str
+
+
 def _chosen(
     bag: Bag,
     config: ExportConfig,
     facts: PairingFacts,
-    skipped: list[dict[str, Any]],
+    skipped: list[SkippedPair],
     advance: Callable[[int], None],
 ) -> Iterator[_Ready]:
     """Yield the pairs to be written; the gain sees every pair, so that it is what the node's would be."""
@@ -149,7 +175,7 @@ def _chosen(
         yield _Ready(pair=pair, infrared=registered.infrared, rgb=registered.rgb)
 
 
-def _write(bag: Bag, out: Path, ready: _Ready, number: int, config: ExportConfig) -> dict[str, Any]:
+def _write(bag: Bag, out: Path, ready: _Ready, number: int, config: ExportConfig) -> ExportedPair:
     """Write one pair, and its label map if there is one; return its line of the manifest."""
     split = "test" if config.test_every and number % config.test_every == config.test_every - 1 else "train"
     name = f"{number + 1:05d}.png"
@@ -163,7 +189,7 @@ def _write(bag: Bag, out: Path, ready: _Ready, number: int, config: ExportConfig
             sizes = [f"{each.shape[1]}x{each.shape[0]}" for each in (labels, ready.infrared)]
             raise BagError(f"{bag.path}: the ground truth is {sizes[0]} and the images are {sizes[1]}: record one size")
         images["Label"] = labels
-    files = {}
+    files: dict[str, ExportedFile] = {}
     for folder, image in images.items():
         target = out / split / folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ from segmif_ros.bag.messages import SEMANTIC_MAP, header_of, typestore
 from segmif_ros.bag.reading import Bag, BagError
 from segmif_ros.evaluation.ground.ground_page import COLUMNS, shown
 from segmif_ros.evaluation.ground.scores import Cells, GroundScores, visible
-from segmif_ros.evaluation.report_types import GridSection, Report
+from segmif_ros.evaluation.report_types import GridSection, MoreSections, Report, ReportTable
 from segmif_ros.grid.config import GridConfig
 from segmif_ros.grid.costs import default_costs_file, read_costs
 from segmif_ros.grid.errors import GridError, TransformError
@@ -217,13 +217,13 @@ def _camera(bag: Bag, master: str) -> CameraModel:
         raise BagError(f"{bag.path}: camera_info of {master}: {error}") from error
 
 
-def grid_section(out: Path) -> dict[str, Any]:
+def grid_section(out: Path) -> MoreSections:
     """Return the report's part about the grids of a replay that has written its outputs to ``out``."""
     found = json.loads((out / GRID_FILE).read_text(encoding="utf-8"))
     rows = [["grids", str(found["grids"])]]
     rows += [[f"left out: {reason}", str(count)] for reason, count in found["left_out"].items()]
     rows += [["compared with ground truth", str(found["judged"])]]
-    tables = [{"title": "Planner's grid", "columns": ["", "bag"], "rows": rows}]
+    tables: list[ReportTable] = [{"title": "Planner's grid", "columns": ["", "bag"], "rows": rows}]
     if found["figures"]:
         bands = found["figures"]["bands"]
         tables.append(

@@ -165,7 +165,7 @@ class _Replay:
         # a run that was finished has its outputs in a bag and no spool; without either there is nothing to resume
         self._finished = (out / OUTPUT_BAG / "metadata.yaml").is_file() and not (out / SPOOL_FILE).is_file()
         lost = config.outputs and not self._finished and not (out / SPOOL_FILE).is_file()
-        self._journal = Journal(out, identity, fresh=config.fresh or lost)
+        self._journal: Journal[Record] = Journal(out, identity, fresh=config.fresh or lost)
         self._finished = self._finished and bool(self._journal.records)
         done = list(self._journal.records.values())
         try:

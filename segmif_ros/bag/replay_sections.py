@@ -9,12 +9,12 @@ import numpy as np
 
 from segmif_ros.bag.recorded_pairs import PairingFacts
 from segmif_ros.evaluation.records import Record
-from segmif_ros.evaluation.report_types import PairingSection, Series
+from segmif_ros.evaluation.report_types import MoreSections, PairingSection, Series
 from segmif_ros.reporting.numbers import percentiles
 from segmif_ros.stream.camera_health import SPOKEN
 
 
-def pairing_section(facts: PairingFacts, records: list[Record]) -> dict[str, Any]:
+def pairing_section(facts: PairingFacts, records: list[Record]) -> MoreSections:
     """Return the report's sections on pairing."""
     dropped = dict(facts.dropped)
     for record in records:
@@ -34,7 +34,7 @@ def pairing_section(facts: PairingFacts, records: list[Record]) -> dict[str, Any
         },
         "span_s": 1e-9 * (records[-1]["stamp_ns"] - records[0]["stamp_ns"]),
     }
-    rows = [
+    rows: list[list[Any]] = [
         ["infrared frames", facts.frames["infrared"]],
         ["RGB frames", facts.frames["rgb"]],
         ["pairs", facts.pairs],
@@ -66,6 +66,6 @@ def time_series(records: list[Record]) -> list[Series]:
     ]
 
 
-def joined(pairing: dict[str, Any], grid: dict[str, Any]) -> dict[str, Any]:
+def joined(pairing: MoreSections, grid: MoreSections) -> MoreSections:
     """Return both sections as one, with the tables of both."""
     return {**pairing, **grid, "tables": [*pairing["tables"], *grid.get("tables", ())]}

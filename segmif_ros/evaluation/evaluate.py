@@ -151,7 +151,7 @@ def _evaluate(
         "model": {**model, "classes": list(classes.predicted.names), "ignore_id": classes.predicted.ignore_id},
         "configuration": configuration,
     }
-    journal = Journal(config.out, identity, fresh=config.fresh)
+    journal: Journal[Record] = Journal(config.out, identity, fresh=config.fresh)
     done = journal.done
     todo = [item for item in dataset.items if item.key not in done]
     advance(len(keys) - len(todo))

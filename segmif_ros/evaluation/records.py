@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -21,7 +21,48 @@ from segmif_ros.labels import LabelSet
 if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineResult
 
-Record = dict[str, Any]
+
+class Record(TypedDict, total=False):
+    """One pair of a run, as a journal holds it; what failed has ``error`` in place of figures.
+
+    Attributes:
+        key: What the pair is called.
+        lighting: "day", "night", ...; empty if it isn't known.
+        sha256: Of the pair's images and labels.
+        height: Rows.
+        width: Columns.
+        fusion: Value by metric; None where it isn't finite.
+        confidence: Mean, 0 to 1.
+        confusion: Rows of truth id, predicted id, pixels; None without truth.
+        score: What frames are ranked by.
+        stage_ms: Milliseconds by stage.
+        error: Why there are no figures.
+        reason: The same in a word, of a replay.
+        looks_swapped: Whether infrared and RGB seem to be swapped.
+        stamp_ns: The master frame's, of a replay.
+        offset_ns: Infrared stamp minus RGB stamp; None for one camera alone.
+        alone: The camera that was alone; empty for a pair.
+        spool_end: How far the outputs of a replay are on disk.
+    """
+
+    key: str
+    lighting: str
+    sha256: str
+    height: int
+    width: int
+    fusion: dict[str, float | None]
+    confidence: float
+    confusion: list[list[int]] | None
+    score: float | None
+    stage_ms: dict[str, float]
+    error: str
+    reason: str
+    looks_swapped: bool
+    stamp_ns: int
+    offset_ns: int | None
+    alone: str
+    spool_end: int
+
 
 # pairs without truth are ranked by this fusion metric
 RANKED_BY_WITHOUT_TRUTH = "Qabf"

@@ -26,6 +26,7 @@ from segmif_ros.evaluation.report_types import (
     LightScores,
     MeanScore,
     MetricScore,
+    MoreSections,
     Report,
     SegmentationSection,
     Timing,
@@ -68,7 +69,7 @@ class ReportInput:
     records: Sequence[Record]
     judged: Sequence[int] | None = None
     notes: Sequence[str] = ()
-    extra: Mapping[str, Any] | None = None
+    extra: MoreSections | None = None
 
 
 def build_report(source: ReportInput) -> Report:
@@ -103,7 +104,7 @@ def build_report(source: ReportInput) -> Report:
         },
         "notes": list(source.notes),
     }
-    return cast("Report", {**report, **(source.extra or {})})
+    return {**report, **source.extra} if source.extra else report
 
 
 def _ranking(judged: Sequence[int] | None) -> str:
@@ -239,7 +240,7 @@ def _fusion(records: Sequence[Record]) -> dict[str, MetricScore]:
     names = dict.fromkeys(name for record in records for name in record["fusion"])
     table: dict[str, MetricScore] = {}
     for name in names:
-        values = [record["fusion"][name] for record in records if record["fusion"].get(name) is not None]
+        values = [value for record in records if (value := record["fusion"].get(name)) is not None]
         mean = math.fsum(values) / len(values) if values else None
         spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / len(values)) if mean is not None else None
         table[name] = {"mean": mean, "deviation": spread, "pairs": len(values)}

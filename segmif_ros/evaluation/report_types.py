@@ -130,13 +130,36 @@ class PairingSection(TypedDict):
     span_s: float
 
 
+class Reliability(TypedDict):
+    """How sure a grid is and should be, by probability of an obstacle.
+
+    Attributes:
+        cells: Counted cells of each bin.
+        said: Mean probability of each bin; None where it is empty.
+        true: Share of its cells that aren't free.
+        expected_error: Mean difference of both over all cells.
+    """
+
+    cells: list[int]
+    said: list[float | None]
+    true: list[float | None]
+    expected_error: float | None
+
+
+class GroundFigures(TypedDict):
+    """Figures of grids against exact ground truth, shares from 0 to 1, distances in metres, by band of range."""
+
+    bands: dict[str, dict[str, float | None]]
+    reliability: Reliability
+
+
 class GridSection(TypedDict):
     """Grids of a replay: how many, why maps were left out, and figures against ground truth where there is one."""
 
     grids: int
     left_out: dict[str, int]
     judged: int
-    figures: dict[str, Any] | None
+    figures: GroundFigures | None
 
 
 class OnlineSection(TypedDict):
@@ -172,12 +195,10 @@ class _Report(TypedDict):
     notes: list[str]
 
 
-class Report(_Report, total=False):
-    """report.json. It holds nothing that two runs of the same thing could differ in.
+class MoreSections(TypedDict, total=False):
+    """Sections that some kinds of report have.
 
     Attributes:
-        segmentation: Classes, confusion and scores by light; None without labels.
-        fusion: Mean, deviation and pairs by metric, by light.
         tables: More tables of the page.
         facts: More (name, value) that the page shows large.
         pairing: Counts, drops and offsets of a replay.
@@ -190,6 +211,15 @@ class Report(_Report, total=False):
     pairing: PairingSection
     online: OnlineSection
     grid: GridSection
+
+
+class Report(_Report, MoreSections):
+    """report.json. It holds nothing that two runs of the same thing could differ in.
+
+    Attributes:
+        segmentation: Classes, confusion and scores by light; None without labels.
+        fusion: Mean, deviation and pairs by metric, by light.
+    """
 
 
 class _Series(TypedDict):

@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import cv2
 import numpy as np
@@ -34,6 +34,24 @@ _IN_VIDEO = ("fused", "colours", "overlay", "confidence")  # ids don't survive a
 _MOST_ROWS = 8  # of the sheet
 
 
+class PairRecord(TypedDict, total=False):
+    """One pair of a run.
+
+    Attributes:
+        key: Its name.
+        error: Why there are no outputs.
+        outputs: Those that were written.
+        shares: Of the pixels, by class.
+        stage_ms: Milliseconds by stage.
+    """
+
+    key: str
+    error: str
+    outputs: list[str]
+    shares: dict[str, float]
+    stage_ms: dict[str, float]
+
+
 def predict(
     source: PictureSource,
     model: Model,
@@ -44,7 +62,7 @@ def predict(
     settings: dict[str, Any] | None = None,
     fresh: bool = False,
     advance: Callable[[int], None] = lambda _count: None,
-) -> list[dict[str, Any]]:
+) -> list[PairRecord]:
     """Run every pair, and write the outputs to OUT/OUTPUT/NAME.png and a contact sheet of the first pairs.
 
     A pair that can't be read or processed costs itself. What is done is kept; the same call goes on with it, and one
@@ -74,9 +92,9 @@ def predict(
         "configuration": {**(settings or {}), "preparation": asdict(config)},
     }
     gallery = Gallery(model.label_set)
-    records: list[dict[str, Any]] = []
+    records: list[PairRecord] = []
     with ResultFolder(out, PROG):
-        journal = Journal(out, identity, fresh=fresh)
+        journal: Journal[PairRecord] = Journal(out, identity, fresh=fresh)
         there = {key: set(journal.records[key]["outputs"]) for key in journal.done}
         try:
             for index, item in enumerate(source.items()):
@@ -105,7 +123,7 @@ def predict(
     return records
 
 
-def _one(model: Model, item: Item, out: Path, outputs: tuple[str, ...]) -> tuple[dict[str, Any], Prediction | None]:
+def _one(model: Model, item: Item, out: Path, outputs: tuple[str, ...]) -> tuple[PairRecord, Prediction | None]:
     try:
         infrared, rgb = item.load()
         # read by us, so its order of channels is known
@@ -114,7 +132,7 @@ def _one(model: Model, item: Item, out: Path, outputs: tuple[str, ...]) -> tuple
         return {"key": item.name, "error": str(error)}, None
     made.save(out, item.name, outputs)
     shares = {name: round(share, 4) for name, share in made.shares().items()}
-    record = {"key": item.name, "outputs": list(outputs), "shares": shares, "stage_ms": dict(made.stage_ms)}
+    record: PairRecord = {"key": item.name, "outputs": list(outputs), "shares": shares, "stage_ms": dict(made.stage_ms)}
     return record, made
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from segmif_ros.files import replace_file
 from segmif_ros.reporting.errors import RunError
@@ -18,7 +18,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 RECORDS_FILE = "records.jsonl"
 
 
-class Journal:
+Entry = TypeVar("Entry", bound=Mapping[str, Any])
+
+
+class Journal(Generic[Entry]):
     """The records of one run in one folder.
 
     A line that was cut off (a crash, a full disk) is removed when the folder is opened again. A record of a pair that
@@ -38,7 +41,7 @@ class Journal:
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], *, fresh: bool = False) -> None:
         self.folder = folder
-        self.records: dict[str, dict[str, Any]] = {}
+        self.records: dict[str, Entry] = {}
         self._path = folder / RECORDS_FILE
         run = folder / RUN_FILE
         text = json.dumps(identity, indent=1, sort_keys=True) + "\n"
@@ -59,7 +62,7 @@ class Journal:
         """Keys of the pairs that need not be processed again."""
         return {key for key, record in self.records.items() if "error" not in record}
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, record: Entry) -> None:
         """Keep a record; it is on disk when this returns."""
         line = json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n"
         try:
@@ -76,7 +79,7 @@ class Journal:
             self._stream.close()
 
     def _take_up(self) -> None:
-        self.records = {record["key"]: record for record in resumed_lines(self._path)}
+        self.records = {record["key"]: cast("Entry", record) for record in resumed_lines(self._path)}
 
 
 def resumed_lines(path: Path, key: str = "key") -> list[dict[str, Any]]:

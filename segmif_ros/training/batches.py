@@ -9,7 +9,7 @@ import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -34,6 +34,22 @@ from segmif_ros.training.config import RecipeError, SourceConfig
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PARENT_CHECK_S = 1.0
+
+
+class TensorSample(TypedDict):
+    """One sample: planes (C, H, W) float32 in [0, 1], labels (H, W) int64, absent (H, W) uint8, and its name."""
+
+    infrared: Tensor
+    rgb: Tensor
+    prior: Tensor
+    target: Tensor
+    labels: Tensor
+    absent: Tensor
+    names: str
+
+
+_Tensors = Literal["infrared", "rgb", "prior", "target", "labels", "absent"]
+_TENSORS: tuple[_Tensors, ...] = ("infrared", "rgb", "prior", "target", "labels", "absent")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +99,7 @@ class Batch:
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "names"}
 
 
-class Samples(Dataset[dict[str, Any]]):
+class Samples(Dataset[TensorSample]):
     """The mixture as tensors, with the prior and, where the data ships none, the fusion target computed."""
 
     def __init__(self, mixture: Mixture, prior: PriorMethod, target: FusionTarget) -> None:
@@ -91,11 +107,11 @@ class Samples(Dataset[dict[str, Any]]):
         self._prior: PriorMethod = prior
         self._target: FusionTarget = target
 
-    def __getitem__(self, number: int) -> dict[str, Any]:
+    def __getitem__(self, number: int) -> TensorSample:
         return as_tensors(self._mixture[number], self._prior, self._target)
 
 
-class SegmentationSamples(Dataset[dict[str, Any]]):
+class SegmentationSamples(Dataset[TensorSample]):
     """The mixture for the segmentation network alone.
 
     With ``blend`` the luma of ``rgb`` is a stand-in for a fused one. Prior and target, which nothing looks
@@ -109,7 +125,7 @@ class SegmentationSamples(Dataset[dict[str, Any]]):
         self._blend = blend
         self._stride = label_stride
 
-    def __getitem__(self, number: int) -> dict[str, Any]:
+    def __getitem__(self, number: int) -> TensorSample:
         sample = self._mixture[number]
         rng = np.random.default_rng((self._seed, number, 1))
         rgb = blend_luma(sample, rng) if self._blend else sample.rgb
@@ -117,12 +133,13 @@ class SegmentationSamples(Dataset[dict[str, Any]]):
         tensors = _tensors(sample, rgb=rgb, prior=pixel, target=pixel)
         if self._stride > 1:
             top, left = rng.integers(0, self._stride, 2)
-            for name in ("labels", "absent"):
-                tensors[name] = tensors[name][top :: self._stride, left :: self._stride].contiguous()
+            kept = (slice(top, None, self._stride), slice(left, None, self._stride))
+            tensors["labels"] = tensors["labels"][kept].contiguous()
+            tensors["absent"] = tensors["absent"][kept].contiguous()
         return tensors
 
 
-def as_tensors(sample: Sample, prior: PriorMethod, target_method: FusionTarget = "vsm_wls") -> dict[str, Any]:
+def as_tensors(sample: Sample, prior: PriorMethod, target_method: FusionTarget = "vsm_wls") -> TensorSample:
     """One sample as planes (C, H, W) in [0, 1], labels int64 (H, W) and its name."""
     target = sample.target
     if target is None:
@@ -132,23 +149,24 @@ def as_tensors(sample: Sample, prior: PriorMethod, target_method: FusionTarget =
     return _tensors(sample, rgb=sample.rgb, prior=guide, target=target)
 
 
-def _tensors(sample: Sample, *, rgb: Image, prior: Image, target: Image) -> dict[str, Any]:
-    planes = {"infrared": sample.infrared, "rgb": rgb, "prior": prior, "target": target}
+def _tensors(sample: Sample, *, rgb: Image, prior: Image, target: Image) -> TensorSample:
     unlabelled = sample.labels == IGNORE_ID
     absent = np.zeros_like(sample.labels) if sample.absent is None else np.where(unlabelled, sample.absent, 0)
     return {
-        **{name: to_plane(image)[0] for name, image in planes.items()},
+        "infrared": to_plane(sample.infrared)[0],
+        "rgb": to_plane(rgb)[0],
+        "prior": to_plane(prior)[0],
+        "target": to_plane(target)[0],
         "labels": torch.from_numpy(sample.labels.astype(np.int64)),
         "absent": torch.from_numpy(absent.astype(np.uint8)),
         "names": sample.name,
     }
 
 
-def collate(samples: list[dict[str, Any]]) -> Batch:
+def collate(samples: list[TensorSample]) -> Batch:
     """Stack what ``as_tensors`` gives."""
     names = tuple(sample["names"] for sample in samples)
-    tensors = {key: torch.stack([sample[key] for sample in samples]) for key in samples[0] if key != "names"}
-    return Batch(**tensors, names=names)
+    return Batch(**{name: torch.stack([sample[name] for sample in samples]) for name in _TENSORS}, names=names)
 
 
 def open_source(
@@ -208,7 +226,7 @@ def _open(config: SourceConfig, root: Path, cache: Path | None, held_out: bool, 
 
 
 def batches(
-    samples: Dataset[dict[str, Any]], *, first: int, end: int, size: int, workers: int, pin: bool = False
+    samples: Dataset[TensorSample], *, first: int, end: int, size: int, workers: int, pin: bool = False
 ) -> Generator[Batch, None, None]:
     """Batches number ``first`` to ``end`` - 1 of ``size`` samples each, prepared by ``workers`` processes (0: this).
 
@@ -241,7 +259,7 @@ def batches(
     raise failure
 
 
-def _started(loader: DataLoader[dict[str, Any]]) -> Iterator[Batch]:
+def _started(loader: DataLoader[TensorSample]) -> Iterator[Batch]:
     """Start the loader's processes with `_SIGNALS` blocked, so that none comes before `_watch_signals`."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:

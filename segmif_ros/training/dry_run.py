@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import cv2
 import numpy as np
@@ -24,10 +24,11 @@ from segmif_ros.data.image_files import DatasetError
 from segmif_ros.data.mixture import Source
 from segmif_ros.labels import LabelSet, label_set
 from segmif_ros.reporting.progress import progress_bar
-from segmif_ros.training.batches import open_source
+from segmif_ros.training.batches import TensorSample, open_source
 from segmif_ros.training.config import RecipeError, SourceConfig, TrainingConfig
 from segmif_ros.training.data_check import SourceReport, check_source, duration, to_check
 from segmif_ros.training.freezing import count_frozen
+from segmif_ros.training.optimiser import ParameterGroup
 from segmif_ros.training.run_data import named_sources, require_same_data
 from segmif_ros.training.run_folder import resumed_step
 from segmif_ros.training.stopping import TrainingStopped
@@ -136,7 +137,7 @@ def _try_steps(config: TrainingConfig, data_root: Path, output: Path, cache: Pat
             except TrainingStopped:
                 raise KeyboardInterrupt from None
             say(f"{kind}: {seen[kind]:.2f} s a step, {config.batch_size / seen[kind]:.1f} samples a second")
-            for line in _group_lines(trainer.optimiser.param_groups):
+            for line in _group_lines(cast("list[ParameterGroup]", trainer.optimiser.param_groups)):
                 say(f"  {line}")
             if len(seen) == 1:
                 sheet = contact_sheet(trainer.samples, label_set(config.label_set))
@@ -181,7 +182,7 @@ def _step_seconds(trainer: Trainer, first: int, end: int) -> float:
     return (trainer.seconds - before) / (trainer.step - warm)
 
 
-def _group_lines(groups: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _group_lines(groups: Sequence[ParameterGroup]) -> Iterator[str]:
     for group in groups:
         count = sum(each.numel() for each in group["params"])
         yield f"{group['name']}: {count:,} parameters, rate {group['base_lr']:g}"
@@ -208,7 +209,7 @@ def _memory(device: torch.device, workers: int) -> str:
 
 
 def contact_sheet(
-    samples: Dataset[dict[str, Any]], classes: LabelSet, count: int = _SHEET_SAMPLES
+    samples: Dataset[TensorSample], classes: LabelSet, count: int = _SHEET_SAMPLES
 ) -> npt.NDArray[np.uint8]:
     """uint8 (H, W, 3) RGB: a row for each of the first ``count`` samples: infrared, RGB, labels, prior, target."""
     rows = []

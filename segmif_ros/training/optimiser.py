@@ -3,8 +3,20 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import torch
 from torch import nn
+
+
+class ParameterGroup(TypedDict):
+    """A group of parameters as torch's optimisers take it, with the rate that schedules start from."""
+
+    name: str
+    params: list[nn.Parameter]
+    lr: float
+    base_lr: float
+    weight_decay: float
 
 
 def poly_factor(step: int, *, warm_steps: float, warm_ratio: float, max_steps: int, power: float = 1.0) -> float:
@@ -20,7 +32,7 @@ def poly_factor(step: int, *, warm_steps: float, warm_ratio: float, max_steps: i
 
 def parameter_groups(
     model: nn.Module, *, encoder_lr: float, decoder_lr: float, fusion_lr: float, weight_decay: float
-) -> list[dict[str, object]]:
+) -> list[ParameterGroup]:
     """Split a SegMiF model's parameters as the authors do; every trainable parameter is in exactly one group.
 
     encoder: without "norm" in the name, encoder_lr, decayed; encoder_norm: with it, not decayed; decoder: head and

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from segmif_ros.labels import label_set
 from segmif_ros.model import SegMiF
 from segmif_ros.model.colour import rgb_to_luma, with_luma
 from segmif_ros.model.designs import OnePass
-from segmif_ros.training.batches import Batch, Samples, SegmentationSamples
+from segmif_ros.training.batches import Batch, Samples, SegmentationSamples, TensorSample
 from segmif_ros.training.config import TrainingConfig
 from segmif_ros.training.losses import (
     LABELS_ALONE,
@@ -33,7 +33,7 @@ from segmif_ros.training.losses import (
     fusion_loss_later_rounds,
     segmentation_loss,
 )
-from segmif_ros.training.optimiser import parameter_groups, poly_factor
+from segmif_ros.training.optimiser import ParameterGroup, parameter_groups, poly_factor
 from segmif_ros.training.weighting import FixedWeights, Weighting, make_weighting
 
 Parts = Sequence[tuple[Source, float, AugmentConfig]]
@@ -86,7 +86,7 @@ class Phase:
         """What phases that cost the same have in common."""
         return self.name
 
-    def samples(self, parts: Parts) -> Dataset[dict[str, Any]]:
+    def samples(self, parts: Parts) -> Dataset[TensorSample]:
         """Return the data, by sample number; ``parts`` are the recipe's sources."""
         return Samples(Mixture(parts, self.config.seed), self.config.prior, self.config.fusion_target)
 
@@ -94,7 +94,7 @@ class Phase:
         """Set which parameters move (all that may do when this is called) and the networks' modes."""
         model.train()
 
-    def groups(self, model: SegMiF) -> list[dict[str, Any]]:
+    def groups(self, model: SegMiF) -> list[ParameterGroup]:
         """Return the optimiser's parameter groups, each with its ``base_lr``."""
         rates = self.config.optimiser
         return parameter_groups(
@@ -145,7 +145,7 @@ class Phase:
 class SegmentationAlone(Phase):
     """Moves the segmentation network alone, on the RGB images or on blends that stand in for fused ones."""
 
-    def samples(self, parts: Parts) -> Dataset[dict[str, Any]]:
+    def samples(self, parts: Parts) -> Dataset[TensorSample]:
         """Return the data without priors and fusion targets."""
         mixture = Mixture(parts, self.config.seed)
         config = self.config

@@ -22,10 +22,10 @@ from torch.utils.data import Dataset
 
 from segmif_ros.model import SegMiF
 from segmif_ros.model.colour import stretched_bytes, with_luma
-from segmif_ros.training.batches import Batch
+from segmif_ros.training.batches import Batch, TensorSample
 from segmif_ros.training.config import RoundsConfig, TrainingConfig
 from segmif_ros.training.losses import fusion_loss_first_round, fusion_loss_later_rounds
-from segmif_ros.training.optimiser import poly_factor
+from segmif_ros.training.optimiser import ParameterGroup, poly_factor
 from segmif_ros.training.phases import FusionAlone, OnePassJoint, Parts, Phase, SegmentationAlone, Truth, autocast, fuse
 from segmif_ros.training.weighting import FixedWeights, Weighting, make_weighting
 
@@ -104,7 +104,7 @@ class FusionPhase(RoundPhase):
         model.segmentation.requires_grad_(False)
         model.segmentation.train(self.rounds.helper_in_training_mode)
 
-    def groups(self, model: SegMiF) -> list[dict[str, Any]]:
+    def groups(self, model: SegMiF) -> list[ParameterGroup]:
         """Return the fusion network's group, its rate divided by the round's number."""
         groups = super().groups(model)
         for group in groups:
@@ -143,7 +143,7 @@ class SegmentationPhase(RoundPhase):
 
     moves = "segmentation"
 
-    def samples(self, parts: Parts) -> Dataset[dict[str, Any]]:
+    def samples(self, parts: Parts) -> Dataset[TensorSample]:
         """Return the data with this phase's crops and colours."""
         changes: dict[str, Any] = {} if self.rounds.segmentation_colour else {"colour": 0.0}
         if side := self.rounds.segmentation_crop:

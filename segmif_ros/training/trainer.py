@@ -159,7 +159,7 @@ class Trainer:
             rate = self.config.weighting_lr
             own = [self.weighting.log_variances]
             groups.append({"name": "weighting", "params": own, "lr": rate, "base_lr": rate, "weight_decay": 0.0})
-        self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=True)
+        self.optimiser = torch.optim.AdamW(map(dict, groups), betas=(0.9, 0.999), eps=1e-8, fused=True)
 
     def run(self, stop_at: int | None = None) -> None:
         """Train up to ``stop_at`` steps (None: the recipe's end), with checkpoints and validation on the way.

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from segmif_ros.training.config import TrainingConfig
 
+State = Mapping[str, Any]  # what a run's state file holds of a weighting
+
 
 class Weighting(Protocol):
     """Balances K losses."""
@@ -27,10 +29,10 @@ class Weighting(Protocol):
     def update(self, losses: Sequence[float]) -> None:
         """Show the unweighted loss values of the step just taken."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return what ``restore`` needs."""
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Continue from a ``state``."""
 
 
@@ -61,11 +63,11 @@ class FixedWeights:
     def update(self, losses: Sequence[float]) -> None:
         """Do nothing."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return nothing: there is no state."""
         return {}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Do nothing."""
 
 
@@ -95,11 +97,11 @@ class AuthorsDynamicWeight:
         self._iteration += 1
         self._history = [*self._history[-1:], tuple(losses)]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return iteration and history."""
         return {"iteration": self._iteration, "history": [list(each) for each in self._history]}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Continue from a ``state``."""
         self._iteration = int(state["iteration"])
         self._history = [tuple(each) for each in state["history"]]
@@ -143,7 +145,7 @@ class DynamicWeightAverage:
             self._means = [*self._means[-1:], means]
             self._steps, self._sums, self._counts = 0, [0.0] * len(self._base), [0] * len(self._base)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return the running window and the two means."""
         return {
             "steps": self._steps,
@@ -152,7 +154,7 @@ class DynamicWeightAverage:
             "means": [list(each) for each in self._means],
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Continue from a ``state``."""
         self._steps = int(state["steps"])
         self._sums, self._counts = list(state["sums"]), list(state["counts"])
@@ -189,11 +191,11 @@ class UncertaintyWeights:
     def update(self, losses: Sequence[float]) -> None:
         """Do nothing: the optimiser moves the weights."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return the s_k."""
         return {"log_variances": self.log_variances.tolist()}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Continue from a ``state``."""
         with torch.no_grad():
             self.log_variances.copy_(torch.tensor(state["log_variances"]))
@@ -243,11 +245,11 @@ class GradientNorm:
         mean = sum(self._factors) / len(self._factors)
         self._factors = [factor / mean for factor in self._factors]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return factors and first losses."""
         return {"factors": list(self._factors), "first": list(self._first)}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Continue from a ``state``."""
         self._factors, self._first = list(state["factors"]), list(state["first"])
 

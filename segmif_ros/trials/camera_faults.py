@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from segmif_ros.command_line import run_module
 from segmif_ros.reporting.errors import WorkFailedError
@@ -178,7 +178,25 @@ def _paused(frames: Sequence[float], time_s: float) -> bool:
     return max((after - before for before, after in pairwise([*near, time_s])), default=_PAUSE_S) >= _PAUSE_S
 
 
-def table(rounds: Sequence[dict[str, Any]]) -> list[str]:
+class Round(TypedDict):
+    """One round, a line of the log.
+
+    Attributes:
+        seconds: How long it took.
+        found: The values of a `Found` for each fault.
+        false_alarms: In words.
+        pauses: Of the rig itself, in words.
+        memory_mib: Of the node.
+    """
+
+    seconds: float
+    found: list[dict[str, Any]]
+    false_alarms: list[str]
+    pauses: list[str]
+    memory_mib: float
+
+
+def table(rounds: Sequence[Round]) -> list[str]:
     """Return lines that sum up rounds by fault."""
     head = ("fault", "rounds", "called", "found after, s", "masks kept", "both again, s")
     lines = ["{:18s}{:>7s}{:>14s}{:>22s}{:>12s}{:>15s}".format(*head)]
@@ -198,7 +216,7 @@ def run(options: argparse.Namespace) -> int:
     """Run and watch; return the exit status."""
     config = from_options(options, FaultsConfig())
     use_domain(options.domain)
-    rounds = resumed_lines(options.log, "found") if options.log else []
+    rounds = cast("list[Round]", resumed_lines(options.log, "found")) if options.log else []
     done_s = sum(float(each["seconds"]) for each in rounds)
     if rounds:
         print(f"{options.log}: {len(rounds)} rounds, {done_s / 60:.1f} minutes done")
@@ -217,7 +235,7 @@ def run(options: argparse.Namespace) -> int:
                 raise WorkFailedError("rig or node ended within a round, or no mask came")
             seen = aligned(watched, faults[0])
             false, pauses = alarms(faults, seen)
-            one: dict[str, Any] = {
+            one: Round = {
                 "seconds": length_s,
                 "found": [asdict(judged(each, seen)) for each in faults],
                 "false_alarms": false,
@@ -242,9 +260,7 @@ def run(options: argparse.Namespace) -> int:
     return 0 if passed else 1
 
 
-def verdict(
-    rounds: Sequence[dict[str, Any]], memory: Sequence[MemorySample], limit_mib_per_hour: float
-) -> tuple[bool, str]:
+def verdict(rounds: Sequence[Round], memory: Sequence[MemorySample], limit_mib_per_hour: float) -> tuple[bool, str]:
     """Return whether the run passes, and why in one line."""
     late = [
         str(each["fault"]) for one in rounds for each in one["found"]

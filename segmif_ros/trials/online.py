@@ -20,6 +20,7 @@ from typing import Any
 
 from segmif_ros.bag.reading import BagError, Topics, open_bag
 from segmif_ros.bag.recorded_pairs import PairingFacts, moment_hash, no_pairs, pairs_of
+from segmif_ros.evaluation.records import Record
 from segmif_ros.evaluation.report import (
     ReportInput,
     build_report,
@@ -35,7 +36,7 @@ from segmif_ros.stream.pipeline_config import PipelineConfig
 from segmif_ros.stream.single_camera import Moment
 from segmif_ros.trials.domains import local_environment, take_domain
 from segmif_ros.trials.online_figures import facts_of, remarks_on, summarise, tables_of
-from segmif_ros.trials.player import compressed_cameras
+from segmif_ros.trials.player import Measured, compressed_cameras
 from segmif_ros.trials.processes import NODE, cpu_s, end_process, ros_arguments
 
 PROG = "segmif replay --online"
@@ -120,7 +121,7 @@ def replay_online(path: Path, out: Path, config: OnlineConfig) -> Report:
     if config.pid is not None and not Path(f"/proc/{config.pid}").exists():
         raise BagError(f"no process has the id {config.pid}: give the node's as --pid")
     facts = PairingFacts()
-    contents: list[dict[str, str]] = []
+    contents: list[Record] = []
     with open_bag(path, config.topics) as bag:
         counts = dict(bag.counts)
         if config.attach_s is None:
@@ -144,9 +145,9 @@ def _reported(
     out: Path,
     config: OnlineConfig,
     counts: Mapping[str, int],
-    contents: list[dict[str, str]],
+    contents: list[Record],
     facts: PairingFacts,
-    measured: dict[str, Any],
+    measured: Measured,
     resources: list[tuple[float, float, float]],
 ) -> Report:
     """Write the report of what was measured."""
@@ -194,7 +195,7 @@ def _weights(config: OnlineConfig) -> str:
     return weights_hash(resolve_weights(names))
 
 
-def _measure(path: Path, out: Path, config: OnlineConfig) -> tuple[dict[str, Any], list[tuple[float, float, float]]]:
+def _measure(path: Path, out: Path, config: OnlineConfig) -> tuple[Measured, list[tuple[float, float, float]]]:
     """Run the node and the player; return what the player measured, and the node's resources."""
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
     if config.own_node:

@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from segmif_ros.evaluation.report_types import OnlineSection, ReportTable, Series
 from segmif_ros.reporting.numbers import percentiles, significant
 from segmif_ros.trials.live import NodeWork
+from segmif_ros.trials.player import Measured
 
 
 def summarise(
-    measured: Mapping[str, Any], resources: Sequence[tuple[float, float, float]], offered: int
+    measured: Measured, resources: Sequence[tuple[float, float, float]], offered: int
 ) -> tuple[OnlineSection, list[Series]]:
     """Return the figures of a measurement, and the series that are plotted.
 

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from segmif_ros.bag.messages import COMPRESSED
 from segmif_ros.bag.reading import Topics, open_bag
@@ -43,6 +43,17 @@ class OnlineError(RuntimeError):
     """What ends a measurement before it began; one line."""
 
     exit_status = 1
+
+
+class Measured(TypedDict):
+    """A `Measurement` as the player writes it."""
+
+    published: dict[str, int]
+    masters: list[tuple[int, int, int]]
+    outputs: list[tuple[int, int, int, int]]
+    lateness_ns: list[int]
+    diagnostics_first: dict[str, str]
+    diagnostics_last: dict[str, str]
 
 
 @dataclass(kw_only=True)
@@ -81,7 +92,7 @@ class Measurement:
         offered = self._open.get(stamp_ns)
         self.outputs.append((now_ns, stamp_ns, now_ns - offered[0] if offered else -1, offered[1] if offered else -1))
 
-    def as_values(self) -> dict[str, Any]:
+    def as_values(self) -> Measured:
         """Return everything as JSON values."""
         ends = self.diagnostics[:1] + self.diagnostics[-1:]
         return {

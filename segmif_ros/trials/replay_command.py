@@ -139,7 +139,8 @@ def _merged(good: list[BagResult], results: list[BagResult], out: Path, label_se
     for result in good:
         prefix = result.out.name
         lines = (result.out / RECORDS_FILE).read_text(encoding="utf-8").splitlines()
-        records += [{**each, "key": f"{prefix}/{each['key']}"} for each in map(json.loads, lines)]
+        of_bag: list[Record] = [json.loads(line) for line in lines]
+        records += [{**each, "key": f"{prefix}/{each['key']}"} for each in of_bag]
     failed = [{"key": str(each.bag), "error": each.error} for each in results if each.error]
     first: Any = good[0].report
     rows = [_row(result) for result in good]

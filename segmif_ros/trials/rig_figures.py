@@ -334,7 +334,7 @@ def run(options: argparse.Namespace) -> int:
         raise RunError(f"--parts: there is no '{unknown[0]}', choose from {', '.join(PARTS)}")
     cv2.setNumThreads(1)
     with ResultFolder(options.out, PROG):
-        journal = Journal(options.out, {"kind": PROG})
+        journal: Journal[Row] = Journal(options.out, {"kind": PROG})
         rows: dict[str, dict[int, Row]] = {}
         for record in journal.records.values():
             rows.setdefault(record["part"], {})[record["seed"]] = record["row"]

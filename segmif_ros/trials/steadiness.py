@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import cv2
 import numpy as np
@@ -57,6 +57,15 @@ class SteadinessConfig:
     first_seed: int = setting(FIRST_SEED, "Seed of the first drive; thresholds are chosen on others.", minimum=0)
 
 
+class EffectFigures(TypedDict):
+    """Each without the filter, and with it: changes as shares of the pixels, mean IoU; CPU milliseconds a frame."""
+
+    changes: list[float]
+    all_changes: list[float]
+    miou: list[float | None]
+    filter_cpu_ms: float
+
+
 @dataclass
 class FilterEffect:
     """What became of a sequence, without the filter and with it."""
@@ -66,7 +75,7 @@ class FilterEffect:
     matrices: list[ConfusionMatrix] = field(default_factory=lambda: [ConfusionMatrix(len(FMB)) for _ in range(2)])
     filter_cpu_ms: list[float] = field(default_factory=list)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> EffectFigures:
         """Return shares of the pixels, mean IoU where there is ground truth, and CPU milliseconds of the filter."""
         along, plain = ([float(np.mean(each)) for each in two] for two in (self.changes, self.all_changes))
         miou = [each.mean_iou("present").value if each.counts.any() else None for each in self.matrices]
@@ -159,10 +168,10 @@ def _moved(labels: Image, place: Float32Array) -> Image:
     return np.asarray(cv2.remap(labels, place, np.zeros(0, np.float32), cv2.INTER_NEAREST), np.uint8)
 
 
-def row(name: str, figures: dict[str, Any]) -> str:
+def row(name: str, figures: EffectFigures) -> str:
     """Return one line of the table."""
-    (along, steady), (plain, kept), (miou, miou_then) = (figures[key] for key in ("changes", "all_changes", "miou"))
-    scores = "" if miou is None else f"{100 * miou:.1f} -> {100 * miou_then:.1f}"
+    (along, steady), (plain, kept), (miou, miou_then) = figures["changes"], figures["all_changes"], figures["miou"]
+    scores = "" if miou is None or miou_then is None else f"{100 * miou:.1f} -> {100 * miou_then:.1f}"
     changes = f"{100 * along:.2f} -> {100 * steady:.2f} ({steady / max(along, 1e-9):.2f})"
     everything = f"{100 * plain:.2f} -> {100 * kept:.2f} ({kept / max(plain, 1e-9):.2f})"
     return f"{name:24s}{changes:>24s}{everything:>24s}{scores:>16s}{figures['filter_cpu_ms']:8.1f}"

@@ -12,6 +12,7 @@ import numpy as np
 
 from segmif_ros.arrays import Image
 from segmif_ros.evaluation.ground.drives import DriveOutcome
+from segmif_ros.evaluation.report_types import GroundFigures, Reliability
 from segmif_ros.grid.drawing import draw_grid
 from segmif_ros.labels import LabelSet
 from segmif_ros.reporting import plots
@@ -47,7 +48,7 @@ EXPLAINED = (
 _PIXELS = 420
 
 
-def tables(results: Mapping[str, Any]) -> list[Table]:
+def tables(results: Mapping[str, GroundFigures]) -> list[Table]:
     """Return a table for each band of range: conditions down, figures across."""
     first = next(iter(results.values()))
     found = []
@@ -78,7 +79,7 @@ def shown(value: float | None, share: bool) -> str:
 
 
 def render(
-    outcomes: Sequence[DriveOutcome], results: Mapping[str, Any], label_set: LabelSet, about: Sequence[Any]
+    outcomes: Sequence[DriveOutcome], results: Mapping[str, GroundFigures], label_set: LabelSet, about: Sequence[Any]
 ) -> str:
     """Return the page as HTML text."""
     near = results[outcomes[0].condition.name]["bands"]
@@ -119,8 +120,9 @@ def picture(outcome: DriveOutcome, label_set: LabelSet) -> Image:
     return np.hstack([image for _, image in _images(outcome, label_set)])
 
 
-def _curve(reliability: Mapping[str, Any]) -> tuple[list[float], list[float]]:
-    pairs = [(s, t) for s, t in zip(reliability["said"], reliability["true"], strict=True) if s is not None]
+def _curve(reliability: Reliability) -> tuple[list[float], list[float]]:
+    stated, true = reliability["said"], reliability["true"]
+    pairs = [(s, t) for s, t in zip(stated, true, strict=True) if s is not None and t is not None]
     return [each[0] for each in pairs], [each[1] for each in pairs]
 
 

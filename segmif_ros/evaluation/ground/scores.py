@@ -9,13 +9,13 @@ cost 50, and blocked from 50 on.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.arrays import Float32Array, Float64Array, Mask
+from segmif_ros.evaluation.report_types import GroundFigures
 
 BANDS_M = ((0.0, 5.0), (5.0, 10.0), (10.0, 20.0))
 BLOCKED_FROM = 50
@@ -132,7 +132,7 @@ class GroundScores:
         for column, weights in enumerate((None, probability, not_free[judged])):
             self._reliability[:, column] += np.bincount(bins, weights=weights, minlength=BINS)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> GroundFigures:
         """Return all figures as JSON values, shares from 0 to 1, distances in metres."""
         counted = self._reliability[:, 0]
         with np.errstate(invalid="ignore", divide="ignore"):

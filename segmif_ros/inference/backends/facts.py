@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,10 +15,12 @@ from segmif_ros.inference import frame as frame_module
 from segmif_ros.inference.choice import package_version
 from segmif_ros.inference.frame import FrameNetwork
 
+Facts = Mapping[str, object]  # what JSON holds
+
 
 def network_facts(
     network: FrameNetwork, height: int, width: int, sources: Iterable[str | Path], packages: Iterable[str]
-) -> dict[str, Any]:
+) -> Facts:
     """Return what the network computes for a size, by which code and which packages.
 
     Args:
@@ -41,7 +42,7 @@ def network_facts(
     }
 
 
-def facts_key(facts: Mapping[str, Any]) -> str:
+def facts_key(facts: Facts) -> str:
     """Return 32 hex digits that differ where any fact does."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 

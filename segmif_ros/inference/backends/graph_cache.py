@@ -11,12 +11,11 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import openvino
 
-from segmif_ros.inference.backends.facts import facts_key, network_facts
+from segmif_ros.inference.backends.facts import Facts, facts_key, network_facts
 from segmif_ros.inference.choice import processor_name
 from segmif_ros.inference.errors import first_line
 from segmif_ros.inference.frame import FrameNetwork
@@ -42,7 +41,7 @@ class GraphCache:
         self._folder = folder
         self._kept = kept
 
-    def get(self, facts: dict[str, Any]) -> openvino.Model | None:
+    def get(self, facts: Facts) -> openvino.Model | None:
         """Return the graph of these facts."""
         entry = self._entry(facts)
         try:
@@ -57,7 +56,7 @@ class GraphCache:
             return None
         return model
 
-    def put(self, facts: dict[str, Any], model: openvino.Model) -> None:
+    def put(self, facts: Facts, model: openvino.Model) -> None:
         """Store a graph; a cache that can't be written is left as it is.
 
         Args:
@@ -78,12 +77,12 @@ class GraphCache:
             shutil.rmtree(part, ignore_errors=True)
             _LOGGER.warning("the OpenVINO graph can't be kept and is made again next time: %s", first_line(error))
 
-    def compiled_folder(self, facts: dict[str, Any]) -> Path | None:
+    def compiled_folder(self, facts: Facts) -> Path | None:
         """Return where OpenVINO may keep what it compiles of this graph; None where the graph isn't kept."""
         entry = self._entry(facts)
         return entry / _COMPILED if (entry / _FACTS).is_file() and os.access(entry, os.W_OK) else None
 
-    def _entry(self, facts: dict[str, Any]) -> Path:
+    def _entry(self, facts: Facts) -> Path:
         return self._folder / facts_key(facts)
 
     def _drop_oldest(self) -> None:
@@ -93,9 +92,7 @@ class GraphCache:
                 shutil.rmtree(path.parent)
 
 
-def graph_facts(
-    network: FrameNetwork, height: int, width: int, frames: Sequence[Sequence[np.ndarray]] | None
-) -> dict[str, Any]:
+def graph_facts(network: FrameNetwork, height: int, width: int, frames: Sequence[Sequence[np.ndarray]] | None) -> Facts:
     """Return everything that a graph depends on, for its key.
 
     Args:
