@@ -24,7 +24,7 @@ def generate_launch_description():
             # --- the drivers of your cameras -------------------------------------------------------------------------
             # Node(package="flir_boson_usb", executable="flir_boson_usb_node", namespace="infrared", output="screen"),
             # Node(package="realsense2_camera", executable="realsense2_camera_node", namespace="rgb", output="screen"),
-            # --- where they are on the robot, unless your URDF says it ------------------------------------------------
+            # --- where they are on the robot, unless your URDF has it ------------------------------------------------
             # Node(
             #     package="tf2_ros",
             #     executable="static_transform_publisher",

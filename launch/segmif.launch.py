@@ -198,7 +198,7 @@ def _end(event, context):
     """End everything when the node or the rig ends; if it failed, `ros2 launch` itself ends with status 1."""
     from launch.actions import OpaqueFunction, Shutdown
 
-    if context.is_shutdown:  # they were told to end
+    if context.is_shutdown:  # they were asked to end
         return None
     name = event.process_name
     if event.returncode == 0:

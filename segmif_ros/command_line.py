@@ -44,7 +44,7 @@ class SizeError(ValueError):
 
 
 class StoppedError(Exception):
-    """A run was interrupted; the line says how to go on. ``status`` is 128 + the signal's number."""
+    """A run was interrupted; the line states how to resume. ``status`` is 128 + the signal's number."""
 
     def __init__(self, line: str, status: int = INTERRUPTED) -> None:
         super().__init__(line)
@@ -54,7 +54,7 @@ class StoppedError(Exception):
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors look like those of the commands, and that names a near miss.
 
-    It takes the old spellings of its options, and says once for each what the new one is.
+    It takes the old spellings of its options, and prints once for each what the new one is.
     """
 
     def parse_known_args(  # type: ignore[override]  # the overloads of argparse differ in the namespace alone
@@ -217,7 +217,7 @@ def _stdout_is_closed() -> bool:
     """Return whether the reader of stdout is gone, and if so let nothing more be written to it."""
     poll = select.poll()
     try:
-        poll.register(sys.stdout.fileno(), 0)  # errors and hang-ups are told without being asked for
+        poll.register(sys.stdout.fileno(), 0)  # errors and hang-ups are reported without being asked for
     except (OSError, ValueError):
         return False
     if not poll.poll(0):

@@ -17,9 +17,9 @@ from segmif_ros.yaml_file import YamlError, at_line, located, read_yaml, shown
 
 # Pixels without truth, in whatever set: no set can have a class of this id.
 IGNORE_ID = 255
-# What a label map says instead of a class of `counterparts`: no counterpart, so those pixels are never looked at.
+# What stands in a label map instead of a class of `counterparts`: no counterpart, so those pixels are never looked at.
 IGNORED = "ignored"
-# How classes are drawn: in the data set's colours, or so that people stand out for who watches a robot.
+# How classes are drawn: in the data set's colours, or so that people stand out when one watches a robot.
 PALETTES: tuple[str, ...] = ("dataset", "robot")
 
 

@@ -45,7 +45,7 @@ def user_path(path: str | Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the project's folder for what can be made again, as the XDG base directory specification says.
+    """Return the project's folder for what can be made again, as in the XDG base directory specification.
 
     Where nobody knows this user's home folder, as in a container without HOME, it is a folder of this process, which
     goes with it: everything works, and nothing is remembered for the next start.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders that commands write to: made, or taken up if the same command made them, for one run at a time.
+"""Folders that commands write to: made, or used again if the same command made them, for one run at a time.
 
 Nothing of the user's is written over or removed: a folder that holds something and isn't marked as the command's own
 is refused. The mark, `.segmif`, names the command and is what a run locks.
@@ -29,7 +29,7 @@ class ResultFolder:
     Args:
         folder: Made if it isn't there.
         command: Who writes there, such as "segmif evaluate".
-        again: Whether a folder that the same command wrote is taken up; if not, only an empty one is taken.
+        again: Whether a folder that the same command wrote is used again; if not, only an empty one is.
         only: The names that will be written, where the folder may hold other things; None for all names.
         advice: What to do about a folder that can't be taken.
 

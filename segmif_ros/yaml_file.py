@@ -110,7 +110,7 @@ def parse_yaml(text: str, name: str, max_values: int = MAX_VALUES) -> Any:
             loader.dispose()
     except YamlError as error:
         raise YamlError(f"{name}: {one_line(str(error))}") from None
-    except Exception as error:  # parsers raise many types on damaged text; the reason is said
+    except Exception as error:  # parsers raise many types on damaged text; the reason is kept
         raise YamlError(f"{name}: {one_line(_reason(error, text))}") from error
 
 

@@ -34,7 +34,7 @@ class OutputInfos:
     def __init__(self, bag: BagWriter, labels: LabelSet, camera_info: dict[str, Any] | None) -> None:
         self._bag, self._labels, self._info = bag, labels, camera_info
         self._announced = False
-        # as the node offers it: who comes later gets it, too
+        # as the node offers it: late subscribers get it, too
         bag.declare(LABEL_INFO_TOPIC, LABEL_INFO, latched=True)
         for topic in _BESIDE.values() if camera_info else ():
             bag.declare(topic, CAMERA_INFO)

@@ -2,7 +2,7 @@
 """Offline replay: every pair of a bag, in order, through the node's own pairing, gain and engine, without DDS.
 
 What comes out depends on the bag, the weights and the configuration alone: two runs write the same bytes, also if one
-of them was stopped and taken up again.
+of them was stopped and resumed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where something surely isn't: evidence of its own, beside labels, such as a folder of hand-drawn boxes gives.
 
-A map of absence is uint8 (H, W). Bit i of a pixel says that no class of group i is there, and nothing about the
-others. It counts only where a pixel has no label, as a label says more.
+A map of absence is uint8 (H, W). Bit i of a pixel means that no class of group i is there, and nothing about the
+others. It counts only where a pixel has no label, as a label is more.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def require_absence(bits: Image, path: Path | str) -> Image:
 def possible_classes(classes: LabelSet) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
     """Return bool (2 ** groups, K): which classes a pixel may be by its bits, for all sums of bits.
 
-    Classes are told by the names that mean the same in all sets; one of no group is always possible.
+    Classes are recognised by the names that mean the same in all sets; one of no group is always possible.
     """
     names = [common_name(name) for name in classes.names]
     table = np.ones((_ALL_BITS + 1, len(classes)), np.bool_)

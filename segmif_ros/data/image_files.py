@@ -16,7 +16,7 @@ _SHOWN_FOLDERS = 8
 
 
 class DatasetError(ValueError):
-    """A data set's folder or file that can't be used; one line that says which and why."""
+    """A data set's folder or file that can't be used; one line that states which and why."""
 
 
 def images_by_name(folder: Path) -> dict[str, Path]:

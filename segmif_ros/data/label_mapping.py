@@ -51,7 +51,7 @@ class LabelMapping:
         return np.asarray(self._table[labels], np.uint8)
 
     def describe(self) -> str:
-        """Return one line: which classes are renamed, ignored, and which of ours none of theirs is."""
+        """Return one line: which classes are renamed, ignored, and which of ours have no counterpart."""
         renamed, ignored = [], []
         for i, j in self._ids.items():
             name = self.theirs.names[i]

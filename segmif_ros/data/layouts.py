@@ -41,7 +41,7 @@ class FoundSplit:
         infrared: Infrared images.
         rgb: RGB images.
         labels: Label maps; None where they aren't wanted.
-        folders: The names of the folders, for what is said.
+        folders: The names of the folders, for messages.
         listed: The names in the split's list; None where there is no list.
     """
 

@@ -285,7 +285,7 @@ class SceneSource:
 
     def _keep(self, path: Path, scene: Sample) -> None:
         planes = np.vstack([scene.rgb[..., 0], scene.rgb[..., 1], scene.rgb[..., 2], scene.infrared, scene.labels])
-        # not cv2.imwrite, which says too little of a full disk
+        # not cv2.imwrite, whose error hides a full disk
         _, encoded = cv2.imencode(".png", planes)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

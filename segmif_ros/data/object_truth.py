@@ -52,7 +52,7 @@ class ObjectPair:
         name: Of the pair.
         light: Day or night.
         infrared, rgb: uint8 (H, W) and (H, W, 3).
-        objects: uint8 (H, W): 0 for none, i + 1 for `OBJECTS` number i, 255 where nothing is said to be there.
+        objects: uint8 (H, W): 0 for none, i + 1 for `OBJECTS` number i, 255 where nothing is labelled.
         counted: bool (objects, H, W): where it is known whether a pixel is of each of them.
         person_boxes: Slices of rows and columns of each person's box.
     """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder of image pairs: infrared/ and visible/ with files of equal names, labels/ if there is truth, and absent/.
 
-What absent/ holds says `segmif_ros.data.absence`.
+`segmif_ros.data.absence` describes what absent/ holds.
 """
 
 from __future__ import annotations
@@ -131,28 +131,28 @@ class PairFolder:
 
     def notes(self, *, with_labels: bool = True) -> tuple[str, ...]:
         """Return lines about what is left out: images without partner, label files without pair."""
-        said = left_out((path.stem for path in self.without_partner), self._folders)
+        notes = left_out((path.stem for path in self.without_partner), self._folders)
         if self._unread_lists:
             names = " and ".join(f"{name}.txt" for name in self._unread_lists)
             first = self._unread_lists[0]
-            said += (f"{names} not followed: all pairs are taken (--split {first} takes those of one).",)
+            notes += (f"{names} not followed: all pairs are taken (--split {first} takes those of one).",)
 
         if not with_labels:
-            return said
+            return notes
         if self._label_folder is None:
             like = [path.name for path in _subfolders(self.root) if _LIKE_LABELS.search(path.name)]
             if like:
-                said += (f"{like[0]}/ isn't read: the label maps of pairs are looked for in labels/ or label/.",)
-            return said
+                notes += (f"{like[0]}/ isn't read: the label maps of pairs are looked for in labels/ or label/.",)
+            return notes
         labelled = sum(files.labels is not None for files in self.files)
         name = self._label_folder.name
         if labelled < len(self._labels):
             alone = min(self._labels.keys() - {files.name for files in self.files})
             line = f"{name}/: {labelled} of {len(self._labels)} files belong to a pair"
-            said += (f"{line} ({self._labels[alone].name} doesn't: names must be those of the images).",)
+            notes += (f"{line} ({self._labels[alone].name} doesn't: names must be those of the images).",)
         if labelled < len(self.files):
-            said += (f"{len(self.files) - labelled} of {len(self.files)} pairs have no label map in {name}/.",)
-        return said
+            notes += (f"{len(self.files) - labelled} of {len(self.files)} pairs have no label map in {name}/.",)
+        return notes
 
     def load(self, index: int, label_set: LabelSet | None = None) -> FolderPair:
         """Read pair ``index``; labels may be in the colours of ``label_set``.

@@ -47,7 +47,7 @@ class PairItem:
         infrared: The infrared image; None if it is the fourth channel of ``rgb``.
         rgb: The RGB image.
         labels: The label map, ids as grey levels; None if there is no truth.
-        lighting: "day" or "night" where the data set says so, else "".
+        lighting: "day" or "night" where the data set tells them apart, else "".
     """
 
     key: str
@@ -246,14 +246,14 @@ def _items(
     *,
     lit: bool,
 ) -> tuple[PairItem, ...]:
-    told = lit and _tell_lighting(names)
+    known = lit and _tell_lighting(names)
     return tuple(
         PairItem(
             key=name,
             infrared=infrared[name],
             rgb=rgb[name],
             labels=labels.get(name),
-            lighting=_lighting(name) if told else "",
+            lighting=_lighting(name) if known else "",
         )
         for name in names
     )

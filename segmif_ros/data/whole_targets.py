@@ -71,7 +71,7 @@ def target_folder(root: Path, name: str, split: str) -> Path:
         split: Its name; empty where there are none.
 
     Returns:
-        The folder; ROOT/NAME where there is none, for what is said about it.
+        The folder; ROOT/NAME where there is none, for messages.
     """
     for base in top_folders(root):
         inner = child_folder(base, (split,))

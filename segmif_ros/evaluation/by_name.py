@@ -69,7 +69,7 @@ class ByName:
         self.judged = tuple(sorted(hit))
 
     def unjudged(self, truth: Image, labels: Image) -> Mask:
-        """Return where nothing can be said, (H, W): the model lacks the class, and names none in its place.
+        """Return where nothing can be judged, (H, W): the model lacks the class, and names none in its place.
 
         Args:
             truth: (H, W) ids of the truth's set.

@@ -138,7 +138,7 @@ def winner(names: Sequence[str], before: Mapping[str, float], after: Mapping[str
     known = {name: gain for name, gain in gains.items() if gain is not None}
     wins = [sum(gain < 0 for gain in known.values()), sum(gain > 0 for gain in known.values())]
     if not known:
-        return "no figure that both runs have says which is better"
+        return "no figure that both runs have shows which is better"
     if wins[0] == wins[1]:
         return f"neither wins: each is better in {wins[0]} of {len(known)} figures"
     best = int(wins[1] > wins[0])

@@ -109,7 +109,7 @@ def evaluate(config: EvaluationConfig, advance: Callable[[int], None] = lambda _
 
 
 def _method(config: EvaluationConfig) -> tuple[dict[str, str], LabelSet]:
-    """Return who makes the results, and the classes of the predictions."""
+    """Return what makes the results, and the classes of the predictions."""
     if config.own is not None:
         label_set = config.own.label_set
         model = {"name": config.name or "own method", "sha256": "none", "device": "files", "label_set": label_set.name}
@@ -312,12 +312,12 @@ def _mean_lines(group: str, means: Mapping[str, Any]) -> list[str]:
     """Return the mean IoU under each convention with its number of classes: one line with id 0, one without."""
     lines = []
     for suffix, title in (("", "mIoU"), ("_without_0", "mIoU without id 0")):
-        said = [
+        listed = [
             f"{name.removesuffix(suffix)} "
             + ("nothing counted" if mean["value"] is None else f"{100 * mean['value']:.2f} % ({len(mean['classes'])})")
             for name, mean in means.items()
             if name.endswith("_without_0") == bool(suffix)
         ]
-        if said:
-            lines.append(f"{title}, {group} (classes): {', '.join(said)}")
+        if listed:
+            lines.append(f"{title}, {group} (classes): {', '.join(listed)}")
     return lines

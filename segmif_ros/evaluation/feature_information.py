@@ -31,7 +31,7 @@ _CHUNK = 2048  # windows at a time: 81 values each, so that they stay in the cac
 
 
 class MissingLibraryError(ValueError):
-    """A metric needs a library that isn't installed; one line says which."""
+    """A metric needs a library that isn't installed; one line states which."""
 
 
 def feature_mutual_information(

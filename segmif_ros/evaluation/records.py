@@ -2,7 +2,7 @@
 """What is kept of one evaluated pair: counts and figures, as plain values that JSON holds.
 
 Confusion counts are integers and every figure is of one pair alone, so records from several processes or from a run
-that was taken up again add up to exactly the report of one run.
+that was resumed add up to exactly the report of one run.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def timing(records: Iterable[Record], wall_s: float, processed: int, workers: in
 
 
 def model_facts(engine: EngineProtocol) -> dict[str, str]:
-    """Return who made the figures."""
+    """Return what made the figures."""
     return {
         "name": engine.model_name,
         "sha256": engine.model_hash,

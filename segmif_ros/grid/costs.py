@@ -95,7 +95,7 @@ class ClassTable:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CostTable:
-    """What a YAML file says: classes by name, and the probability at which a never_free class counts."""
+    """The content of a YAML file: classes by name, and the probability at which a never_free class counts."""
 
     classes: Mapping[str, ClassCost]
     likely: float = 0.15
@@ -103,7 +103,7 @@ class CostTable:
     def for_names(self, names: tuple[str, ...]) -> ClassTable:
         """Return the table by id of a label set's class names, in the order of ids.
 
-        In a set without any ground class "unlabelled" is mostly the ground itself: there it says nothing.
+        In a set without any ground class "unlabelled" is mostly the ground itself: there it is no evidence.
         """
         by_meaning = {common_name(name): each for name, each in self.classes.items()}
         found = [self.classes.get(name) or by_meaning.get(common_name(name)) for name in names]

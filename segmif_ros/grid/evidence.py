@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one label map says about cells of the ground: where ground was seen, and where something stands.
+"""The evidence of one label map about cells of the ground: where ground was seen, and where something stands.
 
 Shapes: H, W label map; N cells along a side of the grid; C classes; M observations.
 """
@@ -104,7 +104,7 @@ def log_odds_table(classes: int, gain: float) -> Float32Array:
 def evidence_of_labels(
     labels: Image, confidence: Image, view: GroundView, square: Square, table: ClassTable, config: GridConfig
 ) -> Evidence:
-    """Return what a label map says about the cells, by the ground plane.
+    """Return the evidence of a label map about the cells, by the ground plane.
 
     A cell is seen as ground if the pixel that its centre falls on, and all pixels within the error of the pitch, are
     ground. Something stands where the foot of an object meets the ground, within the error along the ray; what it
@@ -172,7 +172,7 @@ def evidence_of_points(
     """Return what points with classes say about the cells, as a depth camera or a lidar gives them.
 
     Ground is what is of a ground class and lies on the ground; an obstacle is what is of another class, or stands
-    higher, up to the clearance. A ground class in the air says nothing.
+    higher, up to the clearance. A ground class in the air is no evidence.
 
     Args:
         points: (M, 3) in the odometry frame but with z over the ground, metres; NaN where nothing is known.

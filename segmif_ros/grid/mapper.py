@@ -142,7 +142,7 @@ class GroundMapper:
         return self._grid.map()
 
     def horizon_problem(self, frame: LabelFrame, view: GroundView, pinhole: UndistortedView) -> str | None:
-        """Return why the horizon can't be where the camera's pose puts it, or None; said from the third look on.
+        """Return why the horizon can't be where the camera's pose puts it, or None; from the third look on.
 
         Args:
             frame: The label map.

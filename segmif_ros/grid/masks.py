@@ -121,7 +121,7 @@ def _fill_under(
 ) -> None:
     """Make ground under objects theirs, in place: down to the hull of where they touch the ground.
 
-    Where the image cuts off an object at its side, the hull goes on to where its next wheel may stand, just outside.
+    Where the image cuts off an object at its side, the hull continues to where its next wheel may stand, just outside.
     Ground down to there is in doubt.
     """
     # a twentieth of the time of connected components, and the bottom of each is all that is asked

@@ -98,7 +98,7 @@ def points_of_ground(
     """
     masks = split_ground(labels, view, table)
     first = masks.first_row
-    # over the horizon there is no ground, and what stands goes on
+    # over the horizon there is no ground, and what stands continues
     solid = np.concatenate([look_up(table.ids(OBJECT, EITHER), labels[:first]), masks.solid]) > 0
     ground = np.concatenate([np.zeros((first, labels.shape[1]), bool), masks.ground > 0])
     up = base_from_optical[2, :3].astype(np.float32)

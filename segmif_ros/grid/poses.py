@@ -164,7 +164,7 @@ def _rotation_vector(matrix: Float64Array) -> Float64Array:
     """Return axis times angle; also for the smallest of angles, which cv2.Rodrigues takes for none."""
     v = 0.5 * np.array([matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]])
     sine, cosine = float(np.linalg.norm(v)), 0.5 * (float(np.trace(matrix)) - 1)
-    if cosine < -0.99:  # near half a turn the sine says little about the axis
+    if cosine < -0.99:  # near half a turn the sine tells little about the axis
         return np.asarray(cv2.Rodrigues(matrix)[0], np.float64).ravel()
     return v if sine == 0 else np.asarray(v * (np.arctan2(sine, cosine) / sine))
 
@@ -194,7 +194,7 @@ class TransformBuffer:
     Args:
         keep_s: How much of the past is kept, seconds.
         wait_s: How much newer than the newest transform may be asked for: the newest is taken then. Beyond it a
-            lookup says that tf is late.
+            lookup reports that tf is late.
     """
 
     def __init__(self, keep_s: float = 10.0, wait_s: float = 0.1) -> None:

@@ -30,7 +30,7 @@ class CompressedBuffer:
 
     @property
     def encoding(self) -> str:
-        """What the image was before its compression, if the format says so, else the format."""
+        """What the image was before its compression, if the format has it, else the format."""
         return self.format.partition(";")[0].strip()
 
 
@@ -91,7 +91,7 @@ def checked(image: CompressedBuffer, max_pixels: int = MAX_PIXELS) -> bytes:
 
 
 def image_size(data: bytes | memoryview) -> tuple[int, int] | None:
-    """Return (width, height) as the header of a JPEG or PNG says it; None if it doesn't."""
+    """Return (width, height) as in the header of a JPEG or PNG; None if it has none."""
     if bytes(data[:16]) == png.START:
         width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
         return (width, height) if len(data) >= 24 and width and height else None
@@ -117,7 +117,7 @@ def _encoding(image: CompressedBuffer, pixels: np.ndarray[Any, Any]) -> str:
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     bits = 8 * pixels.dtype.itemsize
     if channels == 1:
-        # image_transport leaves a Bayer pattern as it is in a PNG and says so in front
+        # image_transport leaves a Bayer pattern as it is in a PNG and notes it in front
         pattern = image.encoding if image.encoding.startswith("bayer_") and image.encoding.endswith(str(bits)) else ""
         return pattern or f"mono{bits}"
     # image_transport's publisher names the order of what it gave to the encoder, which stores blue where red should be

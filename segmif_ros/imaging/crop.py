@@ -34,7 +34,7 @@ class Crop:
 
     @classmethod
     def parse(cls, text: str) -> Crop:
-        """Return what a text of four whole numbers says: top, bottom, left, right; an empty one cuts nothing.
+        """Return the crop of a text of four whole numbers: top, bottom, left, right; an empty one cuts nothing.
 
         Raises:
             ValueError: For any other text.

@@ -38,7 +38,7 @@ _NARROW = 0.05
 _NARROW_FOR_S = 5.0
 _APART_FOR_S = 0.3
 _ANOTHER_RECORDING_S = 1.0  # so much back in time
-_LONGEST_S = 1.0  # that one frame counts for in these times, whatever its stamp says
+_LONGEST_S = 1.0  # that one frame counts for in these times, whatever its stamp
 _LARGE = 1e30  # values beyond are computed in double precision
 
 

@@ -65,7 +65,7 @@ class _Frame:
         if not self.marker or damaged or not {*names} <= self.components.keys():
             raise DamagedError("a scan's header is damaged")
         if self.marker != _PROGRESSIVE:
-            content = content[:-3] + b"\0\x3f\0"  # what is said of a part of the coefficients has no meaning here
+            content = content[:-3] + b"\0\x3f\0"  # the range of coefficients has no meaning here
         self.note_scan(names, *content[-3:])
         across, down = (max(each[side] for each in self.components.values()) for side in (0, 1))
         if count > 1:

@@ -41,7 +41,7 @@ def whole_png(data: bytes) -> bytes:
         data: A file that begins with `START`; what follows its end chunk is not looked at.
 
     Raises:
-        DamagedError: If it is incomplete, a checksum doesn't match, or the rows aren't those that the header says.
+        DamagedError: If it is incomplete, a checksum doesn't match, or the rows aren't those of the header.
     """
     kinds: list[bytes] = []
     palette = b""
@@ -79,7 +79,7 @@ def _passes(header: bytes) -> list[tuple[int, int]]:
     bits, colour, compression, filtering, interlace = header[8:]
     channels, depths = _COLOURS.get(colour, (0, ()))
     if bits not in depths or compression or filtering or interlace > 1 or not (width and height):
-        raise DamagedError("its header says what PNG doesn't have")
+        raise DamagedError("its header has values that PNG doesn't know")
     if max(width, height) > _LARGEST_SIDE:
         raise DamagedError(f"it is {width}x{height}: no side may have more than {_LARGEST_SIDE} pixels")
     grids = _ADAM7 if interlace else ((0, 0, 1, 1),)
@@ -96,7 +96,7 @@ def _inflated(parts: list[memoryview], *passes: tuple[int, int]) -> bytes:
     except zlib.error as error:
         raise DamagedError(f"its compressed rows are damaged ({error})") from None
     if len(rows) != wanted or not inflate.eof:
-        raise DamagedError("its compressed rows are more or fewer than the header says")
+        raise DamagedError("its compressed rows are more or fewer than its header states")
     at, values = 0, np.frombuffer(rows, np.uint8)
     for lines, length in passes:
         filters: npt.NDArray[Any] = values[at : at + lines * length : length]

@@ -14,7 +14,7 @@ Weights say in their metadata which one they were trained with.
 
 Roles in `vsm_wls`: the method is symmetric but for its last step, which draws a detail towards image 1 where image 2 is
 flat. A comment of the published code calls image 1 the visible one, but its example loads infrared files as image 1.
-Here image 1 is the visible one: the comment says so, and keeping visible texture where infrared is flat is what the
+Here image 1 is the visible one: as the comment states, and keeping visible texture where infrared is flat is what the
 step is good for, as the base and the finest detail already carry what is hot.
 """
 

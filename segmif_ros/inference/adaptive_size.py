@@ -167,9 +167,9 @@ class BudgetState:
 class AdaptiveEngine(EngineAround):
     """An engine within a frame budget; its results always have the pair's size.
 
-    How results of a smaller size are enlarged says `segmif_ros.inference.resizing`.
+    `segmif_ros.inference.resizing` describes how results of a smaller size are enlarged.
 
-    Whoever runs it must say by `observe` how long each frame took. One thread runs and observes; `state` may be read
+    Its user must report by `observe` how long each frame took. One thread runs and observes; `state` may be read
     by any.
 
     Args:

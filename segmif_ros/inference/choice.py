@@ -85,7 +85,7 @@ def try_backends(
         try:
             backend = make()
             found = backend.run(*images)
-        except (EngineError, RuntimeError, ImportError) as error:  # a trial of what is optional: said, and left out
+        except (EngineError, RuntimeError, ImportError) as error:  # a trial of what is optional: reported, and left out
             refused[name] = str(error).strip().partition("\n")[0] or type(error).__name__
             continue
         agreement, psnr = mask_agreement(found[1], expected[1]), psnr_db(found[0], expected[0])

@@ -47,7 +47,7 @@ class DeviceFrame(nn.Module):
         elif self.prior is not None:
             prior = device_prior(infrared, rgb, self.prior)
         else:
-            raise ValueError("no prior image, and no way said to make it")
+            raise ValueError("no prior image, and no method to make it")
         # without the cache: what is cast while a graph is recorded must be cast again at every replay
         with torch.autocast(
             infrared.device.type, self.dtype, enabled=self.dtype != torch.float32, cache_enabled=False

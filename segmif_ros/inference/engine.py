@@ -227,7 +227,7 @@ class Engine:
         return "float32" if reference else config.precision
 
     def _candidates(self, precision: str) -> list[str]:
-        # what compiles for minutes is there for those who ask for it by name
+        # what compiles for minutes runs only when it is selected by name
         there = available_backends(self._device.type, precision)
         return [name for name in there if BACKENDS[name].on_trial and name in self._network.backends]
 

@@ -353,7 +353,7 @@ def _from_layout(tensor: Array, own: OutputSpec, kind: str, spec: ModelSpec) -> 
     """A tensor of the layout's axes to (C, H, W)."""
     where = f"{spec.path}: outputs.{kind} '{own.name}' has the shape {tensor.shape}"
     if tensor.ndim != len(own.layout):
-        raise EngineError(f"{where}: layout says {own.layout}")
+        raise EngineError(f"{where}: layout is {own.layout}")
     if "n" in own.layout:
         if len(tensor) != 1:
             raise EngineError(f"{where}: one image at a time is needed")

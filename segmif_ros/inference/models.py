@@ -131,7 +131,7 @@ def _describe_folder(folder: Path) -> ModelFacts:
     network = FolderNetwork(folder)
     spec = network.spec
     files = (spec.path, spec.file)
-    said = {"data": spec.data, "fused": spec.fused_rule or "by the network", "backends": ", ".join(spec.backends)}
+    notes = {"data": spec.data, "fused": spec.fused_rule or "by the network", "backends": ", ".join(spec.backends)}
     return ModelFacts(
         name=spec.name,
         packaged=False,
@@ -146,7 +146,7 @@ def _describe_folder(folder: Path) -> ModelFacts:
         licence=spec.licence,
         description=spec.description or f"a model folder, {spec.file.name}",
         model_card="",
-        metadata={name: value for name, value in said.items() if value},
+        metadata={name: value for name, value in notes.items() if value},
         trial_run=_trial_run(network),
     )
 
@@ -193,7 +193,7 @@ def models_table(facts: Sequence[ModelFacts]) -> Table:
 def details(facts: ModelFacts) -> list[str]:
     """Return what needs words, one line each."""
     lines = [f"{facts.name}: {facts.description}"]
-    lines.append(f"  licence     {facts.licence or 'the file says nothing; ask where it comes from'}")
+    lines.append(f"  licence     {facts.licence or 'not stated in the file; ask where it comes from'}")
     if facts.metadata.get(NOTE):
         lines.append(f"  good for    {facts.metadata[NOTE]}")
     if facts.metadata.get("data"):

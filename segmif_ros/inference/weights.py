@@ -148,7 +148,7 @@ def weights_hash(paths: Sequence[Path]) -> str:
 
 
 def weights_note(weights: str) -> str:
-    """Return what a file of weights says of what it is good for and what not: one line.
+    """Return the note of a file of weights about what it is good for and what not: one line.
 
     Args:
         weights: As `parse_weights` takes them. "" is returned for those that say nothing, or can't be read.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Switches of the exact rewrites: each gives the same numbers but for rounding, and can be turned off for blame."""
+"""Switches of the exact rewrites: each gives the same numbers but for rounding. One is turned off to find a fault."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def predict(
 ) -> list[PairRecord]:
     """Run every pair, and write the outputs to OUT/OUTPUT/NAME.png and a contact sheet of the first pairs.
 
-    A pair that can't be read or processed costs itself. What is done is kept; the same call goes on with it, and one
+    A pair that can't be read or processed costs itself. What is done is kept; the same call resumes it, and one
     that asks for other outputs adds them.
 
     Args:
@@ -172,7 +172,7 @@ def run(arguments: argparse.Namespace) -> int:
                 settings=settings, fresh=arguments.fresh, advance=advance,
             )  # fmt: skip
     except KeyboardInterrupt:
-        raise StoppedError(f"stopped; the same command goes on with what {out} holds") from None
+        raise StoppedError(f"stopped; the same command resumes what {out} holds") from None
     failed = [each for each in records if "error" in each]
     print(f"{len(records) - len(failed)} of {len(records)} pairs with {model}")
     if len(records) == 1 and not failed:

@@ -41,7 +41,7 @@ def infrared_image(image: ImageLike) -> Array:
         image = image[..., 0]
     if image.ndim == 3 and image.shape[2] in (3, 4):
         if _is_coloured(image):
-            raise ImageError("infrared is a colour image: are infrared and rgb swapped? A thermal palette says nothing")
+            raise ImageError("infrared is a colour image: are infrared and rgb swapped? A palette shows no heat")
         image = image[..., 0]
     if image.ndim != 2:
         raise ImageError(f"infrared has the shape {image.shape}: (height, width) is needed")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction:
-    """What the network makes of one pair, in the view of the master camera (the RGB camera, unless said otherwise).
+    """What the network makes of one pair, in the view of the master camera (the RGB camera by default).
 
     Attributes:
         infrared: (H, W) uint8, after gain and registration: what the network saw.

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `segmif predict`."""
     parser.description = (
         "Runs the network on two image files, on a folder with infrared/ and visible/, or on two videos, and writes "
-        "what it makes of them as PNG files, with a contact sheet. The same command goes on with a "
+        "what it makes of them as PNG files, with a contact sheet. The same command resumes a "
         "run that was stopped."
     )
     parser.add_argument("infrared", type=Path, metavar="INFRARED|FOLDER", help="image, video, or folder of pairs")
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=list(_DEFAULT),
         help="what to write: labels are class ids, colours their colours (default: %(default)s)",
     )
-    parser.add_argument("--fresh", action="store_true", help="start anew instead of going on with what --out holds")
+    parser.add_argument("--fresh", action="store_true", help="start again instead of resuming what --out holds")
     parser.set_defaults(workers=1)
     add_pipeline_arguments(parser, PREPARATION)
     engine_options.add_engine_arguments(parser)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The best and the worst frames as pictures: who is among them, and their files."""
+"""The best and the worst frames as pictures: which they are, and their files."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ tiles keeps neighbours together, and the frames before weigh in.
 
 Most of a street tells nothing: bare road, sky, walls. So a coarse shape is fitted to all frames first: a ground that
 comes nearer towards the bottom of the view, and one distance for what lies beyond. It has three numbers and the whole
-view speaks for it. Single tiles leave it only where their own agreement says so.
+view speaks for it. Single tiles leave it only where their own agreement is clear.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ class Plane:
 
 @dataclass(frozen=True, kw_only=True)
 class RigCalibration:
-    """What is known of a rig; each part may be missing, and `segmif_ros.rig.registration` says which it needs.
+    """What is known of a rig; each part may be missing, and `segmif_ros.rig.registration` states which it needs.
 
     Attributes:
         infrared: The infrared camera.

@@ -67,7 +67,7 @@ def known_format(path: str | Path) -> str | None:
 
 
 def camera_keys(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one camera's content under the keys of camera_calibration, whoever wrote it.
+    """Return one camera's content under the keys of camera_calibration, whatever wrote it.
 
     Takes camera_calibration's own, a file of cv2.FileStorage as OpenCV's samples write it, and what `ros2 topic echo`
     prints of a camera_info. Other keys are left out.

@@ -270,7 +270,7 @@ def camera_from_info(
     for name, (values, count) in numbers.items():
         if len(values) != count:
             raise CalibrationError(f"camera_info has {len(values)} numbers in {name}: {count} are needed")
-    # a driver that leaves R and P at zero says nothing about rectification
+    # a driver that leaves R and P at zero states nothing about rectification
     whole = CameraModel(
         width=width,
         height=height,

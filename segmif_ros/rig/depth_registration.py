@@ -3,7 +3,7 @@
 
 * "depth": every pixel of the view is looked up in the other image at its own distance. What the other camera can't see,
   because something nearer hides it, is marked like what lies outside its image. Without a depth of about the pair's
-  moment, the plane at the reference depth is used, and `DepthRegistration.problem` says so.
+  moment, the plane at the reference depth is used, and `DepthRegistration.problem` is set.
 * "adaptive": the distance is estimated for parts of the view (`segmif_ros.rig.adaptive_registration`).
 """
 
@@ -49,7 +49,7 @@ class DepthRegistration:
 
     def __init__(self, config: RegistrationConfig, calibration: RigCalibration) -> None:
         self.config = config
-        # the plane that stands in where nothing tells; it also says what is missing
+        # the plane that stands in where nothing tells; it also checks the calibration
         self._plane_m = config.reference_depth_m or 1e9
         plane = replace(config, mode="stereo", reference_depth_m=self._plane_m, correction_px=(0.0, 0.0))
         try:
@@ -137,7 +137,7 @@ class DepthRegistration:
         return Registered(infrared=warped if into_rgb else view, rgb=view if into_rgb else warped, valid=valid)
 
     def describe(self) -> str:
-        """Return one line that says what is done."""
+        """Return one line that describes what is done."""
         if self.config.mode == "adaptive":
             return (
                 "registration adaptive: distances are estimated from both images; at the start and where nothing "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drift watch: whether the cameras still sit as they did when they were calibrated, told from registered pairs alone.
+"""Drift watch: whether the cameras still sit as they did when they were calibrated, judged from registered pairs alone.
 
 Each pair's cross-modal agreement (`segmif_ros.rig.agreement`) is added up over views that differ. One view can mislead:
 a hedge, a fence, something near that parallax displaces. So there is no estimate before several views agree, and none
@@ -52,7 +52,7 @@ class DriftEstimate:
     Attributes:
         shift_px: (dx, dy) by which infrared is displaced against RGB in the middle of the view, pixels of the view.
         roll_deg: By how much infrared is turned clockwise about the middle.
-        zoom: By which share infrared is larger than it should be, as after a lens was focused anew.
+        zoom: By which share infrared is larger than it should be, as after a lens was focused again.
         moved_px: Largest displacement in the middle half of the view, less what parallax may explain.
         sharpness: How far the agreement's peak stands out, in deviations of the surface.
         spread_px: By how much the estimates of both halves of the views differ.
@@ -69,7 +69,7 @@ class DriftEstimate:
 
 
 class DriftWatch:
-    """Collects registered pairs and says whether the cameras moved; not thread-safe.
+    """Collects registered pairs and judges whether the cameras moved; not thread-safe.
 
     Args:
         limit_px: Displacement in pixels of the view from which on they did.
@@ -105,7 +105,7 @@ class DriftWatch:
             rgb: (H, W, 3) RGB, or (H, W).
 
         Returns:
-            Whether it shows another view than the last one that was taken; if not, it says nothing new.
+            Whether it shows another view than the last one that was taken; if not, it is no new evidence.
         """
         size = rgb.shape[1], rgb.shape[0]
         if size != self._size:
@@ -121,7 +121,7 @@ class DriftWatch:
         return True
 
     def estimate(self) -> DriftEstimate | None:
-        """Return the estimate from all views, or None if they can't tell; `reason` says why."""
+        """Return the estimate from all views, or None if they can't tell; see `reason`."""
         found = self._estimate()
         self.reason = found if isinstance(found, str) else ""
         if isinstance(found, str):

@@ -52,7 +52,7 @@ class NearnessMaps:
         # Chebyshev nodes keep the cubic's error even over the range
         nodes = 0.5 * (1 + np.cos(np.pi * (np.arange(4) + 0.5) / 4))
         at: list[Float64Array] = []
-        # from far to near: where a near thing would be out of the other lens's reach, the curve goes on as it came
+        # from far to near: where a near thing would be out of the other lens's reach, the curve continues as it came
         for k, node in enumerate(nodes[::-1]):
             pixels, visible = there.pixels(turned + node * self.largest * mount.translation_m)
             if k < 2:

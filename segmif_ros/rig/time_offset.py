@@ -3,7 +3,7 @@
 
 Whatever the two cameras see, it moves at the same moments: the robot turns, nods, shakes. How far the whole image moved
 from frame to frame (phase correlation) is a signal over its stamps that doesn't depend on what the camera sees, and the
-shift at which both cameras' signals agree best is the offset. It can be told only if the motion varies, and not always
+shift at which both cameras' signals agree best is the offset. It can be found only if the motion varies, and not always
 in the same rhythm; where it can't, there is no estimate and a reason.
 """
 
@@ -94,7 +94,7 @@ class TimeOffsetEstimator:
         self._rgb.clear()
 
     def estimate(self) -> TimeOffset | None:
-        """Return the offset, or None if the images don't tell it; `reason` says why."""
+        """Return the offset, or None if the images don't tell it; see `reason`."""
         found = self._estimate()
         self.reason = found if isinstance(found, str) else ""
         return None if isinstance(found, str) else found

@@ -159,7 +159,7 @@ class GuardedNode:
         super().__init__(*args, **more)
 
     def __init_subclass__(cls, **more: Any) -> None:
-        """Guard the lifecycle callbacks: rclpy takes their exceptions for ERROR, and says nothing."""
+        """Guard the lifecycle callbacks: rclpy takes their exceptions for ERROR, and logs nothing."""
         super().__init_subclass__(**more)
         for name in _TRANSITIONS & vars(cls).keys():
             setattr(cls, name, _guarded_transition(name, vars(cls)[name]))

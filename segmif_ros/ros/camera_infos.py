@@ -93,7 +93,7 @@ def window_of(message: CameraInfo) -> Window:
 
 
 def part_of(message: CameraInfo) -> ImagePart | None:
-    """Return the part of a camera's image that it sends, as its message says; None for all of it, or a wrong part."""
+    """Return the part of a camera's image that it sends, as in its message; None for all of it, or a wrong part."""
     window, whole = window_of(message), (message.width, message.height)
     x, y, *size = window.part(*whole)
     if window.is_whole or min(size) < 1 or x + size[0] > whole[0] or y + size[1] > whole[1]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The frame budget in the node: what counts as a frame's time, and what is told of it.
+"""The frame budget in the node: what counts as a frame's time, and what is reported of it.
 
 What counts is how long the node works on a pair: decoding, gain, registration, prior, network, resizing and publishing.
 That is what sets the rate (1 / time) and how old a result gets in the node: a pair waits for the one before it at most,

@@ -113,7 +113,7 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
             if semantic_map_type()[0] is None:
                 raise GridError(f"{MAP_TOPIC} can't be received: {semantic_map_type()[1]}")
             if config.camera_pose_from == "parameters":
-                config.mount()  # says what is missing
+                config.mount()  # raises if something is missing
             self._buffer = TransformBuffer(wait_s=config.tf_tolerance_s)
             self._counts = GridCounts()
             self._outputs = GridOutputs(self, config, read_costs(costs_file(config)), self._buffer, self._counts)

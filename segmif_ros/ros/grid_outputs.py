@@ -184,7 +184,7 @@ class GridOutputs:
     def _publish(self, grid: GridMap, label_set: LabelSet, stamp: int) -> None:
         frame_id = self.config.grid_frame
         for topic, values in zip(_LATCHED_TOPICS, (grid.cost, grid.classes, grid.confidence), strict=True):
-            # also while nobody listens: whoever comes later gets the last one
+            # also while nobody listens: late subscribers get the last one
             self._publishers[topic].publish(occupancy_grid(values, grid.square, stamp, frame_id))
         if self.wanted("grid/markers"):
             self._publishers["grid/markers"].publish(marker_array(grid, label_set, stamp, frame_id))

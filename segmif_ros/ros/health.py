@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an integrator must be told: inputs that don't come, QoS that doesn't match, stamps that don't pair.
+"""What an integrator must know: inputs that don't come, QoS that doesn't match, stamps that don't pair.
 
 Plain values in, one line out, so that every case is a test. A line is logged once when its condition begins, once when
 it is cured, and stays in /diagnostics meanwhile. Advice is given only where the values measured lead to it.
@@ -391,7 +391,7 @@ def budget_problems(state: BudgetState | None) -> list[Problem]:
     now, full = (f"{width}x{height}" for height, width in (state.size, state.full_size))
     if state.size != state.full_size:
         found.append(Problem("smaller image", f"the network's image is {now} instead of {full}: {state.reason}"))
-    elif state.on_trial:  # the same problem still, so that a size that is tried in vain isn't said each time
+    elif state.on_trial:  # the same problem still, so that a size that is tried in vain isn't logged each time
         found.append(Problem("smaller image", f"the network's image is {full} again, on trial: {state.reason}"))
     if state.exceeded:
         found.append(

@@ -68,7 +68,7 @@ class CameraInput:
         self._stamp_ns = 0
         self._qos = qos
         message_type, self._type_name, suffix = TRANSPORTS[transport]
-        # as image_transport does it: whoever remaps the topic of the images means the compressed ones beside it
+        # as image_transport does it: a remapped topic of images has the compressed ones beside it
         name = f"{camera}/image_raw" if transport == "raw" else node.resolve_topic_name(f"{camera}/image_raw") + suffix
         self._subscription = node.create_subscription(
             message_type,

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 LABEL_INFO = "segmentation/label_info"
 CLASSES_MASK = "segmentation/classes_mask"
-# whoever comes later gets it, too: consumers drop everything until they have it
+# late subscribers get it, too: consumers drop everything until they have it
 LATCHED = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -113,7 +113,7 @@ class Outputs:
         self._config = config
 
     def announce(self, label_set: LabelSet) -> None:
-        """Publish the names of the classes, for now and for whoever subscribes later; call it once active."""
+        """Publish the names of the classes, for present and late subscribers; call it once active."""
         self._announced = label_set
         if self._label_info is not None:
             now_ns = self._node.get_clock().now().nanoseconds

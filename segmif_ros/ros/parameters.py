@@ -127,7 +127,7 @@ def _is_so(row: Setting, value: Any, present: Any) -> bool:
 
 
 def _overrides(node: Node) -> dict[str, Any]:
-    # rclpy offers what a params file says only for names that are declared; there is no public way to the others
+    # rclpy offers the values of a params file only for names that are declared; there is no public way to the others
     return {name: each.value for name, each in node._parameter_overrides.items()}
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Params files as a node's command line names them, looked at before rcl does.
 
-rcl says what is wrong with a file in lines of its own that name no remedy, and nothing about a section that names
+rcl reports what is wrong with a file in lines of its own that name no remedy, and nothing about a section that names
 another node. Here a file that can't be used is one line, and so is one of which nothing applies.
 """
 

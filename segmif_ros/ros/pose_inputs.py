@@ -3,7 +3,7 @@
 
 tf2_ros's listener isn't on the package index and needs a thread of its own; a grid needs two lookups a frame. So the
 topics are read here. Nor is there a wheel of tf2_msgs: pip builds the type of /tf itself, from its one line, and it is
-used where no tf2_msgs is installed. Where that wasn't built either there is no tf: `PoseInputs.problems` says so.
+used where no tf2_msgs is installed. Where that wasn't built either there is no tf: `PoseInputs.problems` reports it.
 """
 
 from __future__ import annotations

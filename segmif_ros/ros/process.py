@@ -138,7 +138,7 @@ class RunnableNode(Protocol):
 
 
 def run_node(name: str, make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
-    """Run one node until it is told to stop.
+    """Run one node until it is asked to stop.
 
     Args:
         name: For lines that are logged before there is a node.

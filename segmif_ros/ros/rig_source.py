@@ -97,7 +97,7 @@ class RigSource:
 
     @property
     def correction_px(self) -> tuple[float, float]:
-        """(right, down), as `correct` was told."""
+        """(right, down), as given to `correct`."""
         return self._correction_px
 
     @property
@@ -144,7 +144,7 @@ class RigSource:
             return Unregistered(wanted, str(error))
 
     def _of_file(self, camera: str) -> CameraModel | None:
-        """Return a camera of the file, as a part of its image if the camera says that it sends only a part."""
+        """Return a camera of the file, as a part of its image if the camera sends only a part."""
         model: CameraModel | None = getattr(self._file, camera)
         part = self._parts.get(camera)
         return model if model is None or part is None else part.camera(model)

@@ -153,7 +153,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
             self.get_logger().error(f"can't configure: {' '.join(str(error).split())}")
             self._free()
             return TransitionCallbackReturn.FAILURE
-        except Exception:  # noqa: BLE001  a defect: rclpy would swallow it, so it is said here with all there is
+        except Exception:  # noqa: BLE001  a defect: rclpy would swallow it, so it is logged here with all there is
             self.get_logger().error(f"can't configure, unexpected error:\n{traceback.format_exc()}")
             self._free()
             return TransitionCallbackReturn.FAILURE
@@ -310,7 +310,7 @@ class SegmifNode(NodeRig, ParameterSets, GuardedNode, LifecycleNode):
         """Return another engine as the parameters say, warmed up; ValueError, RuntimeError or OSError say why not."""
         config = self.config
         engine = self._warm_engine(config)
-        chosen_classes(config.mask_classes, engine.label_set)  # says so if it doesn't have one of them
+        chosen_classes(config.mask_classes, engine.label_set)  # raises if it doesn't have one of them
         return engine
 
     def _warm_engine(self, config: NodeConfig) -> EngineProtocol:

@@ -116,7 +116,7 @@ class Services:
         if pipeline is None:
             return _answer(response, False, "the node is not configured")
         pipeline.enable(request.data)
-        line = "frames are processed" if request.data else "frames are not processed until ~/enable says true"
+        line = "frames are processed" if request.data else "frames are not processed until ~/enable is called with true"
         self._log.info(line)
         return _answer(response, True, line)
 
@@ -128,8 +128,8 @@ class Services:
             engine = self._controlled.load_engine()
             if not self._controlled.use_engine(engine, pipeline):
                 return _answer(response, False, "the node was cleaned up meanwhile")
-        except Exception as error:  # noqa: BLE001  whatever it is, the node continues as it was and the caller is told
-            expected = isinstance(error, RuntimeError | ValueError | OSError)  # weights, device: their text says it all
+        except Exception as error:  # noqa: BLE001  whatever it is, the node continues as it was and the caller gets the line
+            expected = isinstance(error, RuntimeError | ValueError | OSError)  # weights, device: their text is enough
             if not expected:
                 self._log.error(f"unexpected error:\n{traceback.format_exc()}")
             reason = " ".join(str(error).split()) if expected else in_one_line(error)

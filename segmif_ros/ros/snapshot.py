@@ -155,5 +155,5 @@ def _distribution(name: str) -> metadata.Distribution | None:
 
 
 def _write_png(path: Path, image: Array) -> None:
-    # encoded here and written by Python: OpenCV's own writer says neither which disk was full nor that it was
+    # encoded here and written by Python: OpenCV's own writer reports neither which disk was full nor that it was
     path.write_bytes(cv2.imencode(".png", image)[1].tobytes())

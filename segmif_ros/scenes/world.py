@@ -110,7 +110,7 @@ class World:
         )
 
     def _places(self, motions: list[Motion], camera_s: float, t_s: float, clearance: Float64Array) -> Float64Array:
-        """(N, 2) d, and s from the camera; who is nearer than clearance (d, s) to the own car is put out of sight."""
+        """(N, 2) d, and s from the camera; what is nearer than clearance (d, s) to the own car is put out of sight."""
         at = np.array([motion.at(t_s, camera_s) for motion in motions]).reshape(-1, 2)
         # Who leaves the street on one side comes back on the other.
         at[:, 0] = np.mod(at[:, 0] + SIDE_M, 2 * SIDE_M) - SIDE_M

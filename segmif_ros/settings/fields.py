@@ -73,7 +73,7 @@ class Setting:
 
     @property
     def allowed(self) -> str:
-        """What values are allowed, in words; empty if the type says it all."""
+        """What values are allowed, in words; empty if the type is enough."""
         if self.choices:
             return ", ".join(self.choices)
         if self.minimum is not None and self.maximum is not None:
@@ -114,18 +114,18 @@ class Setting:
         return f"allowed is {self.allowed or 'a finite number'}"
 
     def problem(self, value: Any) -> str | None:
-        """Return one line that says why ``value`` is not acceptable, or None."""
+        """Return one line with the reason why ``value`` is not acceptable, or None."""
         reason = self.reason(value)
         return f"parameter '{self.name}' is {_shown(value)}: {reason}" if reason else None
 
     def accept(self, value: Any) -> Any:
-        """Return ``value`` in the setting's type; SettingError says why it can't be."""
+        """Return ``value`` in the setting's type; SettingError if it can't be."""
         if problem := self.problem(value):
             raise SettingError(problem)
         return self.type(value)
 
     def parse(self, text: str) -> Any:
-        """Return the value that a text on a command line stands for; SettingError says what is needed instead."""
+        """Return the value that a text on a command line stands for; SettingError states what is needed."""
         try:
             value = _BOOLEANS.get(text.lower(), text) if self.type is bool else self.type(text)
         except ValueError:
@@ -151,7 +151,7 @@ def setting(
     """Return the dataclass field of one setting; for the arguments see `Setting`.
 
     Without a default and a ``factory`` of one, it has to be given. A ``group`` holds for the fields from this one on,
-    and ``name`` is given where it isn't the field's. Without ``changes`` the setting is taken as the part says that it
+    and ``name`` is given where it isn't the field's. Without ``changes`` the setting is taken as the part that it
     is in, at any time without one.
     """
     facts = {
@@ -306,7 +306,7 @@ def check(config: Any) -> None:
 
 
 def unknown_name(name: str, known: Collection[str]) -> str:
-    """Return the line that says that a parameter doesn't exist, with the likeliest name meant.
+    """Return the message that a parameter doesn't exist, with the likeliest name meant.
 
     Args:
         name: The one that was given.

@@ -173,7 +173,7 @@ class CameraHealth:
         content = self._judged(seen)
         held = self._content.take(content, now_ns)
         if seen is not None and (content is Condition.SHUTTER or not (content.blind or held.blind)):
-            # a collapse is forgotten in minutes: whoever drives from a forest into a corridor isn't warned for ever
+            # a collapse is forgotten in minutes: a robot that leaves a forest for a corridor isn't warned for ever
             slowly = content is not Condition.OK or held is not Condition.OK
             self._usual_detail.take(seen.detail, now_ns, slowly=slowly)
             self._usual_width.take(seen.width, now_ns, slowly=slowly)
@@ -186,7 +186,7 @@ class CameraHealth:
         if frozen_ns and self._repeats >= _SAME_RUN - 1 and self._last_ns - self._stamp_changed_ns >= frozen_ns:
             return Condition.STAMP_STUCK
         held = self._content.held
-        if held.blind:  # says more than that it doesn't change
+        if held.blind:  # more than that it doesn't change
             return held
         if frozen_ns and self._same >= _SAME_RUN - 1 and self._looked_ns - self._changed_ns >= frozen_ns:
             return Condition.FROZEN
@@ -249,7 +249,7 @@ class CameraHealth:
                 if self._back:  # one long gap after the other: it has become slow, or always was
                     self._intervals_ns.append(gap_ns)
                 self._back, self._back_ns = self._back + 1, self._back_ns if self._back else now_ns
-                # what was before the silence says nothing of now
+                # what was before the silence is no evidence now
                 self._digest, self._same, self._repeats = None, 0, 0
                 self._stamp_ns, self._stamp_changed_ns, self._changed_ns = None, now_ns, now_ns
             else:

@@ -57,7 +57,7 @@ class OffsetSummary:
 
 
 class Pairer(Protocol[Item]):
-    """What a pipeline needs of whatever pairs; `NearestStampPairer` says what each member means."""
+    """What a pipeline needs of whatever pairs; `NearestStampPairer` describes each member."""
 
     @property
     def drops(self) -> dict[str, int]: ...  # noqa: D102

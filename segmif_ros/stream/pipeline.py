@@ -42,7 +42,7 @@ class Pipeline:
         now_ns: A clock that never steps back, for durations.
         stamp_clock_ns: The clock that stamps are compared with, for the age.
         say: Takes lines for the log, at most one of a kind in ten seconds.
-        trace: Takes every refusal with its cause, for whoever debugs.
+        trace: Takes every refusal with its cause, for debugging.
         unexpected: Takes an exception that only a defect can cause; the worker continues after it.
         registration: Brings both images to one view and size; None: the one of ``config``.
         make_pairer: Returns what pairs, from the slop in seconds, the queue size and the time offset in seconds.
@@ -189,7 +189,7 @@ class Pipeline:
         self._offer("rgb", frame)
 
     def advance(self) -> None:
-        """Look at the clock, often enough for ``single_camera_after_s``; who is silent for so long isn't waited for."""
+        """Look at the clock: a camera that is silent for ``single_camera_after_s`` isn't waited for."""
         if self._enabled:
             self._put(self._intake.advance())
 

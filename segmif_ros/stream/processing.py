@@ -81,8 +81,8 @@ class Frame:
     """One image as it arrived.
 
     Attributes:
-        stamp_ns: When it was taken, as its header says.
-        frame_id: As its header says.
+        stamp_ns: When it was taken, from its header.
+        frame_id: From its header.
         image: Its bytes, not decoded yet.
     """
 

@@ -117,7 +117,7 @@ class SingleCameraConfig:
         policy: "continue" with the other one, "stop" (nothing comes out until both are well), or "none": nobody looks.
         after_s: Silence, or a frozen picture, for so long makes a camera missing.
         frozen: Whether a frozen picture counts; false for a simulation without noise.
-        master: "rgb" or "infrared", the camera that goes on where both send and never pair.
+        master: "rgb" or "infrared", the camera that continues where both send and never pair.
         time_offset_s: Taken off the infrared stamps.
 
     Raises:
@@ -148,7 +148,7 @@ class SingleCamera(Generic[Item]):
         config: What to do when one camera is missing.
 
     Attributes:
-        health: Of each camera; whoever receives frames shows them to it before `frame`.
+        health: Of each camera; frames are shown to it before `frame`.
         drops: Pairs that were not passed on, by reason. "blind": one of their cameras is, and the policy is "stop".
             "superseded": a single frame that is as new had been passed on already.
     """
@@ -185,7 +185,7 @@ class SingleCamera(Generic[Item]):
     def report(self, now_ns: int) -> CameraReport:
         """Return which cameras a result of now rests on and what they are like."""
         found = {camera: health.condition(now_ns) for camera, health in self.health.items()}
-        if self._first_ns is None or now_ns - self._first_ns < self._after_ns:  # who starts is not silent yet
+        if self._first_ns is None or now_ns - self._first_ns < self._after_ns:  # a camera that starts is not silent yet
             found |= {camera: Condition.OK for camera, health in self.health.items() if not health.started}
         if self._unpaired and all(condition.usable for condition in found.values()):
             found[CAMERAS[1 - CAMERAS.index(self._alone or self.config.master)]] = Condition.UNPAIRED
@@ -250,7 +250,7 @@ class SingleCamera(Generic[Item]):
             self._unpaired = True
         if not self._alone:
             return self.config.master if self._unpaired else ""
-        # until pairs come about again the one goes on, so that there is no gap
+        # until pairs come again the one camera continues, so that there is no gap
         if self._row < (_PAIRS_IN_A_ROW if self._unpaired else 1):
             return self._alone
         self._unpaired = False

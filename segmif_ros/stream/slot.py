@@ -38,7 +38,7 @@ class LatestSlot(Generic[Item]):
             return taken
 
     def close(self) -> Item | None:
-        """Refuse further items and wake who waits; return the item that nobody took."""
+        """Refuse further items and wake waiting threads; return the item that nobody took."""
         with self._changed:
             self._closed = True
             left, self._item = self._item, None

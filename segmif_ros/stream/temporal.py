@@ -48,7 +48,7 @@ class TemporalConfig:
     Attributes:
         frames: Frames of full confidence that a pixel remembers at most.
         contrary: Share of its evidence that a frame takes away from another class.
-        eager: How many times as much it takes away where it says a class of which there is little.
+        eager: How many times as much it takes away where it shows a class of which there is little.
         appearance: Difference of luma, in grey levels, from which it is doubtful that a pixel is the one it was.
         contrast: Share of the contrast with a pixel's neighbours that such a difference may have beyond that.
         flow_px: Difference between the flow there and back, in pixels of the small image, from which it is doubtful.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time as far as somebody watched: where a process was given no time, nothing can be said of what others did."""
+"""Time as far as somebody watched: where a process was given no time, nothing is known of what others did."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class PseudoLabelConfig:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("pairs", type=Path, help="folder with infrared/ and visible/")
-    parser.add_argument("--weights", required=True, help="the teacher: a name or files, as `segmif models` says")
+    parser.add_argument("--weights", required=True, help="the teacher: a name or files, as `segmif models` lists them")
     parser.add_argument("--out", type=Path, required=True, help="new folder for the pairs with their labels/")
     parser.add_argument("--label-set", help="whose ids to write, by the names of the classes (default: the teacher's)")
     parser.add_argument("--confidence", type=float, default=PseudoLabelConfig.confidence, help="default: %(default)s")

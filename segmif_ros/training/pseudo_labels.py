@@ -3,11 +3,11 @@
 
 The segmentation network looks at each RGB image at several sizes and mirrored; where the mean probability of its best
 class is high enough the pixel gets that class, else 255 (no truth). Images taken by night are left without truth, as
-the network is least to be trusted there; they are told by their upper third, where a day has its sky. Infrared is not
-looked at: a student that is then given both images, with the RGB image darkened, must learn to find the same things by
-their heat.
+the network is least to be trusted there; they are recognised by their upper third, where a day has its sky. Infrared is
+not looked at: a student that is then given both images, with the RGB image darkened, must learn to find the same things
+by their heat.
 
-What the teacher says is no truth to validate on: ``--hold-out-every N`` leaves the pairs that a recipe's
+The teacher's labels are no truth to validate on: ``--hold-out-every N`` leaves the pairs that a recipe's
 ``hold_out_every: N`` keeps for validation without a label file.
 """
 

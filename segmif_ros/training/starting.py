@@ -105,7 +105,7 @@ def start_from(model: SegMiF, path: str, classes: LabelSet, part: str = "") -> S
 
     Raises:
         CheckpointError: The checkpoint can't be used.
-        RecipeError: It isn't there, shares no weights with the model, or its classes can't be told.
+        RecipeError: It isn't there, shares no weights with the model, or its classes aren't known.
     """
     try:
         source = load_network(resolve_checkpoint(parse_weights(path)))

@@ -43,7 +43,7 @@ class Validation:
         prior: Method of the prior image.
         seed: Of what a source invents (the infrared images of CamVid).
         mode: As the cascade is run, see `SegMiF.forward`.
-        method: The training's. With 'segmentation' the fusion network is left out, and ``segmentation_input`` says what
+        method: The training's. With 'segmentation' the fusion network is left out; ``segmentation_input`` selects what
             the other one sees: 'rgb', or 'blend' for half infrared and half RGB.
     """
 

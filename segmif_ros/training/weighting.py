@@ -208,7 +208,7 @@ class GradientNorm:
     r_k ** asymmetry, where r_k is what is left of a loss, L_k / L_k(0), divided by the mean of that over the losses:
     the loss that lags gets the larger gradient. The w_k go down the gradient of sum_k |G_k - target_k|, the targets
     held constant, with the rate ``rate``, and are then divided by their mean, which stays 1. A loss of 0 (a batch
-    without labels) says nothing: the w_k stay.
+    without labels) is no evidence: the w_k stay.
     """
 
     # a factor of 0 could never come back, as its own gradient is what moves it

@@ -312,7 +312,7 @@ def _watch(cameras: CameraSettings, faults: Sequence[Fault], length_s: float) ->
                 )
             )
 
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # whoever stops it gets one line
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # an interrupt ends with one line
     listener = Node("camera_faults")
     quality = qos_profile_sensor_data
     listener.create_subscription(Image, "infrared/image_raw", lambda _m: frame("infrared"), quality, raw=True)

@@ -217,7 +217,7 @@ def _listen(options: argparse.Namespace, recording: Recording, stop: threading.E
 
     start, looked, ended = time.monotonic(), -_LOOK_S, "interrupted"
     began_s: float | None = None
-    told = False
+    warned = False
     try:
         while not stop.is_set():
             elapsed = time.monotonic() - start
@@ -229,8 +229,8 @@ def _listen(options: argparse.Namespace, recording: Recording, stop: threading.E
             if elapsed - looked >= _LOOK_S:
                 looked = elapsed
                 subscribe()
-                if began_s is None and not told and elapsed > _WAIT_S:
-                    told = True
+                if began_s is None and not warned and elapsed > _WAIT_S:
+                    warned = True
                     there = ", ".join(name for name, types in node.get_topic_names_and_types() if "Image" in str(types))
                     complain(PROG, f"no image on {' and '.join(images)} yet; image topics there: {there or 'none'}")
                 if recording.full():

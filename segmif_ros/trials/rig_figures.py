@@ -120,16 +120,16 @@ def measure_alarms(seed: int) -> Row:
     light = ("day", "dusk", "night")[seed % 3]
     scene = RoadScene(FIRST_SEED + 1000 + seed, 240, 320, lighting=light)
     pinhole = Pinhole(width=320, height=240, focal_px=240.0, centre_u=159.5, centre_v=110.0)
-    alarms, told, worst = 0, 0, 0.0
+    alarms, estimates, worst = 0, 0, 0.0
     for second in range(ALARM_VIEWS):
         look = scene.look(float(second), pinhole, pinhole, (0.1, 0.0, 0.0))
         made = registration.apply(scene.render8(look.infrared), look.rgb)
         watch.add(made.infrared, made.rgb)
         found = watch.estimate()
-        told += found is not None
+        estimates += found is not None
         worst = max(worst, found.moved_px if found else 0.0)
         alarms += watch.moved
-    return {"alarms": alarms, "estimates": told, "worst_px": worst}
+    return {"alarms": alarms, "estimates": estimates, "worst_px": worst}
 
 
 class Parallax:
@@ -224,10 +224,10 @@ def _board_table(rows: list[Row]) -> str:
 
 def _alarms_table(rows: list[Row]) -> str:
     looks = ALARM_VIEWS * len(rows)
-    alarms, told = (sum(row[key] for row in rows) for key in ("alarms", "estimates"))
+    alarms, estimates = (sum(row[key] for row in rows) for key in ("alarms", "estimates"))
     worst = max(row["worst_px"] for row in rows)
     return (
-        f"{looks} looks in {looks / 3600:.1f} h of driving: an estimate in {told / looks:.0%}, false alarms in "
+        f"{looks} looks in {looks / 3600:.1f} h of driving: an estimate in {estimates / looks:.0%}, false alarms in "
         f"{alarms} looks, largest misregistration that was estimated {worst:.1f} px."
     )
 

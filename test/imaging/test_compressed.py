@@ -181,16 +181,16 @@ def rows_of(*rows) -> bytes:
 GREY_ROWS = rows_of((1, 2, 3, 4), (5, 6, 7, 8), (9, 10, 11, 12))
 TEXT = chunk(b"tEXt", b"Comment\0by a driver")
 DAMAGED_PNGS = {
-    "rows that are missing": (png_file(rows_of((1, 2, 3, 4))), "more or fewer than the header says"),
-    "rows that are too many": (png_file(GREY_ROWS, height=2), "more or fewer than the header says"),
-    "no rows": (png_file(), "more or fewer than the header says"),
+    "rows that are missing": (png_file(rows_of((1, 2, 3, 4))), "more or fewer than its header states"),
+    "rows that are too many": (png_file(GREY_ROWS, height=2), "more or fewer than its header states"),
+    "no rows": (png_file(), "more or fewer than its header states"),
     "no such filter": (png_file(chunk(b"IDAT", zlib.compress(b"\7" * 15))), "a filter that PNG doesn't have"),
     "rows that aren't deflated": (png_file(chunk(b"IDAT", b"x" * 15)), "its compressed rows are damaged"),
     "rows in two places": (png_file(GREY_ROWS, TEXT, GREY_ROWS), "a chunk IDAT is where none may be"),
     "two headers": (png_file(chunk(b"IHDR", bytes(13)), GREY_ROWS), "a chunk IHDR is where none may be"),
     "no such chunk": (png_file(chunk(b"ABCD", b""), GREY_ROWS), "the chunk b'ABCD' is none that PNG has"),
-    "no such depth": (png_file(GREY_ROWS, bits=3), "its header says what PNG doesn't have"),
-    "no such colour": (png_file(GREY_ROWS, colour=5), "its header says what PNG doesn't have"),
+    "no such depth": (png_file(GREY_ROWS, bits=3), "its header has values that PNG doesn't know"),
+    "no such colour": (png_file(GREY_ROWS, colour=5), "its header has values that PNG doesn't know"),
     "a side that no decoder takes": (png_file(GREY_ROWS, width=1_000_001), "no side may have more than 1000000"),
     "no palette": (png_file(GREY_ROWS, colour=3), "a palette of 0 bytes doesn't fit"),
     "a palette that is too long": (png_file(chunk(b"PLTE", bytes(9)), GREY_ROWS, colour=3, bits=1), "palette of 9"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How weights fuse real pairs, beside what needs no network, and who ranks where."""
+"""How weights fuse real pairs, beside what needs no network, and how they rank."""
 
 from __future__ import annotations
 

@@ -89,12 +89,12 @@ class PairBackend(Backend, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TensorFacts:
-    """What a network's file says of one of its tensors.
+    """What a network's file states about one of its tensors.
 
     Attributes:
         name: As in the file.
-        shape: Sides; None where any size goes. None altogether where the file says nothing.
-        type: As numpy calls it, "float32" for example; empty where the file says nothing.
+        shape: Sides; None where any size goes. None altogether where the file doesn't state it.
+        type: As numpy calls it, "float32" for example; empty where the file doesn't state it.
     """
 
     name: str

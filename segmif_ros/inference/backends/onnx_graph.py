@@ -51,7 +51,7 @@ def export(
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
-        # what it says itself is a page; what it failed at is the cause
+        # its own message is a page; what it failed at is the cause
         reason = str(error.__cause__ or error).strip().partition("\n")[0]
         raise EngineError(f"torch.onnx can't export the network ({reason}): use another backend") from error
     if program is None:

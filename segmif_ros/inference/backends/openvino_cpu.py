@@ -25,7 +25,7 @@ from segmif_ros.inference.sample_pairs import MOST_PAIRS, pattern_pairs, read_pa
 from segmif_ros.paths import cache_folder
 
 _LOGGER = logging.getLogger(__name__)
-# int8: the graph says which convolutions; the rest runs in bfloat16
+# int8: the graph marks which convolutions; the rest runs in bfloat16
 _PRECISIONS = {"float32": openvino.Type.f32, "bfloat16": openvino.Type.bf16, "int8": openvino.Type.bf16}
 
 

@@ -13,7 +13,7 @@ from segmif_ros.arrays import Array, Float64Array, Image
 from segmif_ros.rig.errors import CalibrationError
 
 KINDS = ("checkerboard", "circles", "asymmetric_circles", "charuco")
-DICTIONARY = 1  # cv2.aruco.DICT_4X4_100, said here so that an OpenCV without aruco can import this
+DICTIONARY = 1  # cv2.aruco.DICT_4X4_100, written here so that an OpenCV without aruco can import this
 MARKER_SHARE = 0.75  # of a ChArUco square's side
 
 _MIN_CHARUCO = 8  # corners of a ChArUco board that make a view

@@ -8,7 +8,7 @@ other.
 Three things keep the lens from bending where no view holds it. Each number has a prior as wide as real lenses differ.
 Terms of high order are used only where the views ask for them (Schwarz, "Estimating the dimension of a model", 1978).
 Corners that lie off weigh little (Cauchy's weights). The covariance of all numbers comes with the fit, so that its
-error can be said for the whole view, also where there were no views.
+error can be stated for the whole view, also where there were no views.
 """
 
 from __future__ import annotations

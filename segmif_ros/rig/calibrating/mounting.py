@@ -61,7 +61,7 @@ def refuse_mirrored(
         views: In which both cameras see it.
         infrared: The camera.
         rgb: The camera.
-        mount: The best mounting; None if there is none at all, which the caller says where the mirror image has none.
+        mount: The best mounting; None if there is none at all; the caller reports it where the mirror image has none.
     """
     off = math.inf
     if mount is not None:
@@ -156,7 +156,7 @@ def _relative_poses(
             rotation = there[0] @ here[0].T
             found.append((rotation, there[1] - rotation @ here[1]))
     if not found:
-        raise CalibrationError("the board's pose can't be told in any view: show it larger")
+        raise CalibrationError("the board's pose can't be found in any view: show it larger")
     return found
 
 

@@ -230,7 +230,7 @@ class RigConfig:
     qos: QosConfig = part(QosConfig, what="all topics", changes=_NEVER)
 
     def __post_init__(self) -> None:
-        parse_faults(self.faults)  # says which one can't be understood
+        parse_faults(self.faults)  # raises for one that can't be understood
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Return the (width, height) that an image is published at.

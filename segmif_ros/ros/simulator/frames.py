@@ -79,7 +79,7 @@ class SceneFrames:
         fits = KEPT_BYTES // (self.width * self.height * each_bytes)
         self.count = min(config.loop_frames, max(2, fits)) if config.loop_frames else 0
         self._number = -1
-        self._scene = self._make(0)  # says at once what doesn't go
+        self._scene = self._make(0)  # raises at once if something is wrong
 
     def _make(self, number: int) -> RoadScene:
         if number != self._number:
@@ -175,7 +175,7 @@ class PairFrames:
 
     def _first_good(self) -> FolderPair:
         for index in range(len(self._folder) - 1):
-            with contextlib.suppress(DatasetError):  # said when its turn comes
+            with contextlib.suppress(DatasetError):  # reported when its turn comes
                 return self._folder.load(index)
         return self._folder.load(len(self._folder) - 1)
 

@@ -39,7 +39,7 @@ CLOSE_TIMEOUT_S = 0.5
 POLL_S = 0.02  # until the first frames are ready
 WATCH_PERIOD_S = 1.0
 LEAVE_TIME_S = 0.3  # for the last messages to get out
-MISSED_SHARE = 0.05  # of the frames of a watch period, before it is said
+MISSED_SHARE = 0.05  # of the frames of a watch period, before it is logged
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -19,7 +19,7 @@ _LARGEST_DELAY = 0.4
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """One image of one camera: when it is due to be published and what its stamp says, in ns from the start."""
+    """One image of one camera: when it is due to be published, and its stamp, in ns from the start."""
 
     camera: str
     due_ns: int

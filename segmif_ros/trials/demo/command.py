@@ -209,8 +209,8 @@ def _demo(config: DemoConfig, console: Console, pairs: PairFolder | None) -> Fig
     if config.record_bag:
         one_camera = " --single-camera continue" if config.faults else ""
         labels = "" if pairs else f" --labels-topic {LABELS_TOPIC}"
-        said = f"bag of the cameras: segmif replay {config.record_bag}{labels}{one_camera}"
-        console.print(said, soft_wrap=True, highlight=False)
+        line = f"bag of the cameras: segmif replay {config.record_bag}{labels}{one_camera}"
+        console.print(line, soft_wrap=True, highlight=False)
     console.print(f"{time.monotonic() - began:.0f} s in all", highlight=False)
     return found
 
@@ -352,16 +352,16 @@ def _names(pairs: PairFolder) -> dict[int, str]:
 def _lead(
     found: Figures, source: str, rate_hz: float, pairs: PairFolder | None, pictures: Sequence[ShownMoment]
 ) -> str:
-    said = (
+    line = (
         f"{source[0].upper()}{source[1:]} at {rate_hz:.1f} Hz: {found.processed} of {found.pairs} pairs were fused and "
         f"segmented, {found.rate_hz:.1f} a second."
     )
     if pairs and len(pictures) < min(len(pairs), _MAX_PICTURES):
-        said += (
+        line += (
             f" {len(pictures)} of {len(pairs)} pairs were seen in the time given: "
             "take more --seconds to see all of them."
         )
-    return said
+    return line
 
 
 def _profile_name(profile: str) -> str:
@@ -379,8 +379,8 @@ def _advice(found: Figures, rate_hz: float, facts: Mapping[str, Any]) -> str:
 
         missing = missing_packages("openvino")
         options += ["--backend openvino" + (" (pip install openvino)" if missing else "")]
-    said = f": try {' and '.join(options)}, and see" if options else "; advice is in"
-    return f" This machine is too slow for that rate{said} docs/tuning.md."
+    advice = f": try {' and '.join(options)}, and see" if options else "; advice is in"
+    return f" This machine is too slow for that rate{advice} docs/tuning.md."
 
 
 def _facts(config: DemoConfig, record: WatchRecord, **more: Any) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Tally:
             reader: Its name.
             call: Reads one input.
             refusals: What it may raise, with one line.
-            describe: Which input it was, or what says so.
+            describe: Which input it was, or what describes it.
             content: The input's bytes, to be kept.
 
         Returns:
@@ -90,7 +90,7 @@ class Tally:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Count the lines that C libraries write to standard error in here; what is said is lost."""
+        """Count the lines that C libraries write to standard error in here; their text is lost."""
         kept = os.dup(2)
         try:
             with tempfile.TemporaryFile() as heard:
