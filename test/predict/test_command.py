@@ -89,7 +89,7 @@ def test_a_stopped_run_goes_on_and_another_run_is_not_mixed_in(
 
     with monkeypatch.context() as patch:
         patch.setattr(Model, "predict", stopping)
-        with pytest.raises(Exception, match="the same command goes on"):
+        with pytest.raises(Exception, match="the same command resumes"):
             _run(tiny_weights, folder, "--out", tmp_path / "out")
 
     def counting(self: Model, *images: object, **options: object) -> Prediction:
