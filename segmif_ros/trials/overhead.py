@@ -24,9 +24,10 @@ from segmif_ros.command_line import run_module
 from segmif_ros.reporting.numbers import percentiles
 from segmif_ros.settings import part, setting
 from segmif_ros.settings.options import from_options
+from segmif_ros.stream.single_camera import POLICIES
 from segmif_ros.trials.live import listen
 from segmif_ros.trials.measuring import CameraSettings, add_measuring_options, initialised, use_domain
-from segmif_ros.trials.processes import TIMED_NODE, cpu_s, running
+from segmif_ros.trials.processes import TIMED_NODE, cpu_s, ros_arguments, running
 
 NS_PER_S = 1_000_000_000
 _DISCOVERY_S = 2.0
@@ -38,6 +39,7 @@ class OverheadConfig:
     """How long is measured, and with which cameras."""
 
     seconds: float = setting(20.0, "How long, for each engine.", minimum=0.1)
+    single_camera: str = setting("continue", "As the node's parameter: none leaves out the health.", choices=POLICIES)
     cameras: CameraSettings = part(CameraSettings)
 
 
@@ -97,7 +99,8 @@ def measure_node(infer_ms: float, config: OverheadConfig) -> OverheadFigures:
     offered: dict[int, int] = {}
     arrivals: list[tuple[int, int]] = []
     stop = threading.Event()
-    command = [*TIMED_NODE, "--infer-ms", f"{infer_ms:g}", "--ros-args", "--log-level", "error"]
+    command = [*TIMED_NODE, "--infer-ms", f"{infer_ms:g}", *ros_arguments(single_camera=config.single_camera)]
+    command += ["--log-level", "error"]
     context = rclpy.context.Context()
     with initialised(context), running(command) as (process,):
         node = Node("overhead", context=context)
