@@ -6,26 +6,41 @@ $ python -m segmif_ros.trials.soak --minutes 10
 Two processes over DDS, the rig at 30 Hz with jitter and frames that go missing; every counter of drops is shown. PASS,
 with status 0, if in the second half memory grows by less than --limit-mib-per-hour and pairs were processed in every
 interval.
+
+--mishaps lets something befall the node every few seconds: hostile parameters, images and camera_info, a rig that is
+killed, reloads, snapshots into a folder that vanishes, lifecycle transitions, faults of either camera. Each call has to
+be answered as it should be as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 from segmif_ros.command_line import run_module
 from segmif_ros.reporting.errors import WorkFailedError
 from segmif_ros.settings import part, setting
 from segmif_ros.settings.options import from_options
 from segmif_ros.stream.statistics import DROP_REASONS
-from segmif_ros.trials.live import listen
+from segmif_ros.trials.live import NodeStatus, listen
 from segmif_ros.trials.measuring import CameraSettings, WatchedNode, add_measuring_options, memory_mib, use_domain
-from segmif_ros.trials.processes import RIG, ros_arguments, running
+from segmif_ros.trials.mishaps import Mishaps
+from segmif_ros.trials.processes import RIG, end_process, ros_arguments, running
 
+# of the cameras, from the start of each rig on
+_FAULTS = ",".join(
+    (
+        *("infrared:silent@5s+2s/47s", "rgb:silent@13s+2s/53s", "infrared:freeze@20s+2s/59s", "rgb:black@27s+2s/61s"),
+        *("infrared:shutter@33s+2s/67s", "rgb:stamp@39s+2s/71s", "infrared:white@44s+2s/73s"),
+    )
+)
 _TOPICS = ("fused/image", "segmentation/mask", "segmentation/confidence", "segmentation/overlay")
 
 
@@ -35,6 +50,8 @@ class SoakConfig:
 
     minutes: float = setting(10.0, "How long.", minimum=0.0)
     interval_s: float = setting(10.0, "Seconds between two lines.", minimum=0.1)
+    mishaps: bool = setting(False, "Let something befall the node every few seconds.")
+    mishap_every_s: float = setting(3.0, "Seconds between two mishaps.", minimum=0.1)
     node: WatchedNode = part(WatchedNode, weights="segmif-s", cameras=CameraSettings(rate_hz=30.0))
 
 
@@ -85,38 +102,53 @@ def run(options: argparse.Namespace) -> int:
 
     size = {"width": cameras.width, "height": cameras.height}
     node = config.node.command(0.5)
-    rig = [
-        *RIG,
-        *ros_arguments(rate_hz=cameras.rate_hz, drop_probability=0.01, jitter_s=0.002, **size),
-    ]
+    faults = {"faults": _FAULTS} if config.mishaps else {}
     values: dict[str, str] = {}
     samples: list[MemorySample] = []
+    work = Work()
     rclpy.init(args=[])
-    with running(node, rig) as (node_process, rig_process):
+    with (
+        running(node) as (node_process,),
+        RigProcess(
+            [*RIG, *ros_arguments(rate_hz=cameras.rate_hz, drop_probability=0.01, jitter_s=0.002, **size, **faults)]
+        ) as rig,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         listener = Node("soak")
         # so that every output is made
         for topic in _TOPICS:
             listener.create_subscription(Image, topic, lambda _message: None, 1, raw=True)
-        listen(listener, lambda status: values.update(status.values))
+
+        def hear(status: NodeStatus) -> None:
+            values.update(status.values)
+            work.see(int(status.values.get("processed", 0)))
+
+        listen(listener, hear)
+        mishaps = Mishaps(listener, rig.restart, Path(folder)) if config.mishaps else None
         executor = SingleThreadedExecutor()
         executor.add_node(listener)
-        while "processed" not in values or values["processed"] == "0":  # until the model is loaded
+        while not work.processed:  # until the model is loaded
             executor.spin_once(timeout_sec=0.5)
-            if node_process.poll() is not None or rig_process.poll() is not None:
+            if node_process.poll() is not None or rig.ended:
                 raise WorkFailedError("a process ended before the first pair was processed")
         began = time.monotonic()
-        due_s = 0.0
+        due_s, mishap_s = 0.0, config.mishap_every_s
         while due_s <= 60 * config.minutes:
             executor.spin_once(timeout_sec=0.1)
             elapsed_s = time.monotonic() - began
+            if node_process.poll() is not None or rig.ended:
+                raise WorkFailedError(f"a process ended after {elapsed_s:.0f} s")
+            if mishaps is not None:
+                mishaps.step()
+                if elapsed_s >= mishap_s:
+                    mishaps.next()
+                    mishap_s = elapsed_s + config.mishap_every_s
             if elapsed_s < due_s:
                 continue
-            if node_process.poll() is not None or rig_process.poll() is not None:
-                raise WorkFailedError(f"a process ended after {elapsed_s:.0f} s")
             sample = MemorySample(
                 elapsed_s=elapsed_s,
                 memory_mib=memory_mib(node_process.pid),
-                processed=int(values["processed"]),
+                processed=work.processed,
             )
             samples.append(sample)
             print(_line(sample, values), flush=True)
@@ -125,8 +157,53 @@ def run(options: argparse.Namespace) -> int:
         listener.destroy_node()
     rclpy.shutdown()
     passed, line = verdict(samples, config.node.limit_mib_per_hour)
+    if mishaps is not None:
+        passed = passed and not mishaps.complaints
+        for complaint in mishaps.complaints:
+            print(f"FAIL: {complaint}")
+        print(f"{mishaps.count} mishaps, {len(mishaps.complaints)} complaints")
     print(line)
     return 0 if passed else 1
+
+
+class Work:
+    """Pairs processed over the node's whole life: its own count begins anew with each configuration."""
+
+    def __init__(self) -> None:
+        self.processed = 0
+        self._count = 0
+
+    def see(self, count: int) -> None:
+        """Take the node's own count."""
+        self.processed += count - self._count if count >= self._count else count
+        self._count = count
+
+
+class RigProcess:
+    """The simulated rig as a process that can be killed and started again; ends with the context."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = list(command)
+
+    def __enter__(self) -> RigProcess:
+        """Start it."""
+        self._process = subprocess.Popen(self._command, start_new_session=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        end_process(self._process)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it ended by itself."""
+        return self._process.poll() is not None
+
+    def restart(self) -> None:
+        """Kill it, and start another one."""
+        self._process.kill()
+        self._process.wait()
+        self.__enter__()
 
 
 def _line(sample: MemorySample, values: dict[str, str]) -> str:
