@@ -49,11 +49,13 @@ class GraphCache:
             if not isinstance(stored, dict) or stored.get("graph_sha256") != _file_hash(entry):
                 return None
             model = openvino.Core().read_model(entry / _GRAPH)
-            os.utime(entry)
         except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: what OpenVINO can't read
-            if entry.exists():
+            absent = isinstance(error, (FileNotFoundError, NotADirectoryError))
+            if not absent or os.path.exists(entry):  # noqa: PTH110  Path's raises where a folder may not be searched
                 _LOGGER.warning("the kept OpenVINO graph can't be read and is made again: %s", first_line(error))
             return None
+        with contextlib.suppress(OSError):  # another user's, which may be read only
+            os.utime(entry)
         return model
 
     def put(self, facts: Facts, model: openvino.Model) -> None:
@@ -80,7 +82,7 @@ class GraphCache:
     def compiled_folder(self, facts: Facts) -> Path | None:
         """Return where OpenVINO may keep what it compiles of this graph; None where the graph isn't kept."""
         entry = self._entry(facts)
-        return entry / _COMPILED if (entry / _FACTS).is_file() and os.access(entry, os.W_OK) else None
+        return entry / _COMPILED if os.access(entry / _FACTS, os.F_OK) and os.access(entry, os.W_OK) else None
 
     def _entry(self, facts: Facts) -> Path:
         return self._folder / facts_key(facts)
