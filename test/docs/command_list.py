@@ -72,6 +72,7 @@ _EXPORT = "test/inference/test_export.py::test_the_command_writes_a_file_and_say
 _REPORT = "test/evaluation/card/test_card_command.py::test_a_run_ends_well_in_a_folder_of_the_models_name"
 _BENCH = "test/trials/test_bench.py::test_the_real_thing_times_tiny_weights_and_agrees_with_the_plain_forward"
 _GRID = "test/evaluation/ground/test_evaluate_grid.py::test_the_command_writes_figures_page_and_picture"
+_SOAK = "test/trials/test_soak.py::test_the_command_runs_rig_and_node_and_prints_memory_and_verdict"
 _OVERHEAD = "test/trials/test_overhead.py::test_the_command_prints_a_row_beside_the_ideal"
 _COMPARE = "test/training/test_compare_recipes.py::test_the_command_trains_all_variants_and_writes_the_table"
 _FOLDER = "test/trials/test_own_network.py::test_bench_times_a_model_folder_against_its_own_reference"
@@ -100,7 +101,10 @@ RUN_ELSEWHERE: dict[str, str] = {
     "python -m segmif_ros.training.compare *": _COMPARE,
     "torchrun *": "test/training/test_distributed.py::test_two_processes_give_the_gradients_of_one",
     "python -m segmif_ros.trials.overhead": _OVERHEAD,
-    "make soak": "test/trials/test_soak.py::test_the_command_runs_rig_and_node_and_prints_memory_and_verdict",
+    "python -m segmif_ros.trials.overhead --infer-ms 20 --seconds 10": _OVERHEAD,
+    "python -m segmif_ros.trials.overhead --infer-ms 20 --seconds 10 --single-camera none": _OVERHEAD,
+    "make soak": _SOAK,
+    "python -m segmif_ros.trials.soak --mishaps --minutes 10 --weights segmif-rt --size 320x240 --rate 10": _SOAK,
 }
 
 _ROS = "needs ROS 2 from apt; the arguments of ros2 launch are tested"

@@ -190,6 +190,36 @@ def test_a_graph_that_can_not_be_kept_is_said_and_used(
     assert "can't be kept and is made again next time" in caplog.text
 
 
+def test_graphs_of_another_user_that_may_not_be_seen_are_said_and_made_again(
+    graph: openvino.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def denied(path: Path, *_args: object, **_more: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    # as in a folder of mode 0700, which holds nobody back who runs this as root
+    for name in ("read_text", "stat", "mkdir", "open"):
+        monkeypatch.setattr(Path, name, denied)
+    cache = GraphCache(tmp_path / "openvino")
+    assert cache.get({"size": 1}) is None
+    assert "can't be read and is made again" in caplog.text
+    cache.put({"size": 1}, graph)
+    assert "can't be kept" in caplog.text
+    assert cache.compiled_folder({"size": 1}) is None
+
+
+def test_graphs_of_another_user_that_may_only_be_read_are_used(
+    graph: openvino.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = GraphCache(tmp_path)
+    cache.put({"size": 1}, graph)
+
+    def denied(path: Path, *_args: object) -> None:
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    monkeypatch.setattr("os.utime", denied)
+    assert cache.get({"size": 1}) is not None
+
+
 def test_the_graphs_used_last_are_kept(graph: openvino.Model, tmp_path: Path) -> None:
     cache = GraphCache(tmp_path, kept=2)
     for size in range(3):
