@@ -140,3 +140,20 @@ def _default(key: Field) -> str:
 def test_every_key_of_a_recipe_is_documented_with_its_default(part: type) -> None:
     documented = _documented_keys()
     assert [each.name for each in fields(part) if (each.name, _default(each)) not in documented] == []
+
+
+_CARDS = ROOT / "docs" / "model_cards"
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(_CARDS.glob("*.md"))])
+def test_the_weights_table_of_the_readme_has_the_figures_of_the_card(name: str) -> None:
+    row = re.search(
+        rf"^\| \[`{name}`\].*?\| ([\d.]+) \| ([\d.]+), ([\d.]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    assert row
+    card = (_CARDS / f"{name}.md").read_text()
+    assert float(row[1]) == pytest.approx(float(re.search(r"([\d.]+) GFLOP at 640x480", card)[1]) / 2, abs=0.06)
+    means = [
+        re.search(rf"^\| {light}, fused \|.*\| ([\d.]+) \| \d+ of", card, re.MULTILINE)[1] for light in ("day", "night")
+    ]
+    assert [row[2], row[3]] == means
