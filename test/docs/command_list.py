@@ -4,8 +4,6 @@
 A command line that a page gains goes into one of the four lists, or test_commands.py fails.
 """
 
-_ONE_FRAME = "--size 64x64 --frames 1 --warm-up 0"
-
 # Run in this order in a folder with the files that the pages name (conftest.py), with what is added to keep it small.
 RUN: dict[str, str] = {
     # python.md
@@ -38,9 +36,6 @@ RUN: dict[str, str] = {
     "segmif models": "",
     # export.md, own_network.md
     "segmif export segmif-rt my_folder": "--size 64x64",
-    "segmif export segmif-rt segmif-rt.xml --format openvino --size 1280x720": "--size 64x64",
-    "segmif bench --weights my_folder --against segmif-rt --backend onnxruntime openvino": _ONE_FRAME,
-    "segmif bench --weights my_network segmif-rt": _ONE_FRAME,
     "segmif convert runs/segmif-s-fusion/last.safetensors --to segmif segmif-s.safetensors --float16": "",
 }
 
@@ -92,10 +87,12 @@ RUN_ELSEWHERE: dict[str, str] = {
     "segmif calibrate * --out from-*": _HOUR,
     "segmif replay street --online*": "test/trials/test_online.py::test_a_looped_bag_goes_through_a_node_over_dds",
     "segmif evaluate-grid *": _GRID,
-    "segmif export segmif-rt *.onnx --format onnx *": _EXPORT,
+    "segmif export segmif-rt * --format *": _EXPORT,
     "segmif weights-report *": _REPORT,
     "segmif train config/*": _RECIPES,
     "segmif bench": _BENCH,
+    "segmif bench --weights my_network segmif-rt": _FOLDER,
+    "segmif bench --weights my_folder --against segmif-rt *": _FOLDER,
     "segmif bench --precision *": _BENCH,
     "segmif bench --weights a.safetensors b.safetensors *": _BENCH,
     "python -m segmif_ros.training.compare *": _COMPARE,
