@@ -141,5 +141,6 @@ def _notes(calibration: RigCalibration) -> list[tuple[str, str]]:
         notes.append(("infrared camera's place", f"{place} mm right, down and ahead of the RGB camera"))
         notes.append(("turn", " ".join(f"{each:.2f}" for each in turn) + " degrees about x, y, z"))
     if calibration.homography is not None:
-        notes.append(("homography", str(np.round(calibration.homography.matrix, 4).tolist())))
+        rows = (" ".join(f"{value:.4g}" for value in row) for row in calibration.homography.matrix)
+        notes.append(("homography", "; ".join(rows)))
     return notes
