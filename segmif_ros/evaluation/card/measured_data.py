@@ -71,12 +71,14 @@ def find_data(options: argparse.Namespace) -> Data:
     """Return what the options name; folders below --data count where they exist.
 
     Raises:
-        DatasetError: If --data holds nothing of what is known, or two folders of pairs have one name.
+        DatasetError: If --data is no folder or holds nothing of what is known, or two folders of pairs have one name.
     """
     camvid, untouched = options.camvid, frozenset[str]()
     streets, sequences = list(options.streets), list(options.sequences)
     asked = [(folder, HOLD_OUT_EVERY) for folder in options.pairs] + [(folder, 0) for folder in options.all_pairs]
     if options.data is not None:
+        if not options.data.is_dir():
+            raise DatasetError(f"{options.data}: {'not a folder' if options.data.exists() else 'no such folder'}")
         known = [(options.data / name, every) for name, every in _KNOWN_PAIRS.items()]
         there = [each for each in known if each[0].is_dir()]
         held_out, recorded = (_folders(options.data / name) for name in (KNOWN_STREETS, KNOWN_SEQUENCES))

@@ -175,7 +175,9 @@ def test_the_samples_that_nothing_is_trained_on_are_all_taken(tmp_path: Path) ->
         (["--weights", "segmif-s", "segmif-xxl"], "segmif-xxl"),
         (["--rgb-reference", "none.safetensors"], "none.safetensors"),
         (["--scenes", "0"], "--scenes is 0"),
-        (["--data", "nowhere"], "nowhere: holds none of camvid"),
+        (["--data", "nowhere"], "nowhere: no such folder"),
+        (["--data", __file__], "test_card_command.py: not a folder"),
+        (["--data", str(Path(__file__).parent)], "card: holds none of camvid"),
         (["--pairs", "x/road", "--all-pairs", "y/road"], "second folder of pairs called 'road'"),
     ],
 )
