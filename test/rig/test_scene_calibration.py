@@ -79,6 +79,12 @@ def test_an_answer_that_may_be_off_by_more_than_is_accepted_is_refused() -> None
         calibrate_scene(pairs, accept_px=0.01)
 
 
+def test_mirrored_images_are_named() -> None:
+    pairs = [(255 - shapes(seed)[:, ::-1], np.dstack([shapes(seed)] * 3)) for seed in range(MIN_FRAMES)]
+    with pytest.raises(CalibrationError, match="images are mirrored"):
+        calibrate_scene(pairs, fov_ratio=1.0)
+
+
 def test_too_few_views_are_refused() -> None:
     with pytest.raises(CalibrationError, match="8 at least"):
         calibrate_scene([(shapes(0), np.dstack([shapes(0)] * 3))] * 3)

@@ -112,6 +112,17 @@ def test_points_clicked_in_a_browser_are_saved_in_the_pixels_of_the_cameras(tmp_
     np.testing.assert_allclose(points, expected, atol=3)
 
 
+def test_frozen_images_are_named_by_the_scene_method_too(tmp_path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    for k in range(10):
+        seen = rng.integers(0, 255, (48, 64, 3), np.uint8)
+        write_pair(tmp_path / "pairs", str(k), np.full((48, 64), 90, np.uint8), seen)
+    assert main(["calibrate", "scene", str(tmp_path / "pairs"), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "frozen" in said
+    assert len(said.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

@@ -106,7 +106,10 @@ def calibrate_board(
     infrared, rgb = cameras
     common = [view for view in views if view.common is not None]
     if len(common) < MIN_VIEWS:
-        raise CalibrationError(f"{len(common)} views of the board in both cameras: {MIN_VIEWS} at least are needed")
+        raise CalibrationError(
+            f"{len(common)} views of the board in both cameras: {MIN_VIEWS} at least are needed, hold it still at more "
+            "places that both see"
+        )
     try:
         mount, used = fit_mount(board, common, infrared, rgb)
     except CalibrationError:

@@ -37,7 +37,9 @@ def fit_camera(
     """
     chosen = [each for each in detections if len(each.ids) >= 8]
     if len(chosen) < MIN_VIEWS:
-        raise CalibrationError(f"{name}: {len(chosen)} usable views of the board: {MIN_VIEWS} at least are needed")
+        raise CalibrationError(
+            f"{name}: {len(chosen)} usable views of the board: {MIN_VIEWS} at least are needed, show it at more places"
+        )
     for _ in range(3):
         try:
             camera = _fit(board, chosen, size, lens)

@@ -37,6 +37,7 @@ _TYPICAL_OFF = 0.015  # 1/m, by which a drive's nearness may differ from the typ
 _MISFIT = 0.8  # share of the parts' own displacements that is error; the rest is the noise of their peaks
 TO_SPARE = 1.25  # the error may be so many times the expected one: one rig in ten is worse
 MIN_SHARPNESS = 4.5  # of the coarse similarity
+_MIRRORED = 1.3  # how much further a mirrored similarity must stand out than the straight one
 MIN_TILES = 12  # of 80, that infrared covers
 MIN_TRUST = 0.6  # share of them that follow the model
 _TRUSTED = 0.5  # from which on a part does
@@ -113,7 +114,7 @@ def calibrate_scene(
     """
     if len(pairs) < MIN_FRAMES:
         raise CalibrationError(
-            f"{len(pairs)} different views: {MIN_FRAMES} at least are needed, 30 of a drive are good"
+            f"{len(pairs)} different views: {MIN_FRAMES} at least are needed, 30 are good; record while driving"
         )
     chosen = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, MAX_FRAMES).round().astype(int))]
     frames = ComparedPairs(chosen)
@@ -128,7 +129,8 @@ def calibrate_scene(
     if cameras is None:
         agree = frames.agreeing(search.model, parameters)
         if agree.sum() < max(MIN_FRAMES, MIN_AGREEING * len(chosen)):
-            raise CalibrationError(_unsure(f"only {agree.sum()} of {len(chosen)} frames agree with one homography"))
+            said = f"only {agree.sum()} of {len(chosen)} frames agree with one homography"
+            raise _no_agreement(frames, fov_ratio, said)
         if not agree.all():  # as where something near fills the view
             frames = frames.part(agree)
             search = _Search(frames, search.model)
@@ -168,7 +170,7 @@ def _homography(frames: ComparedPairs, fov_ratio: float | None) -> tuple[_Search
     model = HomographyModel(*sizes)
     sharpness, parameters = frames.similarity(model, fov_ratio)
     if sharpness < MIN_SHARPNESS:
-        raise CalibrationError(_unsure("the two views have too little in common"))
+        raise _no_agreement(frames, fov_ratio, "the two views have too little in common")
     search = _Search(frames, model)
     parameters, found = search.refine(parameters, _STAGES)
     if abs(parameters[8]) < max(MIN_LENS, MIN_LENS_DEVIATIONS * search.redrawn()[:, 8].std()):
@@ -251,6 +253,17 @@ class _Search:
             nearer=None if self._nearer is None else self._nearer[:, parts],
             rows=self._rows[parts],
         )
+
+
+def _no_agreement(frames: ComparedPairs, fov_ratio: float | None, why: str) -> CalibrationError:
+    """Return what to say where frames don't agree: that one camera is mirrored, if then they do."""
+    model = HomographyModel(frames.compared_infrared, frames.size)
+    straight, mirrored = (each.similarity(model, fov_ratio)[0] for each in (frames, frames.mirrored()))
+    if mirrored > max(MIN_SHARPNESS, _MIRRORED * straight):
+        return CalibrationError(
+            "one camera's images are mirrored (left and right exchanged): turn that off in its driver and record again"
+        )
+    return CalibrationError(_unsure(why))
 
 
 def _unsure(why: str) -> str:

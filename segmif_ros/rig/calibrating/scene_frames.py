@@ -68,6 +68,12 @@ class ComparedPairs:
         )
         return found
 
+    def mirrored(self) -> ComparedPairs:
+        """Return the pairs with left and right exchanged in the infrared images."""
+        found = copy.copy(self)
+        found.infrared = [np.ascontiguousarray(each[:, ::-1]) for each in self.infrared]
+        return found
+
     def agreeing(self, model: SceneModel, parameters: Float64Array) -> Mask:
         """Return (F,) whether a frame as a whole agrees better as the model has it than displaced."""
         rows, columns, reach = _WHOLE

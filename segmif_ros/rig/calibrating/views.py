@@ -59,7 +59,7 @@ class BoardCollector:
         self.seen = {"infrared": 0, "rgb": 0, "both": 0, "moving": 0, "similar": 0, "pairs": 0}
         self._moving = moving
         self._before: Detection | None = None
-        self._frozen = _Frozen()
+        self._frozen = FrozenImages()
 
     def add(self, infrared: Array, rgb: Array, name: str) -> BoardView:
         """Take a pair.
@@ -188,7 +188,7 @@ def covered(detections: Sequence[Detection], size: tuple[int, int]) -> npt.NDArr
     return counts
 
 
-class _Frozen:
+class FrozenImages:
     """Notices cameras that send one image over and over."""
 
     def __init__(self) -> None:
@@ -197,6 +197,7 @@ class _Frozen:
         self._pairs = 0
 
     def look(self, infrared: Array, rgb: Array) -> None:
+        """Take a pair: (H, W) of any type and (H', W', 3)."""
         self._pairs += 1
         for camera, image in (("infrared", infrared), ("rgb", rgb)):
             now = np.ascontiguousarray(image[::7, ::7]).tobytes()
@@ -204,6 +205,7 @@ class _Frozen:
             self._last[camera] = now
 
     def problem(self) -> str:
+        """Return which camera sends one image over and over, and what to do; empty if none does."""
         for camera, same in self._same.items():
             if self._pairs >= 5 and same >= 0.8 * (self._pairs - 1):
                 name = "RGB" if camera == "rgb" else camera

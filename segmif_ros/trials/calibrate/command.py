@@ -21,7 +21,7 @@ from segmif_ros.rig.calibrating.board import parse_board
 from segmif_ros.rig.calibrating.board_rig import LENSES, BoardResult, calibrate_board
 from segmif_ros.rig.calibrating.clicked_points import calibrate_points, read_points
 from segmif_ros.rig.calibrating.scene_calibration import ACCEPT_PX, MAX_FRAMES, calibrate_scene
-from segmif_ros.rig.calibrating.views import MAX_VIEWS, MIN_VIEWS, BoardCollector
+from segmif_ros.rig.calibrating.views import MAX_VIEWS, MIN_VIEWS, BoardCollector, FrozenImages
 from segmif_ros.rig.calibration import RigCalibration
 from segmif_ros.rig.calibration_file import calibration_yaml, load_calibration
 from segmif_ros.rig.camera_model import CameraModel
@@ -183,9 +183,11 @@ def _scene(options: argparse.Namespace, source: CalibrationSource) -> Outcome:
     if options.translation and cameras is None:
         raise CalibrationError("--translation needs --known with both cameras: a homography knows no distance")
     pairs: list[NamedPair] = []
+    frozen = FrozenImages()
     with progress_bar("reading views", None) as advance:
         for pair in source.pairs():
             advance(1)
+            frozen.look(pair.infrared, pair.rgb)
             if pairs and not _differs(pair, pairs[-1]):
                 continue
             pairs.append(pair)
@@ -193,6 +195,8 @@ def _scene(options: argparse.Namespace, source: CalibrationSource) -> Outcome:
                 pairs = pairs[::2]
             if source.place == LIVE and len(pairs) >= _CANDIDATES:
                 break
+    if problem := frozen.problem():
+        raise CalibrationError(problem)
     translation = np.array(options.translation) if options.translation else None
     result = calibrate_scene(
         [(each.infrared, each.rgb) for each in pairs],
