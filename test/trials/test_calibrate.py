@@ -123,6 +123,14 @@ def test_frozen_images_are_named_by_the_scene_method_too(tmp_path, capsys) -> No
     assert len(said.strip().splitlines()) == 1
 
 
+def test_swapped_folders_are_named(tmp_path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    grey, colour = rng.integers(0, 255, (48, 64), np.uint8), rng.integers(0, 255, (48, 64, 3), np.uint8)
+    write_pair(tmp_path / "pairs", "a", colour, np.dstack([grey] * 3))
+    assert main(["calibrate", "scene", str(tmp_path / "pairs"), "--out", str(tmp_path / "out")]) == 2
+    assert "exchange the folders" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

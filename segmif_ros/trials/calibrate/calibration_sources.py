@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from segmif_ros.arrays import Array
+from segmif_ros.arrays import Array, Image
 from segmif_ros.bag.reading import INFRARED_TOPIC, RGB_TOPIC, Topics, open_bag
 from segmif_ros.bag.recorded_pairs import PairingFacts, no_pairs, pairs_of
 from segmif_ros.data.image_files import read_grey, read_rgb
@@ -25,6 +25,7 @@ from segmif_ros.stream.processing import Frame, opened
 
 LIVE = "live"
 _SILENT_S = 10.0
+_GREY_LEVELS = 4  # that channels of a grey image may differ by
 _WAITING = 4  # live pairs that wait; older ones are given up
 
 
@@ -84,8 +85,14 @@ class CalibrationSource:
                 yield pair
 
     def _folder(self) -> Iterator[NamedPair]:
-        for files in PairFolder(self.place).files:  # of two sizes, which no pair of a data set has
-            yield NamedPair(name=files.name, infrared=read_grey(files.infrared), rgb=read_rgb(files.rgb))
+        for number, files in enumerate(PairFolder(self.place).files):  # of two sizes, which no pair of a data set has
+            infrared, rgb = read_grey(files.infrared), read_rgb(files.rgb)
+            if not number and infrared.dtype == np.uint8 and _is_grey(rgb) and not _is_grey(read_rgb(files.infrared)):
+                raise CalibrationError(
+                    "the cameras are swapped: the infrared images are in colour, and the RGB images are grey; exchange "
+                    "the folders"
+                )
+            yield NamedPair(name=files.name, infrared=infrared, rgb=rgb)
 
     def _bag(self) -> Iterator[NamedPair]:
         path = Path(self.place)
@@ -159,12 +166,15 @@ def refuse_swapped(pair: NamedPair) -> None:
     Raises:
         CalibrationError: If they are.
     """
-    rgb = pair.rgb[::4, ::4].astype(int)
-    grey = bool(np.ptp(rgb, axis=2).max(initial=0) == 0)
-    if grey and pair.infrared.dtype == np.uint8 and pair.infrared.size > pair.rgb[..., 0].size:
+    if _is_grey(pair.rgb) and pair.infrared.dtype == np.uint8 and pair.infrared.size > pair.rgb[..., 0].size:
         raise CalibrationError(
             "the cameras seem swapped: the RGB images are grey, and smaller than the infrared ones; exchange them"
         )
+
+
+def _is_grey(rgb: Image) -> bool:
+    """Return whether an (H, W, 3) image has no colour; JPEG leaves a trace of some."""
+    return bool(np.ptp(rgb[::4, ::4].astype(int), axis=2).max(initial=0) <= _GREY_LEVELS)
 
 
 def default_topics() -> Topics:
