@@ -30,6 +30,7 @@ from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.inference.single_confidence import TABLE
 from segmif_ros.labels import FMB, IGNORE_ID
 from segmif_ros.reporting.progress import progress_bar
+from segmif_ros.reporting.tables import Table, print_tables, wide_console
 from segmif_ros.scenes import LIGHTINGS
 
 if TYPE_CHECKING:  # torch would come with it
@@ -158,14 +159,15 @@ def run(arguments: argparse.Namespace) -> int:
         measured = {name: measure(engine, samples, advance) for name, samples in sets.items()}
     factors = {case: min(measured[name][case].factor() for name in used) for case in CASES if case != "both"}
     print(f"{engine.model_name} {engine.model_hash}")
-    print(f"{'':28s}{'used':10s}{'right':>8s}{'confidence':>12s}{'error':>8s}{'factor':>8s}{'error then':>12s}")
+    rows = []
     for name, cases in measured.items():
         for case, each in cases.items():
             factor = factors.get(case, 1.0)
-            print(
-                f"{name:28s}{case:10s}{100 * each.accuracy:7.1f}%{100 * each.confidence:11.1f}%"
-                f"{each.error():8.3f}{factor:8.3f}{each.error(factor):12.3f}"
-            )
+            shares = f"{100 * each.accuracy:.1f}%", f"{100 * each.confidence:.1f}%"
+            errors = f"{each.error():.3f}", f"{factor:.3f}", f"{each.error(factor):.3f}"
+            rows.append((f"{name}, {case}", *shares, *errors))
+    columns = ("pairs, cameras used", "right", "confidence", "error", "factor", "error then")
+    print_tables(wide_console(), [Table(title="", columns=columns, rows=tuple(rows))])
     given = " ".join(f"{camera}_alone_confidence:={factor:.3f}" for camera, factor in factors.items())
     print(f"as parameters of segmif_node: {given}")
     if arguments.write:

@@ -25,6 +25,7 @@ from typing import Any, TypedDict, cast
 from segmif_ros.command_line import run_module
 from segmif_ros.reporting.errors import WorkFailedError
 from segmif_ros.reporting.journal import resumed_lines
+from segmif_ros.reporting.tables import Table, print_tables, wide_console
 from segmif_ros.scenes.faults import Fault, parse_faults
 from segmif_ros.settings import part, setting
 from segmif_ros.settings.options import from_options
@@ -196,10 +197,9 @@ class Round(TypedDict):
     memory_mib: float
 
 
-def table(rounds: Sequence[Round]) -> list[str]:
-    """Return lines that sum up rounds by fault."""
-    head = ("fault", "rounds", "called", "found after, s", "masks kept", "both again, s")
-    lines = ["{:18s}{:>7s}{:>14s}{:>22s}{:>12s}{:>15s}".format(*head)]
+def table(rounds: Sequence[Round]) -> Table:
+    """Return what sums up rounds by fault."""
+    lines = []
     for name in dict.fromkeys(str(each["fault"]) for one in rounds for each in one["found"]):
         rows = [Found(**each) for one in rounds for each in one["found"] if each["fault"] == name]
         times = [each.found_s for each in rows if each.found_s is not None]
@@ -208,8 +208,9 @@ def table(rounds: Sequence[Round]) -> list[str]:
         line = ", ".join(sorted({each.condition for each in rows if each.condition})) or "nothing"
         found = f"{statistics.median(times):.2f}, at most {max(times):.2f}" if times else "never"
         again = f"{statistics.median(backs):.2f}" if backs else "never"
-        lines.append(f"{name:18s}{len(times):4d}/{len(rows):<2d}{line:>14s}{found:>22s}{100 * kept:11.0f}%{again:>15s}")
-    return lines
+        lines.append((name, f"{len(times)}/{len(rows)}", line, found, f"{100 * kept:.0f}%", again))
+    columns = ("fault", "rounds", "called", "found after, s", "masks kept", "both again, s")
+    return Table(title="", columns=columns, rows=tuple(lines))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -256,7 +257,8 @@ def run(options: argparse.Namespace) -> int:
             line = f"{done_s / 60:6.1f} min  memory {one['memory_mib']:7.1f} MiB  false alarms {false}"
             print(line + (f"  pauses of the rig {pauses}" if pauses else ""), flush=True)
     passed, line = verdict(rounds, memory, config.node.limit_mib_per_hour)
-    print("\n".join([*table(rounds), line]))
+    print_tables(wide_console(), [table(rounds)])
+    print(line)
     return 0 if passed else 1
 
 
