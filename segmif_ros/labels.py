@@ -216,21 +216,16 @@ def label_set(name: str) -> LabelSet:
 
 
 def counterparts(theirs: LabelSet, ours: LabelSet, label_map: Mapping[str, str] | None = None) -> dict[int, int | None]:
-    """Map each id of ``theirs`` onto the id of the same class in ``ours``, None where there is none.
+    """Return the id in ``ours`` of each id of ``theirs`` that is the same class, None where there is none.
 
     The same class is one of the same name, or of names that mean the same: aliases of either set, or the common table
     (pavement and sidewalk, pedestrian and person, ...). ``label_map`` goes before all that: their name to ours, or to
     'ignored'. A set's rest (unlabelled, background, ...) has no counterpart in another set.
 
-    Raises LabelSetError for a name in ``label_map`` that the set doesn't have.
-
     Args:
         theirs: The set whose ids are mapped.
         ours: The set that they are mapped onto.
-        label_map: Names that are decided by hand.
-
-    Returns:
-        Our id by theirs.
+        label_map: Names that are decided by hand; LabelSetError for one that its set lacks.
     """
     label_map = label_map or {}
     for name, target in label_map.items():
@@ -270,13 +265,10 @@ def common_name(name: str) -> str:
 
 
 def read_label_set(path: Path) -> LabelSet:
-    """Read a label set of one's own from YAML; LabelSetError names the file and the key.
+    """Return a label set of one's own from YAML; LabelSetError names the file and the key.
 
     ``name``; ``classes``: a list in the order of the ids, each with ``name``, and if wanted ``colour`` (red, green,
     blue) and ``aliases`` (names of the class in other sets); ``ignore_id`` (default 255).
-
-    Returns:
-        The label set.
     """
     try:
         content = read_yaml(path)
@@ -367,10 +359,8 @@ def label_metadata(labels: LabelSet) -> dict[str, str]:
 def label_set_of(metadata: Mapping[str, str], count: int) -> LabelSet:
     """Return the label set that a checkpoint's metadata describes or names, else the usual one of ``count`` classes.
 
-    Raises LabelSetError: a set that isn't known and isn't described, or one of another number of classes.
-
     Args:
-        metadata: The strings of a checkpoint.
+        metadata: The strings of a checkpoint; LabelSetError if its set is unknown, or of another number of classes.
         count: How many classes its head has.
     """
     name = metadata.get("label_set")

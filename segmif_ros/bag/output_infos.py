@@ -14,7 +14,7 @@ from segmif_ros.bag.messages import (
     label_info_message,
 )
 from segmif_ros.bag.writing import BagWriter
-from segmif_ros.evaluation.records import Record
+from segmif_ros.evaluation.records import PairResult
 from segmif_ros.labels import LabelSet
 
 LABEL_INFO_TOPIC = "/segmentation/label_info"
@@ -51,7 +51,7 @@ class OutputInfos:
             self._bag.write(_BESIDE[topic], CAMERA_INFO, recorded_ns, camera_info_again(info, stamp_ns, frame_id))
 
 
-def usable_info(info: dict[str, Any] | None, records: Sequence[Record]) -> tuple[dict[str, Any] | None, str]:
+def usable_info(info: dict[str, Any] | None, records: Sequence[PairResult]) -> tuple[dict[str, Any] | None, str]:
     """Return the camera_info that describes the outputs of these pairs; or None, and why there is none."""
     if info is None:
         return None, "No camera_info was recorded, so the bag of outputs holds none."

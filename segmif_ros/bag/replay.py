@@ -25,7 +25,7 @@ from segmif_ros.bag.spool import Spool
 from segmif_ros.bag.writing import new_bag
 from segmif_ros.evaluation.contents import MEMORY_FILE, contents_hash
 from segmif_ros.evaluation.fusion_metrics import TEXTBOOK_METRICS
-from segmif_ros.evaluation.records import Record, measure
+from segmif_ros.evaluation.records import PairResult, measure
 from segmif_ros.evaluation.report import (
     EXTREMES,
     ReportInput,
@@ -165,7 +165,7 @@ class _Replay:
         # a run that was finished has its outputs in a bag and no spool; without either there is nothing to resume
         self._finished = (out / OUTPUT_BAG / "metadata.yaml").is_file() and not (out / SPOOL_FILE).is_file()
         lost = config.outputs and not self._finished and not (out / SPOOL_FILE).is_file()
-        self._journal: Journal[Record] = Journal(out, identity, fresh=config.fresh or lost)
+        self._journal: Journal[PairResult] = Journal(out, identity, fresh=config.fresh or lost)
         self._finished = self._finished and bool(self._journal.records)
         done = list(self._journal.records.values())
         try:
@@ -195,7 +195,7 @@ class _Replay:
         self._journal.close()
         self._spool.close()
 
-    def process(self, advance: Callable[[int], None]) -> list[Record]:
+    def process(self, advance: Callable[[int], None]) -> list[PairResult]:
         """Return the records of all pairs, in order."""
         before = dict(self._journal.records)
         records = []
@@ -221,7 +221,7 @@ class _Replay:
             raise no_pairs(self._bag, self._config.pipeline, self._facts)
         return records
 
-    def finish(self, records: list[Record], found_truth: int) -> Report:
+    def finish(self, records: list[PairResult], found_truth: int) -> Report:
         """Write the bag of outputs and the report."""
         info, why = None, ""
         if self._config.outputs:
@@ -254,9 +254,9 @@ class _Replay:
         except PairRefusedError as refusal:
             return refusal
 
-    def _record(self, key: str, moment: Moment[Recorded]) -> Record:
+    def _record(self, key: str, moment: Moment[Recorded]) -> PairResult:
         digest = moment_hash(moment)
-        about: Record = {
+        about: PairResult = {
             "key": key, "lighting": "", "stamp_ns": _stamp_ns(moment), "offset_ns": moment.offset_ns,
             "alone": moment.cameras.single,
         }  # fmt: skip
@@ -298,7 +298,7 @@ class _Replay:
             raise BagError(f"the ground truth is {sizes[0]} and the labels are {sizes[1]}: record both at one size")
         return labels
 
-    def _picture(self, record: Record, output: Output, truth: Image | None) -> None:
+    def _picture(self, record: PairResult, output: Output, truth: Image | None) -> None:
         wanted, gone = self._extremes.offer(record["key"], record["score"])
         drop_pictures(self._out, filter(None, [gone]))
         if wanted:
@@ -329,7 +329,7 @@ class _Replay:
         if grid is not None:
             write_json(self._out / GRID_FILE, grid.figures())
 
-    def _remarks(self, records: list[Record], found_truth: int) -> Iterator[str]:
+    def _remarks(self, records: list[PairResult], found_truth: int) -> Iterator[str]:
         if self._bag.damage:
             yield f"The bag is damaged: {self._bag.damage}. The figures are of the part before that."
         if self._bag.unreadable:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from segmif_ros.bag.recorded_pairs import PairingFacts
-from segmif_ros.evaluation.records import Record
+from segmif_ros.evaluation.records import PairResult
 from segmif_ros.evaluation.report_types import MoreSections, PairingSection, Series
 from segmif_ros.reporting.numbers import percentiles
 from segmif_ros.stream.camera_health import SPOKEN
 
 
-def pairing_section(facts: PairingFacts, records: list[Record]) -> MoreSections:
+def pairing_section(facts: PairingFacts, records: list[PairResult]) -> MoreSections:
     """Return the report's sections on pairing."""
     dropped = dict(facts.dropped)
     for record in records:
@@ -48,7 +48,7 @@ def pairing_section(facts: PairingFacts, records: list[Record]) -> MoreSections:
     return {"pairing": pairing, "tables": [{"title": "Pairing", "columns": ["", "bag"], "rows": rows, "note": note}]}
 
 
-def time_series(records: list[Record]) -> list[Series]:
+def time_series(records: list[PairResult]) -> list[Series]:
     """Return the time that each pair took, over the bag's time."""
     timed = [record for record in records if record.get("stage_ms")]
     values = [sum(record["stage_ms"].values()) for record in timed]

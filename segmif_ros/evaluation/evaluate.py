@@ -21,7 +21,7 @@ from segmif_ros.evaluation.engine_options import EngineFactory
 from segmif_ros.evaluation.errors import EvaluationError
 from segmif_ros.evaluation.fusion_metrics import TEXTBOOK_METRICS
 from segmif_ros.evaluation.own_method import OwnMethod
-from segmif_ros.evaluation.records import Record, measure
+from segmif_ros.evaluation.records import PairResult, measure
 from segmif_ros.evaluation.report import (
     EXTREMES,
     ReportInput,
@@ -151,7 +151,7 @@ def _evaluate(
         "model": {**model, "classes": list(classes.predicted.names), "ignore_id": classes.predicted.ignore_id},
         "configuration": configuration,
     }
-    journal: Journal[Record] = Journal(config.out, identity, fresh=config.fresh)
+    journal: Journal[PairResult] = Journal(config.out, identity, fresh=config.fresh)
     done = journal.done
     todo = [item for item in dataset.items if item.key not in done]
     advance(len(keys) - len(todo))
@@ -219,7 +219,7 @@ class _Job:
         self._filter = SequenceFilter(config.dataset.items, config.temporal) if steadied else None
         self._extremes = Extremes(EXTREMES)
 
-    def __call__(self, item: PairItem) -> tuple[Record, Encoded]:
+    def __call__(self, item: PairItem) -> tuple[PairResult, Encoded]:
         """Return the record of one pair, and its pictures if it may be among the extremes."""
         try:
             return self._measured(item)
@@ -227,7 +227,7 @@ class _Job:
             cause = str(error) if isinstance(error, ValueError | EngineError) else f"{type(error).__name__}: {error}"
             return {"key": item.key, "lighting": item.lighting, "error": " ".join(cause.split())}, {}
 
-    def _measured(self, item: PairItem) -> tuple[Record, Encoded]:
+    def _measured(self, item: PairItem) -> tuple[PairResult, Encoded]:
         config, classes = self._config, self._classes
         item = item if config.with_truth else replace(item, labels=None)
         sample = read_pair(item, classes.truth, self._prepared if self._preparation else None)
@@ -276,7 +276,7 @@ class _Job:
         return self._filter.apply(item, result) if self._filter else result
 
 
-def _swap_notes(records: Iterable[Record]) -> tuple[str, ...]:
+def _swap_notes(records: Iterable[PairResult]) -> tuple[str, ...]:
     """Return the question whether the folders are swapped, if all pairs that were read look like that."""
     read = [record for record in records if "error" not in record]
     if not read or not all(record.get("looks_swapped") for record in read):

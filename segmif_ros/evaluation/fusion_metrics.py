@@ -33,7 +33,6 @@ from segmif_ros.imaging.fusion_rules import FUSION_RULES
 Grey = Image | npt.NDArray[np.floating]
 
 _MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest scale first
-
 BASELINES = FUSION_RULES  # what a network has to beat
 
 

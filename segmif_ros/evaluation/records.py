@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # torch would come with it
     from segmif_ros.inference.engine import EngineResult
 
 
-class Record(TypedDict, total=False):
+class PairResult(TypedDict, total=False):
     """One pair of a run, as a journal holds it; what failed has ``error`` in place of figures.
 
     Attributes:
@@ -78,7 +78,7 @@ def measure(
     label_set: LabelSet,
     metrics: Sequence[str],
     judged: Sequence[int] | None = None,
-) -> Record:
+) -> PairResult:
     """Measure one processed pair.
 
     Args:
@@ -118,7 +118,7 @@ def measure(
     }
 
 
-def matrix_of(records: Sequence[Record], num_classes: int) -> ConfusionMatrix:
+def matrix_of(records: Sequence[PairResult], num_classes: int) -> ConfusionMatrix:
     """Add up the confusion counts of all records that have truth."""
     matrix = ConfusionMatrix(num_classes)
     for record in records:

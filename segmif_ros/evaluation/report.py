@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmif_ros.evaluation.records import RANKED_BY_WITHOUT_TRUTH, Record, finite, matrix_of
+from segmif_ros.evaluation.records import RANKED_BY_WITHOUT_TRUTH, PairResult, finite, matrix_of
 from segmif_ros.evaluation.report_types import (
     FailedPair,
     LightScores,
@@ -66,7 +66,7 @@ class ReportInput:
     model: Mapping[str, Any]
     configuration: Mapping[str, Any]
     label_set: LabelSet
-    records: Sequence[Record]
+    records: Sequence[PairResult]
     judged: Sequence[int] | None = None
     notes: Sequence[str] = ()
     extra: MoreSections | None = None
@@ -111,7 +111,7 @@ def _ranking(judged: Sequence[int] | None) -> str:
     return "mean IoU of the classes present" + ("" if judged is None else " that the model has")
 
 
-def timing(records: Iterable[Record], wall_s: float, processed: int, workers: int) -> Timing:
+def timing(records: Iterable[PairResult], wall_s: float, processed: int, workers: int) -> Timing:
     """Sum up what was measured with a clock: this run's rate, and each stage's percentiles over all records."""
     stages: dict[str, list[float]] = {}
     for record in records:
@@ -160,7 +160,7 @@ def canonical_hash(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def data_hash(records: Iterable[Record]) -> str:
+def data_hash(records: Iterable[PairResult]) -> str:
     """Return the first 12 hex digits of the SHA-256 over keys and contents of all pairs, in the order of keys."""
     digest = hashlib.sha256()
     for record in sorted(records, key=lambda each: each["key"]):
@@ -168,13 +168,13 @@ def data_hash(records: Iterable[Record]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _groups(records: Sequence[Record], lightings: Sequence[str]) -> list[tuple[str, list[Record]]]:
+def _groups(records: Sequence[PairResult], lightings: Sequence[str]) -> list[tuple[str, list[PairResult]]]:
     parts = [(name, [record for record in records if record.get("lighting") == name]) for name in lightings]
     return [("all", list(records)), *parts]
 
 
 def _segmentation(
-    records: Sequence[Record], label_set: LabelSet, lightings: Sequence[str], judged: Sequence[int] | None
+    records: Sequence[PairResult], label_set: LabelSet, lightings: Sequence[str], judged: Sequence[int] | None
 ) -> SegmentationSection:
     groups = _groups(records, lightings)
     matrices = {name: matrix_of(group, len(label_set)) for name, group in groups}
@@ -235,7 +235,7 @@ def _by_name(values: npt.NDArray[np.float64], label_set: LabelSet, judged: Seque
     return {name: finite(float(values[i])) if i in judged else None for i, name in enumerate(label_set.names)}
 
 
-def _fusion(records: Sequence[Record]) -> dict[str, MetricScore]:
+def _fusion(records: Sequence[PairResult]) -> dict[str, MetricScore]:
     """Mean and population standard deviation by metric, over the pairs where it has a value."""
     names = dict.fromkeys(name for record in records for name in record["fusion"])
     table: dict[str, MetricScore] = {}

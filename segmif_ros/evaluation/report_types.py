@@ -130,7 +130,7 @@ class PairingSection(TypedDict):
     span_s: float
 
 
-class Reliability(TypedDict):
+class ReliabilityCurve(TypedDict):
     """How sure a grid is and should be, by probability of an obstacle.
 
     Attributes:
@@ -150,7 +150,7 @@ class GroundFigures(TypedDict):
     """Figures of grids against exact ground truth, shares from 0 to 1, distances in metres, by band of range."""
 
     bands: dict[str, dict[str, float | None]]
-    reliability: Reliability
+    reliability: ReliabilityCurve
 
 
 class GridSection(TypedDict):

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.arrays import Float64Array, Mask
-from segmif_ros.rig.camera_model import MAX_SIDE_PX, CameraModel, as_matrix, as_rotation, scaled_projection
+from segmif_ros.rig.camera_model import MAX_SIDE_PX, CameraModel, scaled_projection
+from segmif_ros.rig.checked_numbers import as_matrix, as_rotation
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.image_part import ImagePart
 from segmif_ros.rig.lens import DivisionLens

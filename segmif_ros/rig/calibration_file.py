@@ -21,7 +21,8 @@ from segmif_ros.rig.calibration_formats import (
     is_camchain,
     known_format,
 )
-from segmif_ros.rig.camera_model import CameraModel, as_matrix
+from segmif_ros.rig.camera_model import CameraModel
+from segmif_ros.rig.checked_numbers import as_matrix
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.rig.lens import DivisionLens
 from segmif_ros.yaml_file import YamlError, at_line, located, read_yaml, shown

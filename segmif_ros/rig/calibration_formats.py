@@ -16,7 +16,8 @@ import numpy as np
 from segmif_ros.arrays import Float64Array
 from segmif_ros.paths import user_path
 from segmif_ros.rig.calibration import Extrinsics, RigCalibration
-from segmif_ros.rig.camera_model import CameraModel, as_matrix, as_rotation
+from segmif_ros.rig.camera_model import CameraModel
+from segmif_ros.rig.checked_numbers import as_matrix, as_rotation
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.yaml_file import at_line, shown
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmif_ros.arrays import Float64Array, Mask
+from segmif_ros.rig.checked_numbers import as_matrix, as_numbers, as_rotation, shown_numbers
 from segmif_ros.rig.errors import CalibrationError
 from segmif_ros.yaml_file import shown
 
@@ -35,7 +36,6 @@ _POLYNOMIAL_COUNTS = sorted(DISTORTION_MODELS["plumb_bob"] + DISTORTION_MODELS["
 _MAX_SKEW_PX = 0.5  # at the image's upper or lower edge: less is rounded away
 MAX_SIDE_PX = 32766  # OpenCV's remap counts in 16 bits
 # Largest |R R^T - 1| of a rotation: room for matrices that were written with few digits.
-ORTHONORMAL_TOLERANCE = 2e-3
 _ROUND_TRIP_PX = 0.05
 _GRID = 24  # pixels of a camera are tried on so many places in each direction
 _FOLDED_SHARE = 0.25  # of these places, before a distortion is refused
@@ -191,8 +191,8 @@ class CameraModel:
         rays, known = self.rays(np.stack([u.ravel(), v.ravel()], axis=1))
         if np.mean(~known) > _FOLDED_SHARE:
             raise CalibrationError(
-                f"the {self.distortion_model} distortion {_numbers(self.D)} can't be undone on {np.mean(~known):.0%} "
-                "of the image: the coefficients are wrong, or K is another image size's"
+                f"the {self.distortion_model} distortion {shown_numbers(self.D)} can't be undone on "
+                f"{np.mean(~known):.0%} of the image: the coefficients are wrong, or K is another image size's"
             )
         # a little more than the outermost ray, as the grid may miss it
         return 1.02 * float(np.hypot(rays[known, 0], rays[known, 1]).max())
@@ -312,69 +312,6 @@ def same_proportions(size: tuple[int, int], calibrated: tuple[int, int]) -> bool
     return min(abs(off_rows), abs(off_columns)) < 1
 
 
-def as_matrix(values: npt.ArrayLike, shape: tuple[int, ...], name: str) -> Float64Array:
-    """Return a read-only float64 copy of a matrix.
-
-    Args:
-        values: What a file or message has.
-        shape: The shape that is needed.
-        name: For messages.
-
-    Raises:
-        CalibrationError: If they aren't finite numbers of this shape.
-    """
-    matrix = as_numbers(values, name).copy()
-    if matrix.shape != shape:
-        found = "x".join(map(str, matrix.shape)) or "a single number"
-        raise CalibrationError(f"{name} is {found}: {'x'.join(map(str, shape))} numbers are needed")
-    matrix.setflags(write=False)
-    return matrix
-
-
-def as_numbers(values: npt.ArrayLike, name: str) -> Float64Array:
-    """Return finite float64 numbers.
-
-    Args:
-        values: What a file or message has.
-        name: For messages.
-
-    Raises:
-        CalibrationError: If they are anything else.
-    """
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind not in "iuf":
-            raise ValueError
-    except (ValueError, TypeError, OverflowError):
-        raise CalibrationError(f"{name} must be numbers, in rows of one length") from None
-    numbers = array.astype(np.float64)
-    if not np.isfinite(numbers).all():
-        raise CalibrationError(f"{name} has a number that isn't finite: {_numbers(numbers)}")
-    return numbers
-
-
-def as_rotation(values: npt.ArrayLike, name: str) -> Float64Array:
-    """Return the rotation nearest to a matrix that is one but for rounding.
-
-    Args:
-        values: (3, 3).
-        name: For messages.
-
-    Raises:
-        CalibrationError: If it isn't a rotation.
-    """
-    matrix = as_matrix(values, (3, 3), name)
-    off = float(np.abs(matrix @ matrix.T - np.eye(3)).max())
-    if off > ORTHONORMAL_TOLERANCE:
-        raise CalibrationError(f"{name} is not a rotation: its rows are not orthonormal (off by {off:.2g})")
-    if np.linalg.det(matrix) < 0:
-        raise CalibrationError(f"{name} is not a rotation: its determinant is -1, it mirrors")
-    if off < 1e-12:
-        return matrix
-    left, _, right = np.linalg.svd(matrix)
-    return as_matrix(left @ right, (3, 3), name)
-
-
 def _as_intrinsics(values: npt.ArrayLike, width: int, height: int, *, is_part: bool) -> Float64Array:
     K = as_matrix(values, (3, 3), "K (camera_matrix)")
     if K[0, 0] == 0 or K[1, 1] == 0:
@@ -382,7 +319,7 @@ def _as_intrinsics(values: npt.ArrayLike, width: int, height: int, *, is_part: b
     if K[0, 0] < 0 or K[1, 1] < 0:
         raise CalibrationError(f"the focal length is negative: {K[0, 0]:g}, {K[1, 1]:g}")
     if K[1, 0] or tuple(K[2]) != (0.0, 0.0, 1.0):
-        raise CalibrationError(f"K must be [fx 0 cx; 0 fy cy; 0 0 1]: it is {_numbers(K)}")
+        raise CalibrationError(f"K must be [fx 0 cx; 0 fy cy; 0 0 1]: it is {shown_numbers(K)}")
     if not is_part and not (0 <= K[0, 2] < width and 0 <= K[1, 2] < height):
         raise CalibrationError(
             f"the principal point ({K[0, 2]:g}, {K[1, 2]:g}) is outside the {width}x{height} image: K is another image "
@@ -437,7 +374,3 @@ def _undistort_fisheye(points: Float64Array, K: Float64Array, D: Float64Array) -
         return np.asarray(cv2.fisheye.undistortPoints(points, K, D, criteria=_CRITERIA))
     except (TypeError, cv2.error):  # OpenCV before 4.5.5 has its own criteria, and no way to say others
         return np.asarray(cv2.fisheye.undistortPoints(points, K, D))
-
-
-def _numbers(values: Float64Array) -> str:
-    return "[" + ", ".join(f"{each:g}" for each in np.ravel(values)) + "]"

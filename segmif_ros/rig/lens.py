@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segmif_ros.arrays import Float64Array, Mask
-from segmif_ros.rig.camera_model import as_matrix
+from segmif_ros.rig.checked_numbers import as_matrix
 from segmif_ros.rig.errors import CalibrationError
 
 _STRONGEST = 0.8  # of strength * radius^2 within the image: beyond, the model folds over

@@ -20,7 +20,7 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import TransitionCallbackReturn
 
-from segmif_ros.ros.health import Problem
+from segmif_ros.ros.problems import Problem
 from segmif_ros.stream.processing import in_one_line
 
 Function = TypeVar("Function", bound=Callable[..., Any])

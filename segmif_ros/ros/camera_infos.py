@@ -17,7 +17,7 @@ from segmif_ros.arrays import Float64Array
 from segmif_ros.imaging.crop import Crop
 from segmif_ros.rig.camera_model import CameraModel, Window, camera_from_info, same_proportions, scaled_projection
 from segmif_ros.rig.image_part import ImagePart
-from segmif_ros.ros.health import Problem
+from segmif_ros.ros.problems import Problem
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, overridable
 
 _STAMP_END = 12  # bytes: what CDR begins with, and the stamp

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from segmif_ros.ros.health import Problem
+from segmif_ros.ros.problems import Problem
 from segmif_ros.stream.camera_health import SPOKEN, Condition
 from segmif_ros.stream.single_camera import CameraReport
 

@@ -26,7 +26,7 @@ from segmif_ros.grid.costs import read_costs
 from segmif_ros.grid.errors import GridError, TransformError
 from segmif_ros.grid.poses import TransformBuffer
 from segmif_ros.rig.errors import CalibrationError
-from segmif_ros.ros import health, parameters
+from segmif_ros.ros import parameters
 from segmif_ros.ros.barrier import GuardedNode
 from segmif_ros.ros.camera_infos import CameraInfoInput, camera_model
 from segmif_ros.ros.diagnostics import diagnostic_array
@@ -35,6 +35,7 @@ from segmif_ros.ros.grid_outputs import GridCounts, GridOutputs
 from segmif_ros.ros.messages import semantic_map_type, stamp_ns
 from segmif_ros.ros.parameter_sets import ParameterSets
 from segmif_ros.ros.pose_inputs import PoseInputs
+from segmif_ros.ros.problems import Conditions, Problem
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, overridable, profile
 from segmif_ros.settings import Changes, Setting, SettingError
 
@@ -75,11 +76,11 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
         self._poses: PoseInputs | None = None
         self._buffer = TransformBuffer()
         self._waiting: deque[_Waiting] = deque()
-        self._refusal: health.Problem | None = None
+        self._refusal: Problem | None = None
         self._map_came_s = 0.0
         self._last_stamp_ns = 0
         self._counts = GridCounts()
-        self._conditions = health.Conditions()
+        self._conditions = Conditions()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self._config.life.diagnostics_period_s, self._report, clock=steady)
@@ -253,17 +254,17 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
                 if error.kind != "past" and time.monotonic() < waiting.until_s:
                     self._retry.reset()
                     return
-                self._leave_out(health.Problem(f"tf {error.kind}", str(error)))
+                self._leave_out(Problem(f"tf {error.kind}", str(error)))
             except (GridError, CalibrationError) as error:
-                self._leave_out(health.Problem("map refused", " ".join(str(error).split())))
+                self._leave_out(Problem("map refused", " ".join(str(error).split())))
             else:
                 self._refusal = None
             self._waiting.popleft()
         self._retry.cancel()
 
-    def _leave_out(self, problem: health.Problem) -> None:
+    def _leave_out(self, problem: Problem) -> None:
         self._counts.left_out += 1
-        self._refusal = health.Problem(problem.kind, f"maps are left out, and cells stay as they are: {problem.line}")
+        self._refusal = Problem(problem.kind, f"maps are left out, and cells stay as they are: {problem.line}")
 
     # --- parameters and health ---------------------------------------------------------------------------------------
 
@@ -286,7 +287,7 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
         self.get_logger().info("the clock jumped back: the grid restarts")
         self._forget()
 
-    def _problems(self) -> list[health.Problem]:
+    def _problems(self) -> list[Problem]:
         if not self._inputs:
             return []
         found = list(self._poses.problems()) if self._poses is not None else []
@@ -299,19 +300,19 @@ class GridNode(ParameterSets, GuardedNode, LifecycleNode):
                 )
             else:
                 line = f"nobody publishes {topic}: start segmif_node, or remap it"
-            found.append(health.Problem("no maps", line))
+            found.append(Problem("no maps", line))
         if self._refusal is not None:
             found.append(self._refusal)
         outputs = self._outputs
         if outputs is None:
             return found
         if outputs.horizon:
-            found.append(health.Problem("horizon", outputs.horizon))
+            found.append(Problem("horizon", outputs.horizon))
         if outputs.mapper is not None:
-            found += [health.Problem(f"costs {i}", line) for i, line in enumerate(outputs.mapper.table.problems())]
+            found += [Problem(f"costs {i}", line) for i, line in enumerate(outputs.mapper.table.problems())]
         if self._config.depth_topic and self._counts.maps and not outputs.depth.has_come:
             topic = self.resolve_topic_name(self._config.depth_topic)
-            found.append(health.Problem("no depth", f"no depth comes on {topic}: the ground plane stands in"))
+            found.append(Problem("no depth", f"no depth comes on {topic}: the ground plane stands in"))
         return found
 
     def _report(self) -> None:

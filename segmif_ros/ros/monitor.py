@@ -13,6 +13,7 @@ from segmif_ros.ros import health
 from segmif_ros.ros.camera_report import camera_problems, camera_values
 from segmif_ros.ros.diagnostics import diagnostic_array, engine_values, gpu_values, pipeline_values
 from segmif_ros.ros.frame_budget import budget_state, budget_values
+from segmif_ros.ros.problems import Conditions, Problem
 from segmif_ros.stream.single_camera import CameraReport
 
 if TYPE_CHECKING:  # torch would come with it
@@ -86,7 +87,7 @@ class Monitor:
     def __init__(self, node: Any, watched: Watched) -> None:
         self._node = node
         self._watched = watched
-        self._conditions = health.Conditions()
+        self._conditions = Conditions()
         self._sending_since_s: float | None = None
         self._slop_reported = False
         self._twin_since_s: float | None = None
@@ -127,7 +128,7 @@ class Monitor:
             )
         )
 
-    def _problems(self, cameras: CameraReport) -> list[health.Problem]:
+    def _problems(self, cameras: CameraReport) -> list[Problem]:
         watched = self._watched
         pipeline, outputs = watched.pipeline, watched.outputs
         found = [*watched.barrier.problems(), *self._twins()]
@@ -167,7 +168,7 @@ class Monitor:
             watched.time_offset.problem(watched.time_offset_s) if config.estimates_time_offset else None,
             watched.registration_watch.problem() if config.watch_registration else None,
             watched.rig.depth_problem,
-            health.Problem("proportions", pipeline.stretched) if pipeline.stretched else None,
+            Problem("proportions", pipeline.stretched) if pipeline.stretched else None,
             *self._work(infrared, rgb, known),
             *health.budget_problems(budget_state(watched.engine)),
             *outputs.problems(),
@@ -184,9 +185,7 @@ class Monitor:
 
         return is_calibrated(engine.model_hash)
 
-    def _work(
-        self, infrared: health.InputFacts, rgb: health.InputFacts, known: list[health.Problem]
-    ) -> list[health.Problem | None]:
+    def _work(self, infrared: health.InputFacts, rgb: health.InputFacts, known: list[Problem]) -> list[Problem | None]:
         """Return what is wrong with the work itself: nothing goes out, or too little."""
         watched = self._watched
         pipeline, engine, config = watched.pipeline, watched.engine, watched.config
@@ -216,7 +215,7 @@ class Monitor:
             *(["frame_budget_ms"] if not config.frame_budget_ms else []),
         ]
 
-    def _twins(self) -> list[health.Problem]:
+    def _twins(self) -> list[Problem]:
         """Return that another node has this one's name: services, parameters and outputs get mixed up."""
         own, now_s = (self._node.get_name(), self._node.get_namespace()), time.monotonic()
         twin = self._node.get_node_names_and_namespaces().count(own) > 1
@@ -225,7 +224,7 @@ class Monitor:
             return []
         name = self._node.get_fully_qualified_name()
         line = f"there are two nodes {name}: end one of them, or give one another name or namespace (-r __ns:=/front)"
-        return [health.Problem("twin", line)]
+        return [Problem("twin", line)]
 
     def _tell_slop(self, infrared: health.InputFacts, rgb: health.InputFacts) -> None:
         """Say once that the slop is so large that it pairs frames of different moments."""

@@ -18,7 +18,6 @@ from segmif_ros.arrays import Array
 from segmif_ros.imaging.overlay import draw_overlay
 from segmif_ros.labels import LabelSet
 from segmif_ros.ros.camera_infos import InfoOfOutputs
-from segmif_ros.ros.health import Problem
 from segmif_ros.ros.messages import (
     compressed_message,
     image_message,
@@ -28,6 +27,7 @@ from segmif_ros.ros.messages import (
     semantic_map_message,
     semantic_map_type,
 )
+from segmif_ros.ros.problems import Problem
 from segmif_ros.ros.qos import PUBLISHER_EVENTS, mismatch, overridable, profile
 from segmif_ros.settings import SettingError
 

@@ -17,8 +17,8 @@ from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from segmif_ros.grid.errors import GridError
 from segmif_ros.grid.poses import TransformBuffer
 from segmif_ros.ros.grid_messages import pose_of, pose_of_transform
-from segmif_ros.ros.health import Problem
 from segmif_ros.ros.messages import stamp_ns
+from segmif_ros.ros.problems import Problem
 from segmif_ros.ros.qos import SUBSCRIPTION_EVENTS, overridable, profile
 from segmif_ros.ros.stand_ins import make_importable
 

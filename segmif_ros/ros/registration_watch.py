@@ -12,7 +12,7 @@ import numpy as np
 from segmif_ros.rig.drift import LIMIT_PX, DriftEstimate, DriftWatch
 from segmif_ros.rig.registration import Registered, Registration
 from segmif_ros.rig.registration_modes import AnyRegistration
-from segmif_ros.ros.health import Problem
+from segmif_ros.ros.problems import Problem
 
 PERIOD_NS = 1_000_000_000
 STEP_PX = 0.5  # largest change of the correction at once

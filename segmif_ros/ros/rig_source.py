@@ -13,7 +13,7 @@ from segmif_ros.rig.errors import CalibrationError, RegistrationError
 from segmif_ros.rig.image_part import ImagePart
 from segmif_ros.rig.registration import CALIBRATED_MODES, Unregistered
 from segmif_ros.rig.registration_modes import AnyRegistration, make_registration
-from segmif_ros.ros.health import Problem
+from segmif_ros.ros.problems import Problem
 from segmif_ros.settings import SettingError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from segmif_ros.imaging.crop import Crop
 from segmif_ros.imaging.encodings import EncodingError, to_infrared, view
 from segmif_ros.rig.time_offset import TimeOffset, TimeOffsetEstimator
-from segmif_ros.ros.health import Problem
+from segmif_ros.ros.problems import Problem
 from segmif_ros.stream.processing import DecodeConfig, Frame, opened
 
 PERIOD_NS = 5_000_000_000  # between two estimates, each of which takes some tens of milliseconds

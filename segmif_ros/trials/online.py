@@ -20,7 +20,7 @@ from typing import Any
 
 from segmif_ros.bag.reading import BagError, Topics, open_bag
 from segmif_ros.bag.recorded_pairs import PairingFacts, moment_hash, no_pairs, pairs_of
-from segmif_ros.evaluation.records import Record
+from segmif_ros.evaluation.records import PairResult
 from segmif_ros.evaluation.report import (
     ReportInput,
     build_report,
@@ -121,7 +121,7 @@ def replay_online(path: Path, out: Path, config: OnlineConfig) -> Report:
     if config.pid is not None and not Path(f"/proc/{config.pid}").exists():
         raise BagError(f"no process has the id {config.pid}: give the node's as --pid")
     facts = PairingFacts()
-    contents: list[Record] = []
+    contents: list[PairResult] = []
     with open_bag(path, config.topics) as bag:
         counts = dict(bag.counts)
         if config.attach_s is None:
@@ -145,7 +145,7 @@ def _reported(
     out: Path,
     config: OnlineConfig,
     counts: Mapping[str, int],
-    contents: list[Record],
+    contents: list[PairResult],
     facts: PairingFacts,
     measured: Measured,
     resources: list[tuple[float, float, float]],

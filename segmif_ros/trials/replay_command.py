@@ -28,7 +28,7 @@ from segmif_ros.command_line import StoppedError, complain
 from segmif_ros.evaluation import engine_options
 from segmif_ros.evaluation.engine_options import EngineFactory
 from segmif_ros.evaluation.evaluate import summary_lines
-from segmif_ros.evaluation.records import Record
+from segmif_ros.evaluation.records import PairResult
 from segmif_ros.evaluation.report import (
     REPORT_FILE,
     TIMING_FILE,
@@ -135,11 +135,11 @@ def _replay_all(
 
 def _merged(good: list[BagResult], results: list[BagResult], out: Path, label_set: LabelSet, workers: int) -> Report:
     """Write the report over all bags, from their records."""
-    records: list[Record] = []
+    records: list[PairResult] = []
     for result in good:
         prefix = result.out.name
         lines = (result.out / RECORDS_FILE).read_text(encoding="utf-8").splitlines()
-        of_bag: list[Record] = [json.loads(line) for line in lines]
+        of_bag: list[PairResult] = [json.loads(line) for line in lines]
         records += [{**each, "key": f"{prefix}/{each['key']}"} for each in of_bag]
     failed = [{"key": str(each.bag), "error": each.error} for each in results if each.error]
     first: Any = good[0].report

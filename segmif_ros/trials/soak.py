@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
     faults = {"faults": _FAULTS} if config.mishaps else {}
     values: dict[str, str] = {}
     samples: list[MemorySample] = []
-    work = Work()
+    work = LifetimeCount()
     rclpy.init(args=[])
     with (
         running(node) as (node_process,),
@@ -166,8 +166,8 @@ def run(options: argparse.Namespace) -> int:
     return 0 if passed else 1
 
 
-class Work:
-    """Pairs processed over the node's whole life: its own count begins anew with each configuration."""
+class LifetimeCount:
+    """Pairs processed over the node's whole life: its own count restarts with each configuration."""
 
     def __init__(self) -> None:
         self.processed = 0

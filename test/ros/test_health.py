@@ -6,9 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from segmif_ros.ros.health import (
-    Conditions,
     InputFacts,
-    Problem,
     budget_problems,
     clock_problem,
     delay_problem,
@@ -23,6 +21,7 @@ from segmif_ros.ros.health import (
     stamps_problem,
     starved_problem,
 )
+from segmif_ros.ros.problems import Conditions, Problem
 from segmif_ros.stream.pairing import OffsetSummary
 from segmif_ros.stream.stamps import Rhythm
 from segmif_ros.stream.statistics import Progress

@@ -9,7 +9,7 @@ import pytest
 from patience import WAIT_S
 
 from segmif_ros.trials.mishaps import refused
-from segmif_ros.trials.soak import MemorySample, Work, slope_mib_per_hour, verdict
+from segmif_ros.trials.soak import LifetimeCount, MemorySample, slope_mib_per_hour, verdict
 
 
 def samples(memory, processed=None) -> list[MemorySample]:
@@ -50,7 +50,7 @@ def test_too_short_a_run_is_no_pass() -> None:
 
 
 def test_pairs_are_counted_on_when_the_node_is_configured_anew() -> None:
-    work = Work()
+    work = LifetimeCount()
     for count in (3, 10, 0, 4):
         work.see(count)
     assert work.processed == 14

@@ -12,7 +12,7 @@ import numpy as np
 
 from segmif_ros.arrays import Image
 from segmif_ros.evaluation.ground.drives import DriveOutcome
-from segmif_ros.evaluation.report_types import GroundFigures, Reliability
+from segmif_ros.evaluation.report_types import GroundFigures, ReliabilityCurve
 from segmif_ros.grid.drawing import draw_grid
 from segmif_ros.labels import LabelSet
 from segmif_ros.reporting import plots
@@ -120,7 +120,7 @@ def picture(outcome: DriveOutcome, label_set: LabelSet) -> Image:
     return np.hstack([image for _, image in _images(outcome, label_set)])
 
 
-def _curve(reliability: Reliability) -> tuple[list[float], list[float]]:
+def _curve(reliability: ReliabilityCurve) -> tuple[list[float], list[float]]:
     stated, true = reliability["said"], reliability["true"]
     pairs = [(s, t) for s, t in zip(stated, true, strict=True) if s is not None and t is not None]
     return [each[0] for each in pairs], [each[1] for each in pairs]

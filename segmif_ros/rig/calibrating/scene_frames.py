@@ -75,7 +75,12 @@ class ComparedPairs:
         return found
 
     def agreeing(self, model: SceneModel, parameters: Float64Array) -> Mask:
-        """Return (F,) whether a frame as a whole agrees better as the model has it than displaced."""
+        """Return (F,) whether a frame as a whole agrees better as the model has it than displaced.
+
+        Args:
+            model: How the images lie on each other.
+            parameters: (P,), of the model.
+        """
         rows, columns, reach = _WHOLE
         surfaces, used = self.surfaces(model, parameters, make_tiles(*self.size, rows, columns), reach)
         whole = surfaces[:, used].mean(axis=1)
