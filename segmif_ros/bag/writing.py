@@ -53,6 +53,11 @@ class BagWriter:
                 topic, message_type, typestore=typestore(), offered_qos_profiles=[_LATCHED] if latched else []
             )
 
+    @property
+    def gone(self) -> bool:
+        """Whether somebody removed the folder; what is written into its open files is lost."""
+        return not self._writer.path.exists()
+
     def write(self, topic: str, message_type: str, recorded_ns: int, raw: bytes | memoryview) -> None:
         """Add a message."""
         self.declare(topic, message_type)

@@ -116,6 +116,10 @@ class Recording:
         """Whether the disk has no more room."""
         return self._free_bytes() < self._min_free_bytes
 
+    def gone(self) -> bool:
+        """Whether the bag's folder was removed."""
+        return self._bag.gone
+
     def manifest(self, images: Sequence[str], *, ended: str, seconds: float) -> dict[str, Any]:
         """Return what was recorded; ``images`` are the infrared and the RGB topic."""
         stamps = [self.streams[topic].stamps_ns if topic in self.streams else [] for topic in images]
@@ -233,6 +237,10 @@ def _listen(options: argparse.Namespace, recording: Recording, stop: threading.E
                     warned = True
                     there = ", ".join(name for name, types in node.get_topic_names_and_types() if "Image" in str(types))
                     complain(PROG, f"no image on {' and '.join(images)} yet; image topics there: {there or 'none'}")
+                if recording.gone():
+                    ended = "folder removed"
+                    complain(PROG, f"{options.bag}: its folder was removed while it was written: recording ends here")
+                    break
                 if recording.full():
                     ended = "disk full"
                     complain(PROG, f"the disk has less than {options.min_free:g} GiB left: recording ends here")

@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -11,7 +12,8 @@ import pytest
 from patience import WAIT_S
 
 from segmif_ros.bag.messages import image_message as recorded_image
-from segmif_ros.bag.reading import Topics, open_bag
+from segmif_ros.bag.reading import BagError, Topics, open_bag
+from segmif_ros.bag.writing import new_bag
 from segmif_ros.cli import main
 from segmif_ros.trials.record import Recording, offsets_of
 
@@ -59,6 +61,14 @@ def test_without_one_camera_there_is_no_offset() -> None:
 def test_a_full_disk_is_noticed() -> None:
     assert Recording(FakeBag(), lambda: 10, 100).full()
     assert not Recording(FakeBag(), lambda: 1000, 100).full()
+
+
+def test_a_folder_that_is_removed_while_it_is_written_is_noticed(tmp_path) -> None:
+    with pytest.raises(BagError, match="bag: can't be written: No such file"), new_bag(tmp_path / "bag") as bag:
+        recording = Recording(bag, lambda: 10**12)
+        assert not recording.gone()
+        shutil.rmtree(tmp_path / ".building-bag")
+        assert recording.gone()
 
 
 def test_too_little_room_at_the_start_is_said(tmp_path, monkeypatch, capsys) -> None:
