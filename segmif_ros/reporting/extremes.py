@@ -35,7 +35,15 @@ class Extremes:
         self._seen: list[tuple[float, str]] = []
 
     def offer(self, key: str, score: float | None) -> tuple[bool, str | None]:
-        """Take a score; return whether it is an extreme now, and the key that no longer is."""
+        """Take a frame's score.
+
+        Args:
+            key: Of the frame.
+            score: The more, the better; None is no score.
+
+        Returns:
+            Whether it is an extreme now, and the key that no longer is.
+        """
         if score is None or self._count < 1:
             return False, None
         before = self.keys()
@@ -72,9 +80,15 @@ def encode_layers(
 ) -> Encoded:
     """Return the layers of one frame as files, at most 640 pixels wide.
 
-    infrared (H, W), rgb and fused (H, W, 3) RGB, labels and truth (H, W) ids of ``label_set``, confidence (H, W)
-    0..255, all uint8. A confidence of 0 everywhere, as of a method that has none, isn't drawn. ``unjudged`` (H, W) is
-    where the difference is as if there were no truth.
+    Args:
+        infrared: (H, W) uint8.
+        rgb: (H, W, 3) uint8, RGB.
+        fused: (H, W, 3) uint8, RGB.
+        labels: (H, W) uint8 ids of ``label_set``.
+        truth: (H, W) uint8 ids of ``label_set``; None without ground truth.
+        label_set: Gives the colours.
+        confidence: (H, W) uint8; 0 everywhere, as of a method that has none, isn't drawn.
+        unjudged: (H, W), where the difference is drawn as if there were no truth.
     """
     files = {
         "infrared.jpg": encode(infrared, width=MAX_WIDTH),
@@ -108,12 +122,23 @@ def difference_image(fused: Image, labels: Image, truth: Image, label_set: Label
 
 
 def picture_folder(folder: Path, key: str) -> Path:
-    """Return where the pictures of one frame lie."""
+    """Return where the pictures of one frame lie.
+
+    Args:
+        folder: Of the run.
+        key: Of the frame.
+    """
     return folder / PICTURES / re.sub(r"[^\w.-]", "_", key)
 
 
 def keep_pictures(folder: Path, key: str, files: Mapping[str, bytes]) -> None:
-    """Write the pictures of one frame."""
+    """Write the pictures of one frame.
+
+    Args:
+        folder: Of the run.
+        key: Of the frame.
+        files: Contents by their names.
+    """
     target = picture_folder(folder, key)
     target.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
@@ -121,6 +146,11 @@ def keep_pictures(folder: Path, key: str, files: Mapping[str, bytes]) -> None:
 
 
 def drop_pictures(folder: Path, keys: Iterable[str]) -> None:
-    """Remove the pictures of frames that are no longer among the extremes."""
+    """Remove the pictures of frames that are no longer among the extremes.
+
+    Args:
+        folder: Of the run.
+        keys: Of the frames.
+    """
     for key in keys:
         shutil.rmtree(picture_folder(folder, key), ignore_errors=True)

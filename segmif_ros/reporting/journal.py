@@ -87,6 +87,10 @@ def resumed_lines(path: Path, key: str = "key") -> list[dict[str, Any]]:
 
     A file that isn't there is empty. A line that was cut off, or that has no ``key``, is removed with what follows it.
 
+    Args:
+        path: The file.
+        key: What each record has.
+
     Raises:
         OSError: If the file can't be read, or shortened.
     """
@@ -109,7 +113,12 @@ def resumed_lines(path: Path, key: str = "key") -> list[dict[str, Any]]:
 
 
 def disk_error(folder: Path, error: OSError) -> RunError:
-    """Return the one line for a folder that can't be written (any more)."""
+    """Return the one line for a folder that can't be written (any more).
+
+    Args:
+        folder: Of the run.
+        error: What the system answered.
+    """
     if error.errno not in FULL:
         return RunError(f"{folder}: can't be written: {error.strerror or error}")
     return RunError(

@@ -26,7 +26,12 @@ def percentiles(values: Sequence[float]) -> Percentiles:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Return a share (0..1) in percent without the sign; a missing value or NaN is "-"."""
+    """Return a share in percent without the sign.
+
+    Args:
+        value: 0 to 1; None and NaN are "-".
+        digits: After the point.
+    """
     return "-" if value is None or math.isnan(value) else f"{100 * value:.{digits}f}"
 
 
@@ -36,7 +41,12 @@ def number(value: float | None) -> str:
 
 
 def significant(value: float | None, absent: str = "none") -> str:
-    """Return four significant digits; ``absent`` for a missing value."""
+    """Return a number with four significant digits.
+
+    Args:
+        value: A number, or None.
+        absent: Stands for None.
+    """
     return absent if value is None else f"{value:.4g}"
 
 

@@ -35,7 +35,13 @@ def encode(image: Array, *, flat: bool = False, width: int = 0) -> bytes:
 
 
 def fitted(image: Array, width: int, *, flat: bool = False) -> Image:
-    """Return an image at most ``width`` pixels wide, in its proportions."""
+    """Return an image that is not wider than a limit, in its proportions.
+
+    Args:
+        image: (H, W) or (H, W, 3) uint8.
+        width: Columns at most.
+        flat: Whether colours are classes, which must not be mixed.
+    """
     if image.shape[1] <= width:
         return image
     size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
@@ -43,12 +49,26 @@ def fitted(image: Array, width: int, *, flat: bool = False) -> Image:
 
 
 def write_picture(path: Path, image: Array) -> None:
-    """Write an image, (H, W) grey or (H, W, 3) RGB uint8, as its suffix wants it; OSError if it can't be written."""
+    """Write an image.
+
+    Args:
+        path: Its suffix chooses PNG or JPEG.
+        image: (H, W) grey or (H, W, 3) RGB, uint8.
+
+    Raises:
+        OSError: If it can't be written.
+    """
     path.write_bytes(encode(image, flat=path.suffix == ".png"))
 
 
 def picture_uri(image: Array, *, flat: bool = False, width: int = 0) -> str:
-    """Return an image as an address that holds it; the arguments are those of `encode`."""
+    """Return an image as an address that holds it.
+
+    Args:
+        image: (H, W) grey or (H, W, 3) RGB, uint8.
+        flat: PNG in place of JPEG.
+        width: Columns at most; 0 for all.
+    """
     return data_uri("png" if flat else "jpeg", encode(image, flat=flat, width=width))
 
 
@@ -58,5 +78,10 @@ def file_uri(path: Path) -> str:
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """Return an image of media type image/``kind`` as an address that holds it."""
+    """Return an encoded image as an address that holds it.
+
+    Args:
+        kind: "png", "jpeg", ...
+        content: The file's bytes.
+    """
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -23,7 +23,12 @@ LINE_STYLES = ("-", "--", ":")  # one after the other, where there are more line
 
 
 def iou_bars(names: Sequence[str], groups: Mapping[str, Sequence[float | None]]) -> str:
-    """Horizontal bars of IoU (0..1) by class, one bar a group; a class without a value is marked absent."""
+    """Return horizontal bars of IoU by class, one bar a group, as SVG.
+
+    Args:
+        names: Of the classes.
+        groups: IoU (0 to 1) of each class by group; None marks an absent class.
+    """
     figure, axes = _figure(width=4.6, height=0.9 + 0.22 * len(names) * (1 + 0.45 * (len(groups) - 1)))
     rows = np.arange(len(names))
     thick = 0.8 / len(groups)
@@ -49,7 +54,12 @@ def iou_bars(names: Sequence[str], groups: Mapping[str, Sequence[float | None]])
 
 
 def confusion_matrix(names: Sequence[str], counts: npt.NDArray[np.int64]) -> str:
-    """Rows are the truth, in percent of its pixels; classes without truth are left out of the rows."""
+    """Return a confusion matrix in percent of each true class as SVG; classes without truth have no row.
+
+    Args:
+        names: Of the classes.
+        counts: (N, N) pixels; rows are the ground truth.
+    """
     rows = np.flatnonzero(counts.sum(axis=1))
     share = 100 * counts[rows] / counts[rows].sum(axis=1, keepdims=True)
     size = 1.8 + 0.36 * len(names)
@@ -69,7 +79,13 @@ def confusion_matrix(names: Sequence[str], counts: npt.NDArray[np.int64]) -> str
 
 
 def histogram(values: Sequence[float], label: str, *, marks: Mapping[str, float] | None = None) -> str:
-    """Histogram of one quantity, with vertical marks such as percentiles."""
+    """Return a histogram as SVG.
+
+    Args:
+        values: Of one quantity.
+        label: Its name and unit.
+        marks: Vertical lines by name, such as percentiles.
+    """
     figure, axes = _figure(width=4.6, height=2.6)
     axes.hist(values, bins=min(60, max(10, len(values) // 5)), color=BAR)
     for i, (name, value) in enumerate((marks or {}).items()):
@@ -84,7 +100,13 @@ def histogram(values: Sequence[float], label: str, *, marks: Mapping[str, float]
 
 
 def timeline(times_s: Sequence[float], values: Sequence[float], label: str) -> str:
-    """One quantity over time."""
+    """Return one quantity over time as SVG.
+
+    Args:
+        times_s: Seconds.
+        values: As many.
+        label: Name and unit of the quantity.
+    """
     figure, axes = _figure(width=4.6, height=2.6)
     axes.plot(times_s, values, ".", markersize=2.5, color=BAR)
     axes.set_xlabel("time, s")
@@ -94,7 +116,13 @@ def timeline(times_s: Sequence[float], values: Sequence[float], label: str) -> s
 
 
 def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> str:
-    """Lines of several quantities over a common axis, by name as (x, y)."""
+    """Return lines of several quantities over a common axis as SVG.
+
+    Args:
+        series: (x, y) by name.
+        x_label: Name and unit.
+        y_label: Name and unit.
+    """
     figure, axes = _figure(width=4.6, height=2.8)
     looks = itertools.cycle(itertools.product(LINE_STYLES, LINE_COLOURS))
     for (name, (x, y)), (style, colour) in zip(series.items(), looks, strict=False):
@@ -108,7 +136,12 @@ def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_labe
 
 
 def bands(rows: Mapping[str, Sequence[tuple[float, float, str]]], colour_of: Callable[[str], str]) -> str:
-    """Rows of what holds from when until when, (from, until, what) in seconds, coloured and named by ``what``."""
+    """Return rows of what holds from when until when as SVG.
+
+    Args:
+        rows: By name: (from, until, what), seconds.
+        colour_of: Returns the colour of a ``what``.
+    """
     figure, axes = _figure(width=9.4, height=0.9 + 0.45 * len(rows))
     span = max((until for row in rows.values() for _, until, _ in row), default=1.0)
     for y, row in enumerate(rows.values()):
@@ -123,7 +156,16 @@ def bands(rows: Mapping[str, Sequence[tuple[float, float, str]]], colour_of: Cal
 
 
 def write_times(path: Path, names: Sequence[str], times_ms: Sequence[tuple[float, float]]) -> None:
-    """Write a PNG of bars of median times, with lines to the 95th percentiles; OSError if it can't be written."""
+    """Write a PNG of bars of median times, with lines to the 95th percentiles.
+
+    Args:
+        path: The PNG.
+        names: Of the bars.
+        times_ms: Median and 95th percentile of each.
+
+    Raises:
+        OSError: If it can't be written.
+    """
     figure, axes = _figure(width=8, height=1 + 0.35 * len(names))
     medians = np.array([median for median, _ in times_ms])
     tails = np.array([tail for _, tail in times_ms]) - medians

@@ -28,7 +28,16 @@ def bar_columns(*before: ProgressColumn) -> tuple[ProgressColumn, ...]:
 
 @contextmanager
 def progress_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Show a bar on stderr where that is a terminal; yield the function that advances it."""
+    """Show a bar on stderr where that is a terminal.
+
+    Args:
+        what: Beside the bar.
+        total: The count at its end; None if it isn't known.
+        done: The count at its start.
+
+    Returns:
+        The function that advances it by a count.
+    """
     if not sys.stderr.isatty():  # rich of Ubuntu 22.04 prints an empty line for a bar that is switched off
         yield lambda _count: None
         return
@@ -38,7 +47,12 @@ def progress_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callab
 
 
 def tracked(items: Sequence[Item], what: str) -> Iterator[Item]:
-    """Yield the items, with a bar of how many are done."""
+    """Yield the items, with a bar of how many are done.
+
+    Args:
+        items: What is counted.
+        what: Beside the bar.
+    """
     with progress_bar(what, len(items)) as advance:
         for item in items:
             yield item

@@ -39,7 +39,12 @@ def wide_console() -> Console:
 
 
 def print_tables(console: Console, tables: Iterable[Table]) -> None:
-    """Print tables to a terminal."""
+    """Print tables to a terminal.
+
+    Args:
+        console: As `wide_console` makes it.
+        tables: In their order.
+    """
     for table in tables:
         shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
         for i, column in enumerate(table.columns):
@@ -56,7 +61,12 @@ def print_tables(console: Console, tables: Iterable[Table]) -> None:
 
 
 def markdown(table: Table, words: int | None = None) -> str:
-    """Return a table as Markdown, without its title; columns after the first ``words`` are aligned to the right."""
+    """Return a table as Markdown, without its title.
+
+    Args:
+        table: The table.
+        words: Columns that are aligned to the left, from the first on; None for all.
+    """
     lines = ["| " + " | ".join(row) + " |" for row in (table.columns, *table.rows)]
     figures = 0 if words is None else len(table.columns) - words
     lines.insert(1, "|" + "---|" * (len(table.columns) - figures) + "---:|" * figures)

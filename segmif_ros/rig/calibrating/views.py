@@ -197,7 +197,12 @@ class FrozenImages:
         self._pairs = 0
 
     def look(self, infrared: Array, rgb: Array) -> None:
-        """Take a pair: (H, W) of any type and (H', W', 3)."""
+        """Take a pair.
+
+        Args:
+            infrared: (H, W), of any type.
+            rgb: (H', W', 3) uint8, RGB.
+        """
         self._pairs += 1
         for camera, image in (("infrared", infrared), ("rgb", rgb)):
             now = np.ascontiguousarray(image[::7, ::7]).tobytes()
