@@ -59,7 +59,7 @@ class InputFacts:
         frame_bytes: Size of the last frame.
         unstamped: Whether the last frame's stamp was 0.
         rhythm: Of the stamps of the latest frames.
-        lost_share: Of the latest frames that were published to it, 0 to 1; None where the middleware doesn't tell.
+        lost_share: Known to be lost of the latest frames, 0 to 1; None where the middleware doesn't number messages.
         ahead_s: The last frame's stamp minus the node's clock as the frame arrived.
     """
 

@@ -98,6 +98,7 @@ class CameraInput:
         mismatches = [reason for each in images if (reason := mismatch(each.qos_profile, self._qos))]
         now_ns = self._now_ns()
         since_ns = now_ns - self._since_ns
+        lost_share = self._losses.share  # of several publishers, not all middlewares tell whose number it is
         return InputFacts(
             camera=self.camera,
             topic=self.topic,
@@ -113,7 +114,7 @@ class CameraInput:
             frame_bytes=self._frame_bytes,
             unstamped=self._unstamped,
             rhythm=self._stamps.rhythm(),
-            lost_share=self._losses.share if len(images) == 1 else None,
+            lost_share=lost_share if len(images) == 1 or lost_share is None else 0.0,
             ahead_s=1e-9 * (self._stamp_ns + since_ns - self._node.get_clock().now().nanoseconds),
         )
 

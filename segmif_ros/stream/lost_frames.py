@@ -36,8 +36,10 @@ class LossWatch:
 
     @property
     def share(self) -> float | None:
-        """Share of the latest messages that got lost, 0 to 1; None if it isn't known."""
-        if len(self._missing) < _MIN_MESSAGES:
+        """Share of the latest messages known to be lost, 0 to 1; None where messages have no numbers."""
+        if self._number is None:
             return None
+        if len(self._missing) < _MIN_MESSAGES:
+            return 0.0
         lost = sum(self._missing)
         return lost / (lost + len(self._missing))

@@ -18,7 +18,7 @@ def test_numbers_without_a_gap_mean_that_nothing_got_lost() -> None:
 
 
 def test_each_number_that_is_missing_is_a_lost_frame() -> None:
-    assert watch(*range(0, 40, 4)).share is None
+    assert watch(*range(0, 40, 4)).share == 0.0  # too few to judge
     assert watch(*range(0, 80, 4)).share == pytest.approx(0.75)
 
 
@@ -36,7 +36,7 @@ def test_a_publisher_that_starts_again_lost_nothing() -> None:
 def test_another_publisher_counts_on_its_own() -> None:
     found = watch(*range(20))
     found.see(9000, "another")
-    assert found.share is None
+    assert found.share == 0.0
     for number in range(9001, 9020):
         found.see(number, "another")
     assert found.share == 0.0
