@@ -146,6 +146,11 @@ def test_no_board_says_what_to_check() -> None:
         collector.chosen()
 
 
+def test_no_pair_at_all_is_said() -> None:
+    with pytest.raises(CalibrationError, match="one clock"):
+        BoardCollector(BOARD).chosen()
+
+
 def test_frozen_images_are_named() -> None:
     collector = BoardCollector(BOARD)
     for k in range(6):

@@ -110,6 +110,11 @@ class BoardCollector:
         seen, problem = self.seen, self._frozen.problem()
         if problem:
             raise CalibrationError(problem)
+        if not seen["pairs"]:
+            raise CalibrationError(
+                "no infrared and RGB image of one moment: are the stamps of both cameras of one clock? --slop allows "
+                "more between them"
+            )
         if not seen["infrared"] and not seen["rgb"]:
             raise CalibrationError(
                 f"no board found in {seen['pairs']} pairs: check --board (inner corners, not squares), and that "
@@ -132,7 +137,8 @@ class BoardCollector:
         if len(both) < MIN_VIEWS:
             raise CalibrationError(
                 f"{len(both)} different still views of the board in both cameras: {MIN_VIEWS} at least are needed, 20 "
-                f"are good ({seen['moving']} pairs were left out because it moved, {seen['similar']} as too similar)"
+                f"are good, hold it still at more places ({seen['moving']} pairs were left out because it moved, "
+                f"{seen['similar']} as too similar)"
             )
         order = np.linspace(0, len(self.views) - 1, min(len(self.views), MAX_VIEWS)).round().astype(int)
         return [self.views[i] for i in sorted(set(order.tolist()))]

@@ -142,22 +142,23 @@ class CalibrationSource:
         try:
             while (elapsed := time.monotonic() - start) < self.seconds:
                 executor.spin_once(timeout_sec=0.05)
-                if elapsed > _SILENT_S and not all(counts.values()):
-                    silent = " and ".join(
-                        topic
-                        for camera, topic in (("infrared", self.topics.infrared), ("rgb", self.topics.rgb))
-                        if not counts[camera]
-                    )
-                    raise CalibrationError(f"nothing comes on {silent}: are the cameras running, and the topics right?")
+                if elapsed > _SILENT_S:
+                    self._refuse_silent(counts)
                 while waiting:
                     pair = waiting.popleft()
                     made = _decoded(f"{elapsed:.1f} s", pair.infrared, pair.rgb)
                     if made is not None:
                         yield made
+            self._refuse_silent(counts)
         finally:
             executor.shutdown()
             node.destroy_node()
             rclpy.try_shutdown(context=context)
+
+    def _refuse_silent(self, counts: dict[str, int]) -> None:
+        topics = {"infrared": self.topics.infrared, "rgb": self.topics.rgb}
+        if silent := " and ".join(topic for camera, topic in topics.items() if not counts[camera]):
+            raise CalibrationError(f"nothing comes on {silent}: are the cameras running, and the topics right?")
 
 
 def refuse_swapped(pair: NamedPair) -> None:
