@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import gc
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -142,7 +143,11 @@ def test_processes_that_prepare_data_end_where_the_rest_is_not_wanted():
 @contextmanager
 def holder():
     """Run `hold`; yields it and the number of the process that prepares its data."""
-    with subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    # this file imports what pytest finds beside the suites
+    places = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+    command = [sys.executable, __file__]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         try:
             yield process, int(process.stdout.readline())
         finally:
