@@ -161,7 +161,9 @@ class Services:
                 return _answer(response, False, f"no pair came within {SNAPSHOT_TIMEOUT_S:g} s; see /diagnostics")
             self._write(folder, pipeline, *taken[0])
         except OSError as error:
-            return _answer(response, False, f"no snapshot: {error}")
+            where = error.filename or self._controlled.config.snapshot_folder or "the folder of snapshots"
+            line = f"no snapshot: {where} can't be written ({error.strerror or error}): free it, or set snapshot_folder"
+            return _answer(response, False, line)
         finally:
             pipeline.watch_next(None)
         self._log.info(f"snapshot written: {folder}")

@@ -273,7 +273,7 @@ def test_a_folder_that_can_not_be_written_to_is_answered_and_costs_no_frame(benc
     table = bench(snapshot_folder=str(tmp_path / "file"))
     result = answer(table, call(table, "snapshot"))
     assert not result.success
-    assert str(tmp_path / "file") in result.message
+    assert f"no snapshot: {tmp_path / 'file'} can't be written (File exists)" in result.message
     table.send(1)
     table.until(lambda: table.engine.calls == 1)
 
@@ -288,7 +288,8 @@ def test_a_disk_that_fills_up_is_answered_and_costs_no_frame(bench, tmp_path, mo
     table.until(lambda: any(tmp_path.iterdir()))
     table.send(1)
     result = answer(table, future)
-    assert (result.success, result.message) == (False, "no snapshot: [Errno 28] No space left on device")
+    said = f"no snapshot: {tmp_path} can't be written (No space left on device): free it, or set snapshot_folder"
+    assert (result.success, result.message) == (False, said)
     table.send(2)
     table.until(lambda: table.engine.calls == 2)
 
