@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -184,9 +185,7 @@ class Mishaps:
     def _snapshot(self) -> None:
         """Ask for a snapshot, into a folder that vanishes between two of them."""
         if self._folder.exists():
-            for each in sorted(self._folder.rglob("*"), reverse=True):
-                each.unlink() if each.is_file() else each.rmdir()
-            self._folder.rmdir()
+            shutil.rmtree(self._folder)
         self._set("snapshot_folder", str(self._folder), lambda _answer: "")
         self._call("snapshot")  # right after a rig was killed there may be no pair: it says so
 

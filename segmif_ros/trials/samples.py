@@ -8,7 +8,6 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -289,40 +288,31 @@ class Record:
         classes: tuple[ClassShare, ...],
     ) -> None:
         content = zlib.crc32(memoryview(rgb.data))
-        keep = partial(self._keep, stamp_ns, now_ns, infrared, rgb, parts, classes, content)
+
+        def keep() -> None:
+            stretch = ThermalGain(GainConfig(time_constant_s=0.0))
+            try:
+                self.samples.append(
+                    WatchedSample(
+                        stamp_ns=stamp_ns,
+                        arrived_ns=now_ns,
+                        infrared=stretch.apply(to_infrared(infrared), stamp_ns),
+                        rgb=to_rgb(rgb),
+                        fused=to_rgb(parts[FUSED]),
+                        labels=to_infrared(parts[MASK]),
+                        confidence=to_infrared(parts[CONFIDENCE]),
+                        overlay=to_rgb(parts[OVERLAY]),
+                        classes=classes,
+                        content=content,
+                    )
+                )
+            except EncodingError:
+                self.undecodable += 1
+
         if self._choose(stamp_ns, content):
             keep()
         else:
-            self._passed_over = keep
-
-    def _keep(
-        self,
-        stamp_ns: int,
-        now_ns: int,
-        infrared: ImageBuffer,
-        rgb: ImageBuffer,
-        parts: dict[str, ImageBuffer],
-        classes: tuple[ClassShare, ...],
-        content: int,
-    ) -> None:
-        stretch = ThermalGain(GainConfig(time_constant_s=0.0))
-        try:
-            self.samples.append(
-                WatchedSample(
-                    stamp_ns=stamp_ns,
-                    arrived_ns=now_ns,
-                    infrared=stretch.apply(to_infrared(infrared), stamp_ns),
-                    rgb=to_rgb(rgb),
-                    fused=to_rgb(parts[FUSED]),
-                    labels=to_infrared(parts[MASK]),
-                    confidence=to_infrared(parts[CONFIDENCE]),
-                    overlay=to_rgb(parts[OVERLAY]),
-                    classes=classes,
-                    content=content,
-                )
-            )
-        except EncodingError:
-            self.undecodable += 1
+            self._passed_over = keep  # decoded only if it is needed
 
 
 class Diagnostics:
